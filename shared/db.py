@@ -1,0 +1,150 @@
+"""The database: one function makes the engine, two make sessions (`transaction`, `reading`), for site, worker and CLI.
+
+Flask-SQLAlchemy's `db` is here for its models and for migrations; services are given plain sessions and need no app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.pool import NullPool
+
+from shared.errors import Conflict
+from shared.settings import SettingsError
+
+LOCK_SECONDS = 10  # how long a writer on SQLite waits for another
+
+
+class Base(DeclarativeBase):
+    """All tables. The names of constraints are fixed, so that migrations can change them on SQLite too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class _Database(SQLAlchemy):
+    """Flask-SQLAlchemy with our engine, so that Flask's own sessions keep the same rules."""
+
+    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Any) -> Engine:
+        return make_engine(options["url"])
+
+
+db = _Database(model_class=Base)
+
+if TYPE_CHECKING:
+    Model = Base
+else:
+    Model = db.Model
+
+SessionFactory = sessionmaker(expire_on_commit=False)
+_ReadingFactory = sessionmaker(expire_on_commit=False, autoflush=False)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment. Aware UTC datetimes in Python; naive UTC in the database, alike on SQLite and PostgreSQL."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
+    """An engine for SQLite (WAL, explicit BEGIN) or PostgreSQL. Connects to nothing yet.
+
+    keeps_connection: on SQLite, use one connection for good instead of one a transaction; for a thread of its own only.
+
+    On SQLite every transaction begins IMMEDIATE unless the execution option `deferred` is set: a read that turns into
+    a write fails at once with "database is locked", however long it would have been willing to wait.
+    """
+    url = make_url(url)
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10, connect_args={"connect_timeout": 5})
+    pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if keeps_connection else {"poolclass": NullPool}
+    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, **pool)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin by itself; see `begin`
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        deferred = connection.get_execution_options().get("deferred", False)
+        connection.exec_driver_sql("BEGIN DEFERRED" if deferred else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
+    """Let `transaction` and `reading` use this engine from now on; or `reading` another one of the same database."""
+    SessionFactory.configure(bind=engine)
+    options: dict[str, Any] = (
+        {"deferred": True}
+        if engine.dialect.name == "sqlite"
+        else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    )
+    _ReadingFactory.configure(bind=(reading_engine or engine).execution_options(**options))
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session that commits once on success and rolls back on any error. Signals go out after the commit.
+
+    Raises Conflict if a record that it changes was deleted by somebody else at the same moment.
+    """
+    with SessionFactory() as session:
+        try:
+            with session.begin():
+                yield session
+        except StaleDataError:
+            raise Conflict("somebody else deleted this at the same moment, nothing was changed") from None
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that sees one state of the database from its first read to its end, and can change nothing."""
+    with _ReadingFactory() as session:
+        yield session
+
+
+def check_database(engine: Engine) -> None:
+    """Raise SettingsError, one line, if the database cannot be reached or has not been migrated."""
+    try:
+        with engine.execution_options(deferred=True).connect() as connection:
+            connection.execute(text("SELECT 1"))
+            try:
+                connection.execute(text("SELECT version_num FROM alembic_version"))
+            except DBAPIError:
+                raise SettingsError("the database has no tables yet: run 'flask db upgrade' first") from None
+    except OperationalError as error:
+        reason = " ".join(str(error.orig).split())
+        where = engine.url.render_as_string(hide_password=True)
+        raise SettingsError(f"the database {where} cannot be reached: {reason}") from None

@@ -1,0 +1,56 @@
+"""The rate limits of the socket protocol (docs/protocol.md, §9): their names, what they are, and the setting LIMITS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+APPLICATION_FACTOR = 10  # applications have so many times the limits
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A token bucket: so many at once, then so many each second."""
+
+    burst: int
+    per_second: float
+
+
+EVENTS = "events:socket"
+GAMES_STATUS = "games/status:socket"
+PLAYERS_STATUS = "players/status:socket"
+SUBSCRIPTIONS = "channels/subscribe:socket"
+MESSAGES_OF_PLAYER = "channels/send:player"
+MESSAGES_OF_GAME = "channels/send:game"
+TELLS_OF_PLAYER = "tells/send:player"
+
+DEFAULTS: Mapping[str, Limit] = {
+    EVENTS: Limit(400, 20),
+    GAMES_STATUS: Limit(10, 0.2),
+    PLAYERS_STATUS: Limit(10, 0.2),
+    MESSAGES_OF_PLAYER: Limit(10, 2),
+    MESSAGES_OF_GAME: Limit(100, 20),
+    SUBSCRIPTIONS: Limit(60, 2),
+    TELLS_OF_PLAYER: Limit(10, 2),
+}
+
+
+def parse_limits(text: str) -> dict[str, Limit]:
+    """All limits, with those that `text` names changed: `channels/send:player=10/2,events:socket=400/20`.
+
+    After the name: the burst, and the refill per second. Raises ValueError with a sentence.
+    """
+    limits = dict(DEFAULTS)
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in DEFAULTS:
+            raise ValueError(f"there is no limit {name!r}, only {', '.join(DEFAULTS)}")
+        burst, _, refill = (piece.strip() for piece in value.partition("/"))
+        try:
+            limit = Limit(int(burst), float(refill))
+        except ValueError:
+            raise ValueError(f"{part!r} must be a name, =, the burst, / and the refill per second") from None
+        if not (1 <= limit.burst <= 1_000_000 and 0.001 <= limit.per_second <= 1_000_000):
+            raise ValueError(f"{part!r}: the burst must be 1 to 1000000, the refill 0.001 to 1000000 per second")
+        limits[name] = limit
+    return limits

@@ -1,0 +1,26 @@
+"""The tables, one module a noun. Importing this package knows them all, and installs the hooks of the version log."""
+
+import shared.sync  # noqa: F401  installs the hooks
+from shared.models.application import Application
+from shared.models.channel import Channel
+from shared.models.game import Game, GameConnection
+from shared.models.job import Job
+from shared.models.message import Message
+from shared.models.reserved_name import ReservedShortName
+from shared.models.user import User
+from shared.models.user_agent import UserAgent
+from shared.models.version import Counter, Version
+
+__all__ = [
+    "Application",
+    "Channel",
+    "Counter",
+    "Game",
+    "GameConnection",
+    "Job",
+    "Message",
+    "ReservedShortName",
+    "User",
+    "UserAgent",
+    "Version",
+]

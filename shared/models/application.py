@@ -1,0 +1,26 @@
+"""Network applications: trusted peers with the right to sync."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model, UtcDateTime, utc_now
+from shared.models.credentials import HasCredentials
+
+
+class Application(HasCredentials, Model):
+    """A network application. To games it looks like one more game; its short name is of the same namespace."""
+
+    __tablename__ = "applications"
+    __table_args__ = (
+        Index("uq_applications_short_name_lower", text("lower(short_name)"), unique=True),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    short_name: Mapped[str] = mapped_column(String(15))
+    name: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -1,0 +1,34 @@
+"""Chat channels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model, UtcDateTime, utc_now
+from shared.models.synced import Synced
+
+
+class Channel(Synced, Model):
+    """A named chat room shared by games. A hidden one works for whoever knows its name, and is in no list."""
+
+    __tablename__ = "channels"
+    __table_args__ = (
+        Index("uq_channels_name_lower", text("lower(name)"), unique=True),
+        {"sqlite_autoincrement": True},
+    )
+    sync_kind = "channels"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(15))
+    description: Mapped[str | None] = mapped_column(String(500))
+    is_hidden: Mapped[bool] = mapped_column(default=True)
+    proposed_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    def sync_payload(self) -> dict[str, Any]:
+        """The record of a `sync/channels` event (docs/protocol.md, §8)."""
+        return {"id": self.id, "name": self.name, "description": self.description, "hidden": self.is_hidden}

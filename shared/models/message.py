@@ -1,0 +1,30 @@
+"""The history of chat lines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model, UtcDateTime
+
+
+class Message(Model):
+    """One line said on a channel, numbered in commit order by the `messages` counter.
+
+    peer: the sender's peer key (`game:7`, `application:3`, `grapevine`). game: its short name then. worker: the id of
+    the worker that took it in. No foreign keys: the history outlives games and channels.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (Index("ix_messages_channel_id_id", "channel_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    channel_id: Mapped[int]
+    peer: Mapped[str] = mapped_column(String(30))
+    game: Mapped[str] = mapped_column(String(15))
+    name: Mapped[str] = mapped_column(String(60))
+    text: Mapped[str] = mapped_column(Text)
+    worker: Mapped[str] = mapped_column(String(36))
+    sent_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,19 @@
+"""Short names that are, or once were, a game's or an application's."""
+
+from __future__ import annotations
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model
+
+
+class ReservedShortName(Model):
+    """A short name in lower case and whose it is. The row outlives its owner: an old replica must not take a new game
+    for a deleted one. Without foreign keys for that reason; games and applications share the namespace."""
+
+    __tablename__ = "reserved_short_names"
+
+    key: Mapped[str] = mapped_column(String(15), primary_key=True)
+    game_id: Mapped[int | None]
+    application_id: Mapped[int | None]

@@ -1,0 +1,36 @@
+"""People with an account on the site."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model, UtcDateTime, utc_now
+
+ROLES = ("player", "moderator", "admin")
+
+
+class User(Model):
+    """A person with an account. `session_token` changes when all of their sessions must end."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("uq_users_username_lower", text("lower(username)"), unique=True),
+        CheckConstraint("role IN ('player', 'moderator', 'admin')", name="role"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uid: Mapped[str] = mapped_column(String(36), unique=True, default=lambda: str(uuid.uuid4()))
+    username: Mapped[str] = mapped_column(String(50))
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(254), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(String(10), default="player")
+    is_verified: Mapped[bool] = mapped_column(default=False)
+    registration_key: Mapped[str] = mapped_column(String(36), unique=True, default=lambda: str(uuid.uuid4()))
+    session_token: Mapped[str] = mapped_column(String(36), default=lambda: str(uuid.uuid4()))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -1,0 +1,60 @@
+"""Who is online, as kept in Redis: a key a socket, that expires unless its worker refreshes it.
+
+Workers write (`worker/presence.py`), everybody reads. It may be wrong for seconds, and is never the only copy of
+anything: each worker can write all of its own again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import redis
+
+SOCKET_KEY = "gossip:socket:"
+WORKER_KEY = "gossip:worker:"
+RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
+
+
+class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One live socket of a peer. `since` and `seen_at` are Unix times in seconds; `players` is this socket's list."""
+
+    id: str
+    worker: str
+    peer: str
+    game: str
+    is_application: bool = False
+    is_displayed: bool = True
+    address: str = ""
+    since: float = 0.0
+    seen_at: float = 0.0
+    version: str = "1.0.0"
+    user_agent: str | None = None
+    supports: list[str] = []
+    channels: list[str] = []
+    players: list[str] = []
+
+
+def list_sockets(client: redis.Redis) -> list[SocketPresence]:
+    """Every socket on the network now. Raises redis.RedisError."""
+    keys = list(client.scan_iter(match=SOCKET_KEY + "*", count=1000))
+    return [msgspec.json.decode(value, type=SocketPresence) for value in _values(client, keys)]
+
+
+def list_workers(client: redis.Redis) -> list[dict[str, Any]]:
+    """Every worker that runs now, as it describes itself. Raises redis.RedisError."""
+    keys = list(client.scan_iter(match=WORKER_KEY + "*", count=1000))
+    return [msgspec.json.decode(value) for value in _values(client, keys)]
+
+
+def list_recent(client: redis.Redis, *, after: float) -> dict[str, float]:
+    """The peers that were online after a Unix time, each with the last time known. Raises redis.RedisError."""
+    found: Any = client.zrangebyscore(RECENT_KEY, after, "+inf", withscores=True)
+    return {peer.decode(): score for peer, score in found}
+
+
+def _values(client: redis.Redis, keys: list[Any]) -> list[bytes | str]:
+    found: list[bytes | str] = []
+    for start in range(0, len(keys), 500):
+        found += [value for value in client.mget(keys[start : start + 500]) if value is not None]
+    return found

@@ -1,0 +1,48 @@
+"""Every event of the protocol on one page, by direction. Source: docs/protocol.md. Pure: no I/O, no clock.
+
+A name may stand in both tables: requests and their answers, or notices, share it. Requests that are answered by a bare
+success have no class for that answer.
+"""
+
+from shared.protocol import channels, core, games, players, sync, tells
+from shared.protocol.base import Incoming, Outgoing
+
+INCOMING: dict[str, type[Incoming]] = {
+    cls.event: cls
+    for cls in (
+        core.Authenticate,
+        core.Heartbeat,
+        channels.Subscribe,
+        channels.Unsubscribe,
+        channels.SendMessage,
+        channels.RequestHistory,
+        players.SignIn,
+        players.SignOut,
+        players.RequestPlayers,
+        tells.SendTell,
+        games.RequestGames,
+        sync.RequestSync,
+    )
+}
+
+OUTGOING: dict[str, type[Outgoing]] = {
+    cls.event: cls
+    for cls in (
+        core.AuthenticateSuccess,
+        core.SendHeartbeat,
+        core.Restart,
+        core.Error,
+        channels.Broadcast,
+        channels.HistoryAnswer,
+        players.PlayerSignedIn,
+        players.PlayerSignedOut,
+        players.PlayerStatus,
+        tells.ReceiveTell,
+        games.GameConnected,
+        games.GameDisconnected,
+        games.GameStatus,
+        sync.SyncChannels,
+        sync.SyncGames,
+        sync.SyncComplete,
+    )
+}

@@ -1,0 +1,185 @@
+"""Frames of sync, for network applications, and digests of what was synced. Source: docs/protocol.md, §8.
+
+Pure: no I/O, no clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from shared.errors import Invalid
+from shared.protocol.base import Incoming, Outgoing
+from shared.protocol.types import Cursor, whole_number
+
+
+class RequestSync(Incoming, event="sync"):
+    """Application → server. The changes after a cursor, or the whole state. since: None for the whole state."""
+
+    since: Cursor | None = None
+
+    needs_ref: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"since": 42}
+
+    @classmethod
+    def forgive(cls, payload: Any) -> Any:
+        """The cursor may come as 42.0."""
+        if isinstance(payload, dict):
+            return payload | {"since": whole_number(payload.get("since"))}
+        return super().forgive(payload)
+
+
+class ChannelRecord(Struct, frozen=True, kw_only=True):
+    """A channel as replicas know it. Records are sent as ready JSON; this class says what is in it."""
+
+    id: int
+    name: str
+    description: str | None
+    hidden: bool
+
+
+class ConnectionRecord(Struct, frozen=True, kw_only=True):
+    """A way to connect to a game, in its record: with `url`, or with `host` and `port`."""
+
+    id: str
+    type: Literal["web", "telnet", "secure telnet"]
+    url: str | UnsetType = UNSET
+    host: str | UnsetType = UNSET
+    port: int | UnsetType = UNSET
+
+
+class GameRecord(Struct, frozen=True, kw_only=True):
+    """A game as replicas know it. Records are sent as ready JSON; this class says what is in it."""
+
+    id: int
+    game: str
+    display_name: str
+    display: bool
+    description: str | None
+    homepage_url: str | None
+    user_agent: str | None
+    user_agent_url: str | None
+    connections: list[ConnectionRecord]
+    allow_character_registration: bool
+    redirect_uris: list[str]
+
+
+class SyncChannels(Outgoing, event="sync/channels"):
+    """Server → application. Channels that are new or have changed (`ChannelRecord`), and ids of those deleted.
+
+    Deletes apply first. cursor: only in changes, not in a whole state.
+    """
+
+    channels: list[Raw] = []
+    deleted: list[int] | UnsetType = UNSET
+    cursor: int | UnsetType = UNSET
+
+    record: ClassVar[type[Struct]] = ChannelRecord
+    example: ClassVar[dict[str, Any]] = {
+        "channels": [{"id": 1, "name": "gossip", "description": "General chat", "hidden": False}],
+        "cursor": 42,
+    }
+
+
+class SyncGames(Outgoing, event="sync/games"):
+    """Server → application. Games that are new or have changed (`GameRecord`), and ids of those deleted.
+
+    Deletes apply first. cursor: only in changes, not in a whole state.
+    """
+
+    games: list[Raw] = []
+    deleted: list[int] | UnsetType = UNSET
+    cursor: int | UnsetType = UNSET
+
+    record: ClassVar[type[Struct]] = GameRecord
+    example: ClassVar[dict[str, Any]] = {
+        "games": [
+            {
+                "id": 7,
+                "game": "ExVenture",
+                "display_name": "ExVenture MUD",
+                "display": True,
+                "description": None,
+                "homepage_url": None,
+                "user_agent": None,
+                "user_agent_url": None,
+                "connections": [
+                    {
+                        "id": "5f0c8dfb-6f6c-4c43-8d7a-5f6a8a2f2f11",
+                        "type": "telnet",
+                        "host": "exventure.example.com",
+                        "port": 4000,
+                    }
+                ],
+                "allow_character_registration": True,
+                "redirect_uris": [],
+            }
+        ],
+        "cursor": 43,
+    }
+
+
+class SyncComplete(Outgoing, event="sync/complete"):
+    """Server → application. The state up to `cursor` has been sent.
+
+    counts and digests, by kind, describe the whole state there. reset: the changes asked for could not be had, what
+    came before this was the whole state.
+    """
+
+    cursor: int
+    counts: dict[str, int]
+    digests: dict[str, str]
+    reset: Literal[True] | UnsetType = UNSET
+
+    example: ClassVar[dict[str, Any]] = {
+        "cursor": 42,
+        "counts": {"channels": 3, "games": 12},
+        "digests": {
+            "channels": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "games": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        },
+    }
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def canonical_json(record: Mapping[str, Any]) -> bytes:
+    """The one text of a record that digests are made of. Raises Invalid where a text holds a lone surrogate."""
+    try:
+        return _CANONICAL.encode(record).encode()
+    except UnicodeEncodeError:
+        raise Invalid("a record's text holds half of a character (a lone surrogate)") from None
+
+
+def arranged(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with its lists in the order of §8: `connections` by id, `redirect_uris` by text."""
+    result = dict(record)
+    if "connections" in result:
+        result["connections"] = sorted(result["connections"], key=lambda way: str(way["id"]))
+    if "redirect_uris" in result:
+        result["redirect_uris"] = sorted(result["redirect_uris"])
+    return result
+
+
+class Digest:
+    """The digest and the count of a kind's records, which are added by ascending id."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.count = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take in one record, its lists in order."""
+        self.add_canonical(canonical_json(record))
+
+    def add_canonical(self, text: str | bytes) -> None:
+        """Take in one record that is canonical JSON already."""
+        self._hash.update((text.encode() if isinstance(text, str) else text) + b"\n")
+        self.count += 1
+
+    def hexdigest(self) -> str:
+        """The digest of what has been added so far."""
+        return self._hash.hexdigest()

@@ -1,0 +1,64 @@
+"""Network applications: made by admins, with credentials that are shown once."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.bus import announce
+from shared.errors import NotFound
+from shared.models.application import Application
+from shared.models.credentials import Credentials
+from shared.services import rules, short_names, users
+
+
+def create_application(
+    session: Session, *, name: str, short_name: str, actor_id: int | None = None
+) -> tuple[Application, Credentials]:
+    """Make an application, as an admin. Raises Forbidden, Invalid, NameTaken."""
+    users.require_admin(session, actor_id)
+    application = Application(
+        name=rules.line(name, field="name", longest=80, what="the name"), short_name=rules.short_name(short_name)
+    )
+    credentials = application.make_credentials()
+    if short_names.is_reserved(session, application.short_name):
+        raise short_names.taken()
+    session.add(application)
+    try:
+        session.flush()
+    except IntegrityError:
+        raise short_names.taken() from None
+    short_names.reserve(session, application.short_name, application_id=application.id)
+    return application, credentials
+
+
+def list_applications(session: Session) -> list[Application]:
+    """Every application by short name."""
+    return list(session.scalars(select(Application).order_by(func.lower(Application.short_name))))
+
+
+def get_application(session: Session, short_name: str) -> Application:
+    """The application of this short name in any case. Raises NotFound."""
+    application = session.scalar(select(Application).where(func.lower(Application.short_name) == short_name.lower()))
+    if application is None:
+        raise NotFound(f"there is no application {short_name}", field="short_name")
+    return application
+
+
+def regenerate_credentials(session: Session, *, short_name: str, actor_id: int | None = None) -> Credentials:
+    """Make new credentials; the old ones stop working and their sockets are closed. Raises Forbidden, NotFound."""
+    users.require_admin(session, actor_id)
+    application = get_application(session, short_name)
+    credentials = application.make_credentials()
+    announce(session, "network", {"revoked": f"application:{application.id}"})
+    return credentials
+
+
+def delete_application(session: Session, *, short_name: str, actor_id: int | None = None) -> None:
+    """Delete an application; its sockets are closed, its short name stays reserved. Raises Forbidden, NotFound."""
+    users.require_admin(session, actor_id)
+    application = get_application(session, short_name)
+    announce(session, "network", {"revoked": f"application:{application.id}"})
+    session.delete(application)
+    session.flush()

@@ -1,0 +1,88 @@
+"""The history of chat lines: stored before they are acknowledged, numbered in commit order, read again after a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from shared.models.message import Message
+from shared.models.version import Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it came in: cleaned, and with the peer key and the short name of the game that sent it."""
+
+    channel_id: int
+    peer: str
+    game: str
+    name: str
+    text: str
+    sent_at: datetime
+
+
+def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list[int]:
+    """Store lines in this order and return their ids, which ascend. One transaction should hold as many as wait."""
+    last = session.execute(
+        update(Counter)
+        .where(Counter.name == Counter.MESSAGES)
+        .values(value=Counter.value + len(lines))
+        .returning(Counter.value)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    ids = list(range(last - len(lines) + 1, last + 1))
+    session.connection().execute(
+        insert(Message.__table__),  # type: ignore[arg-type]
+        [
+            {
+                "id": number,
+                "channel_id": line.channel_id,
+                "peer": line.peer,
+                "game": line.game,
+                "name": line.name,
+                "text": line.text,
+                "worker": worker,
+                "sent_at": line.sent_at,
+            }
+            for number, line in zip(ids, lines, strict=True)
+        ],
+    )
+    return ids
+
+
+def last_message_id(session: Session) -> int:
+    """The newest message's id; 0 in an empty history."""
+    return session.scalar(select(Counter.value).where(Counter.name == Counter.MESSAGES)) or 0
+
+
+def lines_since(
+    session: Session, message_id: int, *, after: datetime, not_from: str | None = None, limit: int = 500
+) -> list[Message]:
+    """Messages after an id, sent after a moment, not taken in by the worker `not_from`; oldest first."""
+    statement = (
+        select(Message).where(Message.id > message_id, Message.sent_at > after).order_by(Message.id).limit(limit)
+    )
+    if not_from is not None:
+        statement = statement.where(Message.worker != not_from)
+    return list(session.scalars(statement))
+
+
+def channel_page(
+    session: Session, channel_id: int, *, before: int | None = None, after: int | None = None, limit: int = 50
+) -> tuple[list[Message], bool]:
+    """Up to `limit` messages of a channel, oldest first, and whether there are more that way.
+
+    `after`: those that follow that id; otherwise the newest ones, of before `before` if given.
+    """
+    statement = select(Message).where(Message.channel_id == channel_id)
+    if after is not None:
+        found = list(session.scalars(statement.where(Message.id > after).order_by(Message.id).limit(limit + 1)))
+        return found[:limit], len(found) > limit
+    if before is not None:
+        statement = statement.where(Message.id < before)
+    found = list(session.scalars(statement.order_by(Message.id.desc()).limit(limit + 1)))
+    return found[:limit][::-1], len(found) > limit

@@ -1,0 +1,39 @@
+"""The namespace that games and applications share."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.errors import NameTaken
+from shared.models.reserved_name import ReservedShortName
+
+
+def reserve(
+    session: Session, short_name: str, *, game_id: int | None = None, application_id: int | None = None
+) -> None:
+    """Keep a short name for a game or an application, for good.
+
+    Names stay reserved when their owner is renamed or deleted; a game may take back one that it had.
+    Raises NameTaken, also if another transaction was quicker.
+    """
+    key = short_name.lower()
+    known = session.get(ReservedShortName, key)
+    if known is None:
+        session.add(ReservedShortName(key=key, game_id=game_id, application_id=application_id))
+        try:
+            session.flush()
+        except IntegrityError:
+            raise taken() from None
+    elif (known.game_id, known.application_id) != (game_id, application_id):
+        raise taken()
+
+
+def is_reserved(session: Session, short_name: str) -> bool:
+    """True if the short name is, or was, somebody's."""
+    return session.get(ReservedShortName, short_name.lower()) is not None
+
+
+def taken() -> NameTaken:
+    """The error for a short name that somebody has or had."""
+    return NameTaken("this short name is taken, choose another", field="short_name")

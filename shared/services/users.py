@@ -1,0 +1,146 @@
+"""Accounts: registering, signing in, roles."""
+
+from __future__ import annotations
+
+import uuid
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
+from shared.models.user import ROLES, User
+from shared.pagination import Page, paginate
+from shared.services import rules
+
+PASSWORD_SHORTEST = 8
+PASSWORD_LONGEST = 1_000
+
+# OWASP's second choice for argon2id: 19 MiB, so that a small machine survives a few sign-ins at once.
+_hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+_unknown_user_hash = _hasher.hash(str(uuid.uuid4()))
+
+
+def register_user(
+    session: Session, *, username: str, email: str, password: str, role: str = "player", is_verified: bool = False
+) -> User:
+    """Make an account.
+
+    Raises Invalid and NameTaken with the field at fault (`username`, `email`, `password`).
+    """
+    username = rules.username(username)
+    email = rules.email(email)
+    if role not in ROLES:
+        raise Invalid(f"a role is one of {', '.join(ROLES)}", field="role")
+    password_hash = hash_password(password)  # slow on purpose: before the first statement, that locks the database
+    if find_user_by_username(session, username):
+        raise NameTaken("this username is taken, choose another", field="username")
+    if session.scalar(select(User.id).where(User.email_key == email.casefold())):
+        raise NameTaken("an account with this email exists already", field="email")
+    user = User(
+        username=username,
+        email=email,
+        email_key=email.casefold(),
+        password_hash=password_hash,
+        role=role,
+        is_verified=is_verified,
+    )
+    session.add(user)
+    try:
+        session.flush()
+    except IntegrityError:
+        raise NameTaken("this username or email is taken, choose another", field="username") from None
+    return user
+
+
+def authenticate_user(session: Session, *, login: str, password: str) -> User:
+    """The user of this username or email and password. As slow for an unknown one as for a wrong password.
+
+    Raises InvalidCredentials.
+    """
+    login = login.strip()
+    user = session.scalar(
+        select(User).where(or_(func.lower(User.username) == login.lower(), User.email_key == login.casefold())).limit(1)
+    )
+    try:
+        _hasher.verify(user.password_hash if user else _unknown_user_hash, password)
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
+        user = None
+    if user is None:
+        raise InvalidCredentials("the username or email and the password do not match", field="password")
+    return user
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash of a new password. Raises Invalid if it is too short, too long or cannot be encoded."""
+    if len(password) < PASSWORD_SHORTEST:
+        raise Invalid(f"the password must have {PASSWORD_SHORTEST} characters at least", field="password")
+    if len(password) > PASSWORD_LONGEST:
+        raise Invalid(f"the password may have {PASSWORD_LONGEST:,} characters at most", field="password")
+    try:
+        return _hasher.hash(password)
+    except UnicodeEncodeError:
+        raise Invalid("the password holds half of a character (a lone surrogate)", field="password") from None
+
+
+def find_user(session: Session, user_id: int) -> User | None:
+    """The user of this id, or None."""
+    return session.get(User, user_id)
+
+
+def find_user_by_username(session: Session, username: str) -> User | None:
+    """The user of this name in any case, or None."""
+    return session.scalar(select(User).where(func.lower(User.username) == username.lower()))
+
+
+def get_user_by_username(session: Session, username: str) -> User:
+    """The user of this name in any case. Raises NotFound."""
+    user = find_user_by_username(session, username)
+    if user is None:
+        raise NotFound(f"there is no user {username}", field="username")
+    return user
+
+
+def list_users(session: Session, *, search: str = "", page: int = 1, per_page: int = 50) -> Page[User]:
+    """Users by name; `search` is looked for in usernames and emails."""
+    statement = select(User).order_by(func.lower(User.username))
+    if search.strip():
+        wanted = search.strip()
+        statement = statement.where(
+            or_(
+                User.username.icontains(wanted, autoescape=True),
+                User.email_key.contains(wanted.casefold(), autoescape=True),
+            )
+        )
+    return paginate(session, statement, page=page, per_page=per_page)
+
+
+def set_role(session: Session, *, actor_id: int | None, username: str, role: str) -> User:
+    """Give a user another role. The last admin keeps theirs. Raises Forbidden, NotFound, Invalid."""
+    require_admin(session, actor_id)
+    if role not in ROLES:
+        raise Invalid(f"a role is one of {', '.join(ROLES)}", field="role")
+    user = get_user_by_username(session, username)
+    if user.role == "admin" and role != "admin":
+        # Admins are locked, lest two of them demote each other at the same moment.
+        admins = session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
+        if len(admins) <= 1:
+            raise Forbidden("the last admin cannot lose the role: make another one first", field="role")
+    user.role = role
+    return user
+
+
+def is_admin(session: Session, actor_id: int | None) -> bool:
+    """True for an admin, and for the operator on the command line (None)."""
+    if actor_id is None:
+        return True
+    user = session.get(User, actor_id)
+    return user is not None and user.role == "admin"
+
+
+def require_admin(session: Session, actor_id: int | None) -> None:
+    """Raise Forbidden unless the actor is an admin or the operator."""
+    if not is_admin(session, actor_id):
+        raise Forbidden("only admins may do this")

@@ -1,0 +1,104 @@
+"""Reading the log of changes: what came after a cursor, and the whole state at one. Written by `shared/sync.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from shared.models.version import Counter, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One version as readers need it. `record` is the canonical JSON of the record's form; None in a delete."""
+
+    cursor: int
+    kind: str
+    record_id: int
+    record: str | None
+
+
+def last_cursor(session: Session) -> int:
+    """The newest cursor; 0 in an empty log."""
+    return session.scalar(select(Counter.value).where(Counter.name == Counter.VERSIONS)) or 0
+
+
+def reaches_back_to(session: Session, cursor: int) -> bool:
+    """True if every change after `cursor` is still in the log, and `cursor` is not ahead of it."""
+    row = session.execute(select(Counter.value, Counter.floor).where(Counter.name == Counter.VERSIONS)).one_or_none()
+    value, floor = (row.value, row.floor) if row else (0, 0)
+    return bool(floor <= cursor <= value)
+
+
+def since(session: Session, cursor: int, *, up_to: int | None = None, limit: int = 500) -> list[Change]:
+    """The changes after `cursor`, oldest first, `limit` at most."""
+    statement = (
+        select(Version.id, Version.kind, Version.record_id, Version.record)
+        .where(Version.id > cursor)
+        .order_by(Version.id)
+    )
+    if up_to is not None:
+        statement = statement.where(Version.id <= up_to)
+    return [Change(*row) for row in session.execute(statement.limit(limit))]
+
+
+def state_page(
+    session: Session, kind: str, *, cursor: int, after_id: int = 0, limit: int = 500
+) -> list[tuple[int, str]]:
+    """Records of a kind as they were at `cursor`: (id, canonical JSON), by ascending id from after `after_id` on.
+
+    Every page of one cursor is of the same state, whatever is committed in between and in whatever transaction it is
+    read: versions superseded later than `cursor` are still there (`prune` keeps the recent ones).
+    """
+    statement = (
+        select(Version.record_id, Version.record)
+        .where(
+            Version.kind == kind,
+            Version.record_id > after_id,
+            Version.id <= cursor,
+            or_(Version.superseded_by.is_(None), Version.superseded_by > cursor),
+            Version.action != "deleted",
+        )
+        .order_by(Version.record_id)
+        .limit(limit)
+    )
+    return [(record_id, record or "") for record_id, record in session.execute(statement)]
+
+
+def newest_records(session: Session, kind: str, record_ids: Sequence[int]) -> list[tuple[int, str]]:
+    """The records of these ids that exist: (id, canonical JSON)."""
+    found: list[tuple[int, str]] = []
+    for start in range(0, len(record_ids), 500):
+        statement = select(Version.record_id, Version.record).where(
+            Version.kind == kind,
+            Version.record_id.in_(record_ids[start : start + 500]),
+            Version.superseded_by.is_(None),
+            Version.action != "deleted",
+        )
+        found += [(record_id, record or "") for record_id, record in session.execute(statement)]
+    return found
+
+
+def prune(session: Session, *, before: datetime) -> int:
+    """Forget versions made before a moment and superseded since; replicas from before then start over.
+
+    The newest version of each record stays, so that the state is always whole. Returns how many went.
+    """
+    newest_old = session.scalar(select(func.max(Version.id)).where(Version.created_at < before))
+    if newest_old is None:
+        return 0
+    session.execute(
+        update(Counter)
+        .where(Counter.name == Counter.VERSIONS, Counter.floor < newest_old)
+        .values(floor=newest_old)
+        .execution_options(synchronize_session=False)
+    )
+    # A version superseded after `newest_old` is part of the state at `newest_old`: a reader may be paging it now.
+    gone = session.execute(
+        delete(Version).where(Version.superseded_by <= newest_old).execution_options(synchronize_session=False)
+    )
+    return gone.rowcount  # type: ignore[attr-defined]
