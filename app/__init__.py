@@ -1,0 +1,44 @@
+"""The Flask site: what people do in a browser. Rules live in `shared.services`; here requests become calls to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from app import accounts, admin, channels, errors, games, health, limits, pages, security, templating
+from app.cli import register_commands
+from shared.bus import Bus, publish_after_commit
+from shared.db import bind, db
+from shared.settings import Settings
+
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+MAX_REQUEST_BYTES = 256 * 1024
+
+
+def create_app(settings: Settings) -> Flask:
+    """Make the site for these settings. Opens no connection: a database or Redis that is away shows in `/_health`."""
+    app = Flask(__name__, instance_path=str(settings.instance_path), static_folder="static")
+    app.extensions["settings"] = settings
+    app.extensions["bus"] = bus = Bus(settings.redis_url)
+    publish_after_commit(bus)
+    app.config.from_mapping(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        MAX_CONTENT_LENGTH=MAX_REQUEST_BYTES,
+    )
+    db.init_app(app)
+    Migrate(app, db, directory=str(MIGRATIONS))
+    with app.app_context():
+        bind(db.engine)
+    templating.init_app(app)
+    security.init_app(app, settings)
+    accounts.init_app(app)
+    for module in (pages, games, channels, admin):
+        module.init_app(app)
+    limits.init_app(app, settings)
+    errors.init_app(app)
+    health.init_app(app)
+    register_commands(app)
+    return app

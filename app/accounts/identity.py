@@ -1,0 +1,90 @@
+"""Who is signed in: a small copy of the account, read again on each request that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from flask import Flask, abort, flash, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import LoginManager, current_user, login_required, login_user
+from flask_login import UserMixin as FlaskLoginUser
+
+from shared.db import reading
+from shared.models import User
+from shared.services import users
+
+P = ParamSpec("P")
+
+
+class SignedIn(FlaskLoginUser):
+    """The signed-in account. Its cookie holds the session token too: changing that on the account ends all sessions."""
+
+    def __init__(self, user: User) -> None:
+        self.id = user.id
+        self.username = user.username
+        self.role = user.role
+        self.session_token = user.session_token
+
+    @property
+    def is_admin(self) -> bool:
+        """True for those who may open the admin pages."""
+        return self.role == "admin"
+
+    def get_id(self) -> str:
+        """What the session cookie says of this account."""
+        return f"{self.id}:{self.session_token}"
+
+
+def init_app(app: Flask) -> None:
+    """Let Flask-Login know how to find an account, and where to send those who must sign in first."""
+    manager = LoginManager()
+    # Its own context processor would look the account up for every page, error pages of a lost database too.
+    manager.init_app(app, add_context_processor=False)
+    app.context_processor(lambda: {"current_user": current_user})
+    manager.session_protection = "basic"
+    manager.user_loader(load)
+    manager.unauthorized_handler(ask_to_sign_in)
+
+
+def load(cookie_id: str) -> SignedIn | None:
+    """The account of a cookie; None when it is gone, or its sessions were ended."""
+    number, _, token = cookie_id.partition(":")
+    if not number.isdecimal():
+        return None
+    with reading() as database:
+        user = users.find_user(database, int(number))
+    return SignedIn(user) if user is not None and user.session_token == token else None
+
+
+def ask_to_sign_in() -> ResponseReturnValue:
+    """Send someone to the sign-in page, and back to the page they wanted when that can be opened again."""
+    flash("Please sign in first.", "notice")
+    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("accounts.sign_in", next=target), 303)
+
+
+def start_session(user: User) -> None:
+    """Sign an account in with a new session; nothing of an older one, its CSRF token included, lives on."""
+    session.clear()
+    session.permanent = True
+    login_user(SignedIn(user))
+
+
+def admin_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+    """Open a view to admins: others get 403, the signed-out the sign-in page."""
+
+    @wraps(view)
+    @login_required
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        if not current_user.is_admin:
+            abort(403)
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def viewer_id() -> int | None:
+    """The signed-in account's id, None for a stranger: what services ask to know who looks."""
+    return current_user.id if current_user.is_authenticated else None

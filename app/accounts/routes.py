@@ -1,0 +1,66 @@
+"""Registering, signing in, signing out."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from app.accounts.forms import RegisterForm, SignInForm
+from app.accounts.identity import start_session
+from app.errors import add_fault, faults_on
+from app.security import is_local_path
+from app.templating import form_page
+from shared.db import reading, transaction
+from shared.errors import InvalidCredentials
+from shared.services import users
+
+bp = Blueprint("accounts", __name__)
+
+
+@bp.route("/register", methods=["GET", "POST"])
+def register() -> ResponseReturnValue:
+    """Make an account, and sign it in."""
+    form = RegisterForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as database:
+                user = users.register_user(
+                    database,
+                    username=form.username.data or "",
+                    email=form.email.data or "",
+                    password=form.password.data or "",
+                )
+            start_session(user)
+            flash(f"Welcome, {user.username}. Your account is ready, and you are signed in.", "success")
+            return redirect(_next_page(), 303)
+    return form_page("accounts/register.html", form)
+
+
+@bp.route("/sign-in", methods=["GET", "POST"])
+def sign_in() -> ResponseReturnValue:
+    """Start a session, then go on to the page that asked for it."""
+    form = SignInForm()
+    if form.validate_on_submit():
+        try:
+            with reading() as database:
+                user = users.authenticate_user(database, login=form.login.data or "", password=form.password.data or "")
+        except InvalidCredentials as error:
+            add_fault(form, error)
+        else:
+            start_session(user)
+            flash(f"You are signed in as {user.username}.", "success")
+            return redirect(_next_page(), 303)
+    return form_page("accounts/sign_in.html", form)
+
+
+@bp.post("/sign-out")
+def sign_out() -> ResponseReturnValue:
+    """End the session in this browser."""
+    session.clear()
+    flash("You are signed out.", "success")
+    return redirect(url_for("pages.home"), 303)
+
+
+def _next_page() -> str:
+    target = request.args.get("next", "")
+    return target if is_local_path(target) else url_for("manage.index")

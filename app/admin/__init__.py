@@ -1,0 +1,11 @@
+"""Pages for admins: channels, applications, users, the network."""
+
+from flask import Flask
+
+from app.admin import applications, channels, network, users
+
+
+def init_app(app: Flask) -> None:
+    """Add the pages."""
+    for module in (network, channels, applications, users):
+        app.register_blueprint(module.bp)

@@ -1,0 +1,87 @@
+"""Network applications: create, regenerate the credentials of, delete."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app import once
+from app.accounts.identity import admin_required
+from app.admin.forms import ApplicationForm
+from app.errors import faults_on
+from app.templating import form_page, secret_page
+from shared.db import reading, transaction
+from shared.models import Application
+from shared.models.credentials import Credentials
+from shared.services import applications
+
+bp = Blueprint("admin_applications", __name__, url_prefix="/admin/applications")
+
+
+@bp.get("")
+@admin_required
+def index() -> ResponseReturnValue:
+    """All applications by name."""
+    with reading() as session:
+        return render_template("admin/applications.html", applications=applications.list_applications(session))
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@admin_required
+def new() -> ResponseReturnValue:
+    """Create an application; its page shows the secret once."""
+    form = ApplicationForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                application, credentials = applications.create_application(
+                    session,
+                    actor_id=current_user.id,
+                    name=form.name.data or "",
+                    short_name=form.short_name.data or "",
+                )
+            flash(f"{application.name} is created.", "success")
+            return _with_secret(application, credentials, status=201)
+    return form_page("admin/application_new.html", form)
+
+
+@bp.get("/<short_name>")
+@admin_required
+def show(short_name: str) -> ResponseReturnValue:
+    """One application and its credentials."""
+    with reading() as session:
+        application = applications.get_application(session, short_name)
+    return secret_page(_page(application, once.take(f"application:{application.id}")))
+
+
+@bp.post("/<short_name>/regenerate")
+@admin_required
+def regenerate(short_name: str) -> ResponseReturnValue:
+    """Make new credentials. The old ones end at once, with the sockets that used them."""
+    with transaction() as session:
+        credentials = applications.regenerate_credentials(session, actor_id=current_user.id, short_name=short_name)
+        application = applications.get_application(session, short_name)
+    flash("The credentials are new. The old ones work no more.", "success")
+    return _with_secret(application, credentials)
+
+
+@bp.post("/<short_name>/delete")
+@admin_required
+def delete(short_name: str) -> ResponseReturnValue:
+    """Take an application off the network."""
+    with transaction() as session:
+        applications.delete_application(session, actor_id=current_user.id, short_name=short_name)
+    flash("The application is deleted.", "success")
+    return redirect(url_for(".index"), 303)
+
+
+def _with_secret(application: Application, credentials: Credentials, *, status: int = 200) -> ResponseReturnValue:
+    """Go to the application's page, which shows the secret once; while Redis is away, be that page."""
+    if once.keep(f"application:{application.id}", credentials.client_secret):
+        return redirect(url_for(".show", short_name=application.short_name), 303)
+    return secret_page(_page(application, credentials.client_secret), status)
+
+
+def _page(application: Application, client_secret: str | None) -> str:
+    return render_template("admin/application.html", application=application, client_secret=client_secret)

@@ -1,0 +1,98 @@
+"""All channels, hidden ones too: create, edit, hide or show, delete."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app.accounts.identity import admin_required
+from app.admin.forms import ChannelForm
+from app.errors import faults_on
+from app.templating import form_page
+from shared.db import reading, transaction
+from shared.services import channels
+
+bp = Blueprint("admin_channels", __name__, url_prefix="/admin/channels")
+
+
+@bp.get("")
+@admin_required
+def index() -> ResponseReturnValue:
+    """All channels by name."""
+    with reading() as session:
+        return render_template("admin/channels.html", channels=channels.list_channels(session))
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@admin_required
+def new() -> ResponseReturnValue:
+    """Create a channel."""
+    form = ChannelForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                channel = channels.create_channel(
+                    session,
+                    actor_id=current_user.id,
+                    name=form.name.data or "",
+                    description=form.description.data or "",
+                    is_hidden=form.is_hidden.data,
+                )
+            flash(f"{channel.name} is created.", "success")
+            return redirect(url_for(".index"), 303)
+    return form_page("admin/channel.html", form, channel=None)
+
+
+@bp.route("/<name>/edit", methods=["GET", "POST"])
+@admin_required
+def edit(name: str) -> ResponseReturnValue:
+    """Change a channel."""
+    with reading() as session:
+        channel = channels.get_channel(session, name)
+    form = ChannelForm(data={"name": channel.name, "description": channel.description, "is_hidden": channel.is_hidden})
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                changed = channels.update_channel(
+                    session,
+                    actor_id=current_user.id,
+                    name=name,
+                    new_name=form.name.data or "",
+                    description=form.description.data or "",
+                    is_hidden=form.is_hidden.data,
+                )
+            flash(f"{changed.name} is saved.", "success")
+            return redirect(url_for(".index"), 303)
+    return form_page("admin/channel.html", form, channel=channel)
+
+
+@bp.post("/<name>/hide")
+@admin_required
+def hide(name: str) -> ResponseReturnValue:
+    """Take a channel off the lists."""
+    return _set_hidden(name, True)
+
+
+@bp.post("/<name>/show")
+@admin_required
+def show(name: str) -> ResponseReturnValue:
+    """Make a channel public."""
+    return _set_hidden(name, False)
+
+
+@bp.post("/<name>/delete")
+@admin_required
+def delete(name: str) -> ResponseReturnValue:
+    """Delete a channel; whoever is subscribed to it is unsubscribed."""
+    with transaction() as session:
+        channels.delete_channel(session, actor_id=current_user.id, name=name)
+    flash(f"{name} is deleted.", "success")
+    return redirect(url_for(".index"), 303)
+
+
+def _set_hidden(name: str, is_hidden: bool) -> ResponseReturnValue:
+    with transaction() as session:
+        channel = channels.update_channel(session, actor_id=current_user.id, name=name, is_hidden=is_hidden)
+    flash(f"{channel.name} is now {'hidden' if is_hidden else 'public'}.", "success")
+    return redirect(url_for(".index"), 303)

@@ -1,0 +1,36 @@
+"""What the network looks like now, and the notice that a restart is coming."""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app.accounts.identity import admin_required
+from app.admin.forms import RestartForm, downtime_seconds
+from app.errors import faults_on
+from app.templating import form_page
+from shared.db import reading, transaction
+from shared.services import network
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+USUAL_DOWNTIME_SECONDS = 15
+
+
+@bp.route("", methods=["GET", "POST"])
+@admin_required
+def index() -> ResponseReturnValue:
+    """The state of the network, and the form that announces a restart."""
+    form = RestartForm(data={"downtime": str(USUAL_DOWNTIME_SECONDS)})
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                network.announce_restart(
+                    session, actor_id=current_user.id, downtime_seconds=downtime_seconds(form.downtime.data)
+                )
+            flash("Every socket is told that a restart is coming.", "success")
+            return redirect(url_for(".index"), 303)
+    with reading() as session:
+        return form_page(
+            "admin/index.html", form, status=network.network_status(session, current_app.extensions["bus"])
+        )

@@ -1,0 +1,41 @@
+"""Users and their roles."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app.accounts.identity import admin_required
+from app.admin.forms import RoleForm
+from app.games.routes import page_number
+from shared.db import reading, transaction
+from shared.errors import Invalid
+from shared.models.user import ROLES
+from shared.services import users
+
+bp = Blueprint("admin_users", __name__, url_prefix="/admin/users")
+PER_PAGE = 50
+
+
+@bp.get("")
+@admin_required
+def index() -> ResponseReturnValue:
+    """All users, or those that a search finds."""
+    search = request.args.get("q", "").strip()[:100]
+    with reading() as session:
+        page = users.list_users(session, search=search, page=page_number(), per_page=PER_PAGE)
+        return render_template("admin/users.html", page=page, search=search, roles=ROLES)
+
+
+@bp.post("/<username>/role")
+@admin_required
+def set_role(username: str) -> ResponseReturnValue:
+    """Give a person another role."""
+    form = RoleForm()
+    if not form.validate():
+        raise Invalid("there is no such role", field="role")
+    with transaction() as session:
+        user = users.set_role(session, actor_id=current_user.id, username=username, role=form.role.data)
+    flash(f"{user.username} is now {user.role}.", "success")
+    return redirect(url_for(".index", q=user.username), 303)

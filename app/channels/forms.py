@@ -1,0 +1,20 @@
+"""Forms of channels."""
+
+from __future__ import annotations
+
+from wtforms import StringField, TextAreaField
+
+from app.forms import FlaskForm, follows, required, strip
+from shared.services import rules
+
+
+class DescribeForm(FlaskForm):
+    """What a channel is for."""
+
+    description = TextAreaField("Description", filters=[strip])
+
+
+class ProposeForm(DescribeForm):
+    """A new channel."""
+
+    name = StringField("Name", [required("Give the channel a name."), follows(rules.channel_name)], filters=[strip])

@@ -1,0 +1,79 @@
+"""The public pages of channels, and the forms to propose one."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app.accounts.identity import viewer_id
+from app.channels.forms import DescribeForm, ProposeForm
+from app.errors import faults_on
+from app.templating import form_page
+from shared.db import reading, transaction
+from shared.errors import Forbidden
+from shared.services import channels
+
+bp = Blueprint("channels", __name__, url_prefix="/channels")
+
+
+@bp.get("")
+def index() -> ResponseReturnValue:
+    """The public channels, and those that the signed-in owner proposed and that wait."""
+    with reading() as session:
+        proposed = [] if viewer_id() is None else channels.list_channels_proposed_by(session, current_user.id)
+        return render_template(
+            "channels/index.html",
+            channels=channels.list_public_channels(session),
+            waiting=[channel for channel in proposed if channel.is_hidden],
+        )
+
+
+@bp.get("/<name>")
+def show(name: str) -> ResponseReturnValue:
+    """One channel: what it is for, and how a game joins it."""
+    with reading() as session:
+        channel = channels.get_public_channel(session, name=name, viewer_id=viewer_id())
+        may_describe = channels.may_describe(session, channel, viewer_id())
+        return render_template("channels/show.html", channel=channel, may_describe=may_describe)
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@login_required
+def new() -> ResponseReturnValue:
+    """Propose a channel: it works at once for games that know its name, and is listed when an admin makes it public."""
+    form = ProposeForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                channel = channels.propose_channel(
+                    session,
+                    actor_id=current_user.id,
+                    name=form.name.data or "",
+                    description=form.description.data or "",
+                )
+            flash(f"{channel.name} is proposed. It stays hidden until an admin makes it public.", "success")
+            return redirect(url_for(".show", name=channel.name), 303)
+    with reading() as session:
+        may_propose = channels.may_propose(session, current_user.id)
+    return form_page("channels/new.html", form, may_propose=may_propose)
+
+
+@bp.route("/<name>/edit", methods=["GET", "POST"])
+@login_required
+def edit(name: str) -> ResponseReturnValue:
+    """Describe a channel that one has proposed."""
+    with reading() as session:
+        channel = channels.get_public_channel(session, name=name, viewer_id=current_user.id)
+        if not channels.may_describe(session, channel, current_user.id):
+            raise Forbidden("only who proposed the channel may describe it")
+    form = DescribeForm(data={"description": channel.description})
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                channels.describe_channel(
+                    session, actor_id=current_user.id, name=channel.name, description=form.description.data or ""
+                )
+            flash("The description is saved.", "success")
+            return redirect(url_for(".show", name=channel.name), 303)
+    return form_page("channels/edit.html", form, channel=channel)

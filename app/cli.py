@@ -1,0 +1,236 @@
+"""The command line: `flask user|game|application|channel|network …`. Each command prints one JSON object on one line.
+
+What the rules refuse becomes one line on standard error and exit status 1. The operator may do everything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from shared.bus import Bus
+from shared.db import check_database, db, reading, transaction
+from shared.errors import DomainError
+from shared.models.channel import Channel
+from shared.models.user import ROLES
+from shared.services import applications, channels, game_import, games, network, users
+from shared.settings import SettingsError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+users_group = AppGroup("user", help="People with an account.")
+games_group = AppGroup("game", help="Registered games.")
+applications_group = AppGroup("application", help="Network applications, that may sync.")
+channels_group = AppGroup("channel", help="Chat channels.")
+network_group = AppGroup("network", help="The network as a whole.")
+
+
+def register_commands(app: Flask) -> None:
+    """Add the groups of commands to the app."""
+    for group in (users_group, games_group, applications_group, channels_group, network_group):
+        app.cli.add_command(group)
+
+
+def command(group: AppGroup, name: str) -> Callable[[F], Any]:
+    """A command of a group that reports what goes wrong as one line."""
+
+    def decorate(function: F) -> Any:
+        @wraps(function)
+        def run(*args: Any, **options: Any) -> None:
+            try:
+                function(*args, **options)
+            except DomainError as error:
+                fail(f"{error.field}: {error.message}" if error.field else error.message)
+            except (OperationalError, ProgrammingError) as error:
+                try:
+                    check_database(db.engine)
+                except SettingsError as reason:
+                    fail(str(reason))
+                fail("the database refused: " + " ".join(str(error.orig).split()))
+
+        return group.command(name)(run)
+
+    return decorate
+
+
+def _bus() -> Bus:
+    bus: Bus = current_app.extensions["bus"]
+    return bus
+
+
+def fail(reason: str) -> None:
+    """End the command with one line on standard error and status 1."""
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(1)
+
+
+def say(**fields: Any) -> None:
+    """Print one JSON object on one line."""
+    print(json.dumps(fields, ensure_ascii=False), flush=True)
+
+
+@command(users_group, "create")
+@click.argument("username")
+@click.argument("email")
+@click.option("--password", required=True, help="8 characters at least.")
+@click.option("--role", type=click.Choice(ROLES), default="player", show_default=True)
+@click.option("--verified", is_flag=True, help="The email address needs no verification.")
+def create_user(username: str, email: str, password: str, role: str, verified: bool) -> None:
+    """Make an account."""
+    with transaction() as session:
+        user = users.register_user(
+            session, username=username, email=email, password=password, role=role, is_verified=verified
+        )
+    say(id=user.id, uid=user.uid, username=user.username, registration_key=user.registration_key)
+
+
+@command(games_group, "create")
+@click.argument("name")
+@click.argument("short_name", metavar="SHORT")
+@click.option("--owner", required=True, metavar="USERNAME")
+def create_game(name: str, short_name: str, owner: str) -> None:
+    """Register a game. The secret is shown this once."""
+    with transaction() as session:
+        owner_id = users.get_user_by_username(session, owner).id
+        game, credentials = games.create_game(session, owner_id=owner_id, name=name, short_name=short_name)
+    say(
+        id=game.id,
+        short_name=game.short_name,
+        client_id=credentials.client_id,
+        client_secret=credentials.client_secret,
+    )
+
+
+@command(games_group, "import")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="surrogateescape"))
+def import_games(file: Any) -> None:
+    """Register the games of FILE (-: standard input), one JSON object a line; all of them or none."""
+
+    def progress(count: int) -> None:
+        print(f"{count:,} games", file=sys.stderr)
+
+    with transaction() as session:
+        imported = game_import.import_games(session, file, progress=progress)
+        print("saving", file=sys.stderr)
+    for made in imported:
+        say(
+            id=made.game.id,
+            short_name=made.game.short_name,
+            client_id=made.credentials.client_id,
+            client_secret=made.credentials.client_secret,
+        )
+
+
+@command(games_group, "update")
+@click.argument("short_name", metavar="SHORT")
+@click.option("--name")
+@click.option("--description")
+@click.option("--display/--no-display", "is_displayed", default=None)
+def update_game(short_name: str, name: str | None, description: str | None, is_displayed: bool | None) -> None:
+    """Change a game; what is not given stays."""
+    with transaction() as session:
+        game = games.update_game(
+            session,
+            actor_id=None,
+            short_name=short_name,
+            name=name,
+            description=description,
+            is_displayed=is_displayed,
+        )
+    say(
+        id=game.id,
+        short_name=game.short_name,
+        name=game.name,
+        description=game.description,
+        display=game.is_displayed,
+    )
+
+
+@command(games_group, "delete")
+@click.argument("short_name", metavar="SHORT")
+def delete_game(short_name: str) -> None:
+    """Delete a game and close its sockets. Its short name stays reserved."""
+    with transaction() as session:
+        game = games.get_game(session, short_name)
+        games.delete_game(session, actor_id=None, short_name=short_name)
+    say(id=game.id, short_name=game.short_name, deleted=True)
+
+
+@command(applications_group, "create")
+@click.argument("name")
+@click.argument("short_name", metavar="SHORT")
+def create_application(name: str, short_name: str) -> None:
+    """Make a network application. The secret is shown this once."""
+    with transaction() as session:
+        application, credentials = applications.create_application(session, name=name, short_name=short_name)
+    say(
+        id=application.id,
+        short_name=application.short_name,
+        client_id=credentials.client_id,
+        client_secret=credentials.client_secret,
+    )
+
+
+@command(channels_group, "create")
+@click.argument("name")
+@click.option("--description", default="")
+@click.option("--hidden/--visible", "is_hidden", default=False)
+def create_channel(name: str, description: str, is_hidden: bool) -> None:
+    """Make a channel, visible unless --hidden."""
+    with transaction() as session:
+        channel = channels.create_channel(session, name=name, description=description, is_hidden=is_hidden)
+    _say_channel(channel)
+
+
+@command(channels_group, "update")
+@click.argument("name")
+@click.option("--name", "new_name", help="A new name.")
+@click.option("--description")
+@click.option("--hidden/--visible", "is_hidden", default=None)
+def update_channel(name: str, new_name: str | None, description: str | None, is_hidden: bool | None) -> None:
+    """Change a channel; what is not given stays."""
+    with transaction() as session:
+        channel = channels.update_channel(
+            session, name=name, new_name=new_name, description=description, is_hidden=is_hidden
+        )
+    _say_channel(channel)
+
+
+@command(channels_group, "delete")
+@click.argument("name")
+def delete_channel(name: str) -> None:
+    """Delete a channel; whoever is subscribed is unsubscribed."""
+    with transaction() as session:
+        channel = channels.get_channel(session, name)
+        channels.delete_channel(session, name=name)
+    _say_channel(channel, deleted=True)
+
+
+@command(network_group, "restart-notice")
+@click.option("--downtime", type=int, default=15, show_default=True, help="Whole seconds that the drop will last.")
+def restart_notice(downtime: int) -> None:
+    """Tell every socket that a drop is coming."""
+    if not _bus().is_up():
+        fail("Redis cannot be reached, so no worker would hear of it")
+    with transaction() as session:
+        network.announce_restart(session, downtime_seconds=downtime)
+    say(downtime=downtime)
+
+
+@command(network_group, "status")
+def network_status() -> None:
+    """What the network looks like now."""
+    with reading() as session:
+        say(**network.network_status(session, _bus()))
+
+
+def _say_channel(channel: Channel, **more: Any) -> None:
+    say(id=channel.id, name=channel.name, description=channel.description, hidden=channel.is_hidden, **more)

@@ -1,0 +1,56 @@
+"""What the forms of all subjects share. Forms look at what must be there; the rules for values are the services'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask_wtf import FlaskForm
+from wtforms import BooleanField, Field, Form, StringField
+from wtforms.validators import DataRequired, ValidationError
+
+from shared.errors import Invalid
+from shared.services import rules
+
+UNCHECKED = (False, "false", "", "0", "off", "no", "n")
+
+
+def strip(value: str | None) -> str | None:
+    """White space around a short text is never meant."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def required(message: str) -> DataRequired:
+    """Must be filled in; the message says with what."""
+    return DataRequired(message)
+
+
+def sentence(message: str) -> str:
+    """A domain error's sentence as a page shows it: a capital letter first, a full stop last."""
+    message = message[:1].upper() + message[1:]
+    return message if message.endswith((".", "!", "?")) else message + "."
+
+
+def follows(rule: Callable[[object], object]) -> Callable[[Form, Field], None]:
+    """A validator that asks one of the domain's own rules, so that a form shows all of its faults at once."""
+
+    def check(_form: Form, field: Field) -> None:
+        try:
+            rule(field.data)
+        except Invalid as error:
+            raise ValidationError(sentence(error.message)) from None
+
+    return check
+
+
+def checkbox(label: str, *, default: bool = False) -> BooleanField:
+    """A box that is ticked or not; as browsers do it, a missing field is an empty box."""
+    return BooleanField(label, default=default, false_values=UNCHECKED)
+
+
+class CredentialedForm(FlaskForm):
+    """Names of whatever connects to the socket."""
+
+    name = StringField("Name", [required("Give it a name.")], filters=[strip])
+    short_name = StringField(
+        "Short name", [required("Choose a short name."), follows(rules.short_name)], filters=[strip]
+    )

@@ -1,0 +1,12 @@
+"""Games: their public pages, and the pages on which owners keep them."""
+
+from flask import Flask
+
+from app.games import connections, manage, routes
+
+
+def init_app(app: Flask) -> None:
+    """Add the pages."""
+    app.register_blueprint(routes.bp)
+    app.register_blueprint(manage.bp)
+    app.register_blueprint(connections.bp)

@@ -1,0 +1,81 @@
+"""Ways to connect: how players get into a game, kept by its owner."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app.errors import faults_on
+from app.games.forms import ConnectionForm
+from app.templating import form_page
+from shared.db import reading, transaction
+from shared.services import games
+
+bp = Blueprint("connections", __name__, url_prefix="/manage")
+
+
+@bp.route("/games/<short_name>/connections", methods=["GET", "POST"])
+@login_required
+def new(short_name: str) -> ResponseReturnValue:
+    """Add a way to connect."""
+    with reading() as session:
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    form = ConnectionForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                games.add_connection(
+                    session,
+                    actor_id=current_user.id,
+                    short_name=short_name,
+                    type=form.type.data,
+                    url=form.url.data or "",
+                    host=form.host.data or "",
+                    port=form.port.data,
+                )
+            flash("The way to connect is added.", "success")
+            return redirect(url_for("manage.show", short_name=game.short_name), 303)
+    return form_page("games/connection.html", form, game=game, connection=None)
+
+
+@bp.route("/connections/<connection_id>", methods=["GET", "POST"])
+@login_required
+def edit(connection_id: str) -> ResponseReturnValue:
+    """Change a way to connect."""
+    with reading() as session:
+        connection = games.get_own_connection(session, actor_id=current_user.id, connection_id=connection_id)
+        game = connection.game
+    form = ConnectionForm(
+        data={
+            "type": connection.type,
+            "url": connection.url,
+            "host": connection.host,
+            "port": None if connection.port is None else str(connection.port),
+        }
+    )
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                games.update_connection(
+                    session,
+                    actor_id=current_user.id,
+                    connection_id=connection_id,
+                    type=form.type.data,
+                    url=form.url.data or "",
+                    host=form.host.data or "",
+                    port=form.port.data,
+                )
+            flash("The way to connect is saved.", "success")
+            return redirect(url_for("manage.show", short_name=game.short_name), 303)
+    return form_page("games/connection.html", form, game=game, connection=connection)
+
+
+@bp.post("/connections/<connection_id>/delete")
+@login_required
+def delete(connection_id: str) -> ResponseReturnValue:
+    """Take a way to connect away."""
+    with transaction() as session:
+        game = games.delete_connection(session, actor_id=current_user.id, connection_id=connection_id)
+    flash("The way to connect is removed.", "success")
+    return redirect(url_for("manage.show", short_name=game.short_name), 303)

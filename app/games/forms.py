@@ -1,0 +1,32 @@
+"""Forms of games, and of the ways to connect to them."""
+
+from __future__ import annotations
+
+from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
+
+from app.forms import CredentialedForm, FlaskForm, checkbox, follows, required, strip
+from shared.models.game import CONNECTION_TYPES
+from shared.services import games
+
+
+class GameForm(CredentialedForm):
+    """A game, new or known."""
+
+    name = StringField("Name", [required("Give it a name."), follows(games.name_of)], filters=[strip])
+    description = TextAreaField("Description", [follows(games.description_of)], filters=[strip])
+    homepage_url = URLField("Homepage", [follows(games.homepage_of)], filters=[strip])
+    display = checkbox("Show this game to everyone", default=True)
+    allow_character_registration = checkbox("Let players claim their characters here", default=True)
+
+
+class ConnectionForm(FlaskForm):
+    """A way to connect: a web page, or a host and a port."""
+
+    type = SelectField(
+        "Kind",
+        [required("Choose a kind.")],
+        choices=[SelectChoice(kind, kind.capitalize()) for kind in CONNECTION_TYPES],
+    )
+    url = URLField("Address of the page", filters=[strip])
+    host = StringField("Host", filters=[strip])
+    port = StringField("Port", filters=[strip])

@@ -1,0 +1,128 @@
+"""The owner's pages: register a game, see its credentials, edit, regenerate, delete."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app import once
+from app.errors import faults_on
+from app.games.forms import ConnectionForm, GameForm
+from app.templating import form_page, secret_page
+from shared.db import reading, transaction
+from shared.models import Game
+from shared.models.credentials import Credentials
+from shared.services import games
+
+bp = Blueprint("manage", __name__, url_prefix="/manage/games")
+
+
+@bp.get("")
+@login_required
+def index() -> ResponseReturnValue:
+    """The signed-in owner's games."""
+    with reading() as session:
+        return render_template("games/mine.html", games=games.list_games_of(session, current_user.id))
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@login_required
+def new() -> ResponseReturnValue:
+    """Register a game; its page shows the secret once."""
+    form = GameForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                game, credentials = games.create_game(
+                    session,
+                    owner_id=current_user.id,
+                    name=form.name.data or "",
+                    short_name=form.short_name.data or "",
+                    description=form.description.data or "",
+                    homepage_url=form.homepage_url.data or "",
+                    is_displayed=form.display.data,
+                    allows_character_registration=form.allow_character_registration.data,
+                )
+            flash(f"{game.name} is registered.", "success")
+            return _with_secret(game.short_name, credentials, status=201)
+    return form_page("games/new.html", form)
+
+
+@bp.get("/<short_name>")
+@login_required
+def show(short_name: str) -> ResponseReturnValue:
+    """All that an owner needs to connect a game."""
+    with reading() as session:
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        return secret_page(_page(game, once.take(f"game:{game.id}")))
+
+
+@bp.route("/<short_name>/edit", methods=["GET", "POST"])
+@login_required
+def edit(short_name: str) -> ResponseReturnValue:
+    """Change what the network knows of a game."""
+    with reading() as session:
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    form = GameForm(
+        data={
+            "name": game.name,
+            "short_name": game.short_name,
+            "description": game.description,
+            "homepage_url": game.homepage_url,
+            "display": game.is_displayed,
+            "allow_character_registration": game.allows_character_registration,
+        }
+    )
+    if form.validate_on_submit():
+        with faults_on(form):
+            with transaction() as session:
+                changed = games.update_game(
+                    session,
+                    actor_id=current_user.id,
+                    short_name=short_name,
+                    new_short_name=form.short_name.data or "",
+                    name=form.name.data or "",
+                    description=form.description.data or "",
+                    homepage_url=form.homepage_url.data or "",
+                    is_displayed=form.display.data,
+                    allows_character_registration=form.allow_character_registration.data,
+                )
+            flash(f"{changed.name} is saved. The network knows already.", "success")
+            return redirect(url_for(".show", short_name=changed.short_name), 303)
+    return form_page("games/edit.html", form, game=game)
+
+
+@bp.post("/<short_name>/regenerate")
+@login_required
+def regenerate(short_name: str) -> ResponseReturnValue:
+    """Make new credentials. The old ones end at once, with the sockets that used them."""
+    with transaction() as session:
+        credentials = games.regenerate_credentials(session, actor_id=current_user.id, short_name=short_name)
+    flash("The credentials are new. The old ones work no more.", "success")
+    return _with_secret(short_name, credentials)
+
+
+@bp.post("/<short_name>/delete")
+@login_required
+def delete(short_name: str) -> ResponseReturnValue:
+    """Take a game off the network for good."""
+    with transaction() as session:
+        games.delete_game(session, actor_id=current_user.id, short_name=short_name)
+    flash("The game is deleted.", "success")
+    return redirect(url_for(".index"), 303)
+
+
+def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200) -> ResponseReturnValue:
+    """Go to the game's page, which shows the secret once; while Redis is away, be that page."""
+    with reading() as session:
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        if once.keep(f"game:{game.id}", credentials.client_secret):
+            return redirect(url_for(".show", short_name=game.short_name), 303)
+        return secret_page(_page(game, credentials.client_secret), status)
+
+
+def _page(game: Game, client_secret: str | None) -> str:
+    return render_template(
+        "games/manage.html", game=game, client_secret=client_secret, connection_form=ConnectionForm(formdata=None)
+    )

@@ -1,0 +1,89 @@
+"""How often one may try to sign in or to register. Counted in Redis; in this process's memory while Redis is away."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """So many POSTs of one page for each address or account.
+
+    field: the form field that names the account; None counts by address. failures_only: what succeeded is not counted.
+    """
+
+    endpoint: str
+    amount: str
+    field: str | None = None
+    failures_only: bool = False
+    message: str = ""
+
+    def key(self) -> str:
+        """Whose count this request goes to."""
+        if self.field is None:
+            return f"address:{get_remote_address()}"
+        return f"account:{request.form.get(self.field, '').strip().casefold()[:100]}"
+
+    def counts(self, response: Response) -> bool:
+        """True when the answered request is one to be counted."""
+        return not self.failures_only or response.status_code >= 400
+
+
+SIGN_INS = "There were too many attempts to sign in that failed."
+REGISTRATIONS = "Too many accounts were registered from here."
+ALLOWANCES = (
+    Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
+    Allowance("accounts.sign_in", "10 per 15 minutes", field="login", failures_only=True, message=SIGN_INS),
+    Allowance("accounts.register", "60 per hour", message=REGISTRATIONS),
+    Allowance("accounts.register", "20 per hour", field="email", message=REGISTRATIONS),
+)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Put the limits on their pages, unless RATE_LIMITS is off."""
+    if not settings.rate_limits:
+        return
+    limiter = Limiter(
+        get_remote_address,
+        app=app,
+        strategy="moving-window",
+        storage_uri=_storage_uri(settings.redis_url),
+        storage_options={"socket_timeout": 1, "socket_connect_timeout": 1},
+        in_memory_fallback_enabled=True,
+        key_prefix="site",
+    )
+    for allowance in ALLOWANCES:
+        limit = limiter.limit(
+            allowance.amount,
+            key_func=allowance.key,
+            methods=["POST"],
+            deduct_when=allowance.counts,
+            error_message=allowance.message,
+        )
+        limited: Any = limit(app.view_functions[allowance.endpoint])
+        app.view_functions[allowance.endpoint] = limited
+
+
+def seconds_to_wait(app: Flask) -> int | None:
+    """How long until the limit that this request broke lets one through again; None when it broke none."""
+    breached = [
+        limit.reset_at
+        for limiter in app.extensions.get("limiter", ())
+        for limit in limiter.current_limits
+        if limit.breached
+    ]
+    # reset_at is rounded up already
+    return max(1, int(max(breached) - time.time())) if breached else None
+
+
+def _storage_uri(redis_url: str) -> str:
+    """The same server in the words of the limits library."""
+    return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url

@@ -1,0 +1,85 @@
+"""What protects a browser's session: cookies, the CSRF token of each form, response headers, and proxies' headers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, request
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from shared.settings import Settings
+
+SESSION_DAYS = 30
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Set cookies, CSRF and headers up; trust one proxy's headers only when PUBLIC_URL says that there is a proxy."""
+    is_https = urlsplit(settings.public_url).scheme == "https"
+    app.config.from_mapping(
+        SESSION_COOKIE_NAME="gossip_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=is_https,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=SESSION_DAYS),
+        # A token lives as long as its session: a form left open overnight can still be sent.
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+    CSRFProtect(app)
+    if is_behind_proxy(settings):
+        # Without a proxy anyone could write these headers, and get around the limits per address.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+
+    @app.before_request
+    def refuse_nul() -> None:
+        # No record's name holds a NUL, and PostgreSQL cannot even look for one.
+        if "\0" in request.path or any("\0" in value for value in request.args.values()):
+            abort(404)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        if is_https:
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        if request.endpoint != "static":
+            response.headers.setdefault("Cache-Control", "private, no-cache")
+        return response
+
+
+def is_behind_proxy(settings: Settings) -> bool:
+    """True when PUBLIC_URL is not where the site itself listens: another port, or TLS, which it never speaks."""
+    public = urlsplit(settings.public_url)
+    port = {"http": 80, "https": 443}[public.scheme] if public.port is None else public.port
+    return public.scheme == "https" or port != settings.web_port
+
+
+def is_local_path(target: str) -> bool:
+    """True for a path on this site, false for whatever a browser could take for another one."""
+    return (
+        target.startswith("/")
+        and not target.startswith(("//", "/\\"))
+        and target.isprintable()
+        and not urlsplit(target).netloc
+    )

@@ -1,0 +1,95 @@
+"""A visitor of the site: gets pages, and sends their forms back as a browser would, CSRF token and all."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from argon2 import PasswordHasher
+
+from shared.services import users
+from tests.support.factory import PASSWORD
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from werkzeug.test import TestResponse
+
+TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+
+
+class Visitor:
+    """One browser with its cookies. `answer` is the last response, `page` its text with entities resolved."""
+
+    def __init__(self, app: Flask) -> None:
+        self.client = app.test_client()
+        self.answer: TestResponse
+
+    @property
+    def page(self) -> str:
+        return html.unescape(self.answer.get_data(as_text=True))
+
+    @property
+    def status(self) -> int:
+        return self.answer.status_code
+
+    def open(self, path: str) -> str:
+        """Get a page, follow redirects, return its text."""
+        self.answer = self.client.get(path, follow_redirects=True)
+        return self.page
+
+    def token(self, page: str) -> str:
+        """The CSRF token of the forms on a page."""
+        found = TOKEN.search(self.client.get(page, follow_redirects=True).get_data(as_text=True))
+        assert found, f"no form on {page}"
+        return found[1]
+
+    def send(self, path: str, *, form_on: str | None = None, follow: bool = False, **fields: str) -> TestResponse:
+        """Fill in the form on `form_on` (the path itself, if not said) and post it to `path`."""
+        token = self.token(form_on or path)
+        self.answer = self.client.post(path, data={"csrf_token": token, **fields}, follow_redirects=follow)
+        return self.answer
+
+    def sign_in(self, login: str, password: str = PASSWORD) -> Visitor:
+        answer = self.send("/sign-in", login=login, password=password)
+        assert answer.status_code == 303, self.page
+        return self
+
+    def text_of(self, element_id: str) -> str | None:
+        """The text of the element with this id on the last page, None if it is not there."""
+        found = re.search(rf'id="{element_id}"[^>]*>([^<]*)<', self.answer.get_data(as_text=True))
+        return html.unescape(found[1]) if found else None
+
+    def problem_of(self, field: str) -> str | None:
+        """What stands beside a field; the input must point to it."""
+        problem = self.text_of(f"{field}-problem")
+        if problem is not None:
+            tag = re.search(rf'<(?:input|select|textarea)[^>]*id="{field}"[^>]*>', self.page)
+            assert tag and 'aria-invalid="true"' in tag[0] and f"{field}-problem" in tag[0], f"{field}: {tag}"
+        return problem
+
+    def value_of(self, field: str) -> str | None:
+        """What is filled in in an input."""
+        tag = re.search(rf'<input[^>]*id="{field}"[^>]*>', self.answer.get_data(as_text=True))
+        found = tag and re.search(r'value="([^"]*)"', tag[0])
+        return html.unescape(found[1]) if found else None
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes as slow as the real ones would be most of what these tests take."""
+    monkeypatch.setattr(users, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+def new_visitor(app: Flask) -> Callable[[], Visitor]:
+    """Opens one more browser, with cookies of its own."""
+    return lambda: Visitor(app)
+
+
+@pytest.fixture
+def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
+    """A visitor who is not signed in."""
+    return new_visitor()

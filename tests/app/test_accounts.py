@@ -1,0 +1,152 @@
+"""Registering, signing in and out."""
+
+import pytest
+
+from shared import db
+from shared.models import User
+from shared.services import users
+from tests.support.factory import PASSWORD
+
+REGISTER = {
+    "username": "Wren",
+    "email": "wren@example.com",
+    "password": PASSWORD,
+    "password_confirmation": PASSWORD,
+}
+
+
+def test_a_new_account_is_signed_in_and_can_sign_out_and_in_again(visitor):
+    """Register, sign out, sign in by email in another case."""
+    answer = visitor.send("/register", **REGISTER)
+    assert (answer.status_code, answer.location) == (303, "/manage/games")
+    assert "Welcome, Wren" in visitor.open("/manage/games")
+
+    visitor.send("/sign-out", form_on="/manage/games", follow=True)
+    assert "You are signed out" in visitor.page
+    assert visitor.client.get("/manage/games").location == "/sign-in?next=/manage/games"
+
+    visitor.sign_in("WREN@example.com")
+    assert "Sign out" in visitor.open("/")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "words"),
+    [
+        ({"username": ""}, "username", "Choose a username"),
+        ({"username": "ab"}, "username", "3 to 50"),
+        ({"username": "has space"}, "username", "3 to 50"),
+        ({"username": "x" * 51}, "username", "too long"),
+        ({"username": "Admin"}, "username", "not allowed"),
+        ({"username": "TAKEN"}, "username", "taken"),
+        ({"email": "nothing"}, "email", "not an email address"),
+        ({"email": "Taken@example.com"}, "email", "exists already"),
+        ({"password": "short", "password_confirmation": "short"}, "password", "8 characters"),
+        ({"password_confirmation": "another one"}, "password_confirmation", "not the same"),
+    ],
+)
+def test_what_is_wrong_stands_beside_the_field_and_the_rest_is_kept(visitor, stored, changed, field, words):
+    """Bad input is answered with 422, a message at the field, and what was typed; passwords never come back."""
+    stored.user("taken")
+    sent = {**REGISTER, **changed}
+    answer = visitor.send("/register", **sent)
+
+    assert answer.status_code == 422
+    assert words in (visitor.problem_of(field) or "")
+    assert "<title>Error: " in visitor.page
+    assert visitor.value_of("username") == sent["username"]
+    assert visitor.value_of("email") == sent["email"]
+    assert PASSWORD not in visitor.page
+    with db.reading() as session:
+        assert users.find_user_by_username(session, "Wren") is None
+
+
+def test_an_empty_form_names_every_field_at_once(visitor):
+    """Nobody has to send a form five times to learn five things."""
+    visitor.send("/register", username="", email="", password="", password_confirmation="")
+    assert all(visitor.problem_of(field) for field in ("username", "email", "password"))
+
+
+def test_a_wrong_password_and_an_unknown_name_look_the_same(any_database, visitor, stored):
+    """Nothing tells a stranger who has an account."""
+    user = stored.user()
+    visitor.send("/sign-in", login=user.username, password="not the password")
+    known = visitor.problem_of("password")
+    visitor.send("/sign-in", login="nobody", password="not the password")
+    assert visitor.status == 422
+    assert known
+    assert known == visitor.problem_of("password")
+    visitor.send("/sign-in", login="no\0body", password="not the password")
+    assert visitor.status == 422
+
+
+@pytest.mark.parametrize(
+    ("target", "goes_to"),
+    [
+        ("/games?q=x", "/games?q=x"),
+        ("//evil.example", "/manage/games"),
+        ("/\\evil.example", "/manage/games"),
+        ("https://evil.example", "/manage/games"),
+        ("/\tevil", "/manage/games"),
+        ("", "/manage/games"),
+    ],
+)
+def test_signing_in_goes_on_to_local_pages_only(visitor, stored, target, goes_to):
+    """An address elsewhere in `next` is not followed."""
+    user = stored.user()
+    token = visitor.token("/sign-in")
+    answer = visitor.client.post(
+        "/sign-in",
+        query_string={"next": target},
+        data={"csrf_token": token, "login": user.username, "password": PASSWORD},
+    )
+    assert (answer.status_code, answer.location) == (303, goes_to)
+
+
+def test_signing_in_starts_a_new_session(visitor, stored):
+    """A token from before the sign-in is worth nothing after it."""
+    user = stored.user()
+    before = visitor.token("/sign-in")
+    visitor.sign_in(user.username)
+    assert visitor.client.post("/sign-out", data={"csrf_token": before}).status_code == 400
+
+
+def test_a_changed_session_token_ends_the_session(visitor, stored):
+    """This is how all of a person's sessions are ended at once."""
+    user = stored.user()
+    visitor.sign_in(user.username)
+    assert visitor.client.get("/manage/games").status_code == 200
+    with db.transaction() as session:
+        session.get(User, user.id).session_token = "another"
+    assert visitor.client.get("/manage/games").status_code == 303
+
+
+def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(make_settings, engine, stored):
+    """After ten failures one account must wait, with a page that says how long; others may still sign in."""
+    from app import create_app
+    from tests.app.conftest import Visitor
+
+    app = create_app(make_settings(RATE_LIMITS="on"))
+    visitor, user, other = Visitor(app), stored.user(), stored.user()
+    for _ in range(3):
+        visitor.sign_in(user.username)
+    for _ in range(10):
+        assert visitor.send("/sign-in", login=user.username, password="wrong").status_code == 422
+    answer = visitor.send("/sign-in", login=user.username.upper(), password=PASSWORD)
+
+    assert answer.status_code == 429
+    assert "too many attempts to sign in" in visitor.page
+    assert "Try again in 15 minutes" in visitor.page
+    assert 0 < int(answer.headers["Retry-After"]) <= 900
+    visitor.sign_in(other.username)
+
+
+def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored, own_valkey):
+    """The counts are then kept in the process."""
+    from app import create_app
+    from tests.app.conftest import Visitor
+
+    own_valkey.stop()
+    app = create_app(make_settings(RATE_LIMITS="on"))
+    visitor, user = Visitor(app), stored.user()
+    statuses = {visitor.send("/sign-in", login=user.username, password="wrong").status_code for _ in range(11)}
+    assert statuses == {422, 429}

@@ -1,0 +1,82 @@
+"""The public pages of channels, and proposals."""
+
+import pytest
+
+from shared import db
+from shared.services import channels
+
+
+def stored_channel(name):
+    with db.reading() as session:
+        return channels.get_channel(session, name)
+
+
+def test_lists_show_public_channels_only(visitor, stored):
+    """A hidden one is in no list, and is not there for strangers."""
+    stored.channel("gossip", description="All <b>sorts</b>.")
+    stored.channel("cellar", is_hidden=True)
+    page = visitor.client.get("/channels").get_data(as_text=True)
+    assert "gossip" in page and "All &lt;b&gt;sorts" in page and "cellar" not in page
+    assert visitor.client.get("/channels/GOSSIP").status_code == 200
+    assert visitor.client.get("/channels/cellar").status_code == 404
+    assert visitor.client.get("/channels/nowhere").status_code == 404
+
+
+def test_an_owner_proposes_and_describes_a_channel(new_visitor, stored):
+    """It is hidden; its owner finds it in the list of proposals, others do not see it."""
+    owner = stored.user()
+    stored.game(owner=owner)
+    at_home = new_visitor().sign_in(owner.username)
+    answer = at_home.send("/channels/new", name="poetry", description="Haiku.")
+    assert answer.location == "/channels/poetry"
+    channel = stored_channel("poetry")
+    assert channel.is_hidden and channel.proposed_by_id == owner.id
+    assert "poetry" in at_home.open("/channels")
+
+    at_home.send("/channels/poetry/edit", description="Haiku and limericks.")
+    assert stored_channel("poetry").description == "Haiku and limericks."
+
+    stranger = new_visitor().sign_in(stored.user().username)
+    assert stranger.client.get("/channels/poetry").status_code == 404
+    assert stranger.client.get("/channels/poetry/edit").status_code == 404
+
+
+def test_only_who_proposed_a_public_channel_describes_it(new_visitor, stored):
+    """Everyone sees it, and others are told that they may not."""
+    stored.channel("gossip")
+    stranger = new_visitor().sign_in(stored.user().username)
+    assert stranger.client.get("/channels/gossip/edit").status_code == 403
+    answer = stranger.send("/channels/gossip/edit", form_on="/manage/games/new", description="Mine now.")
+    assert answer.status_code == 403
+
+
+def test_without_a_game_nobody_proposes(new_visitor, stored):
+    """The page says what is missing; a form sent all the same is refused."""
+    visitor = new_visitor().sign_in(stored.user().username)
+    assert "Register your game" in visitor.open("/channels/new")
+    assert visitor.send("/channels/new", form_on="/manage/games/new", name="poetry").status_code == 403
+    assert new_visitor().client.get("/channels/new").location == "/sign-in?next=/channels/new"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "Give the channel a name"),
+        ("ab", "3 to 15"),
+        ("has space", "3 to 15"),
+        ("digits1", "3 to 15"),
+        ("x" * 16, "too long"),
+        ("ALL", "not allowed"),
+        ("GOSSIP", "exists already"),
+    ],
+)
+def test_a_bad_name_is_named(new_visitor, stored, name, words):
+    """Beside the field, with what was typed."""
+    owner = stored.user()
+    stored.game(owner=owner)
+    stored.channel("gossip")
+    visitor = new_visitor().sign_in(owner.username)
+    assert visitor.send("/channels/new", name=name, description="Kept.").status_code == 422
+    assert words in visitor.problem_of("name")
+    assert visitor.value_of("name") == name
+    assert "Kept." in visitor.page

@@ -1,0 +1,158 @@
+"""What holds for the whole site: headers, cookies, error pages, health, metrics."""
+
+import re
+
+import pytest
+
+from shared import db
+
+PUBLIC = ["/", "/games", "/channels", "/docs", "/conduct", "/register", "/sign-in"]
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_public_pages_are_small_whole_and_safe(client, path):
+    """One title, one h1, a language, a description; no script or style that the policy would refuse."""
+    answer = client.get(path)
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert len(text) < 20_000
+    assert len(re.findall(r"<h1[ >]", text)) == 1
+    assert '<html lang="en">' in text and 'name="description"' in text and 'property="og:title"' in text
+    assert 'href="#main"' in text and '<main id="main"' in text
+    assert not re.search(r"\sstyle=|<style|<script|\son[a-z]+=", text)
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_pages_without_a_form_set_no_cookie(client):
+    """Readers are not followed."""
+    assert "Set-Cookie" not in client.get("/games").headers
+
+
+@pytest.mark.parametrize(("public_url", "is_secure"), [("https://gossip.example", True), ("http://127.0.0.1:0", False)])
+def test_the_session_cookie(make_settings, engine, public_url, is_secure):
+    """Out of reach of scripts and other sites; over TLS only where the site is public with TLS."""
+    from app import create_app
+
+    cookie = create_app(make_settings(PUBLIC_URL=public_url)).test_client().get("/sign-in").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    assert ("Secure" in cookie) is is_secure
+
+
+@pytest.mark.parametrize(
+    ("public_url", "is_trusted"), [("https://gossip.example", True), ("http://127.0.0.1:0", False)]
+)
+def test_a_proxys_headers_are_trusted_only_behind_one(make_settings, engine, public_url, is_trusted):
+    """Else anyone could take any address, and get around the limits."""
+    from flask import request
+
+    from app import create_app
+
+    app = create_app(make_settings(PUBLIC_URL=public_url))
+    with app.test_client() as client:
+        client.get("/conduct", headers={"X-Forwarded-For": "203.0.113.9"})
+        assert (request.remote_addr == "203.0.113.9") is is_trusted
+
+
+def test_assets_are_kept_for_a_year_under_an_address_of_their_content(client):
+    """The page names the stylesheet with a mark of what is in it."""
+    href = re.search(r'href="(/static/site\.css\?v=[0-9a-f]+)"', client.get("/").get_data(as_text=True))[1]
+    answer = client.get(href)
+    assert answer.status_code == 200
+    assert "max-age=31536000" in answer.headers["Cache-Control"]
+    assert "http" not in answer.get_data(as_text=True)
+    assert client.get("/static/favicon.svg").content_type.startswith("image/svg+xml")
+
+
+def test_a_missing_token_gets_a_page_that_says_so(client):
+    """What happened, that nothing was changed, and what to do."""
+    for data in ({}, {"csrf_token": "made up"}):
+        answer = client.post("/register", data={"username": "wren", **data})
+        text = answer.get_data(as_text=True)
+        assert answer.status_code == 400
+        assert "could not be checked" in text and "nothing was changed" in text and "reload the page" in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/games/nothing", 404),
+        ("GET", "/games/a%00b", 404),
+        ("GET", "/games?q=%00", 404),
+        ("GET", "/sign-out", 405),
+        ("PUT", "/conduct", 405),
+    ],
+)
+def test_errors_are_pages_of_the_site(any_database, client, method, path, status):
+    """With the way back, whatever went wrong."""
+    answer = client.open(path, method=method)
+    assert answer.status_code == status
+    assert f"error {status}" in answer.get_data(as_text=True)
+    assert 'href="/"' in answer.get_data(as_text=True)
+
+
+def test_a_form_that_is_too_big_is_refused(visitor):
+    """A page, not a dropped connection."""
+    answer = visitor.send("/register", username="x" * 300_000)
+    assert answer.status_code == 413
+    assert "256 KiB" in visitor.page
+
+
+def test_a_bug_is_a_page_too(app):
+    """It says nothing about what broke."""
+    app.testing = False
+
+    @app.get("/broken")
+    def broken():
+        raise RuntimeError("a secret detail")
+
+    answer = app.test_client().get("/broken")
+    assert answer.status_code == 500
+    assert "secret detail" not in answer.get_data(as_text=True)
+    assert "broke on our side" in answer.get_data(as_text=True)
+
+
+def test_the_site_is_well(client):
+    """As load balancers are told."""
+    answer = client.get("/_health")
+    assert answer.status_code == 200
+    body = answer.get_json()
+    assert body.pop("version")
+    assert body == {"status": "ok", "database": "ok", "redis": "ok"}
+
+
+def test_without_redis_pages_work_and_health_says_so(visitor, stored, own_valkey):
+    """Redis is never the only copy of a record."""
+    user = stored.user()
+    own_valkey.stop()
+    answer = visitor.client.get("/_health")
+    assert answer.status_code == 503
+    assert answer.get_json()["redis"] == "down" and answer.get_json()["database"] == "ok"
+    visitor.sign_in(user.username)
+    assert visitor.client.get("/games").status_code == 200
+
+
+def test_without_a_database_there_is_a_page_and_health_says_so(client, tmp_path):
+    """503, also for somebody whose session would have to be looked up."""
+    db.bind(db.make_engine(f"sqlite:///{tmp_path}/missing/folder.db"))
+    with client.session_transaction() as session:
+        session["_user_id"] = "1:token"
+    answer = client.get("/_health")
+    assert (answer.status_code, answer.get_json()["database"]) == (503, "down")
+    for path in ("/games", "/manage/games"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "cannot be reached" in answer.get_data(as_text=True)
+
+
+def test_requests_are_counted(client):
+    """By endpoint, method and status, for Prometheus; made-up methods share one row."""
+    client.get("/games")
+    client.open("/games", method="BREW")
+    text = client.get("/metrics").get_data(as_text=True)
+    assert 'site_requests_total{endpoint="games.index",method="GET",status="200"} 1.0' in text
+    assert "BREW" not in text

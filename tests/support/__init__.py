@@ -1,0 +1,1 @@
+"""Real servers, processes, sockets and a real browser for the tests."""

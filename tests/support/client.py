@@ -1,0 +1,192 @@
+"""A socket client on `websocket-client`: it shares no code with the worker, so the two check each other."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import uuid
+from typing import Any
+
+import websocket
+
+Frame = dict[str, Any]
+
+
+class Closed(AssertionError):
+    """The worker closed the socket while the test waited for something else."""
+
+    def __init__(self, code: int | None, reason: str) -> None:
+        super().__init__(f"the socket was closed: {code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class SocketClient:
+    """One socket. All that the worker sends is kept in `frames`, in order; heartbeats are answered."""
+
+    def __init__(self, url: str, *, answers_heartbeats: bool = True, seconds: float = 10.0, **options: Any) -> None:
+        self.frames: list[Frame] = []
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self.is_closed = False
+        self.answers_heartbeats = answers_heartbeats
+        self.players: list[str] | None = None
+        self._taken: set[int] = set()
+        self._socket = websocket.create_connection(url, timeout=seconds, enable_multithread=True, **options)
+
+    # What goes out
+
+    def send(self, event: str, payload: Any = None, *, ref: Any = None, **other: Any) -> Any:
+        """Send a frame; `payload` and `ref` are left out when None. Returns the ref."""
+        frame: Frame = {"event": event, **other}
+        if payload is not None:
+            frame["payload"] = payload
+        if ref is not None:
+            frame["ref"] = ref
+        self.send_text(json.dumps(frame))
+        return ref
+
+    def send_text(self, text: str) -> None:
+        """Send a text message as it is, JSON or not."""
+        self._socket.send(text)
+
+    def send_raw(self, data: bytes, *, opcode: int = websocket.ABNF.OPCODE_TEXT, fin: bool = True) -> None:
+        """Send one WebSocket frame of any kind, well-formed or not."""
+        self._socket.send_frame(websocket.ABNF(1 if fin else 0, 0, 0, 0, opcode, 1, data))
+
+    def request(self, event: str, payload: Any = None, *, seconds: float = 5.0) -> Frame:
+        """Send with a fresh ref, and return the answer to it."""
+        ref = str(uuid.uuid4())
+        self.send(event, payload, ref=ref)
+        return self.wait_for(event, seconds=seconds, ref=ref)
+
+    def authenticate(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        supports: list[str] | None = None,
+        channels: list[str] | None = None,
+        check: bool = True,
+        **payload: Any,
+    ) -> Frame:
+        """Authenticate and return the answer; it must be a success unless `check` is False."""
+        payload = {
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "supports": ["channels"] if supports is None else supports,
+            **({} if channels is None else {"channels": channels}),
+            **payload,
+        }
+        self.send("authenticate", payload)
+        answer = self.wait_for("authenticate")
+        if check:
+            assert answer.get("status") == "success", answer
+        return answer
+
+    # What comes in
+
+    def wait_for(self, event: str, *, seconds: float = 5.0, **matching: Any) -> Frame:
+        """The first frame of this event not yet returned whose keys match (`ref=`, `status=`, `payload=`: part of it).
+
+        Frames of other events stay for later calls. Raises Closed when the worker closes first.
+        """
+        deadline = time.monotonic() + seconds
+        position = 0
+        while True:
+            for index in range(position, len(self.frames)):
+                if index not in self._taken and _matches(self.frames[index], event, matching):
+                    self._taken.add(index)
+                    return self.frames[index]
+            position = len(self.frames)
+            if self.is_closed:
+                raise Closed(self.close_code, self.close_reason)
+            if not self._read(deadline - time.monotonic()):
+                raise AssertionError(f"no {event} {matching or ''} within {seconds:g} s; came: {self.frames[-20:]}")
+
+    def wait_closed(self, *, seconds: float = 10.0) -> int | None:
+        """The close code the worker sent (None when it dropped the connection without one)."""
+        deadline = time.monotonic() + seconds
+        while not self.is_closed:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"not closed within {seconds:g} s; came: {self.frames[-20:]}")
+            self._read(left)
+        return self.close_code
+
+    def settle(self) -> list[Frame]:
+        """Everything that the worker sent before it answered a request made now; those frames stay in `frames` too.
+
+        A request that is answered in order shows that nothing else came, without waiting for a time to pass.
+        """
+        before = len(self.frames)
+        ref = str(uuid.uuid4())
+        self.send("channels/unsubscribe", {"channel": "nobody-is-here"}, ref=ref)
+        self.wait_for("channels/unsubscribe", ref=ref)
+        return [frame for frame in self.frames[before:] if frame.get("ref") != ref]
+
+    def events(self, event: str) -> list[Frame]:
+        """All frames of an event received so far."""
+        return [frame for frame in self.frames if frame.get("event") == event]
+
+    # Ends
+
+    def close(self, code: int = 1000) -> None:
+        """Say goodbye and close, whatever the state of the socket."""
+        try:
+            self._socket.close(status=code, timeout=1)
+        except (OSError, websocket.WebSocketException):
+            pass
+        self.is_closed = True
+
+    def drop(self) -> None:
+        """Cut the connection without a word."""
+        self._socket.shutdown()
+        self.is_closed = True
+
+    @property
+    def raw(self) -> socket.socket:
+        """The TCP socket below."""
+        assert self._socket.sock is not None
+        return self._socket.sock
+
+    def _read(self, seconds: float) -> bool:
+        """Read one message; False when none came in time."""
+        if seconds <= 0:
+            return False
+        self._socket.settimeout(seconds)
+        try:
+            opcode, data = self._socket.recv_data(control_frame=True)
+        except (TimeoutError, websocket.WebSocketTimeoutException):
+            return False
+        except (OSError, websocket.WebSocketConnectionClosedException):
+            self.is_closed = True
+            return True
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            self.is_closed = True
+            if len(data) >= 2:
+                self.close_code = int.from_bytes(data[:2], "big")
+                self.close_reason = data[2:].decode()
+            return True
+        if opcode != websocket.ABNF.OPCODE_TEXT:
+            return True
+        frame = json.loads(data)
+        assert isinstance(frame, dict) and isinstance(frame.get("event"), str), f"not a frame: {data!r}"
+        self.frames.append(frame)
+        if frame["event"] == "heartbeat" and self.answers_heartbeats:
+            self.send("heartbeat", None if self.players is None else {"players": self.players})
+        return True
+
+
+def _matches(frame: Frame, event: str, matching: dict[str, Any]) -> bool:
+    if frame.get("event") != event:
+        return False
+    for key, wanted in matching.items():
+        value = frame.get(key)
+        if key == "payload" and isinstance(value, dict) and isinstance(wanted, dict):
+            if any(name not in value or value[name] != part for name, part in wanted.items()):
+                return False
+        elif value != wanted:
+            return False
+    return True

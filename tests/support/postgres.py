@@ -1,0 +1,160 @@
+"""A throwaway PostgreSQL cluster on a Unix socket, or databases on the server of TEST_DATABASE_URL."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from launcher.processes import die_with_parent
+from tests.support.waiting import wait_until
+
+
+def find_programs() -> Path | None:
+    """The folder of `initdb` and `postgres`: the one on the PATH, else the newest that Debian keeps aside."""
+    candidates = []
+    if found := shutil.which("initdb"):
+        candidates.append(Path(found).parent)
+    kept_aside = [Path(path) for path in glob.glob("/usr/lib/postgresql/*/bin")]
+    candidates += sorted(kept_aside, key=lambda folder: float(folder.parent.name), reverse=True)
+    for folder in candidates:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    return None
+
+
+class Postgres:
+    """A server that databases are made on. Everything made here is gone after `close`."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._made: set[str] = set()
+        given = os.environ.get("TEST_DATABASE_URL", "").strip()
+        try:
+            self._server = make_url(_with_driver(given)) if given else self._start()
+            self._admin = psycopg.connect(_conninfo(self._server), autocommit=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def create_database(self, *, template: str | None = None) -> str:
+        """A new database, empty or a copy of another; returns its URL."""
+        name = f"test_{secrets.token_hex(6)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(make_url(template).database or "" if template else "template0")
+        )
+        self._admin.execute(statement)
+        self._made.add(name)
+        return self._server.set(database=name).render_as_string(hide_password=False)
+
+    def drop_database(self, url: str) -> None:
+        """Remove it, and end the sessions that still use it."""
+        name = make_url(url).database or ""
+        self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._made.discard(name)
+
+    def close(self) -> None:
+        """Stop a cluster of our own; on a given server, drop what was made."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # "fast": ends open sessions
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        elif self._made:
+            for name in list(self._made):
+                self.drop_database(self._server.set(database=name).render_as_string(hide_password=False))
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> URL:
+        programs = find_programs()
+        assert programs is not None, "no PostgreSQL server programs"
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        become = _unprivileged(self._folder)
+        data = self._folder / "data"
+        subprocess.run(
+            [
+                str(programs / "initdb"),
+                *("-D", str(data), "-U", "tests", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self._folder,
+            preexec_fn=become,
+        )
+        dies = die_with_parent(signal.SIGQUIT)
+
+        def prepare() -> None:
+            become()
+            dies()  # after the change of user, which clears it
+
+        self._process = subprocess.Popen(
+            [
+                str(programs / "postgres"),
+                *("-D", str(data), "-k", str(self._folder), "-c", "listen_addresses=", "-c", "fsync=off"),
+                *("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100"),
+                *("-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "jit=off"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(self._folder / "log").open("wb"),
+            cwd=self._folder,
+            start_new_session=True,
+            preexec_fn=prepare,
+        )
+        server = URL.create("postgresql", username="tests", database="postgres", query={"host": str(self._folder)})
+        wait_until(lambda: self._answers(server), seconds=30, what="PostgreSQL answers")
+        return server
+
+    def _answers(self, server: URL) -> bool:
+        assert self._process is not None and self._folder is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"PostgreSQL did not start:\n{(self._folder / 'log').read_text()}")
+        try:
+            psycopg.connect(_conninfo(server)).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _unprivileged(folder: Path) -> Callable[[], None]:
+    """PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody`, who is given the folder."""
+    if os.getuid() != 0:
+        return lambda: None
+    try:
+        account = pwd.getpwnam("postgres")
+    except KeyError:
+        account = pwd.getpwnam("nobody")
+    os.chown(folder, account.pw_uid, account.pw_gid)
+
+    def become() -> None:
+        os.setgroups([])
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+
+    return become
+
+
+def _with_driver(url: str) -> str:
+    for prefix in ("postgres://", "postgresql+psycopg://"):
+        if url.startswith(prefix):
+            return "postgresql://" + url.removeprefix(prefix)
+    return url
+
+
+def _conninfo(url: URL) -> str:
+    return url.render_as_string(hide_password=False)

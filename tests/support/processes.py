@@ -1,0 +1,146 @@
+"""Child processes of the tests: their output is read as it comes, and none outlives the test run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from launcher.processes import die_with_parent
+from shared.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# What a developer may have set for a server of their own; a test sets what it wants itself.
+OWN_SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)} | {
+    "WEB_CONCURRENCY",
+    "FLASK_APP",
+    "FLASK_DEBUG",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "GUNICORN_CMD_ARGS",
+}
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """This process's environment without settings of the network, and then with those given."""
+    environment = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
+    programs = str(Path(sys.executable).parent)
+    environment["PATH"] = programs + os.pathsep + environment.get("PATH", os.defpath)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment | settings
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """A program that runs until it is stopped, in a process group of its own."""
+
+    def __init__(self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path = ROOT) -> None:
+        self.command = list(command)
+        self.process = subprocess.Popen(
+            self.command,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        """Everything it has printed so far."""
+        return "\n".join(self.lines)
+
+    def wait_for_line(self, wanted: str | Callable[[str], Any], *, seconds: float = 20.0) -> str:
+        """The first line that holds the text (or that the function accepts), also one printed before."""
+        accepts = (lambda line: wanted in line) if isinstance(wanted, str) else wanted
+        deadline = time.monotonic() + seconds
+        seen = 0
+        with self._changed:
+            while True:
+                for line in self.lines[seen:]:
+                    if accepts(line):
+                        return line
+                seen = len(self.lines)
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    reason = f"it ended with {self.process.poll()}" if self._ended else f"not within {seconds:g} s"
+                    raise AssertionError(f"{self.command} did not print {wanted!r}: {reason}\n{self.output}")
+                self._changed.wait(left)
+
+    def wait_for_event(self, name: str, *, seconds: float = 20.0) -> dict[str, Any]:
+        """The first JSON log line whose `event` is this."""
+        return json.loads(self.wait_for_line(lambda line: _event(line) == name, seconds=seconds))
+
+    def send_signal(self, signum: int) -> None:
+        self.process.send_signal(signum)
+
+    def wait(self, *, seconds: float = 20.0) -> int:
+        """Its exit status, once it has ended and everything it printed was read."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.command} did not end within {seconds:g} s\n{self.output}") from None
+        self._reader.join(5)
+        return status
+
+    def stop(self, *, seconds: float = 20.0) -> int:
+        """SIGTERM, and its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.wait(seconds=seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to its whole group; no harm if it has ended."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait(10)
+
+
+def _event(line: str) -> object:
+    if not line.startswith("{"):
+        return None
+    try:
+        return json.loads(line).get("event")
+    except ValueError:
+        return None

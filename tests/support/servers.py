@@ -1,0 +1,59 @@
+"""The site and the worker as real processes."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+from typing import Any
+
+from tests.support.processes import ServerProcess, clean_environment, free_port
+from tests.support.waiting import wait_until
+
+
+def get(port: int, path: str, *, seconds: float = 5.0) -> tuple[int, str]:
+    """Status and body of a GET; status 0 when nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error)
+    finally:
+        connection.close()
+
+
+class RunningWorker(ServerProcess):
+    """`python -m worker`. `port` and `url` are known once it is ready."""
+
+    port = 0
+
+    def __init__(self, settings: dict[str, str], **options: Any) -> None:
+        super().__init__([sys.executable, "-m", "worker"], env=clean_environment(**settings), **options)
+
+    def wait_until_ready(self) -> None:
+        self.port = int(self.wait_for_event("listening")["port"])
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/socket"
+
+
+class RunningSite(ServerProcess):
+    """gunicorn, as in the Procfile."""
+
+    def __init__(self, settings: dict[str, str], **options: Any) -> None:
+        self.port = free_port()
+        settings = {**settings, "WEB_PORT": str(self.port)}
+        super().__init__([sys.executable, "-m", "gunicorn", "wsgi:app"], env=clean_environment(**settings), **options)
+
+    def wait_until_ready(self) -> None:
+        wait_until(self._answers, seconds=20, what="the site answers")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, f"the site ended:\n{self.output}"
+        return get(self.port, "/_health")[0] != 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
