@@ -1,0 +1,48 @@
+# make run     install, migrate and start everything; Ctrl-C stops it
+# make test    install what tests need and run them all (ARGS="-k name" is passed to pytest)
+# make check   ruff and mypy
+# make clean   remove the environment and what tools left; the data in instance/ stays
+
+.DEFAULT_GOAL := help
+.PHONY: help run install install-dev test check requirements clean
+
+# Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
+PYTHON ?= $(firstword $(shell command -v python3.11 python3 python 2>/dev/null))
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+# The last line is one plain command: make starts it without a shell, so that a SIGTERM to make reaches the launcher.
+run: .venv/.installed
+	@.venv/bin/python -m launcher
+
+install: .venv/.installed
+
+install-dev: .venv/.installed-dev
+
+test: .venv/.installed-dev
+	@sh scripts/test-setup
+	@.venv/bin/python -m pytest --numprocesses=logical --maxprocesses=4 $(ARGS)
+
+check: .venv/.installed-dev
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+requirements: .venv/.installed-dev
+	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements.txt requirements.in
+	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements-dev.txt requirements-dev.in
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: requirements.txt
+	@sh scripts/make-venv "$(PYTHON)"
+	@echo "Installing what runs the network (a minute the first time) ..."
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch .venv/.installed
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	@echo "Installing what tests and checks need ..."
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch .venv/.installed-dev
