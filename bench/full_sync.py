@@ -1,0 +1,156 @@
+"""A full sync of many games to one application: time, frames, the worker's memory, and what others notice of it.
+
+    python -m bench.full_sync [--games 1000,10000,50000] [--channels 500] [--database postgresql://…]
+
+Beside it, in the same run: SELECT of the same rows and their JSON, as plainly as Python does it. While the state is
+sent, one game says a line every 5 ms and another hears it; the worst of those delays is what the sync costs the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import websocket
+from sqlalchemy import text
+
+from bench.stack import Stack, quantile, resident_kib
+from shared import db
+
+
+def connect(url: str, credentials: dict[str, str], **payload: Any) -> websocket.WebSocket:
+    """A socket that has sent its authenticate."""
+    socket = websocket.create_connection(url, timeout=120, enable_multithread=True)
+    keys = {name: credentials[name] for name in ("client_id", "client_secret")}
+    socket.send(json.dumps({"event": "authenticate", "payload": {**keys, "supports": ["channels"], **payload}}))
+    return socket
+
+
+class Talk:
+    """One game talks, another listens; `delays` in seconds."""
+
+    def __init__(self, url: str, speaker: dict[str, str], listener: dict[str, str]) -> None:
+        self.delays: list[float] = []
+        self._speaker = connect(url, speaker, channels=["gossip"])
+        self._listener = connect(url, listener, channels=["gossip"])
+        self._is_over = False
+        for socket in (self._speaker, self._listener):
+            while "heartbeat" not in socket.recv():
+                pass
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._speak, self._listen)]
+        for thread in self._threads:
+            thread.start()
+
+    def _speak(self) -> None:
+        while not self._is_over:
+            message = {"channel": "gossip", "name": "Bench", "message": str(time.perf_counter())}
+            self._speaker.send(json.dumps({"event": "channels/send", "payload": message}))
+            time.sleep(0.005)
+
+    def _listen(self) -> None:
+        while not self._is_over:
+            frame = json.loads(self._listener.recv())
+            if frame["event"] == "channels/broadcast":
+                self.delays.append(time.perf_counter() - float(frame["payload"]["message"]))
+
+    def stop(self) -> list[float]:
+        """The delays so far, and since the last call of this."""
+        self._is_over = True
+        for thread in self._threads:
+            thread.join(5)
+        return self.delays
+
+
+def plain_select(stack: Stack) -> float:
+    """Seconds of a SELECT of the rows and their JSON, the least that a full sync could do."""
+    engine = db.make_engine(stack.settings["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://"))
+    start = time.perf_counter()
+    with engine.execution_options(deferred=True).connect() as connection:
+        ways: dict[int, list[Any]] = {}
+        for way in connection.execute(text("SELECT id, game_id, type, url, host, port FROM game_connections")):
+            ways.setdefault(way.game_id, []).append(dict(way._mapping))
+        rows = connection.execute(
+            text("SELECT id, short_name, name, is_displayed, description, homepage_url, user_agent_id FROM games")
+        )
+        for row in rows:
+            json.dumps(dict(row._mapping) | {"connections": ways.get(row.id, [])})
+    return time.perf_counter() - start
+
+
+def measure(games: int, channels: int, database: str) -> dict[str, Any]:
+    """One size."""
+    with Stack(database) as stack:
+        stack.flask("channel", "create", "gossip")
+        fill_channels(stack, channels)
+        credentials = stack.games(games)
+        application = stack.flask("application", "create", "Bench", "bench")[0]
+        plain = plain_select(stack)
+        worker = stack.worker(cpu=0)
+        talk = Talk(worker.url, credentials[0], credentials[1])
+        time.sleep(1)
+        calm = len(talk.delays)
+        before = resident_kib(worker.pid)
+        Path(f"/proc/{worker.pid}/clear_refs").write_text("5")  # the peak starts afresh
+
+        frames = records = 0
+        start = time.perf_counter()
+        socket = connect(worker.url, application)
+        while True:
+            frame = str(socket.recv())
+            frames += 1
+            if frame.startswith(('{"event":"sync/games"', '{"event":"sync/channels"')):
+                payload = json.loads(frame)["payload"]
+                records += len(payload.get("games") or payload.get("channels"))
+            elif frame.startswith('{"event":"sync/complete"'):
+                break
+        seconds = time.perf_counter() - start
+        peak = resident_kib(worker.pid, "VmHWM")
+        delays = talk.stop()
+        return {
+            "games": games,
+            "channels": channels,
+            "records": records,
+            "frames": frames,
+            "seconds": round(seconds, 3),
+            "plain_select_and_json_seconds": round(plain, 3),
+            "ratio": round(seconds / plain, 2),
+            "us_a_record": round(seconds / records * 1e6, 1),
+            "worker_rss_mib": [round(before / 1024, 1), round(peak / 1024, 1)],
+            "chat_delay_ms": {
+                "calm_p50": round(quantile(delays[:calm], 0.5) * 1000, 2),
+                "calm_worst": round(max(delays[:calm]) * 1000, 2),
+                "during_p50": round(quantile(delays[calm:], 0.5) * 1000, 2),
+                "during_worst": round(max(delays[calm:]) * 1000, 2),
+            },
+        }
+
+
+def fill_channels(stack: Stack, count: int) -> None:
+    """Make channels in one transaction."""
+    from shared.services import channels
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    db.bind(db.make_engine(stack.settings["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")))
+    with db.transaction() as session:
+        for number in range(count - 1):
+            name = "bench" + "".join(letters[number // 26**place % 26] for place in range(3))
+            channels.create_channel(session, name=name, description="A channel to measure", is_hidden=True)
+
+
+def main() -> None:
+    """Print one JSON object a size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--games", default="1000,10000,50000")
+    parser.add_argument("--channels", type=int, default=500)
+    parser.add_argument("--database", default="")
+    options = parser.parse_args()
+    for games in map(int, options.games.split(",")):
+        print(json.dumps(measure(games, options.channels, options.database)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""How long from the commit of an edit to its sync event in the application's hands, beside a bare Redis round trip.
+
+    python -m bench.sync_latency [--edits 500] [--database postgresql://…]
+
+Edits by the service, as the command line makes them: the clock starts when the database has committed. Edits by POST
+to the real site, as a browser makes them: the clock starts when the request is sent, so the request itself is in it;
+the time to the site's answer stands beside it. The bare round trip is PUBLISH until a subscriber here has it.
+The three take turns, so that all of them see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import threading
+import time
+from http.cookiejar import CookieJar
+from queue import Queue
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+
+import redis
+import websocket
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from bench.stack import OWNER, Stack, quantile
+from shared import db
+from shared.bus import Bus, publish_after_commit
+from shared.services import games
+from shared.settings import Settings
+from tests.support.servers import RunningSite
+
+SECONDS = 10.0
+
+
+class Application:
+    """An application's client, that notes when each sync event came."""
+
+    def __init__(self, url: str, credentials: dict[str, str]) -> None:
+        self.events: Queue[tuple[float, str]] = Queue()
+        self._socket = websocket.create_connection(url, enable_multithread=True)
+        keys = {name: credentials[name] for name in ("client_id", "client_secret")}
+        self._send("authenticate", **keys, supports=["channels"])
+        while '"sync/complete"' not in str(self._socket.recv()):
+            pass
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _send(self, name: str, **payload: object) -> None:
+        self._socket.send(json.dumps({"event": name, "payload": payload}))
+
+    def _read(self) -> None:
+        while True:
+            frame = str(self._socket.recv())
+            now = time.perf_counter()
+            if '"sync/games"' in frame:
+                self.events.put((now, frame))
+            elif frame == '{"event":"heartbeat"}':
+                self._send("heartbeat")
+
+    def wait_for(self, description: str) -> float:
+        """When the event with this description came."""
+        while True:
+            now, frame = self.events.get(timeout=SECONDS)
+            if description in frame:
+                return now
+
+
+class Echo:
+    """A bare subscriber."""
+
+    def __init__(self, url: str) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.heard: Queue[float] = Queue()
+        self._pubsub = self.client.pubsub(ignore_subscribe_messages=True)
+        self._pubsub.subscribe("bare")
+        while self._pubsub.get_message(timeout=1) is not None:
+            pass
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for _ in self._pubsub.listen():
+            self.heard.put(time.perf_counter())
+
+    def round_trip(self) -> float:
+        """Seconds until a message published now is heard."""
+        start = time.perf_counter()
+        self.client.publish("bare", b"x")
+        return self.heard.get(timeout=SECONDS) - start
+
+
+def sign_in(site: RunningSite) -> OpenerDirector:
+    """A browser's cookies, signed in as the owner."""
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    post(browser, f"{site.url}/sign-in", login=OWNER, password="benchmarks")
+    return browser
+
+
+def post(browser: OpenerDirector, url: str, form_of: str = "", **fields: str) -> None:
+    """POST a form with the token that its page holds."""
+    page = browser.open(form_of or url).read().decode()
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert found, "the page has no token"
+    browser.open(url, urlencode({**fields, "csrf_token": found[1]}).encode()).read()
+
+
+def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
+    """Seconds of each edit, by kind."""
+    application = Application(stack.worker().url, stack.flask("application", "create", "Bench", "bench")[0])
+    stack.games(1)
+    application.events.get(timeout=SECONDS)
+    settings = Settings.from_environment(stack.environment)
+    db.bind(db.make_engine(settings.database_url))
+    publish_after_commit(Bus(settings.redis_url))
+    committed: list[float] = []
+    event.listen(Session, "after_commit", lambda session: committed.append(time.perf_counter()), insert=True)
+
+    site = RunningSite(stack.settings)
+    site.wait_until_ready()
+    try:
+        browser = sign_in(site)
+        form = f"{site.url}/manage/games/g0/edit"
+        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', browser.open(form).read().decode())
+        assert token
+        echo = Echo(settings.redis_url)
+        times: dict[str, list[float]] = {"bare": [], "service": [], "post": [], "post_answer": []}
+        for number in range(edits):
+            times["bare"].append(echo.round_trip())
+            description = f"edit {number} by the service."
+            with db.transaction() as session:
+                games.update_game(session, actor_id=None, short_name="g0", description=description)
+            times["service"].append(application.wait_for(description) - committed[-1])
+            description = f"edit {number} by a browser."
+            fields = {"name": "The Realm g0", "short_name": "g0", "description": description, "display": "y"}
+            start = time.perf_counter()
+            browser.open(form, urlencode({**fields, "csrf_token": token[1]}).encode()).read()
+            times["post_answer"].append(time.perf_counter() - start)
+            times["post"].append(application.wait_for(description) - start)
+        return times
+    finally:
+        site.stop()
+
+
+def main() -> None:
+    """Print one JSON object: milliseconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edits", type=int, default=500)
+    parser.add_argument("--database", default="")
+    options = parser.parse_args()
+    with Stack(options.database) as stack:
+        times = measure(stack, options.edits)
+    print(
+        json.dumps(
+            {"database": options.database.partition(":")[0] or "sqlite", "edits": options.edits}
+            | {
+                kind: {
+                    "p50_ms": round(quantile(values, 0.5) * 1000, 2),
+                    "p99_ms": round(quantile(values, 0.99) * 1000, 2),
+                }
+                for kind, values in times.items()
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,365 @@
+"""The fan-out alone, with transports that only take notes; and a few of its promises over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.worker.test_transport import Host, ask
+from worker import fanout as module
+from worker.fanout import ANY_CHANNEL, BATCH_LIMIT, ChannelTopic, Fanout, Frames
+from worker.frames import frame_text
+
+
+class FakeTransport:
+    def __init__(self) -> None:
+        self.group: Any = None
+        self.subscriber: Any = None
+        self.pending_bytes = 0
+        self.is_closing = False
+        self.written: list[bytes] = []
+        self.is_flushed = False
+
+    def write(self, data: bytes) -> None:
+        assert data
+        self.written.append(data)
+
+    def flushed(self) -> None:
+        self.is_flushed = True
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.written).decode()
+
+
+class FakeSubscriber:
+    def __init__(self, peer: str | None = None, variant: int = 0) -> None:
+        self.transport = FakeTransport()
+        self.peer_key = peer
+        self.variant = variant
+
+
+def same(text: str) -> Frames:
+    return Frames.same(text.encode())
+
+
+@pytest.fixture
+def fanout() -> Fanout:
+    return Fanout()
+
+
+def settle(fanout: Fanout) -> None:
+    while fanout._is_flushing:
+        gevent.sleep(0.001)
+
+
+def test_what_waits_is_joined_into_one_write(fanout: Fanout) -> None:
+    members = [FakeSubscriber() for _ in range(3)]
+    for member in members:
+        fanout.join(member, ["a", "b"])
+    for text in ("1", "2", "3"):
+        fanout.broadcast("a", same(text))
+    fanout.broadcast("other", same("x"))
+    settle(fanout)
+    assert [member.transport.written for member in members] == [[b"123"]] * 3
+    assert (fanout.deliveries, fanout.writes, fanout.flushes) == (9, 3, 1)
+
+
+def test_frames_and_broadcasts_keep_the_order_of_the_calls(fanout: Fanout) -> None:
+    one, other = FakeSubscriber("p"), FakeSubscriber("q")
+    for member in (one, other):
+        fanout.join(member, ["t"])
+    fanout.broadcast("t", same("1"))
+    fanout.unicast(one.transport, b"2")
+    fanout.broadcast("t", same("3"), except_peer="p")
+    fanout.broadcast("t", same("4"))
+    fanout.unicast(one.transport, b"5")
+    fanout.unicast(other.transport, b"6")
+    assert (one.transport.pending_bytes, other.transport.pending_bytes) == (2, 1)
+    settle(fanout)
+    assert (one.transport.text, other.transport.text) == ("1245", "1346")
+    assert one.transport.pending_bytes == other.transport.pending_bytes == 0
+    assert fanout.deliveries == 5
+
+
+def test_a_socket_gets_nothing_from_before_its_join_or_after_its_leave(fanout: Fanout) -> None:
+    early, late, leaver = FakeSubscriber(), FakeSubscriber(), FakeSubscriber()
+    fanout.join(early, ["t"])
+    fanout.join(leaver, ["t", "u"])
+    fanout.broadcast("t", same("1"))
+    fanout.join(late, ["t"])
+    fanout.leave(leaver, ["t"])
+    fanout.broadcast("t", same("2"))
+    fanout.broadcast("u", same("3"))
+    fanout.forget(early)
+    fanout.broadcast("t", same("4"))
+    settle(fanout)
+    assert (early.transport.text, late.transport.text, leaver.transport.text) == ("12", "24", "13")
+
+
+def test_all_sockets_of_a_peer_are_left_out(fanout: Fanout) -> None:
+    members = [FakeSubscriber("p"), FakeSubscriber("p"), FakeSubscriber("q"), FakeSubscriber(None)]
+    for member in members:
+        fanout.join(member, ["t"])
+    fanout.broadcast("t", same("1"), except_peer="p")
+    fanout.broadcast("t", same("2"), except_peer="q")
+    fanout.broadcast("t", same("3"))
+    settle(fanout)
+    assert [member.transport.text for member in members] == ["23", "23", "13", "123"]
+
+
+def test_each_variant_is_made_once_and_only_if_someone_wants_it(fanout: Fanout) -> None:
+    made: list[int] = []
+
+    def make(variant: int) -> bytes:
+        made.append(variant)
+        return b"" if variant == 2 else str(variant).encode()
+
+    members = [FakeSubscriber(variant=number % 3) for number in range(9)]
+    for member in members:
+        fanout.join(member, ["t"])
+    fanout.broadcast("t", Frames(make))
+    settle(fanout)
+    assert sorted(made) == [0, 1, 2]
+    assert [member.transport.text for member in members] == ["0", "1", ""] * 3
+
+    members[0].variant = 1
+    fanout.join(members[0], [])
+    fanout.broadcast("t", Frames(make))
+    settle(fanout)
+    assert members[0].transport.text == "01"
+
+
+def test_a_frame_that_cannot_be_made_harms_no_other(fanout: Fanout, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(variant: int) -> bytes:
+        raise KeyError("bug")
+
+    member = FakeSubscriber()
+    fanout.join(member, ["t"])
+    fanout.broadcast("t", same("1"))
+    fanout.broadcast("t", Frames(fail))
+    fanout.broadcast("t", same("2"))
+    settle(fanout)
+    assert member.transport.text == "12"
+    assert "could not be made" in caplog.text
+
+
+def test_any_channel_stands_for_all_channels_and_for_nothing_else(fanout: Fanout) -> None:
+    everything, both, nothing = FakeSubscriber(), FakeSubscriber(), FakeSubscriber()
+    fanout.join(everything, [ANY_CHANNEL])
+    fanout.join(both, [ANY_CHANNEL, ChannelTopic("a"), "plain"])
+    fanout.join(nothing, ["other"])
+    fanout.broadcast(ChannelTopic("a"), same("1"))
+    fanout.broadcast(ChannelTopic("b"), same("2"))
+    fanout.broadcast("plain", same("3"))
+    fanout.broadcast("a", same("4"))
+    settle(fanout)
+    assert (everything.transport.text, both.transport.text, nothing.transport.text) == ("12", "123", "")
+
+
+def test_the_last_frame_is_the_last(fanout: Fanout) -> None:
+    member = FakeSubscriber()
+    fanout.join(member, ["t"])
+    fanout.broadcast("t", same("1"))
+    fanout.finish(member.transport, b"end")
+    fanout.broadcast("t", same("2"))
+    settle(fanout)
+    assert member.transport.text == "1end"
+    assert member.transport.is_flushed
+    member.transport.is_closing = True
+    fanout.join(member, ["t"])
+    assert fanout.topics_of(member) == frozenset()
+
+
+def test_a_dropped_socket_is_forgotten_with_all_that_waits_for_it(fanout: Fanout) -> None:
+    member = FakeSubscriber()
+    fanout.join(member, ["t"])
+    fanout.unicast(member.transport, b"1")
+    fanout.broadcast("t", same("2"))
+    fanout.drop(member.transport)
+    fanout.drop(member.transport)
+    settle(fanout)
+    assert member.transport.text == ""
+    assert not fanout._groups and not fanout._groups_by_topic
+
+
+def test_much_at_once_goes_out_in_pieces_that_end_with_a_frame(fanout: Fanout) -> None:
+    member = FakeSubscriber()
+    fanout.join(member, ["t"])
+    frames = [frame_text(bytes([65 + number % 26]) * 50_000) for number in range(20)]
+    for frame in frames:
+        fanout.broadcast("t", Frames.same(frame))
+    fanout.broadcast("t", Frames.same(b"x" * 300_000))
+    settle(fanout)
+    assert b"".join(member.transport.written) == b"".join(frames) + b"x" * 300_000
+    sizes = [len(data) for data in member.transport.written]
+    assert sizes == [len(frames[0]) * 2] * 10 + [300_000]
+
+
+def test_others_run_amid_a_long_batch_and_what_they_send_comes_after(
+    fanout: Fanout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A greenlet that gets its turn while a batch is written may join, leave and send: nothing is lost."""
+    monkeypatch.setattr(module, "WRITES_A_TURN", 10)
+    fanout._turn = 10
+    members = [FakeSubscriber() for _ in range(100)]
+    for member in members:
+        fanout.join(member, ["t"])
+    late = FakeSubscriber()
+    ran = Event()
+
+    def intrude() -> None:
+        assert any(not member.transport.written for member in members)
+        fanout.join(late, ["t"])
+        fanout.forget(members[-2])
+        fanout.unicast(members[-1].transport, b"2")
+        fanout.broadcast("t", same("3"))
+        ran.set()
+
+    fanout.broadcast("t", same("1"))
+    gevent.idle(1)
+    gevent.spawn(intrude)
+    assert ran.wait(5)
+    settle(fanout)
+    assert {member.transport.text for member in members[:-2]} == {"13"}
+    assert (members[-2].transport.text, members[-1].transport.text, late.transport.text) == ("1", "123", "3")
+
+
+def test_those_who_broadcast_too_much_wait(fanout: Fanout) -> None:
+    fanout.join(FakeSubscriber(), ["t"])
+    fanout.wait_for_room()
+    for _ in range(BATCH_LIMIT):
+        fanout.broadcast("t", same("1"))
+    fanout.wait_for_room()
+    assert not fanout._batch
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["join", "leave"]), st.integers(0, 4), st.integers(0, 3)),
+        st.tuples(st.just("broadcast"), st.integers(0, 2), st.sampled_from([None, "p0", "p1"])),
+        st.tuples(st.just("send"), st.integers(0, 4), st.none()),
+        st.tuples(st.just("variant"), st.integers(0, 4), st.integers(0, 1)),
+        st.tuples(st.just("finish"), st.integers(0, 4), st.none()),
+        st.tuples(st.just("flush"), st.none(), st.none()),
+        st.tuples(st.just("turn"), st.none(), st.none()),
+    ),
+    max_size=60,
+)
+TOPICS: list[Any] = [ChannelTopic(0), ChannelTopic(1), "plain", ANY_CHANNEL]
+
+
+@given(actions=ACTIONS)
+@settings(max_examples=300, deadline=None)
+def test_every_socket_gets_what_a_naive_server_would_have_sent(actions: list[tuple[Any, Any, Any]]) -> None:
+    """Against a model that writes to each socket at once, at every call."""
+    fanout = Fanout()
+    fanout._turn = 1
+    members = [FakeSubscriber(f"p{number % 3}") for number in range(5)]
+    topics: list[set[Any]] = [set() for _ in members]
+    expected = [""] * len(members)
+    ended: set[int] = set()
+    for number, (action, one, two) in enumerate(actions):
+        if action == "join" and one not in ended:
+            fanout.join(members[one], [TOPICS[two]])
+            topics[one].add(TOPICS[two])
+        elif action == "leave":
+            fanout.leave(members[one], [TOPICS[two]])
+            topics[one].discard(TOPICS[two])
+        elif action == "variant":
+            members[one].variant = two
+            fanout.join(members[one], [])
+        elif action == "broadcast":
+            text = f"[{number}"
+            fanout.broadcast(TOPICS[one], Frames(lambda v, text=text: f"{text}v{v}]".encode()), except_peer=two)
+            for index, member in enumerate(members):
+                wants = TOPICS[one] in topics[index] or (one < 2 and ANY_CHANNEL in topics[index])
+                if wants and member.peer_key != two:
+                    expected[index] += f"{text}v{member.variant}]"
+        elif action == "send" and one not in ended:
+            fanout.unicast(members[one].transport, f"<{number}>".encode())
+            expected[one] += f"<{number}>"
+        elif action == "finish" and one not in ended:
+            ended.add(one)
+            members[one].transport.is_closing = True
+            topics[one].clear()
+            fanout.finish(members[one].transport, b"end")
+            expected[one] += "end"
+        elif action == "flush":
+            settle(fanout)
+        elif action == "turn":
+            gevent.idle(1)
+    settle(fanout)
+    assert [member.transport.text for member in members] == expected
+    assert {index for index, member in enumerate(members) if member.transport.is_flushed} == ended
+    for member in members:
+        fanout.forget(member)
+    assert not fanout._groups and not fanout._groups_by_topic
+
+
+# Over real sockets
+
+
+@pytest.fixture(scope="module")
+def shared_host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    errors = host.stop()
+    assert "Traceback" not in errors, errors
+
+
+@pytest.fixture
+def join(shared_host: Host) -> Iterator[Callable[..., Any]]:
+    def join(*topics: str, **arguments: Any) -> Any:
+        client = shared_host.client()
+        client.send(ask("join", topics=topics, **arguments))
+        assert client.receive_json() == {"joined": list(topics)}
+        return client
+
+    yield join
+    for client in shared_host.clients:
+        client.close()
+    shared_host.clients.clear()
+
+
+def test_answers_and_broadcasts_arrive_in_order(join: Callable[..., Any]) -> None:
+    one, other = join("order"), join("order")
+    one.send(ask("mixed", to="order", times=3000))
+    assert [one.receive_json()["number"] for _ in range(3000)] == list(range(3000))
+    assert [other.receive_json()["number"] for _ in range(2000)] == [n for n in range(3000) if n % 3]
+
+
+def test_a_broadcast_reaches_each_in_its_form_and_not_its_sender(join: Callable[..., Any]) -> None:
+    sender = join("#form", peer="p", variant=1)
+    own = join("#form", peer="p")
+    plain, new, watcher = join("#form"), join("#form", variant=7), join("*", variant=2)
+    sender.send(ask("broadcast", to="#form", value="first", mine=True) + ask("broadcast", to="#form", value="second"))
+    for client, variant in ((plain, 0), (new, 7), (watcher, 2)):
+        first, second = client.receive_json(), client.receive_json()
+        assert (first["value"], second["value"], first["variant"], second["variant"]) == (
+            "first", "second", variant, variant,
+        )  # fmt: skip
+    for client, variant in ((sender, 1), (own, 0)):
+        only = client.receive_json()
+        assert (only["value"], only["variant"]) == ("second", variant)
+
+
+def test_clients_that_join_and_leave_amid_traffic_get_whole_runs(join: Callable[..., Any]) -> None:
+    """Who is there for a while gets every message of that while, once and in order."""
+    sender = join("busy-control")
+    sender.send(ask("broadcast", to="busy", value=0, times=5000, pad=200))
+    for _ in range(20):
+        client = join("busy")
+        client.send(ask("leave", topics=["busy"]))
+        numbers = []
+        while "left" not in (message := client.receive_json()):
+            numbers.append(message["number"])
+        assert numbers == [numbers[0] + i for i in range(len(numbers))]
+        client.send(ask("echo"))
+        assert "echo" in client.receive_json()

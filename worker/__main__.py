@@ -1,0 +1,40 @@
+"""`python -m worker`: one socket worker, until SIGTERM or Ctrl-C."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import signal
+import sys
+
+import gevent
+from gevent.event import Event
+
+from shared.logs import configure_logs
+from shared.settings import Settings, SettingsError
+from worker.worker import Worker
+
+
+def main() -> int:
+    """Run one worker; returns the exit status."""
+    try:
+        settings = Settings.from_environment()
+        configure_logs(settings.log_format)
+        worker = Worker(settings)
+        worker.start()
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.strerror}", file=sys.stderr)
+        return 2
+    asked_to_stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, asked_to_stop.set)
+    asked_to_stop.wait()
+    worker.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""What is said on channels: stored, then handed on to this worker's sockets and to the other workers.
+
+Storing is a group commit: all lines that wait go into one transaction. A line is acknowledged once it is stored. Other
+workers hear of it through Redis; one that missed some (Redis was away) reads them from the history. Two workers' lines
+may arrive out of id order, so repeats are known by their ids, never by a greatest one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import gevent
+import msgspec
+import structlog
+from gevent.event import Event
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db import utc_now
+from shared.errors import Unavailable
+from shared.models.message import Message
+from shared.protocol import encode_event
+from shared.protocol.channels import Broadcast
+from shared.protocol.codes import Code, sentence
+from shared.protocol.sync import ChannelRecord
+from shared.services import history
+from shared.services.history import Line
+from worker.answers import Deferred
+from worker.connection import Connection
+from worker.database import Database
+from worker.directory import Directory
+from worker.fanout import ChannelTopic, Fanout, Frames
+from worker.frames import frame_text
+from worker.signals import Signals
+
+BATCH = 500
+WAITING_AT_MOST = 20_000
+CATCH_UP_SECONDS = 60.0
+REMEMBER_SECONDS = 180.0
+
+_log = structlog.get_logger(__name__)
+
+
+class NotStored(Unavailable):
+    """The line could not be stored, so nobody hears it."""
+
+    code = Code.INTERNAL
+
+
+class SpokenLine(msgspec.Struct, frozen=True):
+    """A stored line on its way to other workers."""
+
+    id: int
+    line: Line
+
+
+class SpokenLines(msgspec.Struct, frozen=True):
+    """The signal of topic `messages`. has_missed: some were lost on the way, look into the history."""
+
+    worker: str
+    lines: list[SpokenLine] = []
+    has_missed: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    line: Line
+    answer: Deferred
+
+
+class Chat:
+    """The lines of one worker, coming in and going out."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        database: Database,
+        directory: Directory,
+        fanout: Fanout,
+        signals: Signals,
+        listeners: Callable[[int], Iterable[Connection]],
+    ) -> None:
+        """listeners: the connections that hear a channel, by its id."""
+        self._worker_id = worker_id
+        self._database = database
+        self._directory = directory
+        self._fanout = fanout
+        self._signals = signals
+        self._listeners = listeners
+        self._waiting: list[_Waiting] = []
+        self._come = Event()
+        self._is_idle = Event()
+        self._is_idle.set()
+        self._heard: dict[int, float] = {}
+        self._start_id = 0
+        self.stored = 0
+
+    def start(self) -> None:
+        """Begin to store. Raises what the database raises."""
+        self._start_id = self._database.read(history.last_message_id)
+        self._signals.on("messages", self._hear)
+        self._signals.on_connected(self._reconnected)
+        gevent.spawn(self._store_all)
+
+    def say(self, connection: Connection, channel: ChannelRecord, name: str, text: str) -> Deferred:
+        """Store a line and hand it on; the answer comes when it is stored. Raises NotStored if too many wait."""
+        assert connection.peer is not None
+        if len(self._waiting) >= WAITING_AT_MOST:
+            raise NotStored("internal error: too many messages wait to be stored, try again")
+        waiting = _Waiting(
+            Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()), Deferred()
+        )
+        self._waiting.append(waiting)
+        self._is_idle.clear()
+        self._come.set()
+        return waiting.answer
+
+    def flush(self, timeout: float) -> None:
+        """Wait until nothing waits to be stored, `timeout` seconds at most."""
+        self._is_idle.wait(timeout)
+
+    def _store_all(self) -> None:
+        while True:
+            self._come.wait()
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            if not batch:
+                self._come.clear()
+                self._is_idle.set()
+                continue
+            self._store(batch)
+
+    def _store(self, batch: list[_Waiting]) -> None:
+        lines = [waiting.line for waiting in batch]
+        try:
+            ids = self._database.write(lambda session: history.store_lines(session, lines, worker=self._worker_id))
+        except Exception as error:
+            if not isinstance(error, SQLAlchemyError):
+                _log.exception("messages could not be stored")
+            else:
+                _log.error("messages could not be stored", count=len(batch), error=str(error))
+            for waiting in batch:
+                waiting.answer.fail(NotStored(sentence(Code.INTERNAL)))
+            return
+        self.stored += len(ids)
+        spoken = [SpokenLine(number, line) for number, line in zip(ids, lines, strict=True)]
+        for said, waiting in zip(spoken, batch, strict=True):
+            self._deliver(said)
+            waiting.answer.resolve()
+        self._signals.publish("messages", SpokenLines(self._worker_id, spoken))
+
+    def _deliver(self, spoken: SpokenLine) -> None:
+        channel = self._directory.channels.get(spoken.line.channel_id)
+        if channel is not None:  # else it was deleted a moment ago
+            self._fanout.broadcast(
+                ChannelTopic(channel.id), _frames(channel.name, spoken), except_peer=spoken.line.peer
+            )
+
+    def _hear(self, signal: Any) -> None:
+        heard = msgspec.convert(signal, SpokenLines)
+        if heard.worker == self._worker_id:
+            return
+        if heard.has_missed:
+            gevent.spawn(self._catch_up)
+        now = time.monotonic()
+        for spoken in heard.lines:
+            if spoken.id not in self._heard:
+                self._heard[spoken.id] = now
+                self._deliver(spoken)
+        self._forget_old(now)
+
+    def _forget_old(self, now: float) -> None:
+        while self._heard:
+            oldest = next(iter(self._heard))
+            if now - self._heard[oldest] < REMEMBER_SECONDS:
+                break
+            del self._heard[oldest]
+
+    def _reconnected(self) -> None:
+        """Signals of both directions may have been lost."""
+        self._signals.publish("messages", SpokenLines(self._worker_id, has_missed=True))
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Hand on what other workers stored and this one never heard of, to those who were subscribed by then."""
+        try:
+            missed = self._database.read(self._lines_missed)
+        except SQLAlchemyError as error:
+            _log.error("the history cannot be read, messages of other workers may be missing", error=str(error))
+            return
+        now = time.monotonic()
+        for message in missed:
+            if message.id in self._heard:
+                continue
+            self._heard[message.id] = now
+            self._deliver_late(message)
+
+    def _lines_missed(self, session: Any) -> list[Message]:
+        after = utc_now() - timedelta(seconds=CATCH_UP_SECONDS)
+        found: list[Message] = []
+        last = self._start_id
+        while page := history.lines_since(session, last, after=after, not_from=self._worker_id):
+            found += page
+            last = page[-1].id
+        return found
+
+    def _deliver_late(self, message: Message) -> None:
+        channel = self._directory.channels.get(message.channel_id)
+        if channel is None:
+            return
+        line = Line(message.channel_id, message.peer, message.game, message.name, message.text, message.sent_at)
+        frames = _frames(channel.name, SpokenLine(message.id, line))
+        sent_at = message.sent_at.timestamp()
+        for connection in self._listeners(channel.id):
+            subscribed_at = connection.channels.get(channel.id, connection.opened_at)
+            if connection.peer_key != message.peer and subscribed_at <= sent_at:
+                connection.transport.send(frames.framed(connection.variant))
+
+
+def _frames(channel: str, spoken: SpokenLine) -> Frames:
+    """A broadcast in its two forms: as it always was, and with `id` and `sent_at` (version 2.4.0)."""
+    line = spoken.line
+    broadcast = Broadcast(channel=channel, message=line.text, game=line.game, name=line.name)
+
+    def make(variant: int) -> bytes:
+        payload = broadcast.in_history(spoken.id, line.sent_at) if variant else broadcast
+        return frame_text(encode_event(Broadcast.event, payload))
+
+    return Frames(make)

@@ -1,0 +1,109 @@
+"""One socket of a peer: who it is, what it declared, what it hears. Takes frames from its transport, and answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from shared.protocol import fresh_ref
+from shared.services.peers import Peer
+from worker.dispatch import dispatch
+from worker.frames import frame_text
+from worker.transport import Transport
+
+if TYPE_CHECKING:
+    from worker.worker import Worker
+
+DEBUG_SECONDS = 300.0
+PACE_BYTES = 256 * 1024
+PACE_SECONDS = 30.0
+
+
+class Connection:
+    """One socket. `peer` is None until it has authenticated.
+
+    channels: channel id → when it subscribed (Unix time). players: its own list, by key. variant: 1 for clients of
+    version 2.4.0 and later, whose broadcasts carry more.
+    """
+
+    __slots__ = (
+        "channels",
+        "debug_until",
+        "goodbye",
+        "id",
+        "is_open",
+        "limits",
+        "missed_heartbeats",
+        "opened_at",
+        "peer",
+        "players",
+        "seen_at",
+        "supports",
+        "transport",
+        "user_agent",
+        "variant",
+        "version",
+        "worker",
+        "__weakref__",
+    )
+
+    def __init__(self, worker: Worker, transport: Transport) -> None:
+        self.worker = worker
+        self.transport = transport
+        self.id = fresh_ref()
+        self.opened_at = self.seen_at = time.time()
+        self.is_open = True
+        self.peer: Peer | None = None
+        self.supports: frozenset[str] = frozenset()
+        self.channels: dict[int, float] = {}
+        self.players: dict[str, str] = {}
+        self.variant = 0
+        self.version = "1.0.0"
+        self.user_agent: str | None = None
+        self.debug_until = 0.0
+        self.missed_heartbeats = 0
+        self.goodbye: tuple[int, str] | None = None
+        self.limits: dict[str, object] = {}
+
+    @property
+    def peer_key(self) -> str | None:
+        """What all sockets of one peer have in common."""
+        return None if self.peer is None else self.peer.key
+
+    @property
+    def is_application(self) -> bool:
+        """True for sockets of network applications."""
+        return self.peer is not None and self.peer.is_application
+
+    @property
+    def is_debugging(self) -> bool:
+        """True while requests without a ref are answered as well."""
+        return self.debug_until > 0 and time.monotonic() < self.debug_until
+
+    def debug(self) -> None:
+        """Answer requests without a ref for a while."""
+        self.debug_until = time.monotonic() + DEBUG_SECONDS
+
+    def send(self, frame: bytes) -> None:
+        """Send the JSON of one frame. Never waits."""
+        self.transport.send(frame_text(frame))
+
+    def close(self, code: int, reason: str) -> None:
+        """Flush, then close with a code and a reason."""
+        self.transport.close(code, reason)
+
+    def received(self, data: bytes) -> None:
+        """Handle one message (called by the transport, in order)."""
+        self.seen_at = time.time()
+        for frame in dispatch(self, data):
+            self.send(frame)
+            # A thousand answers at once are more than the outbound queue holds: they go as fast as they are read.
+            if self.transport.queued_bytes > PACE_BYTES:
+                self.transport.wait_below(PACE_BYTES // 2, PACE_SECONDS)
+        if self.goodbye is not None:
+            self.close(*self.goodbye)
+
+    def closed(self, code: int | None, reason: str) -> None:
+        """The socket is gone (called by the transport, once)."""
+        self.is_open = False
+        self.worker.forget(self, code, reason)

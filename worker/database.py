@@ -1,0 +1,59 @@
+"""The database as greenlets may use it: nothing here ever holds up the other sockets.
+
+psycopg waits as gevent does. SQLite waits inside C, so its calls run in two threads apart, one for reads and one for
+writes (a lock held by another process then stops nobody but those who write).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gevent.threadpool import ThreadPool
+from sqlalchemy.orm import Session, configure_mappers
+
+from shared.bus import take_announcements
+from shared.db import bind, check_database, make_engine, reading, transaction
+
+T = TypeVar("T")
+Announcements = list[tuple[str, dict[str, object]]]
+
+
+class Database:
+    """Runs functions of a session. `announced` is called with what a commit announced, in the calling greenlet."""
+
+    def __init__(self, url: str, announced: Callable[[Announcements], None]) -> None:
+        """Raises SettingsError if the database cannot be reached or was not migrated."""
+        configure_mappers()
+        engine = make_engine(url)
+        check_database(engine)
+        self._announced = announced
+        self._readers = self._writers = None
+        if engine.dialect.name == "sqlite":
+            # One engine a thread: nothing of SQLAlchemy's is shared between them, least of all a lock.
+            bind(make_engine(url, keeps_connection=True), reading_engine=make_engine(url, keeps_connection=True))
+            self._readers, self._writers = ThreadPool(1), ThreadPool(1)
+        else:
+            bind(engine)
+
+    def read(self, function: Callable[[Session], T]) -> T:
+        """What the function returns, of one state of the database."""
+        return self._readers.apply(_read, (function,)) if self._readers else _read(function)
+
+    def write(self, function: Callable[[Session], T]) -> T:
+        """What the function returns, once its changes are committed."""
+        result, announcements = self._writers.apply(_write, (function,)) if self._writers else _write(function)
+        if announcements:
+            self._announced(announcements)
+        return result
+
+
+def _read(function: Callable[[Session], T]) -> T:
+    with reading() as session:
+        return function(session)
+
+
+def _write(function: Callable[[Session], T]) -> tuple[T, Announcements]:
+    with transaction() as session:
+        result = function(session)
+    return result, take_announcements(session)

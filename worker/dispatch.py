@@ -1,0 +1,112 @@
+"""From the text of a frame to the frames that answer it: parse, admit, call the handler, reply (docs/protocol.md, §2).
+
+Touches no socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from shared.errors import DomainError, Invalid, MissingSupport, NotAnApplication, Unauthenticated
+from shared.protocol import FrameError, Outgoing, RawFrame, decode_payload, encode_failure, encode_success, parse_frame
+from shared.protocol.codes import Code, missing_support, sentence
+from shared.protocol.frames import encode_answer
+from worker.answers import ANSWERED, Deferred
+from worker.routes import ROUTES, Replies, Route
+
+if TYPE_CHECKING:
+    from worker.connection import Connection
+
+CLOSE_AUTHENTICATION_FAILED = 4000
+
+_log = structlog.get_logger(__name__)
+
+
+def dispatch(connection: Connection, data: bytes) -> list[bytes]:
+    """Handle the text of one message; returns the JSON of the frames to send back, often none."""
+    try:
+        frame = parse_frame(data)
+    except FrameError as error:
+        return [encode_failure(error.event, error.ref, error.code, error.message, debug=connection.is_debugging)]
+    try:
+        result = _call(connection, frame)
+    except DomainError as error:
+        return _failure(connection, frame, error)
+    except Exception:
+        _log.exception("a handler failed", frame_event=frame.event, peer=connection.peer_key, connection=connection.id)
+        return _failure(connection, frame, _Internal(sentence(Code.INTERNAL)))
+    if isinstance(result, Deferred):
+        event, ref = frame.event, None if frame.ref is None else type(frame.ref)(bytes(frame.ref))
+        kept = RawFrame(event, ref, None)
+        result.then(lambda error: _answer_later(connection, kept, error))
+        return []
+    return _success(connection, frame, result)
+
+
+def _call(connection: Connection, frame: RawFrame) -> Any:
+    route = ROUTES.get(frame.event)
+    if connection.peer is None and (route is None or not route.is_anonymous):
+        raise Unauthenticated(sentence(Code.UNAUTHENTICATED))
+    if route is None:
+        raise _UnknownEvent(sentence(Code.UNKNOWN_EVENT))
+    _admit(connection, route)
+    if route.payload.needs_ref and frame.ref is None:
+        raise Invalid('"ref" is missing: the answer needs it', field="ref")
+    payload = decode_payload(route.payload, frame.payload)
+    return route.handler(connection, payload, frame.ref) if route.wants_ref else route.handler(connection, payload)
+
+
+def _admit(connection: Connection, route: Route) -> None:
+    """Who may call what; the table of events says it. Raises MissingSupport, NotAnApplication."""
+    if route.application and not connection.is_application:
+        raise NotAnApplication(sentence(Code.NOT_AN_APPLICATION))
+    if route.flag is not None and connection.peer is not None and route.flag not in connection.supports:
+        raise MissingSupport(missing_support(route.flag))
+
+
+def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes]:
+    replies = ROUTES[frame.event].replies
+    is_answered = replies is Replies.TO_REF and (frame.ref is not None or connection.is_debugging)
+    if result is ANSWERED or not is_answered:
+        return []
+    if result is None:
+        return [encode_success(frame.event, frame.ref)]
+    answers: list[Outgoing] = result if isinstance(result, list) else [result]
+    return [
+        encode_success(frame.event, frame.ref, answer)
+        if answer.status is not None
+        else encode_answer(frame.event, frame.ref, answer)
+        for answer in answers
+    ]
+
+
+def _failure(connection: Connection, frame: RawFrame, error: DomainError) -> list[bytes]:
+    route = ROUTES.get(frame.event)
+    replies = Replies.TO_REF if route is None else route.replies
+    if replies is Replies.ALWAYS and connection.peer is None:
+        connection.goodbye = (CLOSE_AUTHENTICATION_FAILED, error.message)
+    is_answered = (
+        isinstance(error, (Unauthenticated, _UnknownEvent))
+        or replies is Replies.ALWAYS
+        or (replies is Replies.TO_REF and (frame.ref is not None or connection.is_debugging))
+    )
+    if not is_answered:
+        return []
+    details = {name: value for name, value in error.details.items() if value is not None}
+    return [encode_failure(frame.event, frame.ref, error.code, error.message, debug=connection.is_debugging, **details)]
+
+
+def _answer_later(connection: Connection, frame: RawFrame, error: DomainError | None) -> None:
+    frames = _success(connection, frame, None) if error is None else _failure(connection, frame, error)
+    for answer in frames:
+        connection.send(answer)
+
+
+class _UnknownEvent(DomainError):
+    code = Code.UNKNOWN_EVENT
+
+
+class _Internal(DomainError):
+    code = Code.INTERNAL

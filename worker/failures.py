@@ -1,0 +1,50 @@
+"""Failed attempts to authenticate: each is answered later than the one before, per client id and per address.
+
+Nothing is banned: several games share a host. Counts are forgotten after a while without a failure.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST_SECONDS = 10.0
+FIRST_SECONDS = 0.1
+FORGIVEN = 3  # an owner who mistypes is not kept waiting
+FORGET_SECONDS = 300.0
+KEYS_AT_MOST = 10_000
+HELD_AT_MOST = 1_000
+
+
+class Failures:
+    """Counts by key. Turned off, no delay is ever given."""
+
+    def __init__(self, is_on: bool) -> None:
+        self._is_on = is_on
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._held = 0
+
+    def delay(self, client_id: str, address: str, now: float) -> float:
+        """Count a failure at `now` (monotonic seconds); returns the seconds that its answer has to wait."""
+        if not self._is_on:
+            return 0.0
+        count = max(self._count("id " + client_id[:100], now), self._count("address " + address, now))
+        return 0.0 if count <= FORGIVEN else min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(count - FORGIVEN - 1, 10))
+
+    @contextmanager
+    def holding(self) -> Iterator[bool]:
+        """Keep a socket waiting; False, and it must not wait, if too many are."""
+        self._held += 1
+        try:
+            yield self._held <= HELD_AT_MOST
+        finally:
+            self._held -= 1
+
+    def _count(self, key: str, now: float) -> int:
+        count, at = self._counts.pop(key, (0, now))
+        count = 1 if now - at > FORGET_SECONDS else count + 1
+        self._counts[key] = (count, now)
+        if len(self._counts) > KEYS_AT_MOST:
+            self._counts.popitem(last=False)
+        return count

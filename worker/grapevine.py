@@ -1,0 +1,46 @@
+"""The built-in peer: the game `Grapevine` with the player `system`, always online (docs/protocol.md, §5 to §7).
+
+Every worker has it in its own presence view, where everything looks that looks for any other game; it has no socket.
+"""
+
+from __future__ import annotations
+
+from shared.presence import SocketPresence
+from shared.protocol.core import PROTOCOL_VERSION, SUPPORT_FLAGS
+from shared.protocol.types import player_key
+
+KEY = "grapevine"
+SHORT_NAME = "Grapevine"
+NAME = "Grapevine"
+DESCRIPTION = "The player site of the network: profiles, characters, and chat from the browser"
+SYSTEM = "system"
+
+HELP = (
+    "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
+    "every connected game, and chat from the browser. Tell me \"register\" and your key from the site to claim this "
+    "character."
+)
+NOT_YET = "Characters cannot be registered yet: that comes with the player site. Your key stays good until then."
+
+
+def presence(worker_id: str, players: list[str]) -> SocketPresence:
+    """The peer as the presence view knows it. players: who chats in the browser."""
+    return SocketPresence(
+        id=KEY,
+        worker=worker_id,
+        peer=KEY,
+        game=SHORT_NAME,
+        version=PROTOCOL_VERSION,
+        supports=[flag for flag in SUPPORT_FLAGS if flag != "achievements"],
+        players=[SYSTEM, *players],
+    )
+
+
+def is_system(name: str) -> bool:
+    """True for the player that answers tells."""
+    return player_key(name) == SYSTEM
+
+
+def answer(message: str) -> str:
+    """What `system` says to a tell."""
+    return NOT_YET if message.lower().split()[:1] == ["register"] else HELP

@@ -1,0 +1,130 @@
+"""The "channels" flag: subscribe, unsubscribe, send and history come in, broadcasts go out (docs/protocol.md, §4)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from shared.errors import ChannelRefused, Invalid, NotSubscribed
+from shared.protocol.channels import (
+    HistoryAnswer,
+    HistoryMessage,
+    RequestHistory,
+    SendMessage,
+    Subscribe,
+    Unsubscribe,
+)
+from shared.protocol.codes import could_not_subscribe, not_subscribed
+from shared.protocol.sync import ChannelRecord
+from shared.protocol.types import whole_seconds
+from shared.services import channels
+from shared.services import history as messages
+from worker.answers import Deferred
+from worker.fanout import ChannelTopic
+
+if TYPE_CHECKING:
+    from worker.connection import Connection
+    from worker.worker import Worker
+
+
+def subscribe(connection: Connection, request: Subscribe) -> None:
+    """Subscribe to a channel; a valid unknown name creates it, hidden. Raises ChannelRefused."""
+    found, _refused = find_or_create(connection.worker, [request.channel])
+    if not found:
+        raise ChannelRefused(could_not_subscribe(request.channel))
+    join(connection, found[0])
+
+
+def unsubscribe(connection: Connection, request: Unsubscribe) -> None:
+    """Unsubscribe; a success also when it was not subscribed. Applications hear every channel all the same."""
+    channel = connection.worker.directory.find_channel(request.channel)
+    if channel is not None and channel.id in connection.channels:
+        leave(connection, channel.id)
+
+
+def send(connection: Connection, message: SendMessage) -> Deferred:
+    """Say something: stored in the history, then handed on. Answered once it is stored. Raises NotSubscribed."""
+    channel = require_subscribed(connection, message.channel)
+    return connection.worker.chat.say(connection, channel, message.name, message.message)
+
+
+def history(connection: Connection, request: RequestHistory) -> HistoryAnswer:
+    """A page of what was said on a channel that the socket is subscribed to. Raises NotSubscribed."""
+    channel = require_subscribed(connection, request.channel)
+    found, more = connection.worker.database.read(
+        lambda session: messages.channel_page(
+            session, channel.id, before=request.before, after=request.after, limit=request.limit
+        )
+    )
+    return HistoryAnswer(
+        channel=channel.name,
+        messages=[
+            HistoryMessage(
+                id=line.id, sent_at=whole_seconds(line.sent_at), game=line.game, name=line.name, message=line.text
+            )
+            for line in found
+        ],
+        more=more,
+    )
+
+
+def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
+    """The channel of this name, if the socket hears it. Raises NotSubscribed."""
+    channel = connection.worker.directory.find_channel(name)
+    if channel is None or not (connection.is_application or channel.id in connection.channels):
+        raise NotSubscribed(not_subscribed(name))
+    return channel
+
+
+def find_or_create(worker: Worker, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
+    """The channels of these names, unknown ones made, hidden; and the names that no channel can have."""
+    found: list[ChannelRecord] = []
+    unknown: list[str] = []
+    for name in names:
+        channel = worker.directory.find_channel(name)
+        if channel is None:
+            unknown.append(name)
+        else:
+            found.append(channel)
+    if not unknown:
+        return found, []
+
+    refused: list[str] = []
+
+    def create(session: object) -> list[ChannelRecord]:
+        made = []
+        for name in unknown:
+            try:
+                channel = channels.ensure_channel(session, name=name)  # type: ignore[arg-type]
+            except Invalid:
+                refused.append(name)
+                continue
+            made.append(
+                ChannelRecord(
+                    id=channel.id, name=channel.name, description=channel.description, hidden=channel.is_hidden
+                )
+            )
+        return made
+
+    for channel in worker.database.write(create):
+        # The feed brings it too; until then the directory would take the next subscription for an unknown name.
+        if channel.id not in worker.directory.channels:
+            worker.directory.keep_channel(channel)
+        found.append(channel)
+    return found, refused
+
+
+def join(connection: Connection, channel: ChannelRecord) -> None:
+    """Let the socket hear the channel, from now on."""
+    if connection.is_open and channel.id not in connection.channels:
+        connection.channels[channel.id] = time.time()
+        connection.worker.hear_channel(connection, channel.id)
+        connection.worker.presence.update(connection)
+
+
+def leave(connection: Connection, channel_id: int) -> None:
+    """Let the socket hear the channel no more."""
+    del connection.channels[channel_id]
+    connection.worker.fanout.leave(connection, [ChannelTopic(channel_id)])
+    connection.worker.presence.update(connection)

@@ -1,0 +1,100 @@
+"""The core: authenticate and heartbeat (docs/protocol.md, §3)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import msgspec
+from msgspec import UNSET
+
+from shared.errors import AlreadyAuthenticated, DomainError, InvalidCredentials, MissingSupport
+from shared.protocol import encode_success
+from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
+from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
+from shared.protocol.types import at_least, player_key
+from shared.services import games, peers
+from worker.answers import ANSWERED
+from worker.handlers import channels
+
+if TYPE_CHECKING:
+    from worker.connection import Connection
+
+CHANNELS_AT_ONCE = 100
+VERSION_WITH_HISTORY = "2.4.0"
+
+
+def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
+    """Let a peer in. Answers by itself: the first heartbeat, and an application's sync, follow the answer at once.
+
+    Raises AlreadyAuthenticated, InvalidCredentials (later each time), MissingSupport.
+    """
+    if connection.peer is not None:
+        raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
+    worker = connection.worker
+    try:
+        peer = worker.database.read(
+            lambda session: peers.authenticate_peer(
+                session, client_id=request.client_id, client_secret=request.client_secret
+            )
+        )
+    except InvalidCredentials as error:
+        _slow_down(connection, request.client_id, error)
+        raise
+    if not request.supports:
+        raise MissingSupport(MISSING_SUPPORTS)
+    if "channels" not in request.supports:
+        raise MissingSupport(MUST_SUPPORT_CHANNELS)
+    if not connection.is_open:
+        return ANSWERED
+
+    found, refused = channels.find_or_create(worker, request.channels[:CHANNELS_AT_ONCE])
+    refused += request.channels[CHANNELS_AT_ONCE:]
+    connection.supports = request.flags
+    connection.version = request.version
+    connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
+    connection.user_agent = request.user_agent or None
+    _set_players(connection, request.players)
+    if request.debug:
+        connection.debug()
+    success = AuthenticateSuccess(ignored=request.ignored or UNSET, refused_channels=refused or UNSET)
+    connection.send(encode_success(success.event, ref, success))
+    worker.admit(connection, peer)
+    for channel in found:
+        channels.join(connection, channel)
+    if peer.is_application and request.is_sync_wanted:
+        worker.replicas.request(connection, request.sync_since, None)
+    agent, version = connection.user_agent, request.version[:20]
+    if not peer.is_application and (agent or peer.user_agent, version) != (peer.user_agent, peer.protocol_version):
+        worker.database.write(
+            lambda session: games.remember_client(session, game_id=peer.id, user_agent=agent, protocol_version=version)
+        )
+    return ANSWERED
+
+
+def heartbeat(connection: Connection, beat: Heartbeat) -> None:
+    """The answer to a heartbeat: the socket lives, and its list of players is this one."""
+    connection.missed_heartbeats = 0
+    if _set_players(connection, beat.players):
+        connection.worker.presence.update(connection)
+
+
+def _set_players(connection: Connection, names: list[str] | None) -> bool:
+    """Replace the socket's list; None leaves it. True if it is another one now."""
+    if names is None:
+        return False
+    players = {player_key(name): name for name in names}
+    if players == connection.players:
+        return False
+    connection.players = players
+    return True
+
+
+def _slow_down(connection: Connection, client_id: str, error: DomainError) -> None:
+    """Let a failed attempt wait, longer each time, per id and per address. Others of the address wait for nothing."""
+    delay = connection.worker.failures.delay(client_id.strip().lower(), connection.transport.address, time.monotonic())
+    if delay > 0:
+        with connection.worker.failures.holding() as is_room:
+            if is_room:
+                gevent.sleep(delay)

@@ -1,0 +1,58 @@
+"""Every event that peers send, on one page: its payload, its handler, and who may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from shared.protocol import Incoming
+from shared.protocol.channels import RequestHistory, SendMessage, Subscribe, Unsubscribe
+from shared.protocol.core import Authenticate, Heartbeat
+from shared.protocol.sync import RequestSync
+from worker.handlers import channels, core, sync
+
+
+class Replies(Enum):
+    """When a request is answered: if it has a ref (or in debug), always, or never."""
+
+    TO_REF = auto()
+    ALWAYS = auto()
+    NEVER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One event.
+
+    flag: the support flag that the socket must have declared. application: only for network applications.
+    is_anonymous: allowed before authentication. wants_ref: the handler is given the ref too, since it sends its answers
+    itself.
+    """
+
+    payload: type[Incoming]
+    handler: Callable[..., Any]
+    flag: str | None = None
+    application: bool = False
+    is_anonymous: bool = False
+    replies: Replies = Replies.TO_REF
+    wants_ref: bool = False
+
+
+def by_event(*routes: Route) -> dict[str, Route]:
+    """The table: each event once."""
+    table = {route.payload.event: route for route in routes}
+    assert len(table) == len(routes), "an event has two routes"
+    return table
+
+
+ROUTES = by_event(
+    Route(Authenticate, core.authenticate, is_anonymous=True, replies=Replies.ALWAYS, wants_ref=True),
+    Route(Heartbeat, core.heartbeat, replies=Replies.NEVER),
+    Route(Subscribe, channels.subscribe, flag="channels"),
+    Route(Unsubscribe, channels.unsubscribe, flag="channels"),
+    Route(SendMessage, channels.send, flag="channels"),
+    Route(RequestHistory, channels.history, flag="channels"),
+    Route(RequestSync, sync.request_sync, application=True, wants_ref=True),
+)

@@ -1,0 +1,122 @@
+"""The bus as the worker uses it: one greenlet listens, one publishes, and neither holds up a socket.
+
+Redis may go away at any time. What is published meanwhile is lost, as signals may be; when it is back, everyone who
+listens is told, and looks at the copy that counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import msgspec
+import redis
+import structlog
+from gevent.event import Event
+
+from shared.bus import TOPIC_PREFIX, Bus
+
+RETRY_SECONDS = 0.5
+QUEUE_LONGEST = 20_000  # commands that wait for a slow Redis; the oldest go first
+PING_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Signals:
+    """Listens to topics and publishes to them. Handlers get the decoded signal and must not block."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._publisher = Bus(redis_url)
+        self._listener = Bus(redis_url)
+        self._handlers: dict[str, Callable[[Any], None]] = {}
+        self._back: list[Callable[[], None]] = []
+        self._queue: deque[tuple[Any, ...]] = deque(maxlen=QUEUE_LONGEST)
+        self._waiting = Event()
+        self.is_connected = False
+
+    @property
+    def redis(self) -> redis.Redis:
+        """A client for commands; its calls block the greenlet for a second at most."""
+        return self._publisher.redis
+
+    def on(self, topic: str, handler: Callable[[Any], None]) -> None:
+        """Call the handler with each signal of a topic."""
+        self._handlers[TOPIC_PREFIX + topic] = handler
+
+    def on_connected(self, handler: Callable[[], None]) -> None:
+        """Call the handler, in a greenlet, whenever listening has begun (again): signals may have been lost before."""
+        self._back.append(handler)
+
+    def publish(self, topic: str, signal: Any) -> None:
+        """Queue a signal. It is sent in order with all others, or lost if Redis is away."""
+        self.command("PUBLISH", TOPIC_PREFIX + topic, msgspec.json.encode(signal))
+
+    def command(self, *command: Any) -> None:
+        """Queue any Redis command whose answer is of no interest, in order with the signals."""
+        self._queue.append(command)
+        self._waiting.set()
+
+    def start(self) -> None:
+        """Start both greenlets."""
+        gevent.spawn(self._listen)
+        gevent.spawn(self._publish)
+
+    def flush(self, timeout: float) -> None:
+        """Wait until the queue is empty, `timeout` seconds at most."""
+        with gevent.Timeout(timeout, False):
+            while self._queue or self._waiting.is_set():
+                gevent.sleep(0.01)
+
+    def _publish(self) -> None:
+        while True:
+            self._waiting.wait()
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), 500))]
+            if not batch:
+                self._waiting.clear()
+                continue
+            try:
+                pipeline = self._publisher.redis.pipeline(transaction=False)
+                for command in batch:
+                    pipeline.execute_command(*command)
+                pipeline.execute(raise_on_error=False)
+            except (redis.RedisError, OSError) as error:
+                _log.warning("redis is away, signals lost", count=len(batch), error=str(error))
+
+    def _listen(self) -> None:
+        was_told = False
+        while True:
+            try:
+                self._listen_once()
+                was_told = False
+            except (redis.RedisError, OSError) as error:
+                if self.is_connected or not was_told:
+                    _log.warning("redis is away, trying again", error=str(error))
+                was_told, self.is_connected = True, False
+                gevent.sleep(RETRY_SECONDS)
+
+    def _listen_once(self) -> None:
+        pubsub = self._listener.redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            pubsub.subscribe(*self._handlers)
+            pubsub.get_message(timeout=1.0)
+            self.is_connected = True
+            _log.info("listening to redis", topics=len(self._handlers))
+            for handler in self._back:
+                gevent.spawn(handler)
+            while True:
+                message = pubsub.get_message(timeout=PING_SECONDS)
+                if message is None:
+                    pubsub.ping()  # finds out that the other end went without a word
+                elif message["type"] == "message":
+                    self._handle(message["channel"].decode(), message["data"])
+        finally:
+            pubsub.close()
+
+    def _handle(self, topic: str, body: bytes) -> None:
+        try:
+            self._handlers[topic](msgspec.json.decode(body))
+        except Exception:
+            _log.exception("a signal could not be handled", topic=topic)

@@ -1,0 +1,266 @@
+"""One socket worker: its parts, the sockets it holds, and how it starts and stops."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import gevent
+import structlog
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import __version__
+from shared.protocol import encode_event
+from shared.protocol.core import Restart
+from shared.services import peers
+from shared.services.peers import Peer
+from shared.services.versions import Change
+from shared.settings import Settings
+from worker.chat import Chat
+from worker.connection import Connection
+from worker.database import Announcements, Database
+from worker.directory import Directory
+from worker.failures import Failures
+from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout
+from worker.feed import Feed
+from worker.heartbeats import Heartbeats
+from worker.presence import Presence
+from worker.replicas import Replicas
+from worker.server import SocketServer
+from worker.signals import Signals
+from worker.transport import Limits, Transport, Wire
+
+CLOSE_RESTARTING = 1012
+CLOSE_REVOKED = 4003
+DOWNTIME_SECONDS = 15
+DOWNTIME_JITTER_SECONDS = 5
+CHECK_CREDENTIALS_SECONDS = 30.0
+STOP_SECONDS = 9.0  # in all, flushes and farewells included
+
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Holds sockets of peers. Everything another process may need to know is in the database or in Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError if the database cannot be used."""
+        self.settings = settings
+        self.id = str(uuid.uuid4())
+        self.started_at = time.time()
+        self.connections: set[Connection] = set()
+        self.by_peer: dict[str, set[Connection]] = {}
+        self.signals = Signals(settings.redis_url)
+        self.database = Database(settings.database_url, self._announced)
+        self.directory = Directory()
+        self.fanout = Fanout()
+        self.feed = Feed(self.database, self.directory, on_changes=self._changed, on_reset=self._reset)
+        self.replicas = Replicas(self.database, self.feed, self.fanout)
+        self.chat = Chat(self.id, self.database, self.directory, self.fanout, self.signals, self._listeners)
+        self.presence = Presence(self.id, self.signals, self._describe)
+        self.failures = Failures(settings.rate_limits)
+        self.heartbeats = Heartbeats(
+            heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
+        )
+        limits = Limits(
+            message_bytes=settings.message_bytes,
+            message_fragments=settings.message_fragments,
+            outbound_bytes=settings.outbound_bytes,
+        )
+        self.server = SocketServer(
+            settings.bind,
+            settings.socket_port,
+            wire=Wire(self.fanout, limits),
+            on_connection=self._accept,
+            health=self._health,
+            metrics=self._metrics,
+            reuse_port=True,
+        )
+
+    def start(self) -> None:
+        """Read the state, then listen. Raises OSError if the port is in use."""
+        self.signals.on("versions", lambda signal: self.feed.wake())
+        self.signals.on("network", self._told)
+        self.signals.on_connected(self.feed.wake)
+        self.signals.on_connected(self._check_credentials)
+        self.chat.start()
+        self.presence.start()
+        self.feed.start()
+        self.heartbeats.start()
+        self.signals.start()
+        gevent.spawn(self._check_credentials_regularly)
+        self.server.start()
+        _log.info("listening", port=self.server.port, worker=self.id)
+
+    def stop(self) -> None:
+        """Say `restart` to every socket, let out what waits, close them with 1012. Takes ten seconds at most."""
+        _log.info("stopping", sockets=len(self.connections))
+        with gevent.Timeout(STOP_SECONDS, False):
+            self.server.stop_accepting()
+            self.announce_restart(DOWNTIME_SECONDS)
+            self.chat.flush(timeout=3.0)
+            self.presence.say_goodbye()
+            for connection in list(self.connections):
+                connection.close(CLOSE_RESTARTING, "the worker is restarting")
+            while self.connections:
+                gevent.sleep(0.02)
+            self.signals.flush(timeout=2.0)
+        _log.info("stopped", left=len(self.connections))
+
+    def announce_restart(self, downtime_seconds: int) -> None:
+        """Send `restart` to every socket, jittered so that not all return at once."""
+        for connection in list(self.connections):
+            if connection.peer is not None:
+                downtime = downtime_seconds + random.randint(0, DOWNTIME_JITTER_SECONDS)
+                connection.send(encode_event(Restart.event, Restart(downtime=downtime)))
+
+    def admit(self, connection: Connection, peer: Peer) -> None:
+        """A socket has authenticated as this peer: from now on it is online and hears what it may."""
+        connection.peer = peer
+        self.by_peer.setdefault(peer.key, set()).add(connection)
+        self.heartbeats.beat(connection)
+        if peer.is_application:
+            self.fanout.join(connection, [ANY_CHANNEL])
+        self.presence.arrive(connection)
+        _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
+
+    def hear_channel(self, connection: Connection, channel_id: int) -> None:
+        """Let a socket hear a channel. Applications hear all of them already."""
+        if not connection.is_application:
+            self.fanout.join(connection, [ChannelTopic(channel_id)])
+
+    def forget(self, connection: Connection, code: int | None, reason: str) -> None:
+        """A socket is gone."""
+        self.connections.discard(connection)
+        self.fanout.forget(connection)
+        self.replicas.forget(connection)
+        if connection.peer is not None:
+            sockets = self.by_peer.get(connection.peer.key, set())
+            sockets.discard(connection)
+            if not sockets:
+                self.by_peer.pop(connection.peer.key, None)
+            self.presence.leave(connection)
+            _log.info("offline", peer=connection.peer.key, connection=connection.id, code=code, reason=reason)
+
+    def _accept(self, transport: Transport, address: str) -> Connection:
+        connection = Connection(self, transport)
+        self.connections.add(connection)
+        self.heartbeats.expect(connection)
+        return connection
+
+    def _listeners(self, channel_id: int) -> Iterable[Connection]:
+        return [
+            connection
+            for connection in self.connections
+            if channel_id in connection.channels or connection.is_application
+        ]
+
+    def _announced(self, announcements: Announcements) -> None:
+        """A commit of this worker: tell the others, and look at once, in case Redis is away."""
+        for topic, signal in announcements:
+            self.signals.publish(topic, signal)
+            if topic == "versions":
+                self.feed.wake()
+
+    def _told(self, signal: dict[str, Any]) -> None:
+        if "restart" in signal:
+            self.announce_restart(int(signal["restart"]))
+        if signal.get("revoked") in self.by_peer:
+            gevent.spawn(self._check_credentials)
+
+    def _changed(self, changes: list[Change]) -> None:
+        """The log grew (called by the feed, in order)."""
+        for change in changes:
+            if change.kind == "channels" and change.record is None:
+                self._forget_channel(change.record_id)
+            elif change.kind == "games":
+                self._update_game(change)
+        self.replicas.tell(changes)
+
+    def _reset(self) -> None:
+        self.replicas.start_over()
+
+    def _forget_channel(self, channel_id: int) -> None:
+        for connection in self._listeners(channel_id):
+            if connection.channels.pop(channel_id, None) is not None:
+                self.fanout.leave(connection, [ChannelTopic(channel_id)])
+                self.presence.update(connection)
+
+    def _update_game(self, change: Change) -> None:
+        connections = self.by_peer.get(f"game:{change.record_id}")
+        if not connections:
+            return
+        record = self.directory.decode_game(change)
+        for connection in list(connections):
+            if record is None:
+                connection.close(CLOSE_REVOKED, "the game was deleted")
+            elif connection.peer is not None:
+                connection.peer = connection.peer.renamed(record.game, is_displayed=record.display)
+                self.presence.update(connection)
+
+    def _check_credentials_regularly(self) -> None:
+        while True:
+            gevent.sleep(CHECK_CREDENTIALS_SECONDS)
+            self._check_credentials()
+
+    def _check_credentials(self) -> None:
+        """Close the sockets whose credentials were made anew or whose peer is gone. Signals only make it quick."""
+        keys = list(self.by_peer)
+        if not keys:
+            return
+        try:
+            known = self.database.read(lambda session: peers.list_peers(session, keys))
+        except SQLAlchemyError as error:
+            _log.error("credentials could not be checked", error=str(error))
+            return
+        for key in keys:
+            now = known.get(key)
+            for connection in list(self.by_peer.get(key, ())):
+                if connection.peer is None or now is None:
+                    connection.close(CLOSE_REVOKED, "the credentials were revoked")
+                elif connection.peer.credentials_serial < now.credentials_serial:
+                    connection.close(CLOSE_REVOKED, "the credentials were made anew")
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "port": self.server.port,
+            "sockets": len(self.connections),
+            "cursor": self.feed.position,
+            "since": self.started_at,
+            "version": __version__,
+        }
+
+    def _health(self) -> tuple[bool, dict[str, Any]]:
+        try:
+            self.database.read(lambda session: session.execute(text("SELECT 1")).all())
+            is_database_up = True
+        except SQLAlchemyError:
+            is_database_up = False
+        is_redis_up = self.signals.is_connected
+        is_well = is_database_up and is_redis_up
+        return is_well, {
+            "status": "ok" if is_well else "down",
+            "version": __version__,
+            "database": "ok" if is_database_up else "down",
+            "redis": "ok" if is_redis_up else "down",
+        }
+
+    def _metrics(self) -> bytes:
+        registry = CollectorRegistry()
+        for name, meaning, value in (
+            ("sockets", "Sockets open now", len(self.connections)),
+            ("peers", "Games and applications with a socket here", len(self.by_peer)),
+            ("messages_stored", "Channel messages stored since the start", self.chat.stored),
+            ("deliveries", "Broadcast frames handed to sockets since the start", self.fanout.deliveries),
+            ("writes", "Pieces they were written in", self.fanout.writes),
+            ("flushes", "Batches of the flusher", self.fanout.flushes),
+            ("cursor", "Position in the log of changes", self.feed.position),
+            ("redis_up", "1 while signals come in", int(self.signals.is_connected)),
+        ):
+            Gauge(f"worker_{name}", meaning, registry=registry).set(value)
+        return generate_latest(registry)
