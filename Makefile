@@ -1,10 +1,11 @@
 # make run     install, migrate and start everything; Ctrl-C stops it
 # make test    install what tests need and run them all (ARGS="-k name" is passed to pytest)
 # make check   ruff and mypy
+# make test-evennia  a real Evennia game against the worker (slow; installs it into .venv-evennia)
 # make clean   remove the environment and what tools left; the data in instance/ stays
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test check requirements clean
+.PHONY: help run install install-dev test test-evennia check requirements clean
 
 # Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python 2>/dev/null))
@@ -24,6 +25,9 @@ test: .venv/.installed-dev
 	@sh scripts/test-setup
 	@.venv/bin/python -m pytest --numprocesses=logical --maxprocesses=4 $(ARGS)
 
+test-evennia: .venv/.installed-dev .venv-evennia/.installed
+	@EVENNIA_PROGRAMS="$(CURDIR)/.venv-evennia/bin" .venv/bin/python -m pytest --slow -s tests/evennia
+
 check: .venv/.installed-dev
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
@@ -33,7 +37,7 @@ requirements: .venv/.installed-dev
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements-dev.txt requirements-dev.in
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-evennia .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt
@@ -46,3 +50,9 @@ clean:
 	@echo "Installing what tests and checks need ..."
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch .venv/.installed-dev
+
+.venv-evennia/.installed: tests/evennia/requirements.txt
+	@test -d .venv-evennia || .venv/bin/python -m venv .venv-evennia
+	@echo "Installing Evennia ..."
+	@.venv-evennia/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/evennia/requirements.txt
+	@touch .venv-evennia/.installed
