@@ -218,10 +218,8 @@ def delete_channel(name: str) -> None:
 @click.option("--downtime", type=int, default=15, show_default=True, help="Whole seconds that the drop will last.")
 def restart_notice(downtime: int) -> None:
     """Tell every socket that a drop is coming."""
-    if not _bus().is_up():
-        fail("Redis cannot be reached, so no worker would hear of it")
     with transaction() as session:
-        network.announce_restart(session, downtime_seconds=downtime)
+        network.announce_restart(session, _bus(), downtime_seconds=downtime)
     say(downtime=downtime)
 
 

@@ -40,7 +40,7 @@ class Application:
 
     def __init__(self, url: str, credentials: dict[str, str]) -> None:
         self.events: Queue[tuple[float, str]] = Queue()
-        self._socket = websocket.create_connection(url, enable_multithread=True)
+        self._socket = websocket.create_connection(url, enable_multithread=True, skip_utf8_validation=True)
         keys = {name: credentials[name] for name in ("client_id", "client_secret")}
         self._send("authenticate", **keys, supports=["channels"])
         while '"sync/complete"' not in str(self._socket.recv()):

@@ -137,11 +137,21 @@ def _serve(
 
 
 def _start_valkey(settings: Settings, signals: StopSignals, run_path: Path, stack: ExitStack) -> Valkey:
-    valkey = Valkey(embedded_redis_socket(settings.instance_path), log_path=run_path / "valkey.log")
+    socket_path = embedded_redis_socket(settings.instance_path)
+    valkey = Valkey(socket_path, log_path=run_path / "valkey.log")
+    if socket_path.parent != settings.instance_path:
+        stack.callback(_remove_if_empty, socket_path.parent)
     stack.callback(forget, run_path, "valkey")
     stack.callback(valkey.stop)
     valkey.start(check=_stop_check(signals), started=lambda pid: remember(run_path, "valkey", pid))
     return valkey
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass
 
 
 def _stop_check(signals: StopSignals) -> Callable[[], None]:

@@ -11,12 +11,14 @@ import os
 import secrets
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from shared.limits import DEFAULTS, Limit, parse_limits
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
@@ -42,9 +44,12 @@ class Settings:
     heartbeat_seconds: float = 15.0
     authenticate_seconds: float = 60.0
     offline_seconds: float = 60.0
+    presence_seconds: float = 45.0
     outbound_bytes: int = 1024 * 1024
     message_bytes: int = 64 * 1024
     message_fragments: int = 64
+    limits: Mapping[str, Limit] = field(default_factory=lambda: DEFAULTS)
+    version_days: int = 30
     log_format: str = "console"
 
     @classmethod
@@ -79,9 +84,12 @@ class Settings:
             heartbeat_seconds=_seconds(env, "HEARTBEAT_SECONDS", cls.heartbeat_seconds),
             authenticate_seconds=_seconds(env, "AUTHENTICATE_SECONDS", cls.authenticate_seconds),
             offline_seconds=_seconds(env, "OFFLINE_SECONDS", cls.offline_seconds),
+            presence_seconds=_seconds(env, "PRESENCE_SECONDS", cls.presence_seconds),
             outbound_bytes=_integer(env, "OUTBOUND_BYTES", cls.outbound_bytes, 64 * 1024, 1024 * 1024 * 1024),
             message_bytes=_integer(env, "MESSAGE_BYTES", cls.message_bytes, 1024, 16 * 1024 * 1024),
             message_fragments=_integer(env, "MESSAGE_FRAGMENTS", cls.message_fragments, 1, 65_536),
+            limits=_limits(env),
+            version_days=_integer(env, "VERSION_DAYS", cls.version_days, 1, 36_500),
             log_format=_choice(env, "LOG_FORMAT", cls.log_format, ("console", "json")),
         )
 
@@ -107,8 +115,8 @@ def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: in
     text = env.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdecimal()) or not low <= int(text) <= high:
-        raise SettingsError(f"{name} is {text!r}: it must be a whole number from {low} to {high}")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20) or not low <= int(text) <= high:
+        raise SettingsError(f"{name} is {text[:100]!r}: it must be a whole number from {low} to {high}")
     return int(text)
 
 
@@ -123,6 +131,13 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0.05 <= value <= 86_400:
         raise SettingsError(f"{name} is {text!r}: it must be a number of seconds from 0.05 to 86400")
     return value
+
+
+def _limits(env: Mapping[str, str]) -> Mapping[str, Limit]:
+    try:
+        return parse_limits(env.get("LIMITS", ""))
+    except ValueError as error:
+        raise SettingsError(f"LIMITS: {error}") from None
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
@@ -150,7 +165,7 @@ def _database_url(value: str) -> str:
             value = "postgresql+psycopg://" + value.removeprefix(prefix)
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise SettingsError(
             "DATABASE_URL is not a database address: use sqlite:////path/to/file or postgresql://…"
         ) from None
@@ -162,8 +177,13 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
-        raise SettingsError(f"REDIS_URL is {value!r}: it must begin with redis://, rediss:// or unix://")
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port >= 0)
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:  # it may hold a password, so it is not shown
+        raise SettingsError("REDIS_URL is no address of Redis: it must begin with redis://, rediss:// or unix://")
     return value
 
 

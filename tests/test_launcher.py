@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, text
 
 from launcher import processes
 from launcher.supervisor import StopSignals, Supervisor
+from shared.settings import embedded_redis_socket
 from tests.support.processes import ROOT, ServerProcess, clean_environment, free_port
 from tests.support.servers import get
 from tests.support.waiting import wait_until
@@ -147,6 +148,7 @@ def test_a_killed_launcher_leaves_nothing_and_the_next_start_works(launch, tmp_p
     again.wait_until_ready()
     assert not _left(below, seconds=5)
     assert again.stop() == 0
+    assert not embedded_redis_socket(deep).parent.exists()
 
 
 def test_when_valkey_ends_by_itself_all_are_stopped(launch):
@@ -312,7 +314,10 @@ def test_make_run_in_a_terminal_leaves_nothing(tmp_path, how):
     below: list[psutil.Process] = []
     try:
         while b"Ctrl-C stops it" not in printed:
-            printed += os.read(terminal, 65536)
+            try:
+                printed += os.read(terminal, 65536)
+            except OSError:
+                pytest.fail(f"make run ended by itself:\n{printed.decode()}")
         below = psutil.Process(pid).children(recursive=True)
         launcher = psutil.Process(pid).children()
         assert len(launcher) == 1 and "launcher" in launcher[0].cmdline(), (

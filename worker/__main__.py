@@ -14,9 +14,13 @@ from shared.logs import configure_logs
 from shared.settings import Settings, SettingsError
 from worker.worker import Worker
 
+SWITCH_SECONDS = 0.0005
+
 
 def main() -> int:
     """Run one worker; returns the exit status."""
+    # SQLite's threads wait for the event loop and it for them: by default up to 5 ms each time they change places.
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = Settings.from_environment()
         configure_logs(settings.log_format)

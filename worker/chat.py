@@ -8,6 +8,7 @@ may arrive out of id order, so repeats are known by their ids, never by a greate
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,15 +32,18 @@ from shared.services.history import Line
 from worker.answers import Deferred
 from worker.connection import Connection
 from worker.database import Database
+from worker.diagnostics import Diagnostics, channel_topic
 from worker.directory import Directory
 from worker.fanout import ChannelTopic, Fanout, Frames
 from worker.frames import frame_text
+from worker.limits import RateLimits
 from worker.signals import Signals
 
 BATCH = 500
 WAITING_AT_MOST = 20_000
 CATCH_UP_SECONDS = 60.0
 REMEMBER_SECONDS = 180.0
+MARK_SECONDS = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -82,6 +86,9 @@ class Chat:
         fanout: Fanout,
         signals: Signals,
         listeners: Callable[[int], Iterable[Connection]],
+        *,
+        limits: RateLimits,
+        diagnostics: Diagnostics,
     ) -> None:
         """listeners: the connections that hear a channel, by its id."""
         self._worker_id = worker_id
@@ -90,17 +97,19 @@ class Chat:
         self._fanout = fanout
         self._signals = signals
         self._listeners = listeners
+        self._limits = limits
+        self._diagnostics = diagnostics
         self._waiting: list[_Waiting] = []
         self._come = Event()
         self._is_idle = Event()
         self._is_idle.set()
         self._heard: dict[int, float] = {}
-        self._start_id = 0
+        self._marks: deque[tuple[float, int]] = deque()
         self.stored = 0
 
     def start(self) -> None:
         """Begin to store. Raises what the database raises."""
-        self._start_id = self._database.read(history.last_message_id)
+        self._mark(self._database.read(history.last_message_id))
         self._signals.on("messages", self._hear)
         self._signals.on_connected(self._reconnected)
         gevent.spawn(self._store_all)
@@ -145,18 +154,22 @@ class Chat:
                 waiting.answer.fail(NotStored(sentence(Code.INTERNAL)))
             return
         self.stored += len(ids)
+        self._mark(ids[-1])
         spoken = [SpokenLine(number, line) for number, line in zip(ids, lines, strict=True)]
         for said, waiting in zip(spoken, batch, strict=True):
-            self._deliver(said)
+            frames = self._deliver(said)
+            if frames is not None:
+                self._diagnostics.broadcast(channel_topic(said.line.channel_id), frames, said.line.peer)
             waiting.answer.resolve()
         self._signals.publish("messages", SpokenLines(self._worker_id, spoken))
 
-    def _deliver(self, spoken: SpokenLine) -> None:
+    def _deliver(self, spoken: SpokenLine) -> Frames | None:
         channel = self._directory.channels.get(spoken.line.channel_id)
-        if channel is not None:  # else it was deleted a moment ago
-            self._fanout.broadcast(
-                ChannelTopic(channel.id), _frames(channel.name, spoken), except_peer=spoken.line.peer
-            )
+        if channel is None:
+            return None  # it was deleted a moment ago
+        frames = _frames(channel.name, spoken)
+        self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=spoken.line.peer)
+        return frames
 
     def _hear(self, signal: Any) -> None:
         heard = msgspec.convert(signal, SpokenLines)
@@ -168,8 +181,18 @@ class Chat:
         for spoken in heard.lines:
             if spoken.id not in self._heard:
                 self._heard[spoken.id] = now
+                self._limits.debit_message(spoken.line.peer, spoken.line.name)
                 self._deliver(spoken)
+            self._mark(spoken.id)
         self._forget_old(now)
+
+    def _mark(self, message_id: int) -> None:
+        """Note now and then how far the history has come, so that catching up need not read it from its beginning."""
+        now = time.monotonic()
+        if not self._marks or now - self._marks[-1][0] >= MARK_SECONDS:
+            self._marks.append((now, message_id))
+        while len(self._marks) > 1 and self._marks[1][0] < now - REMEMBER_SECONDS:
+            self._marks.popleft()
 
     def _forget_old(self, now: float) -> None:
         while self._heard:
@@ -200,7 +223,7 @@ class Chat:
     def _lines_missed(self, session: Any) -> list[Message]:
         after = utc_now() - timedelta(seconds=CATCH_UP_SECONDS)
         found: list[Message] = []
-        last = self._start_id
+        last = self._marks[0][1]
         while page := history.lines_since(session, last, after=after, not_from=self._worker_id):
             found += page
             last = page[-1].id

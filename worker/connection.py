@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from shared.protocol import fresh_ref
 from shared.services.peers import Peer
+from worker.diagnostics import EARLY_FRAMES, FRAME_BYTES, Trace
 from worker.dispatch import dispatch
 from worker.frames import frame_text
+from worker.limits import SocketLimits
 from worker.transport import Transport
 
 if TYPE_CHECKING:
     from worker.worker import Worker
 
 DEBUG_SECONDS = 300.0
+PACE_BYTES = 128 * 1024  # of many answers at once: so much waits for one socket, and the rest for that to go
+STALLED_SECONDS = 30.0
 PACE_BYTES = 256 * 1024
 PACE_SECONDS = 30.0
 
@@ -23,11 +29,14 @@ class Connection:
     """One socket. `peer` is None until it has authenticated.
 
     channels: channel id → when it subscribed (Unix time). players: its own list, by key. variant: 1 for clients of
-    version 2.4.0 and later, whose broadcasts carry more.
+    version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose credentials were right in
+    an `authenticate`, even if that failed for another reason. trace: its last frames,
+    those of all the peer's sockets together.
     """
 
     __slots__ = (
         "channels",
+        "claimed",
         "debug_until",
         "goodbye",
         "id",
@@ -39,6 +48,7 @@ class Connection:
         "players",
         "seen_at",
         "supports",
+        "trace",
         "transport",
         "user_agent",
         "variant",
@@ -63,7 +73,9 @@ class Connection:
         self.debug_until = 0.0
         self.missed_heartbeats = 0
         self.goodbye: tuple[int, str] | None = None
-        self.limits: dict[str, object] = {}
+        self.limits = SocketLimits()
+        self.claimed: str | None = None
+        self.trace: Trace = deque(maxlen=EARLY_FRAMES)
 
     @property
     def peer_key(self) -> str | None:
@@ -86,7 +98,28 @@ class Connection:
 
     def send(self, frame: bytes) -> None:
         """Send the JSON of one frame. Never waits."""
+        self.trace.append((time.time(), False, frame if len(frame) <= FRAME_BYTES else frame[:FRAME_BYTES]))
         self.transport.send(frame_text(frame))
+
+    def send_all(self, frames: Iterable[bytes]) -> None:
+        """Send the JSON of many frames, as fast as the socket takes them. May wait."""
+        piece: list[bytes] = []
+        size = 0
+        for frame in frames:
+            self.trace.append((time.time(), False, frame))
+            piece.append(frame_text(frame))
+            size += len(frame)
+            if size >= PACE_BYTES // 4:
+                if not self._has_room():
+                    return
+                self.transport.send(b"".join(piece))
+                piece, size = [], 0
+        if piece and self._has_room():
+            self.transport.send(b"".join(piece))
+
+    def _has_room(self) -> bool:
+        transport = self.transport
+        return transport.queued_bytes <= PACE_BYTES or transport.wait_below(PACE_BYTES // 2, STALLED_SECONDS)
 
     def close(self, code: int, reason: str) -> None:
         """Flush, then close with a code and a reason."""
@@ -95,6 +128,7 @@ class Connection:
     def received(self, data: bytes) -> None:
         """Handle one message (called by the transport, in order)."""
         self.seen_at = time.time()
+        self.trace.append((self.seen_at, True, data if len(data) <= FRAME_BYTES else data[:FRAME_BYTES]))
         for frame in dispatch(self, data):
             self.send(frame)
             # A thousand answers at once are more than the outbound queue holds: they go as fast as they are read.

@@ -11,7 +11,7 @@ import structlog
 
 from shared.errors import DomainError, Invalid, MissingSupport, NotAnApplication, Unauthenticated
 from shared.protocol import FrameError, Outgoing, RawFrame, decode_payload, encode_failure, encode_success, parse_frame
-from shared.protocol.codes import Code, missing_support, sentence
+from shared.protocol.codes import SENTENCES, Code, missing_support, sentence
 from shared.protocol.frames import encode_answer
 from worker.answers import ANSWERED, Deferred
 from worker.routes import ROUTES, Replies, Route
@@ -19,30 +19,47 @@ from worker.routes import ROUTES, Replies, Route
 if TYPE_CHECKING:
     from worker.connection import Connection
 
-CLOSE_AUTHENTICATION_FAILED = 4000
+CLOSE_AUTHENTICATION_FAILED = CLOSE_ABUSIVE = 4000
+GOODBYE = SENTENCES[Code.RATE_LIMITED][1]
 
 _log = structlog.get_logger(__name__)
 
 
 def dispatch(connection: Connection, data: bytes) -> list[bytes]:
     """Handle the text of one message; returns the JSON of the frames to send back, often none."""
+    is_admitted = connection.worker.limits.admit_event(connection)
     try:
         frame = parse_frame(data)
     except FrameError as error:
-        return [encode_failure(error.event, error.ref, error.code, error.message, debug=connection.is_debugging)]
+        connection.worker.diagnostics.refused(connection, data, error.event, error.code, error.message)
+        if not is_admitted and error.ref is None:
+            return _put_out_if_abusive(connection, [])
+        answer = encode_failure(error.event, error.ref, error.code, error.message, debug=connection.is_debugging)
+        return [answer] if is_admitted else _put_out_if_abusive(connection, [answer])
     try:
+        if not is_admitted:
+            raise connection.worker.limits.wait_for_event(connection)
         result = _call(connection, frame)
     except DomainError as error:
-        return _failure(connection, frame, error)
+        answers = _failure(connection, frame, error, data)
+        return answers if is_admitted else _put_out_if_abusive(connection, answers)
     except Exception:
         _log.exception("a handler failed", frame_event=frame.event, peer=connection.peer_key, connection=connection.id)
-        return _failure(connection, frame, _Internal(sentence(Code.INTERNAL)))
+        return _failure(connection, frame, _Internal(sentence(Code.INTERNAL)), data)
     if isinstance(result, Deferred):
         event, ref = frame.event, None if frame.ref is None else type(frame.ref)(bytes(frame.ref))
         kept = RawFrame(event, ref, None)
-        result.then(lambda error: _answer_later(connection, kept, error))
+        result.then(lambda error: _answer_later(connection, kept, error, data))
         return []
     return _success(connection, frame, result)
+
+
+def _put_out_if_abusive(connection: Connection, answers: list[bytes]) -> list[bytes]:
+    """The answers, and the goodbye for a socket that has gone on over the limit of all events for too long."""
+    if connection.goodbye is None and connection.worker.limits.is_abusive(connection):
+        connection.goodbye = (CLOSE_ABUSIVE, GOODBYE)
+        answers.append(encode_failure(None, None, Code.RATE_LIMITED, GOODBYE))
+    return answers
 
 
 def _call(connection: Connection, frame: RawFrame) -> Any:
@@ -55,6 +72,8 @@ def _call(connection: Connection, frame: RawFrame) -> Any:
     if route.payload.needs_ref and frame.ref is None:
         raise Invalid('"ref" is missing: the answer needs it', field="ref")
     payload = decode_payload(route.payload, frame.payload)
+    for limit in route.limits:
+        connection.worker.limits.spend_of_socket(connection, limit)
     return route.handler(connection, payload, frame.ref) if route.wants_ref else route.handler(connection, payload)
 
 
@@ -82,7 +101,8 @@ def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes
     ]
 
 
-def _failure(connection: Connection, frame: RawFrame, error: DomainError) -> list[bytes]:
+def _failure(connection: Connection, frame: RawFrame, error: DomainError, data: bytes) -> list[bytes]:
+    connection.worker.diagnostics.refused(connection, data, frame.event, error.code, error.message)
     route = ROUTES.get(frame.event)
     replies = Replies.TO_REF if route is None else route.replies
     if replies is Replies.ALWAYS and connection.peer is None:
@@ -98,8 +118,8 @@ def _failure(connection: Connection, frame: RawFrame, error: DomainError) -> lis
     return [encode_failure(frame.event, frame.ref, error.code, error.message, debug=connection.is_debugging, **details)]
 
 
-def _answer_later(connection: Connection, frame: RawFrame, error: DomainError | None) -> None:
-    frames = _success(connection, frame, None) if error is None else _failure(connection, frame, error)
+def _answer_later(connection: Connection, frame: RawFrame, error: DomainError | None, data: bytes) -> None:
+    frames = _success(connection, frame, None) if error is None else _failure(connection, frame, error, data)
     for answer in frames:
         connection.send(answer)
 

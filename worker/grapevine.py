@@ -17,7 +17,7 @@ SYSTEM = "system"
 
 HELP = (
     "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
-    "every connected game, and chat from the browser. Tell me \"register\" and your key from the site to claim this "
+    'every connected game, and chat from the browser. Tell me "register" and your key from the site to claim this '
     "character."
 )
 NOT_YET = "Characters cannot be registered yet: that comes with the player site. Your key stays good until then."

@@ -1,6 +1,6 @@
 """Token buckets for what sockets, games and players do (docs/protocol.md, §9). No clock of its own, no I/O.
 
-A bucket is one number: the time at which it will be full again (the generic cell rate algorithm, which is a token bucket
+A bucket is one number: the time at which it will be full again (the generic cell rate algorithm, a token bucket
 without a count). It is full if that time is past, and empty if it is a whole burst away.
 
 The buckets of games and players are kept by peer, so they hold over all sockets of this worker and do not start afresh
@@ -199,9 +199,7 @@ class RateLimits:
         buckets = connection.limits.buckets
         bucket = buckets.get(name)
         if bucket is None:
-            bucket = buckets[name] = Bucket(
-                self._limits[name], APPLICATION_FACTOR if connection.is_application else 1
-            )
+            bucket = buckets[name] = Bucket(self._limits[name], APPLICATION_FACTOR if connection.is_application else 1)
         return bucket
 
     def _of_peer(self, peer: str, name: str) -> Bucket:

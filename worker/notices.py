@@ -115,9 +115,9 @@ class Notices:
                 _log.exception("games' notices failed")
 
     def _say(self, notice: GameConnected | GameDisconnected, peer: str) -> None:
-        frame = encode_event(notice.event, notice)
-        self._fanout.broadcast(GAMES, Frames.same(frame_text(frame)), except_peer=peer)
-        self._diagnostics.broadcast(GAMES, frame, peer)
+        frames = Frames.same(frame_text(encode_event(notice.event, notice)))
+        self._fanout.broadcast(GAMES, frames, except_peer=peer)
+        self._diagnostics.broadcast(GAMES, frames, peer)
 
     def _remember_recent(self) -> None:
         try:

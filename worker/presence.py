@@ -53,7 +53,7 @@ class Presence:
     """
 
     def __init__(
-        self, worker_id: str, signals: Signals, describe: Callable[[], dict[str, Any]], *, expires_seconds: float
+        self, worker_id: str, signals: Signals, describe: Callable[[], dict[str, Any]], *, expires_seconds: float = 45.0
     ) -> None:
         """describe: facts about this worker for `flask network status`.
 

@@ -88,6 +88,7 @@ class Replicas:
 
     def start_over(self) -> None:
         """The log went back: whatever replicas have may be of a future that never was."""
+        self._summaries.clear()  # its cursors will mean other states
         for replica in self._replicas.values():
             replica.request(_Request(-1, None))
 
@@ -128,7 +129,6 @@ class Replicas:
                 return
             yield page
             after_id = page[-1][0]
-            gevent.sleep(0)
 
 
 class Replica:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from shared.limits import SUBSCRIPTIONS
 from shared.protocol import Incoming
 from shared.protocol.channels import RequestHistory, SendMessage, Subscribe, Unsubscribe
 from shared.protocol.core import Authenticate, Heartbeat
+from shared.protocol.games import RequestGames
+from shared.protocol.players import RequestPlayers, SignIn, SignOut
 from shared.protocol.sync import RequestSync
-from worker.handlers import channels, core, sync
+from shared.protocol.tells import SendTell
+from worker.handlers import channels, core, games, players, sync, tells
 
 
 class Replies(Enum):
@@ -28,7 +32,8 @@ class Route:
 
     flag: the support flag that the socket must have declared. application: only for network applications.
     is_anonymous: allowed before authentication. wants_ref: the handler is given the ref too, since it sends its answers
-    itself.
+    itself. limits: those of the socket that each request counts to, beside that of all events; handlers see to those
+    that depend on what is asked or come after other checks.
     """
 
     payload: type[Incoming]
@@ -38,6 +43,7 @@ class Route:
     is_anonymous: bool = False
     replies: Replies = Replies.TO_REF
     wants_ref: bool = False
+    limits: tuple[str, ...] = ()
 
 
 def by_event(*routes: Route) -> dict[str, Route]:
@@ -50,9 +56,14 @@ def by_event(*routes: Route) -> dict[str, Route]:
 ROUTES = by_event(
     Route(Authenticate, core.authenticate, is_anonymous=True, replies=Replies.ALWAYS, wants_ref=True),
     Route(Heartbeat, core.heartbeat, replies=Replies.NEVER),
-    Route(Subscribe, channels.subscribe, flag="channels"),
-    Route(Unsubscribe, channels.unsubscribe, flag="channels"),
+    Route(Subscribe, channels.subscribe, flag="channels", limits=(SUBSCRIPTIONS,)),
+    Route(Unsubscribe, channels.unsubscribe, flag="channels", limits=(SUBSCRIPTIONS,)),
     Route(SendMessage, channels.send, flag="channels"),
     Route(RequestHistory, channels.history, flag="channels"),
+    Route(SignIn, players.sign_in, flag="players"),
+    Route(SignOut, players.sign_out, flag="players"),
+    Route(RequestPlayers, players.status, flag="players", wants_ref=True),
+    Route(SendTell, tells.send, flag="tells"),
+    Route(RequestGames, games.status, flag="games", wants_ref=True),
     Route(RequestSync, sync.request_sync, application=True, wants_ref=True),
 )

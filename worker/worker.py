@@ -21,18 +21,25 @@ from shared.services import peers
 from shared.services.peers import Peer
 from shared.services.versions import Change
 from shared.settings import Settings
+from worker import grapevine, notices
 from worker.chat import Chat
 from worker.connection import Connection
 from worker.database import Announcements, Database
+from worker.diagnostics import Diagnostics
 from worker.directory import Directory
 from worker.failures import Failures
 from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout
 from worker.feed import Feed
+from worker.handlers import players, tells
 from worker.heartbeats import Heartbeats
+from worker.jobs import Jobs, network_jobs
+from worker.limits import RateLimits, SocketLimits
+from worker.notices import Notices
 from worker.presence import Presence
 from worker.replicas import Replicas
 from worker.server import SocketServer
 from worker.signals import Signals
+from worker.statuses import Statuses
 from worker.transport import Limits, Transport, Wire
 
 CLOSE_RESTARTING = 1012
@@ -61,9 +68,32 @@ class Worker:
         self.fanout = Fanout()
         self.feed = Feed(self.database, self.directory, on_changes=self._changed, on_reset=self._reset)
         self.replicas = Replicas(self.database, self.feed, self.fanout)
-        self.chat = Chat(self.id, self.database, self.directory, self.fanout, self.signals, self._listeners)
-        self.presence = Presence(self.id, self.signals, self._describe)
+        self.limits = RateLimits(settings.limits, is_on=settings.rate_limits)
+        self.diagnostics = Diagnostics(self.id, self.signals, self.limits)
+        self.chat = Chat(
+            self.id,
+            self.database,
+            self.directory,
+            self.fanout,
+            self.signals,
+            self._listeners,
+            limits=self.limits,
+            diagnostics=self.diagnostics,
+        )
+        self.presence = Presence(self.id, self.signals, self._describe, expires_seconds=settings.presence_seconds)
+        self.statuses = Statuses(
+            self.presence, self.directory, self.database, self.feed, homepage_url=settings.public_url
+        )
+        self.notices = Notices(
+            self.presence,
+            self.fanout,
+            self.signals,
+            self.database,
+            self.diagnostics,
+            offline_seconds=settings.offline_seconds,
+        )
         self.failures = Failures(settings.rate_limits)
+        self.jobs = Jobs(self.database, network_jobs(settings))
         self.heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
         )
@@ -89,11 +119,19 @@ class Worker:
         self.signals.on_connected(self.feed.wake)
         self.signals.on_connected(self._check_credentials)
         self.chat.start()
+        self.signals.on(players.PLAYERS, lambda signal: players.hear(self, signal))
+        self.signals.on(tells.TELLS, lambda signal: tells.hear(self, signal))
+        self.presence.on_change = self._presence_changed
+        self.presence.add_resident(grapevine.presence(self.id, players=[]))
         self.presence.start()
         self.feed.start()
         self.heartbeats.start()
+        self.jobs.start()
         self.signals.start()
         gevent.spawn(self._check_credentials_regularly)
+        self.presence.wait_until_ready()
+        self.notices.start()
+        self.diagnostics.start()
         self.server.start()
         _log.info("listening", port=self.server.port, worker=self.id)
 
@@ -125,7 +163,10 @@ class Worker:
         self.by_peer.setdefault(peer.key, set()).add(connection)
         self.heartbeats.beat(connection)
         if peer.is_application:
+            connection.limits = SocketLimits()  # it has other limits from now on
             self.fanout.join(connection, [ANY_CHANNEL])
+        self.fanout.join(connection, connection.supports & {players.PLAYERS, notices.GAMES})
+        self.diagnostics.arrived(connection)
         self.presence.arrive(connection)
         _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
 
@@ -145,6 +186,7 @@ class Worker:
             if not sockets:
                 self.by_peer.pop(connection.peer.key, None)
             self.presence.leave(connection)
+            self.diagnostics.left(connection, code, reason)
             _log.info("offline", peer=connection.peer.key, connection=connection.id, code=code, reason=reason)
 
     def _accept(self, transport: Transport, address: str) -> Connection:
@@ -176,14 +218,22 @@ class Worker:
     def _changed(self, changes: list[Change]) -> None:
         """The log grew (called by the feed, in order)."""
         for change in changes:
-            if change.kind == "channels" and change.record is None:
-                self._forget_channel(change.record_id)
+            if change.kind == "channels":
+                self.statuses.channels_changed()
+                if change.record is None:
+                    self._forget_channel(change.record_id)
             elif change.kind == "games":
+                self.statuses.changed(f"game:{change.record_id}")
                 self._update_game(change)
         self.replicas.tell(changes)
 
     def _reset(self) -> None:
         self.replicas.start_over()
+
+    def _presence_changed(self, peer: str, is_news: bool) -> None:
+        if peer != grapevine.KEY:
+            self.notices.changed(peer, is_news)
+        self.statuses.changed(peer)
 
     def _forget_channel(self, channel_id: int) -> None:
         for connection in self._listeners(channel_id):

@@ -26,7 +26,10 @@ def index() -> ResponseReturnValue:
         with faults_on(form):
             with transaction() as session:
                 network.announce_restart(
-                    session, actor_id=current_user.id, downtime_seconds=downtime_seconds(form.downtime.data)
+                    session,
+                    current_app.extensions["bus"],
+                    actor_id=current_user.id,
+                    downtime_seconds=downtime_seconds(form.downtime.data),
                 )
             flash("Every socket is told that a restart is coming.", "success")
             return redirect(url_for(".index"), 303)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import redis
@@ -9,20 +10,22 @@ from sqlalchemy.orm import Session
 
 from shared import presence
 from shared.bus import Bus, announce
-from shared.errors import Invalid
+from shared.errors import Invalid, Unavailable
 from shared.services import users, versions
 
 DOWNTIME_LONGEST = 3_600
 
 
-def announce_restart(session: Session, *, downtime_seconds: int, actor_id: int | None = None) -> None:
+def announce_restart(session: Session, bus: Bus, *, downtime_seconds: int, actor_id: int | None = None) -> None:
     """Let every worker send `restart` to every socket: a drop is coming, of so many whole seconds.
 
-    Raises Forbidden, Invalid. At most once: it rides in Redis only.
+    Raises Forbidden, Invalid, and Unavailable without Redis. At most once: it rides in Redis only.
     """
     users.require_admin(session, actor_id)
     if not 1 <= downtime_seconds <= DOWNTIME_LONGEST:
         raise Invalid(f"the downtime must be from 1 to {DOWNTIME_LONGEST} seconds", field="downtime")
+    if not bus.is_up():
+        raise Unavailable("Redis cannot be reached, so no worker would hear of it: try again when it is back")
     announce(session, "network", {"restart": downtime_seconds})
 
 
@@ -34,6 +37,7 @@ def network_status(session: Session, bus: Bus) -> dict[str, Any]:
         workers = presence.list_workers(bus.redis)
     except redis.RedisError:
         return status | {"redis": False, "games": [], "applications": [], "sockets": [], "workers": []}
+    held = Counter(socket.worker for socket in sockets)
     return status | {
         "games": sorted({socket.game for socket in sockets if not socket.is_application}),
         "applications": sorted({socket.game for socket in sockets if socket.is_application}),
@@ -53,5 +57,9 @@ def network_status(session: Session, bus: Bus) -> dict[str, Any]:
             ),
             key=lambda socket: (socket["game"], socket["since"]),
         ),
-        "workers": sorted(workers, key=lambda worker: str(worker.get("id"))),
+        "workers": sorted(
+            # A worker tells of itself now and then only; who has a socket is known at once.
+            (worker | {"sockets": held[worker["id"]]} for worker in workers),
+            key=lambda worker: str(worker["id"]),
+        ),
     }

@@ -48,10 +48,12 @@ def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -
     if "\0" in client_id:
         client_id = ""
     # A game's wrong secret, too, is looked for among the applications: all failures take the same way.
-    for kind in (Game, Application):
-        record: Game | Application | None = session.scalar(select(kind).where(kind.client_id == client_id))
-        if secret_matches(client_secret, record.client_secret_digest if record else _UNKNOWN) and record:
-            return _peer(record)
+    game = session.scalar(select(Game).where(Game.client_id == client_id))
+    if secret_matches(client_secret, game.client_secret_digest if game else _UNKNOWN) and game:
+        return _peer(game)
+    application = session.scalar(select(Application).where(Application.client_id == client_id))
+    if secret_matches(client_secret, application.client_secret_digest if application else _UNKNOWN) and application:
+        return _peer(application)
     raise InvalidCredentials("invalid credentials")
 
 

@@ -44,8 +44,12 @@ def unsubscribe(connection: Connection, request: Unsubscribe) -> None:
 
 
 def send(connection: Connection, message: SendMessage) -> Deferred:
-    """Say something: stored in the history, then handed on. Answered once it is stored. Raises NotSubscribed."""
+    """Say something: stored in the history, then handed on. The answer comes once it is stored.
+
+    Raises NotSubscribed, TooMany.
+    """
     channel = require_subscribed(connection, message.channel)
+    connection.worker.limits.spend_message(connection, message.name)
     return connection.worker.chat.say(connection, channel, message.name, message.message)
 
 

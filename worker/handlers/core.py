@@ -9,7 +9,7 @@ import gevent
 import msgspec
 from msgspec import UNSET
 
-from shared.errors import AlreadyAuthenticated, DomainError, InvalidCredentials, MissingSupport
+from shared.errors import AlreadyAuthenticated, InvalidCredentials, MissingSupport
 from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
@@ -28,7 +28,7 @@ VERSION_WITH_HISTORY = "2.4.0"
 def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
     """Let a peer in. Answers by itself: the first heartbeat, and an application's sync, follow the answer at once.
 
-    Raises AlreadyAuthenticated, InvalidCredentials (later each time), MissingSupport.
+    Raises AlreadyAuthenticated, InvalidCredentials and MissingSupport (later each time).
     """
     if connection.peer is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
@@ -39,13 +39,14 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
                 session, client_id=request.client_id, client_secret=request.client_secret
             )
         )
-    except InvalidCredentials as error:
-        _slow_down(connection, request.client_id, error)
+        connection.claimed = peer.key
+        if not request.supports:
+            raise MissingSupport(MISSING_SUPPORTS)
+        if "channels" not in request.supports:
+            raise MissingSupport(MUST_SUPPORT_CHANNELS)
+    except (InvalidCredentials, MissingSupport):
+        _slow_down(connection, request.client_id)
         raise
-    if not request.supports:
-        raise MissingSupport(MISSING_SUPPORTS)
-    if "channels" not in request.supports:
-        raise MissingSupport(MUST_SUPPORT_CHANNELS)
     if not connection.is_open:
         return ANSWERED
 
@@ -91,7 +92,7 @@ def _set_players(connection: Connection, names: list[str] | None) -> bool:
     return True
 
 
-def _slow_down(connection: Connection, client_id: str, error: DomainError) -> None:
+def _slow_down(connection: Connection, client_id: str) -> None:
     """Let a failed attempt wait, longer each time, per id and per address. Others of the address wait for nothing."""
     delay = connection.worker.failures.delay(client_id.strip().lower(), connection.transport.address, time.monotonic())
     if delay > 0:

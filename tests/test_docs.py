@@ -1,0 +1,378 @@
+"""The documents keep up with the code: every event, code, setting and command is there, examples and links hold.
+
+Each check goes both ways where it can: what the documents name and the code does not have fails as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+import pytest
+from flask.cli import AppGroup
+from websockets.frames import CloseCode
+
+from app import cli
+from shared.limits import DEFAULTS
+from shared.protocol import HEARTBEAT, INCOMING, OUTGOING, Code, Outgoing, decode_payload, parse_frame
+from shared.protocol.codes import SENTENCES
+from shared.protocol.core import PROTOCOL_VERSION
+from shared.protocol.sync import Digest
+from shared.settings import Settings
+from tests.support.client import SocketClient
+from tests.support.factory import Factory
+from tests.support.processes import ROOT, ServerProcess, clean_environment
+from tests.support.servers import RunningWorker
+
+PROTOCOL = ROOT / "docs" / "protocol.md"
+OPERATING = ROOT / "docs" / "operating.md"
+NOT_OURS = re.compile(r"^(instance|build|dist|\..*|.*/node_modules)/")  # by the path below the project's folder
+
+
+# Reading Markdown
+
+
+def _documents() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.md") if not NOT_OURS.match(path.relative_to(ROOT).as_posix()))
+
+
+def _prose(text: str) -> str:
+    """The text without its code blocks, whose lines would look like headings and links."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _headings(text: str) -> list[str]:
+    return [heading.strip() for heading in re.findall(r"^#{1,6} (.+)$", _prose(text), re.MULTILINE)]
+
+
+def _anchor(heading: str) -> str:
+    """A heading's anchor, as the usual viewers make it."""
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def _section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or above."""
+    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert found, f"no heading {heading!r}"
+    end = re.search(rf"^#{{1,{len(found[1])}}} ", text[found.end() :], re.MULTILINE)
+    return text[found.end() : found.end() + end.start()] if end else text[found.end() :]
+
+
+def _rows(text: str) -> dict[str, str]:
+    """The rows of a text's tables by the code in their first cell; a cell may hold several."""
+    rows = {}
+    for line in text.splitlines():
+        if line.startswith("|"):
+            first, *rest = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            for name in re.findall(r"`([^`]+)`", first):
+                rows[name] = "|".join(rest)
+    return rows
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+class Example(NamedTuple):
+    """A JSON block of the protocol's page. speaker: the last `Client:` or `Worker:` above it; line: where it begins."""
+
+    speaker: str
+    line: int
+    value: Any
+
+
+def _examples() -> list[Example]:
+    text = PROTOCOL.read_text()
+    found = []
+    for block in re.finditer(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        speakers = re.findall(r"^(Client|Worker):$", text[: block.start()], re.MULTILINE)
+        line = text.count("\n", 0, block.start()) + 1
+        try:
+            value = json.loads(block[1])
+        except ValueError as error:
+            raise AssertionError(f"{PROTOCOL.name}:{line}: {error}") from None
+        found.append(Example(speakers[-1] if speakers else "", line, value))
+    return found
+
+
+def _frames(speaker: str) -> list[Example]:
+    return [example for example in _examples() if example.speaker == speaker and isinstance(example.value, dict)]
+
+
+# The protocol
+
+
+def test_every_event_has_a_heading_and_a_row() -> None:
+    text = PROTOCOL.read_text()
+    events = {*INCOMING, *OUTGOING}
+
+    headings = {heading for heading in _headings(text) if heading in events or re.fullmatch(r"[a-z]+/[a-z-]+", heading)}
+    assert headings == events
+    assert set(_rows(_section(text, "Every event"))) == events
+
+
+def test_the_table_of_events_knows_directions_and_flags() -> None:
+    for event, row in _rows(_section(PROTOCOL.read_text(), "Every event")).items():
+        direction, flag, _what = (cell.strip() for cell in row.split("|"))
+        ways = (event in INCOMING, event in OUTGOING)
+        assert direction == {(True, True): "both", (True, False): "to the worker", (False, True): "to the client"}[ways]
+        declared = (INCOMING.get(event) or OUTGOING[event]).flag
+        assert flag == {"core": "–", "sync": "applications"}.get(declared, f"`{declared}`"), event
+
+
+def test_every_field_of_an_event_is_named_in_its_section() -> None:
+    text = PROTOCOL.read_text()
+    for table in (INCOMING, OUTGOING):
+        for event, cls in table.items():
+            section = _section(text, event)
+            for field in cls.__struct_fields__:
+                assert f"`{field}`" in section or f'"{field}"' in section, f"{event}: {field} is not described"
+
+
+def test_what_is_not_served_yet_is_said() -> None:
+    """The page may run ahead of the worker, but says so; a route that is added takes its event off that list."""
+    from worker.routes import ROUTES
+
+    said = re.search(r"^\*\*Not served yet:\*\* (.*?)\.", PROTOCOL.read_text(), re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`([^`]+)`", said[1] if said else "")) == set(INCOMING) - set(ROUTES)
+
+
+def test_the_page_has_the_current_version() -> None:
+    assert f"The protocol's version is **{PROTOCOL_VERSION}**" in PROTOCOL.read_text()
+
+
+def test_every_code_has_a_row_with_its_sentences() -> None:
+    rows = _rows(_section(PROTOCOL.read_text(), "Failure codes"))
+
+    assert set(rows) == {str(code) for code in Code}
+    for code, sentences in SENTENCES.items():
+        for sentence in sentences:
+            assert f"`{sentence}`" in rows[code], f"{code}: {sentence}"
+
+
+def _close_codes_of_the_worker() -> set[int]:
+    """Every close code that the worker's code writes down, but for the names that are its parser's own business."""
+    codes = {int(CloseCode.PROTOCOL_ERROR)}  # the parser's, for whatever RFC 6455 forbids
+    for path in (ROOT / "worker").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and type(node.value) is int:
+                if 4000 <= node.value < 4090 or 1001 <= node.value < 1016:
+                    codes.add(node.value)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "CloseCode":
+                codes.add(int(CloseCode[node.attr]))
+    return codes - {CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE}
+
+
+def test_every_close_code_has_a_row() -> None:
+    section = _section(PROTOCOL.read_text(), "Close codes")
+    documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", section, re.MULTILINE)}
+
+    assert documented == _close_codes_of_the_worker()
+
+
+def test_every_example_says_who_sends_it() -> None:
+    assert len(_examples()) > 30
+    for example in _examples():
+        if isinstance(example.value, dict):
+            assert example.speaker, f"line {example.line}: nobody says this"
+            assert isinstance(example.value.get("event"), str), f"line {example.line}: no frame"
+
+
+@pytest.mark.parametrize("example", _frames("Client"), ids=lambda example: f"line-{example.line}")
+def test_what_clients_say_decodes(example: Example) -> None:
+    frame = parse_frame(json.dumps(example.value))
+    payload = decode_payload(INCOMING[frame.event], frame.payload)
+
+    unknown = set(example.value.get("payload", {})) - set(type(payload).__struct_fields__)
+    assert not unknown
+
+
+@pytest.mark.parametrize("example", _frames("Worker"), ids=lambda example: f"line-{example.line}")
+def test_what_the_worker_says_is_what_it_says(example: Example) -> None:
+    frame = dict(example.value)
+    event = frame["event"]
+    if frame.get("status") == "failure":
+        assert frame["error"] in SENTENCES[Code(frame["code"])]
+        assert set(frame) <= {"event", "ref", "status", "error", "code", "retry_after_ms"}
+        return
+    if "payload" not in frame:
+        assert frame == json.loads(HEARTBEAT) or (event in INCOMING and set(frame) == {"event", "ref", "status"})
+        return
+    cls = OUTGOING[event]
+    msgspec.json.decode(json.dumps(frame["payload"]), type=cls)
+    assert set(frame["payload"]) <= set(cls.__struct_fields__)
+    assert frame.get("status") == cls.status
+    if cls.status is None:
+        assert frame["ref"]
+
+
+@pytest.mark.parametrize(("speaker", "table"), [("Client", INCOMING), ("Worker", OUTGOING)])
+def test_every_class_s_own_example_is_shown(speaker: str, table: dict[str, Any]) -> None:
+    shown = [example.value for example in _frames(speaker)]
+    for event, cls in table.items():
+        if issubclass(cls, Outgoing) and cls.bare:
+            wanted = [frame for frame in shown if frame["event"] == event and cls.example.items() <= frame.items()]
+        else:
+            wanted = [frame for frame in shown if frame["event"] == event and frame.get("payload") == cls.example]
+        assert wanted, f"{event}: its example is not on the page"
+
+
+def test_the_digest_s_example_is_right() -> None:
+    section = _section(PROTOCOL.read_text(), "Digests")
+    digest = Digest()
+    for record in json.loads(_blocks(section, "json")[0]):
+        digest.add(record)
+    by_hand = Digest()
+    for line in _blocks(section, "text")[0].splitlines():
+        by_hand.add_canonical(line)
+
+    assert f"`{digest.hexdigest()}`" in section
+    assert by_hand.hexdigest() == digest.hexdigest()
+
+
+# Settings and commands
+
+
+def test_every_setting_has_a_row_with_its_default() -> None:
+    rows = _rows(_section(OPERATING.read_text(), "Settings").partition("\n### ")[0])
+
+    assert set(rows) == {field.name.upper() for field in dataclasses.fields(Settings)}
+    for field in dataclasses.fields(Settings):
+        if field.default is not dataclasses.MISSING:
+            default = {True: "on", False: "off"}[field.default] if isinstance(field.default, bool) else field.default
+            shown = f"{default:g}" if isinstance(default, float) else str(default)
+            assert f"`{shown}`" in rows[field.name.upper()].split("|")[0], f"{field.name}: {shown}"
+
+
+def test_every_limit_has_a_row_with_its_default() -> None:
+    rows = _rows(_section(OPERATING.read_text(), "Limits"))
+
+    shown = {name: row.split("|")[0].strip() for name, row in rows.items()}
+    assert shown == {name: f"{limit.burst}/{limit.per_second:g}" for name, limit in DEFAULTS.items()}
+
+
+def _commands() -> dict[str, click.Command]:
+    groups = [value for value in vars(cli).values() if isinstance(value, AppGroup)]
+    return {f"flask {group.name} {name}": command for group in groups for name, command in group.commands.items()}
+
+
+def test_every_command_has_a_row_with_its_options() -> None:
+    rows = {re.sub(r" [A-Z-].*", "", usage): usage for usage in _rows(_section(OPERATING.read_text(), "Commands"))}
+
+    assert set(rows) == {*_commands(), "flask db upgrade"}
+    for name, command in _commands().items():
+        options = {
+            option
+            for parameter in command.params
+            if isinstance(parameter, click.Option)
+            for option in [*parameter.opts, *parameter.secondary_opts]
+        }
+        assert set(re.findall(r"--[a-z-]+", rows[name])) == options, name
+
+
+# Links and mentions
+
+
+def _links() -> Iterator[tuple[Path, str]]:
+    for path in _documents():
+        for target in re.findall(r"\]\(([^)\s]+)\)", _prose(path.read_text())):
+            if not re.match(r"[a-z]+:", target):
+                yield path, target
+
+
+def test_links_resolve() -> None:
+    broken = []
+    for path, target in _links():
+        file, _, anchor = target.partition("#")
+        goal = (path.parent / file).resolve() if file else path
+        if not goal.is_relative_to(ROOT) or not goal.exists():
+            broken.append(f"{path.relative_to(ROOT)}: {target} is not there")
+        elif anchor and goal.suffix == ".md" and anchor not in map(_anchor, _headings(goal.read_text())):
+            broken.append(f"{path.relative_to(ROOT)}: {target}: no such heading")
+    assert not broken, "\n".join(broken)
+    assert any(True for _ in _links())
+
+
+def test_paths_that_documents_name_exist() -> None:
+    """A file named in the text, as `shared/sync.py`, is there."""
+    missing = []
+    for path in _documents():
+        for name in re.findall(
+            r"`((?:app|worker|shared|launcher|migrations|tests|docs|scripts|bench)/[\w/.-]*\w)`", path.read_text()
+        ):
+            if not (ROOT / name).exists():
+                missing.append(f"{path.relative_to(ROOT)}: {name}")
+    assert not missing, "\n".join(missing)
+
+
+def test_what_the_code_cites_exists() -> None:
+    """Docstrings name their source: `docs/…md`, and sections of the protocol's page."""
+    sections = {heading.split(".")[0] for heading in _headings(PROTOCOL.read_text()) if re.match(r"\d+\. ", heading)}
+    assert sections == {str(number) for number in range(1, 12)}
+    missing = []
+    for folder in ("app", "worker", "shared", "launcher", "migrations", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = re.sub(r"\s+", " ", path.read_text())
+            missing += [
+                f"{path.relative_to(ROOT)}: {name}"
+                for name in re.findall(r"docs/[\w/-]+\.md", text)
+                if not (ROOT / name).exists()
+            ]
+            for cited in re.findall(r"docs/protocol\.md, ((?:§\d+(?:, | and )?)+)", text):
+                missing += [
+                    f"{path.relative_to(ROOT)}: §{number}"
+                    for number in re.findall(r"\d+", cited)
+                    if number not in sections
+                ]
+    assert not missing, "\n".join(missing)
+
+
+# The example of the README
+
+
+def test_the_example_of_the_readme_works(
+    worker: RunningWorker, stored: Factory, connect: Callable[..., SocketClient], tmp_path: Path
+) -> None:
+    """As printed, with the placeholders filled in, it says a line that another game hears, and prints the reply."""
+    stored.channel("testing")
+    _, credentials = stored.game_with_credentials("Example")
+    _, others = stored.game_with_credentials("Other")
+    other = connect()
+    other.authenticate(others.client_id, others.client_secret, channels=["testing"])
+    (code,) = [block for block in _blocks((ROOT / "README.md").read_text(), "python") if "import websocket" in block]
+    for placeholder, value in (
+        ("ws://127.0.0.1:4110/socket", worker.url),
+        ("the client id", credentials.client_id),
+        ("the client secret", credentials.client_secret),
+    ):
+        assert placeholder in code
+        code = code.replace(placeholder, value)
+    script = tmp_path / "game.py"
+    script.write_text(code)
+
+    game = ServerProcess([sys.executable, str(script)], env=clean_environment())
+    try:
+        heard = other.wait_for("channels/broadcast", seconds=20)["payload"]
+        assert (heard["game"], heard["channel"]) == ("Example", "testing")
+        other.send("channels/send", {"channel": "testing", "name": "Bob", "message": "Welcome!"})
+        game.wait_for_line("Bob@Other: Welcome!")
+    finally:
+        game.kill()
+
+
+def test_the_modules_that_the_layout_names_can_be_imported() -> None:
+    """The table of CONTRIBUTING.md names packages that are there."""
+    for name in _rows(_section((ROOT / "CONTRIBUTING.md").read_text(), "Layout")):
+        assert (ROOT / name).exists(), name
+        if name.strip("/") in ("app", "worker", "shared", "launcher"):
+            importlib.import_module(name.strip("/"))

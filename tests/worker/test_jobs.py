@@ -1,0 +1,38 @@
+"""The network's own jobs, run as a worker runs them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from shared import db
+from shared.models import Version
+from shared.services import games, versions
+from worker.jobs import Jobs, network_jobs
+
+
+class PlainDatabase:
+    """What `worker.database.Database` does, without gevent."""
+
+    def write(self, function):
+        with db.transaction() as session:
+            return function(session)
+
+
+def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine, stored, settings):
+    """What is superseded goes once it is old; a cursor from before then is not resumed from."""
+    stored.game("Old")
+    with db.transaction() as session:
+        games.update_game(session, actor_id=None, short_name="Old", description="changed")
+    with db.transaction() as session:
+        session.execute(update(Version).values(created_at=db.utc_now() - timedelta(days=settings.version_days + 1)))
+    jobs = Jobs(PlainDatabase(), network_jobs(settings))
+    assert jobs.run_if_due(network_jobs(settings)[0])
+    assert not jobs.run_if_due(network_jobs(settings)[0])
+    with db.reading() as session:
+        last = versions.last_cursor(session)
+        assert list(session.scalars(select(Version.id))) == [last]
+        assert versions.reaches_back_to(session, last)
+        assert not versions.reaches_back_to(session, last - 1)
+        assert len(versions.state_page(session, "games", cursor=last)) == 1

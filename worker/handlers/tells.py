@@ -1,0 +1,111 @@
+"""The "tells" flag: tells/send comes in, tells/receive goes out (docs/protocol.md, §6).
+
+A tell is carried at most once and never stored; its text is in no log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import msgspec
+
+from shared.db import utc_now
+from shared.errors import GameOffline, NotSupported, PlayerOffline
+from shared.presence import SocketPresence
+from shared.protocol import encode_event
+from shared.protocol.codes import RECEIVING_PLAYER_OFFLINE, SENDING_PLAYER_OFFLINE, Code, sentence
+from shared.protocol.tells import ReceiveTell, SendTell
+from shared.protocol.types import player_key
+from worker import grapevine
+
+if TYPE_CHECKING:
+    from worker.connection import Connection
+    from worker.worker import Worker
+
+TELLS = "tells"
+
+
+class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The signal of topic `tells`: one player's tell was let through (for the limits), and who has to deliver it.
+
+    peer, player: who sent it. to_peer, to_socket: who gets it. frame: its JSON; None if it is delivered already.
+    """
+
+    worker: str
+    peer: str
+    player: str
+    to_peer: str = ""
+    to_socket: str = ""
+    frame: str | None = None
+
+
+def send(connection: Connection, tell: SendTell) -> None:
+    """Pass a tell on to the game that it names.
+
+    Raises, in this order: GameOffline, NotSupported, PlayerOffline (sending, then receiving), TooMany.
+    """
+    worker = connection.worker
+    assert connection.peer is not None
+    receiver = worker.presence.find_peer(tell.to_game)
+    if receiver is None:
+        raise GameOffline(sentence(Code.GAME_OFFLINE))
+    takers = [socket for socket in worker.presence.by_peer[receiver].values() if TELLS in socket.supports]
+    if not takers:
+        raise NotSupported(sentence(Code.NOT_SUPPORTED))
+    if (
+        receiver != grapevine.KEY
+        and "players" in connection.supports
+        and not worker.presence.has_player(connection.peer.key, tell.from_name)
+    ):
+        raise PlayerOffline(SENDING_PLAYER_OFFLINE)
+    if not worker.presence.has_player(receiver, tell.to_name):
+        raise PlayerOffline(RECEIVING_PLAYER_OFFLINE)
+    worker.limits.spend_tell(connection, tell.from_name)
+
+    signal = TellSignal(worker.id, connection.peer.key, player_key(tell.from_name))
+    if receiver == grapevine.KEY:
+        if grapevine.is_system(tell.to_name):
+            gevent.spawn(_answer, connection, tell)  # after the success
+    else:
+        payload = ReceiveTell.of(connection.peer.short_name, tell, arrived_at=utc_now())
+        frame = encode_event(payload.event, payload)
+        taker = _choose(worker, takers, tell.to_name)
+        own = worker.presence.find_own(taker.id)
+        if own is not None:
+            own.send(frame)
+        else:
+            signal = TellSignal(signal.worker, signal.peer, signal.player, receiver, taker.id, frame.decode())
+    worker.signals.publish(TELLS, signal)
+
+
+def hear(worker: Worker, signal: Any) -> None:
+    """Another worker let a tell through; maybe one for a socket here."""
+    heard = msgspec.convert(signal, TellSignal)
+    if heard.worker == worker.id:
+        return
+    worker.limits.debit_tell(heard.peer, heard.player)
+    if heard.frame is not None:
+        connection = worker.presence.find_own(heard.to_socket)
+        if connection is not None:
+            connection.send(heard.frame.encode())
+
+
+def _choose(worker: Worker, takers: list[SocketPresence], player: str) -> SocketPresence:
+    """One of a game's sockets: where the player is, if that is known, and of this worker if possible."""
+    key = player_key(player)
+    return max(
+        takers,
+        key=lambda socket: (key in map(player_key, socket.players), worker.presence.find_own(socket.id) is not None),
+    )
+
+
+def _answer(connection: Connection, tell: SendTell) -> None:
+    payload = ReceiveTell(
+        from_game=grapevine.SHORT_NAME,
+        from_name=grapevine.SYSTEM,
+        to_name=tell.from_name,
+        sent_at=utc_now().replace(microsecond=0),
+        message=grapevine.answer(tell.message),
+    )
+    connection.send(encode_event(payload.event, payload))
