@@ -36,11 +36,12 @@ from worker.jobs import Jobs, network_jobs
 from worker.limits import RateLimits, SocketLimits
 from worker.notices import Notices
 from worker.presence import Presence
+from worker.reader import Limits
 from worker.replicas import Replicas
 from worker.server import SocketServer
 from worker.signals import Signals
 from worker.statuses import Statuses
-from worker.transport import Limits, Transport, Wire
+from worker.transport import Transport, Wire
 
 CLOSE_RESTARTING = 1012
 CLOSE_REVOKED = 4003

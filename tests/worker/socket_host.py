@@ -18,8 +18,9 @@ import gevent
 
 from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout, Frames
 from worker.frames import frame_text
+from worker.reader import Limits
 from worker.server import SocketServer
-from worker.transport import Limits, Transport, Wire
+from worker.transport import Transport, Wire
 
 closings: list[list[Any]] = []
 
