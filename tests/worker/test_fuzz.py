@@ -1,0 +1,101 @@
+"""Frames that no sane client sends do no harm: no internal error, nothing in the log, no other peer disturbed.
+
+FUZZ_FRAMES sets how many are sent to each kind of socket (50,000 each for a long run), FUZZ_SEED which.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+
+from tests.support.client import Closed, SocketClient
+from tests.support.fuzzing import Fuzzer
+
+FRAMES = int(os.environ.get("FUZZ_FRAMES", "1500"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+BATCH = {"fresh": 5, "game": 50, "application": 50}  # a failed authenticate ends a fresh socket
+MEMORY_MIB = 40  # what a long run may leave behind: channels that were created, the caches of a busy worker
+
+pytestmark = pytest.mark.timeout(60 + FRAMES // 25)
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of a process."""
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+class Attacker:
+    """Sends frames on one socket after the other, and looks at what comes back."""
+
+    def __init__(self, connect, credentials) -> None:
+        self._connect = connect
+        self._credentials = credentials
+        self._socket: SocketClient | None = None
+        self.sent = self.answers = self.sockets = 0
+        self.internal: list[object] = []
+
+    def send_batch(self, frames: list[str]) -> None:
+        """Send frames, and wait until all that were read are answered, or the socket is closed."""
+        socket = self._socket or self._open()
+        ref = str(uuid.uuid4())
+        try:
+            for frame in frames:
+                socket.send_text(frame)
+                self.sent += 1
+            socket.send("channels/unsubscribe", {"channel": "nobody"}, ref=ref)
+            socket.wait_for("channels/unsubscribe", ref=ref, seconds=30)
+        except (Closed, OSError, ConnectionError):
+            self._socket = None
+        self.answers += len(socket.frames)
+        self.internal += [(frame, frames) for frame in socket.frames if frame.get("code") == "internal"]
+        socket.frames.clear()
+        socket._taken.clear()
+        if self._socket is None:
+            socket.close()
+
+    def _open(self) -> SocketClient:
+        self._socket = self._connect(answers_heartbeats=False)
+        self.sockets += 1
+        if self._credentials is not None:
+            supports = ["channels", "players", "tells", "games"]
+            self._socket.authenticate(
+                self._credentials.client_id, self._credentials.client_secret, supports=supports, channels=["gossip"]
+            )
+        return self._socket
+
+
+@pytest.mark.parametrize("kind", ["fresh", "game", "application"])
+def test_strange_frames_do_no_harm(kind, start_worker, connect, stored):
+    """Two other games talk all the while, and miss nothing."""
+    worker = start_worker(RATE_LIMITS="off", HEARTBEAT_SECONDS="600", LOG_FORMAT="json")
+    stored.channel("gossip")
+    makers = {"fresh": lambda: None, "game": lambda: stored.game_with_credentials("Fuzz")[1]}
+    makers["application"] = lambda: stored.application_with_credentials("Fuzz")[1]
+    attacker = Attacker(lambda **options: connect(worker.url, **options), makers[kind]())
+    speaker, listener = (connect(worker.url) for _ in range(2))
+    for number, socket in enumerate((speaker, listener)):
+        _, own = stored.game_with_credentials(f"Calm{number}")
+        socket.authenticate(own.client_id, own.client_secret, channels=["gossip"])
+
+    fuzzer = Fuzzer(SEED)
+    memory = []
+    batches = -(-FRAMES // BATCH[kind])
+    for number in range(batches):
+        attacker.send_batch([fuzzer.frame() for _ in range(BATCH[kind])])
+        if number % max(1, batches // 100) == 0:
+            said = {"channel": "gossip", "name": "Wren", "message": f"line {number}"}
+            assert speaker.request("channels/send", said, seconds=30)["status"] == "success"
+            listener.wait_for("channels/broadcast", payload={**said, "game": "Calm0"}, seconds=30)
+        if number % max(1, batches // 10) == 0:
+            memory.append(resident_mib(worker.pid))
+    print(
+        f"{kind}: {attacker.sent:,} frames, {attacker.answers:,} answers, {attacker.sockets:,} sockets,"
+        f" memory {[round(mib) for mib in memory[:1] + memory[-1:]]} MiB"
+    )
+    assert attacker.internal == []
+    assert "Traceback" not in worker.output
+    assert '"level": "error"' not in worker.output
+    assert memory[-1] - memory[0] < MEMORY_MIB
