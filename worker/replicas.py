@@ -158,7 +158,8 @@ class Replica:
             while self._requests:
                 try:
                     self._serve(self._requests[0])
-                    self._requests.popleft()
+                    if self._requests:  # else the socket went away meanwhile, and `stop` has cleared them
+                        self._requests.popleft()
                 except SQLAlchemyError as error:
                     _log.error("a sync waits for the database", error=str(error))
                     gevent.sleep(RETRY_SECONDS)

@@ -1,0 +1,533 @@
+"""Games: registering, editing, credentials, ways to connect, and whose they are."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+
+from shared import db
+from shared.bus import take_announcements
+from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, NameTaken, NotFound
+from shared.models import Game, GameConnection, UserAgent
+from shared.models.credentials import secret_digest
+from shared.services import games, peers, short_names, versions
+from tests.support.racing import Racer, wait_until_blocked
+
+
+@pytest.fixture
+def owner(make):
+    return make.user("wren")
+
+
+def create(session, owner, **fields):
+    fields = {"name": "The Tea House", "short_name": "Tea", **fields}
+    return games.create_game(session, owner_id=owner.id, actor_id=owner.id, **fields)[0]
+
+
+def test_a_game_as_it_is_made(session, owner):
+    game, credentials = games.create_game(
+        session,
+        owner_id=owner.id,
+        actor_id=owner.id,
+        name="  Café Zoë ",
+        short_name=" Cafe7 ",
+        description=" one\r\ntwo ",
+        homepage_url=" https://cafe.example.com/a?b ",
+        is_displayed=False,
+        allows_character_registration=False,
+    )
+    assert (game.name, game.short_name, game.description) == ("Café Zoë", "Cafe7", "one\ntwo")
+    assert game.homepage_url == "https://cafe.example.com/a?b"
+    assert (game.is_displayed, game.allows_character_registration, game.redirect_uris) == (False, False, [])
+    assert game.client_id == credentials.client_id == credentials.client_id.lower()
+    assert game.client_secret_digest == secret_digest(credentials.client_secret)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "  "}, "name"),
+        ({"name": "x" * 81}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "nul\0"}, "name"),
+        ({"name": "over\u202eride"}, "name"),
+        ({"name": "\ud800"}, "name"),
+        ({"name": None}, "name"),
+        ({"short_name": ""}, "short_name"),
+        ({"short_name": "x" * 16}, "short_name"),
+        ({"short_name": "two words"}, "short_name"),
+        ({"short_name": "Tée"}, "short_name"),
+        ({"short_name": "a-b"}, "short_name"),
+        ({"short_name": "a\0"}, "short_name"),
+        *(({"short_name": name}, "short_name") for name in ("gossip", "GRAPEVINE", "Raisin", "system")),
+        ({"description": "x" * 5001}, "description"),
+        ({"description": "nul\0"}, "description"),
+        ({"description": "\udfff"}, "description"),
+        *(
+            ({"homepage_url": url}, "homepage_url")
+            for url in (
+                "example.com",
+                "ftp://example.com",
+                "http://localhost",
+                "http://",
+                "http://.",
+                "https://a b.com",
+                "https://exa mple.com/",
+                "javascript:alert(1)",
+                "http://example.com:99999",
+                "http://example.com/" + "x" * 500,
+                "http://[::1",
+                "http://ex\0ample.com",
+            )
+        ),
+    ],
+)
+@pytest.mark.parametrize("how", ["create", "update"])
+def test_bad_fields_are_refused_with_their_name(session, owner, fields, field, how):
+    game = create(session, owner, name="Other", short_name="Other") if how == "update" else None
+    with pytest.raises(Invalid) as refused:
+        if game is None:
+            create(session, owner, **fields)
+        elif fields.get(field) is None:
+            raise Invalid("None leaves the field as it is", field=field)
+        else:
+            renamed = {"new_short_name" if key == "short_name" else key: value for key, value in fields.items()}
+            games.update_game(session, actor_id=owner.id, short_name="Other", **renamed)
+    assert refused.value.field == field
+
+
+def test_an_unknown_owner_is_refused(session):
+    with pytest.raises(NotFound):
+        games.create_game(session, owner_id=999, name="X", short_name="X")
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Tea House", "tea HOUSE"),
+        ("Zoë's MUD", "ZOË'S mud"),
+        ("Straße", "STRASSE"),
+        ("ЛЕС", "лес"),
+        ("Ａｂｃ", "abc"),  # full width
+        ("Cafe\u0301", "Café"),
+        ("İstanbul", "i̇stanbul"),
+    ],
+)
+def test_names_are_unique_without_case_beyond_ascii_too(session, owner, first, second):
+    create(session, owner, name=first, short_name="One")
+    other = create(session, owner, name="Other", short_name="Two")
+    with pytest.raises(NameTaken) as taken:
+        create(session, owner, name=second, short_name="Three")
+    assert taken.value.field == "name"
+    with pytest.raises(NameTaken) as taken:
+        games.update_game(session, actor_id=owner.id, short_name="Two", name=second)
+    assert taken.value.field == "name"
+    assert other.name == "Other"
+    assert games.update_game(session, actor_id=owner.id, short_name="One", name=second).name
+
+
+@pytest.mark.usefixtures("any_database")
+def test_short_names_are_unique_without_case(session, owner):
+    create(session, owner)
+    with pytest.raises(NameTaken) as taken:
+        create(session, owner, name="Another", short_name="tEA")
+    assert taken.value.field == "short_name"
+    create(session, owner, name="Another", short_name="Coffee")
+    with pytest.raises(NameTaken) as taken:
+        games.update_game(session, actor_id=owner.id, short_name="Coffee", new_short_name="TEA")
+    assert taken.value.field == "short_name"
+    assert games.update_game(session, actor_id=owner.id, short_name="TEA", new_short_name="tea").short_name == "tea"
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize(
+    ("second", "field"),
+    [
+        ({"name": "the TEA house", "short_name": "Other"}, "name"),
+        ({"name": "Other", "short_name": "TEA"}, "short_name"),
+    ],
+    ids=["name", "short-name"],
+)
+def test_a_lost_race_to_register_is_a_name_taken(engine, stored, monkeypatch, second, field):
+    """Both have looked before one commits: the constraint decides, and says which name it was."""
+    owner = stored.user()
+    monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, but: None)
+    monkeypatch.setattr(short_names, "is_reserved", lambda session, short_name: False)
+
+    def lose():
+        with db.transaction() as other:
+            create(other, owner, **second)
+
+    with db.transaction() as session:
+        create(session, owner)
+        racer = Racer(lose)
+        wait_until_blocked(engine, racer)
+    with pytest.raises(NameTaken) as taken:
+        racer.join()
+    assert taken.value.field == field
+    with db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Game)) == 1
+        assert versions.last_cursor(session) == 1
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": "The Goal"}, "name"),
+        ({"new_short_name": "Goal"}, "short_name"),
+        ({"name": "The Goal", "new_short_name": "Other"}, "name"),
+    ],
+    ids=["name", "short-name", "both"],
+)
+def test_a_lost_race_to_rename_is_a_name_taken(engine, stored, monkeypatch, change, field):
+    owner = stored.user()
+    stored.game("Second", owner=owner)
+    monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, but: None)
+    if engine.dialect.name == "sqlite":
+        # One writer at a time: without its look, the second finds out by the constraint as it would on PostgreSQL.
+        monkeypatch.setattr(short_names, "reserve", _reserve_blindly)
+
+    def lose():
+        with db.transaction() as other:
+            games.update_game(other, actor_id=owner.id, short_name="Second", **change)
+
+    with db.transaction() as session:
+        create(session, owner, name="the goal", short_name="goal")
+        racer = Racer(lose)
+        wait_until_blocked(engine, racer)
+    with pytest.raises(NameTaken) as taken:
+        racer.join()
+    assert taken.value.field == field
+    with db.reading() as session:
+        assert games.get_game(session, "second").name == "The Second"
+
+
+def _reserve_blindly(session, short_name, *, game_id=None, application_id=None):
+    """Without a look: as one who lost a race sees it."""
+
+
+@pytest.mark.usefixtures("any_database")
+def test_an_edit_of_what_is_deleted_meanwhile_is_a_domain_error(engine, stored):
+    """Not a crash of the page: whoever was slower is told."""
+    game = stored.game("Tea")
+    way = stored.connection(game)
+
+    def lose(change):
+        def run():
+            with db.transaction() as other:
+                change(other)
+
+        return run
+
+    changes = [
+        lambda s: games.update_game(s, actor_id=None, short_name="Tea", name="Another name"),
+        lambda s: games.update_connection(
+            s, actor_id=None, connection_id=way.id, type="telnet", host="b.example", port=7
+        ),
+        lambda s: games.add_connection(s, actor_id=None, short_name="Tea", type="telnet", host="c.example", port=7),
+        lambda s: games.regenerate_credentials(s, actor_id=None, short_name="Tea"),
+    ]
+    with db.transaction() as session:
+        games.delete_game(session, actor_id=None, short_name="Tea")
+        racers = [Racer(lose(change)) for change in changes]
+        for racer in racers:
+            wait_until_blocked(engine, racer)
+    for racer in racers:
+        with pytest.raises(DomainError):
+            racer.join()
+    with db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(GameConnection)) == 0
+        assert [change.record for change in versions.since(session, 2)] == [None]
+
+
+@pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
+@pytest.mark.usefixtures("any_database")
+def test_two_may_delete_a_game_at_once(engine, stored):
+    """One of them is told that there is none any more, or neither; the log has one delete."""
+    stored.game("Tea")
+
+    def second():
+        with db.transaction() as other:
+            games.delete_game(other, actor_id=None, short_name="Tea")
+
+    with db.transaction() as session:
+        games.delete_game(session, actor_id=None, short_name="Tea")
+        racer = Racer(second)
+        wait_until_blocked(engine, racer)
+    try:
+        racer.join()
+    except DomainError:
+        pass
+    with db.reading() as session:
+        assert [change.record for change in versions.since(session, 1)] == [None]
+
+
+@pytest.mark.usefixtures("any_database")
+def test_ids_are_never_reused(make, session, owner):
+    """Not even that of the newest one."""
+    game = create(session, owner)
+    session.commit()
+    games.delete_game(session, actor_id=owner.id, short_name="Tea")
+    session.commit()
+    assert create(session, owner, short_name="Tea2").id > game.id
+
+
+def test_an_owner_may_have_so_many(make, session, owner, monkeypatch):
+    monkeypatch.setattr(games, "GAMES_AN_OWNER", 2)
+    admin = make.admin()
+    for number in range(2):
+        create(session, owner, name=f"Game {number}", short_name=f"G{number}")
+    with pytest.raises(Conflict):
+        create(session, owner)
+    games.create_game(session, owner_id=owner.id, actor_id=admin.id, name="By an admin", short_name="Admins")
+    games.create_game(session, owner_id=owner.id, actor_id=None, name="By the operator", short_name="Operators")
+
+
+def test_an_edit_changes_what_is_given(session, owner):
+    create(session, owner, description="Old", homepage_url="https://old.example.com")
+    game = games.update_game(session, actor_id=owner.id, short_name="tea", description="New")
+    assert (game.description, game.homepage_url, game.name) == ("New", "https://old.example.com", "The Tea House")
+    game = games.update_game(session, actor_id=owner.id, short_name="TEA", description="", homepage_url=" ")
+    assert (game.description, game.homepage_url) == (None, None)
+    game = games.update_game(
+        session, actor_id=owner.id, short_name="Tea", is_displayed=False, allows_character_registration=False
+    )
+    assert (game.is_displayed, game.allows_character_registration) == (False, False)
+
+
+def test_strangers_find_no_game_to_change(make, session, owner):
+    """Nothing is given away; an admin may do it all."""
+    game = create(session, owner)
+    way = games.add_connection(session, actor_id=owner.id, short_name="Tea", type="web", url="https://tea.example.com")
+    stranger, moderator, admin = make.user(), make.user(role="moderator"), make.admin()
+    session.commit()
+    for actor in (stranger, moderator):
+        for forbidden in (
+            lambda a=actor.id: games.update_game(session, actor_id=a, short_name="Tea", name="Mine"),
+            lambda a=actor.id: games.regenerate_credentials(session, actor_id=a, short_name="Tea"),
+            lambda a=actor.id: games.delete_game(session, actor_id=a, short_name="Tea"),
+            lambda a=actor.id: games.add_connection(
+                session, actor_id=a, short_name="Tea", type="web", url="https://a.bc"
+            ),
+            lambda a=actor.id: games.update_connection(
+                session, actor_id=a, connection_id=way.id, type="web", url="https://a.bc"
+            ),
+            lambda a=actor.id: games.delete_connection(session, actor_id=a, connection_id=way.id),
+        ):
+            with pytest.raises(NotFound):
+                forbidden()
+    assert not session.dirty and not session.deleted
+    assert games.update_game(session, actor_id=admin.id, short_name="Tea", name="Theirs") is game
+
+
+def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
+    game, old = make.game_with_credentials("Tea")
+    session.commit()
+    take_announcements(session)
+    cursor = versions.last_cursor(session)
+    new = games.regenerate_credentials(session, actor_id=None, short_name="Tea")
+    session.commit()
+    assert take_announcements(session) == [("network", {"revoked": f"game:{game.id}"})]
+    assert versions.last_cursor(session) == cursor
+    with pytest.raises(InvalidCredentials):
+        peers.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
+    assert peers.authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret).id == game.id
+
+
+def test_deleting_takes_the_ways_to_connect_along(make, session):
+    game = make.game("Tea")
+    make.connection(game)
+    session.commit()
+    take_announcements(session)
+    games.delete_game(session, actor_id=None, short_name="TEA")
+    session.commit()
+    assert session.scalar(select(func.count()).select_from(GameConnection)) == 0
+    assert ("network", {"revoked": f"game:{game.id}"}) in take_announcements(session)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"type": "web", "url": "https://play.example.com/"},
+        {"type": "web", "url": "wss://play.example.com/socket"},
+        {"type": "telnet", "host": "mud.example.com", "port": 4000},
+        {"type": "telnet", "host": "192.0.2.7", "port": "1"},
+        {"type": "secure telnet", "host": "2001:db8::1", "port": 65535},
+        {"type": "telnet", "host": "localhost", "port": " 23 "},
+    ],
+)
+def test_good_ways_to_connect(make, session, way):
+    game = make.game("Tea")
+    made = games.add_connection(session, actor_id=game.owner_id, short_name="Tea", **way)
+    expected = {**way, "port": int(way["port"])} if "port" in way else way
+    assert made.public_form() == {"id": made.id, **expected}
+
+
+@pytest.mark.parametrize(
+    ("way", "field"),
+    [
+        ({"type": "carrier pigeon"}, "type"),
+        ({"type": ""}, "type"),
+        ({"type": "web", "url": ""}, "url"),
+        ({"type": "web", "url": "play.example.com"}, "url"),
+        ({"type": "web", "url": "https://localhost"}, "url"),
+        ({"type": "telnet", "host": "", "port": 4000}, "host"),
+        ({"type": "telnet", "host": "a host", "port": 4000}, "host"),
+        ({"type": "telnet", "host": "-bad.example.com", "port": 4000}, "host"),
+        ({"type": "telnet", "host": "x" * 254, "port": 4000}, "host"),
+        ({"type": "telnet", "host": "tänzer.example", "port": 4000}, "host"),
+        *(
+            ({"type": "secure telnet", "host": "mud.example.com", "port": port}, "port")
+            for port in (0, 65536, -1, "", None, "4000x", "1.5", "٣", 4000.0, True, "9" * 5000)
+        ),
+    ],
+)
+def test_bad_ways_to_connect_are_refused_with_the_field(make, session, way, field):
+    game = make.game("Tea")
+    good = make.connection(game)
+    with pytest.raises(Invalid) as refused:
+        games.add_connection(session, actor_id=game.owner_id, short_name="Tea", **way)
+    assert refused.value.field == field
+    with pytest.raises(Invalid) as refused:
+        games.update_connection(session, actor_id=game.owner_id, connection_id=good.id, **way)
+    assert refused.value.field == field
+    assert (good.type, good.host, good.port) == ("telnet", "mud.example.com", 4000)
+
+
+def test_a_game_may_have_several_of_one_type_up_to_a_limit(make, session, monkeypatch):
+    game = make.game("Tea")
+    monkeypatch.setattr(games, "CONNECTIONS_A_GAME", 3)
+    for _ in range(3):
+        make.connection(game)
+    with pytest.raises(Conflict):
+        make.connection(game)
+
+
+def test_a_way_to_connect_changes_its_type_and_goes(make, session):
+    game = make.game("Tea")
+    way = make.connection(game)
+    changed = games.update_connection(
+        session, actor_id=game.owner_id, connection_id=way.id, type="web", url="https://tea.example.com", host="kept?"
+    )
+    assert (changed.url, changed.host, changed.port) == ("https://tea.example.com", None, None)
+    assert games.delete_connection(session, actor_id=game.owner_id, connection_id=way.id) is game
+    assert game.connections == []
+    with pytest.raises(NotFound):
+        games.delete_connection(session, actor_id=game.owner_id, connection_id=way.id)
+
+
+def test_hidden_games_are_seen_by_few(make, session, owner):
+    create(session, owner, is_displayed=False)
+    stranger, moderator, admin = make.user(), make.user(role="moderator"), make.admin()
+    for viewer in (owner, moderator, admin):
+        assert games.get_public_game(session, short_name="tea", viewer_id=viewer.id)
+    for viewer_id in (None, stranger.id, 999_999):
+        with pytest.raises(NotFound):
+            games.get_public_game(session, short_name="tea", viewer_id=viewer_id)
+    assert games.list_public_games(session).total == 0
+    assert len(games.list_games_of(session, owner.id)) == 1
+
+
+@pytest.mark.usefixtures("any_database")
+def test_games_are_listed_by_name_and_found_by_part(session, owner):
+    create(session, owner, name="zebra", short_name="Z1", description="Stripes.")
+    create(session, owner, name="Ärger", short_name="A1")
+    create(session, owner, name="alba", short_name="B1", description="100% white")
+
+    def found(search):
+        return [game.short_name for game in games.list_public_games(session, search=search).items]
+
+    assert found("") == ["B1", "Z1", "A1"]
+    assert found("STRIPES") == found("z1") == found("ZEB") == ["Z1"]
+    assert found("äRG") == ["A1"]
+    assert found("100%") == found("%") == ["B1"]
+    assert found("_") == found("nothing") == []
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_games_software_is_remembered(make, session):
+    game, other = make.game("Tea"), make.game("Coffee")
+    session.commit()
+    for each in (game, other):
+        games.remember_client(session, game_id=each.id, user_agent="ExVenture 1", protocol_version="2.3.0")
+    session.commit()
+    assert game.user_agent.name == "ExVenture 1" and game.user_agent is other.user_agent
+    assert game.protocol_version == "2.3.0"
+    games.remember_client(session, game_id=game.id, user_agent=None, protocol_version="1.0.0")
+    assert game.user_agent.name == "ExVenture 1"
+    games.remember_client(session, game_id=999, user_agent="X", protocol_version="1.0.0")
+    assert session.scalar(select(func.count()).select_from(UserAgent)) == 1
+
+
+@pytest.mark.usefixtures("any_database")
+def test_two_workers_may_register_one_user_agent_at_once(engine, stored):
+    first, second = stored.game("Tea"), stored.game("Coffee")
+
+    def other_worker():
+        with db.transaction() as other:
+            games.remember_client(other, game_id=second.id, user_agent="ExVenture", protocol_version="2.3.0")
+
+    with db.transaction() as session:
+        games.remember_client(session, game_id=first.id, user_agent="ExVenture", protocol_version="2.3.0")
+        session.flush()
+        racer = Racer(other_worker)
+        wait_until_blocked(engine, racer)
+    racer.join()
+    with db.reading() as session:
+        assert session.scalars(select(UserAgent.name)).all() == ["ExVenture"]
+        assert all(game.user_agent for game in session.scalars(select(Game)))
+
+
+@pytest.mark.parametrize(
+    ("client_id", "client_secret"),
+    [("", ""), ("{id}", ""), ("{id}", "wrong"), ("nobody", "{secret}"), ("{id}\0", "{secret}"), ("\ud800", "\ud800")],
+)
+def test_wrong_credentials(make, session, client_id, client_secret):
+    _, credentials = make.game_with_credentials()
+    values = {"id": credentials.client_id, "secret": credentials.client_secret}
+    with pytest.raises(InvalidCredentials) as refused:
+        peers.authenticate_peer(
+            session, client_id=client_id.format(**values), client_secret=client_secret.format(**values)
+        )
+    assert refused.value.message == "invalid credentials"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_wrong_id_and_a_wrong_secret_take_the_same_way(make, session, engine, is_known, statements):
+    """As many questions to the database, and one digest compared."""
+    _, credentials = make.game_with_credentials()
+    session.commit()
+    client_id = credentials.client_id if is_known else "00000000-0000-4000-8000-000000000000"
+    with db.reading() as reader:
+        with pytest.raises(InvalidCredentials):
+            peers.authenticate_peer(reader, client_id=client_id, client_secret="wrong")
+    assert len(statements("FROM games")) == len(statements("FROM applications")) == 1
+
+
+@pytest.fixture
+def statements(engine):
+    """The SQL run so far that holds a text."""
+    from sqlalchemy import event
+
+    run = []
+    session_start = len(run)
+    event.listen(
+        engine, "before_cursor_execute", lambda c, cu, statement, *rest: run.append(" ".join(statement.split()))
+    )
+
+    def holding(text):
+        return [statement for statement in run[session_start:] if text in statement and "client_id =" in statement]
+
+    return holding
+
+
+def test_peers_that_still_exist(make, session):
+    game, application = make.game(), make.application()
+    session.flush()
+    keys = [f"game:{game.id}", f"application:{application.id}", "game:999", "grapevine"]
+    found = peers.list_peers(session, keys)
+    assert set(found) == set(keys[:2])
+    assert found[keys[0]].credentials_serial == 1

@@ -1,0 +1,107 @@
+"""The history of chat lines: numbered in commit order, read in pages."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from shared import db
+from shared.db import utc_now
+from shared.services import history
+from shared.services.history import Line
+from tests.support.racing import Racer, wait_until_blocked
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+
+def lines(*texts, channel_id=1, sent_at=None):
+    return [Line(channel_id, "game:1", "Tea", "Wren", text, sent_at or utc_now()) for text in texts]
+
+
+def texts(messages):
+    return [message.text for message in messages]
+
+
+def test_lines_are_numbered_in_their_order(session):
+    assert history.last_message_id(session) == 0
+    assert history.store_lines(session, lines("a", "b"), worker="w1") == [1, 2]
+    assert history.store_lines(session, lines("c"), worker="w2") == [3]
+    session.commit()
+    assert history.last_message_id(session) == 3
+    found, more = history.channel_page(session, 1)
+    assert ([message.id for message in found], texts(found), more) == ([1, 2, 3], ["a", "b", "c"], False)
+    assert found[0].sent_at.tzinfo is not None
+    assert (found[0].peer, found[0].game, found[0].name, found[0].worker) == ("game:1", "Tea", "Wren", "w1")
+
+
+def test_any_text_comes_back_as_it_was(session):
+    said = ["x" * 4000, "żółw ☃ 🐢", "tab\tand\nnewline", "'; DROP TABLE messages; --", "%s {} \\"]
+    history.store_lines(session, lines(*said), worker="w")
+    session.commit()
+    session.expire_all()
+    assert texts(history.channel_page(session, 1)[0]) == said
+
+
+def test_pages_backward_and_forward(session):
+    history.store_lines(session, lines(*"abcdefg"), worker="w")
+    history.store_lines(session, lines("elsewhere", channel_id=2), worker="w")
+    session.flush()
+
+    def page(**where):
+        found, more = history.channel_page(session, 1, **where)
+        return "".join(texts(found)), more
+
+    assert page() == ("abcdefg", False)
+    assert page(limit=3) == ("efg", True)
+    assert page(limit=7) == ("abcdefg", False)
+    assert page(before=5, limit=3) == ("bcd", True)
+    assert page(before=4, limit=3) == ("abc", False)
+    assert page(before=1) == page(before=-5) == ("", False)
+    assert page(after=0, limit=3) == ("abc", True)
+    assert page(after=4, limit=3) == ("efg", False)
+    assert page(after=7) == page(after=10**18) == ("", False)
+    assert history.channel_page(session, 3) == ([], False)
+
+
+def test_lines_a_worker_missed(session):
+    """Those of others, after an id, and not too old."""
+    now = utc_now()
+    history.store_lines(session, lines("old", sent_at=now - timedelta(minutes=5)), worker="other")
+    history.store_lines(session, lines("before"), worker="other")
+    history.store_lines(session, lines("mine"), worker="me")
+    history.store_lines(session, lines("b", "c"), worker="other")
+    session.flush()
+    after = now - timedelta(minutes=1)
+    assert texts(history.lines_since(session, 2, after=after, not_from="me")) == ["b", "c"]
+    assert texts(history.lines_since(session, 0, after=after, not_from="me")) == ["before", "b", "c"]
+    assert texts(history.lines_since(session, 0, after=after, not_from="me", limit=1)) == ["before"]
+    assert texts(history.lines_since(session, 2, after=after)) == ["mine", "b", "c"]
+
+
+def test_what_is_rolled_back_leaves_no_hole(session):
+    history.store_lines(session, lines("never"), worker="w")
+    session.rollback()
+    assert history.store_lines(session, lines("first"), worker="w") == [1]
+
+
+def test_ids_appear_in_commit_order(engine):
+    """Whoever sees an id has everything below it: the second transaction waits for the first."""
+    stored = threading.Event()
+
+    def second():
+        with db.transaction() as other:
+            stored.set()
+            return history.store_lines(other, lines("second"), worker="b")
+
+    with db.transaction() as session:
+        assert history.store_lines(session, lines("first"), worker="a") == [1]
+        racer = Racer(second)
+        if engine.dialect.name != "sqlite":
+            stored.wait(5)
+        wait_until_blocked(engine, racer)
+        assert racer.is_running
+        with db.reading() as reader:
+            assert history.last_message_id(reader) == 0
+    assert racer.join() == [2]

@@ -1,0 +1,137 @@
+"""Signals: out after the commit only, forgotten by a rollback, and never in the way of a commit."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared import bus, db
+from shared.bus import Bus, announce, take_announcements
+from shared.errors import Invalid
+from shared.services import channels
+
+
+class Recorder(Bus):
+    """A bus that keeps what it is given, together with what another connection could see at that moment."""
+
+    def __init__(self):
+        self.published = []
+
+    def publish(self, topic, signal):
+        with db.reading() as session:
+            self.published.append((topic, signal, len(channels.list_channels(session))))
+        return True
+
+
+@pytest.fixture
+def recorder():
+    recorder = Recorder()
+    bus.publish_after_commit(recorder)
+    yield recorder
+    bus.publish_after_commit(None)
+
+
+pytestmark = pytest.mark.usefixtures("any_database", "engine")
+
+
+def test_signals_go_out_after_the_commit_in_their_order(recorder):
+    """Whoever hears one can read what it is about."""
+    with db.transaction() as session:
+        announce(session, "network", {"restart": 1})
+        channels.create_channel(session, name="gossip")
+        announce(session, "network", {"restart": 2})
+        session.flush()
+        assert recorder.published == []
+    assert recorder.published == [
+        ("network", {"restart": 1}, 1),
+        ("network", {"restart": 2}, 1),
+        ("versions", {"cursor": 1}, 1),
+    ]
+
+
+def test_a_rollback_forgets_them(recorder):
+    with pytest.raises(Invalid):
+        with db.transaction() as session:
+            announce(session, "network", {"restart": 1})
+            channels.create_channel(session, name="gossip")
+            raise Invalid("no")
+    with db.transaction() as session:
+        announce(session, "network", {"restart": 2})
+    assert [signal for _, signal, _ in recorder.published] == [{"restart": 2}]
+
+
+def test_a_rollback_in_a_session_that_goes_on(recorder, session):
+    announce(session, "network", {"restart": 1})
+    channels.create_channel(session, name="gossip")
+    session.rollback()
+    channels.create_channel(session, name="testing")
+    session.commit()
+    assert [(topic, signal) for topic, signal, _ in recorder.published] == [("versions", {"cursor": 1})]
+
+
+def test_a_commit_that_fails_announces_nothing(recorder, stored):
+    stored.channel("gossip")
+    recorder.published.clear()
+    session = db.SessionFactory()
+    announce(session, "network", {"restart": 1})
+    session.add(channels.Channel(name="GOSSIP"))
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        session.commit()
+    session.close()
+    assert recorder.published == []
+
+
+def test_a_savepoint_sends_nothing_by_itself(recorder, session):
+    with session.begin_nested():
+        announce(session, "network", {"restart": 1})
+        session.flush()
+    assert recorder.published == []
+    session.commit()
+    assert [signal for _, signal, _ in recorder.published] == [{"restart": 1}]
+
+
+def test_a_session_announces_once(recorder, session):
+    announce(session, "network", {"restart": 1})
+    session.commit()
+    session.commit()
+    channels.create_channel(session, name="gossip")
+    session.commit()
+    assert [topic for topic, *_ in recorder.published] == ["network", "versions"]
+
+
+def test_where_nobody_publishes_they_are_kept_for_the_worker(session):
+    """It publishes in its own way, once the commit is done."""
+    announce(session, "network", {"restart": 1})
+    assert take_announcements(session) == []
+    session.commit()
+    assert take_announcements(session) == [("network", {"restart": 1})]
+    assert take_announcements(session) == []
+
+
+def test_redis_away_does_not_fail_the_commit():
+    bus.publish_after_commit(Bus("unix:///nowhere/at/all.sock"))
+    try:
+        with db.transaction() as session:
+            channels.create_channel(session, name="gossip")
+        with db.reading() as session:
+            assert channels.get_channel(session, "gossip")
+    finally:
+        bus.publish_after_commit(None)
+
+
+def test_redis_that_goes_and_comes_back(own_valkey):
+    """What was lost stays lost; the next signal goes out."""
+    sender, listener = Bus(own_valkey.url), Bus(own_valkey.url)
+    assert sender.is_up()
+    own_valkey.stop()
+    assert not sender.publish("network", {"restart": 1})
+    assert not sender.is_up()
+    own_valkey.start()
+    pubsub = listener.redis.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe(bus.TOPIC_PREFIX + "network")
+    pubsub.get_message(timeout=1)
+    assert sender.publish("network", {"restart": 2})
+    message = None
+    while message is None:
+        message = pubsub.get_message(timeout=5)
+    assert (message["channel"], message["data"]) == (b"gossip:network", b'{"restart":2}')
+    pubsub.close()

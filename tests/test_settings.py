@@ -1,0 +1,180 @@
+"""Every setting that makes no sense is one clear line that names it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+
+from shared import db
+from shared.settings import MAX_SOCKET_PATH, Settings, SettingsError, embedded_redis_socket
+from tests.support.processes import ROOT, clean_environment
+
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Settings of an environment that names an instance folder and nothing else but what is given."""
+    return lambda **env: Settings.from_environment({"INSTANCE_PATH": str(tmp_path / "instance"), **env})
+
+
+def test_the_defaults(read, tmp_path):
+    settings = read()
+    instance = tmp_path / "instance"
+    assert settings.database_url == f"sqlite:///{instance}/gossip.db" and settings.is_sqlite
+    assert settings.redis_url == f"unix://{embedded_redis_socket(instance)}"
+    assert settings.public_url == "http://127.0.0.1:4100"
+    assert settings.socket_url == "ws://127.0.0.1:4110/socket"
+    assert (settings.web_port, settings.socket_port, settings.bind) == (4100, 4110, "127.0.0.1")
+    assert (settings.heartbeat_seconds, settings.authenticate_seconds, settings.offline_seconds) == (15, 60, 60)
+    assert (settings.rate_limits, settings.outbound_bytes, settings.message_bytes) == (True, 1 << 20, 1 << 16)
+    assert settings.log_format == "console"
+
+
+def test_every_setting_is_read(read, tmp_path):
+    """No field keeps its default where the environment says another thing."""
+    wanted = {
+        "DATABASE_URL": "postgres://me@db.example.com/gossip",
+        "REDIS_URL": "rediss://redis.example.com/3",
+        "SECRET_KEY": KEY,
+        "PUBLIC_URL": "https://gossip.example.com/",
+        "SOCKET_URL": "wss://gossip.example.com/socket",
+        "WEB_PORT": "1",
+        "SOCKET_PORT": "65535",
+        "BIND": "0.0.0.0",
+        "RATE_LIMITS": "OFF",
+        "HEARTBEAT_SECONDS": "0.5",
+        "AUTHENTICATE_SECONDS": "2",
+        "OFFLINE_SECONDS": "3e1",
+        "OUTBOUND_BYTES": "65536",
+        "MESSAGE_BYTES": "1024",
+        "MESSAGE_FRAGMENTS": "1",
+        "LOG_FORMAT": "Json",
+        "PRESENCE_SECONDS": "5",
+        "LIMITS": "events:socket=7/1",
+    }
+    settings = read(**wanted)
+    assert settings.database_url == "postgresql+psycopg://me@db.example.com/gossip" and not settings.is_sqlite
+    assert settings.public_url == "https://gossip.example.com"
+    assert (settings.rate_limits, settings.log_format) == (False, "json")
+    plain = dataclasses.asdict(read())
+    same = {name for name, value in dataclasses.asdict(settings).items() if value == plain[name]}
+    assert same == {"instance_path"}
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_is_as_good_as_not_set(read, blank):
+    assert read(WEB_PORT=blank, DATABASE_URL=blank, SECRET_KEY=blank).web_port == 4100
+
+
+@pytest.mark.parametrize(
+    ("bind", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("192.0.2.1", "192.0.2.1")]
+)
+def test_addresses_shown_are_such_as_can_be_opened(read, bind, shown):
+    assert read(BIND=bind).public_url == f"http://{shown}:4100"
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("WEB_PORT", ["many", "-1", "65536", "4100.5", "٤١٠٠", "9" * 5000]),
+        ("SOCKET_PORT", ["0x10", "99999"]),
+        ("RATE_LIMITS", ["maybe", "1", "true"]),
+        ("LOG_FORMAT", ["xml"]),
+        ("HEARTBEAT_SECONDS", ["soon", "0", "-1", "nan", "inf", "1e9", "0.01"]),
+        ("AUTHENTICATE_SECONDS", ["no"]),
+        ("OFFLINE_SECONDS", ["no", "86401"]),
+        ("OUTBOUND_BYTES", ["1", "1MiB", "-5", str(2**40)]),
+        ("MESSAGE_BYTES", ["0", "1023", "64k"]),
+        ("MESSAGE_FRAGMENTS", ["0", "-1", "lots"]),
+        ("PUBLIC_URL", ["gossip.example.com", "ftp://gossip.example.com", "http://", "http://a:b", "http://[::1"]),
+        ("SOCKET_URL", ["http://gossip.example.com", "ws:", "ws://:4110"]),
+        (
+            "DATABASE_URL",
+            [
+                "gossip.db",
+                "mysql://db.example.com/gossip",
+                "sqlite://",
+                "sqlite:///",
+                "://",
+                "postgresql+psycopg2://x/y",
+            ],
+        ),
+        ("REDIS_URL", ["localhost:6379", "http://redis.example.com", "redis", "redis://host:many", "redis://[::1"]),
+        ("SECRET_KEY", ["short", "x" * 15]),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_one_line_that_names_it(read, name, values):
+    for value in values:
+        with pytest.raises(SettingsError) as refused:
+            read(**{name: value})
+        message = str(refused.value)
+        assert name in message, (value, message)
+        assert "\n" not in message and len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://me:secret-word@db.example.com:many/gossip"),
+        ("DATABASE_URL", "mysql://me:secret-word@db.example.com/gossip"),
+        ("REDIS_URL", "http://:secret-word@redis.example.com"),
+        ("REDIS_URL", "redis://:secret-word@redis.example.com:many"),
+    ],
+)
+def test_a_password_is_not_in_the_line(read, name, url):
+    with pytest.raises(SettingsError) as refused:
+        read(**{name: url})
+    assert "secret-word" not in str(refused.value)
+
+
+def test_one_port_for_both_is_refused(read):
+    with pytest.raises(SettingsError, match="WEB_PORT and SOCKET_PORT are both 5000"):
+        read(WEB_PORT="5000", SOCKET_PORT="5000")
+    assert read(WEB_PORT="0", SOCKET_PORT="0")
+
+
+def test_an_instance_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="INSTANCE_PATH"):
+        Settings.from_environment({"INSTANCE_PATH": str(tmp_path / "file" / "instance")})
+
+
+def test_the_secret_key_is_made_once_and_kept(read, tmp_path):
+    first = read().secret_key
+    assert len(first) == 64 and read().secret_key == first
+    assert (tmp_path / "instance" / "secret_key").stat().st_mode & 0o077 == 0
+    assert read(SECRET_KEY=KEY).secret_key == KEY
+    assert sorted(os.listdir(tmp_path / "instance")) == ["secret_key"]
+
+
+def test_a_deep_instance_folder_gets_a_short_socket_path(tmp_path):
+    deep = tmp_path / ("x" * 120)
+    assert len(os.fsencode(embedded_redis_socket(deep))) <= MAX_SOCKET_PATH
+    assert embedded_redis_socket(deep) == embedded_redis_socket(deep) != embedded_redis_socket(tmp_path / ("y" * 120))
+
+
+def test_nothing_starts_with_a_bad_setting(tmp_path):
+    """The worker and the command line: one line on standard error, and a status that is none of success."""
+    env = clean_environment(INSTANCE_PATH=str(tmp_path), HEARTBEAT_SECONDS="soon")
+    for command in (["-m", "worker"], ["-m", "flask", "network", "status"]):
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0 and done.stdout == ""
+        assert done.stderr.count("\n") == 1 and "HEARTBEAT_SECONDS is 'soon'" in done.stderr, done.stderr
+
+
+def test_a_database_that_cannot_be_reached_or_has_no_tables(tmp_path):
+    """What `check_database` says, without the password."""
+    with pytest.raises(SettingsError) as refused:
+        db.check_database(db.make_engine(f"sqlite:///{tmp_path}/missing/gossip.db"))
+    assert "cannot be reached" in str(refused.value) and "\n" not in str(refused.value)
+    with pytest.raises(SettingsError, match="flask db upgrade"):
+        db.check_database(db.make_engine(f"sqlite:///{tmp_path}/empty.db"))
+    with pytest.raises(SettingsError) as refused:
+        db.check_database(db.make_engine("postgresql+psycopg://me:secret-word@127.0.0.1:1/gossip"))
+    assert "cannot be reached" in str(refused.value) and "secret-word" not in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,76 @@
+"""Fixtures of the worker's tests: a network for a whole module, of one worker and then of two."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SECRET_KEY
+from tests.support.factory import Factory
+from tests.support.network import Network
+from tests.support.servers import RunningWorker
+from tests.support.valkey import TestValkey
+
+
+@contextmanager
+def running_network(folder: Path, migrated: Path, workers: int, **settings: str) -> Iterator[Network]:
+    """Workers with a database and a Valkey of their own."""
+    from shared import bus, db
+
+    database = folder / "gossip.db"
+    shutil.copyfile(migrated, database)
+    valkey = TestValkey()
+    valkey.start()
+    engine = db.make_engine(f"sqlite:///{database}")
+    db.bind(engine)
+    bus.publish_after_commit(bus.Bus(valkey.url))
+    environment = {
+        "DATABASE_URL": f"sqlite:///{database}",
+        "REDIS_URL": valkey.url,
+        "SECRET_KEY": SECRET_KEY,
+        "INSTANCE_PATH": str(folder / "instance"),
+        "WEB_PORT": "0",
+        "SOCKET_PORT": "0",
+        "RATE_LIMITS": "off",
+        "LOG_FORMAT": "json",
+        **settings,
+    }
+    running = [RunningWorker(environment) for _ in range(workers)]
+    network = None
+    try:
+        for worker in running:
+            worker.wait_until_ready()
+        network = Network(running, Factory(db.transaction), valkey)
+        network.environment = environment  # type: ignore[attr-defined]
+        yield network
+    finally:
+        if network is not None:
+            network.close()
+        for worker in running:
+            worker.kill()
+        bus.publish_after_commit(None)
+        engine.dispose()
+        valkey.close()
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def _module_network(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
+) -> Iterator[Network]:
+    settings: dict[str, Any] = getattr(request.module, "NETWORK_SETTINGS", {})
+    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, request.param, **settings) as network:
+        yield network
+
+
+@pytest.fixture
+def network(_module_network: Network) -> Iterator[Network]:
+    """The module's network, with the sockets of this test alone. Its settings: NETWORK_SETTINGS of the module."""
+    yield _module_network
+    _module_network.close_sockets()
+    for worker in _module_network.workers:
+        assert "Traceback" not in worker.output, worker.output

@@ -1,0 +1,302 @@
+"""Frames that are answered with a failure, or not at all: the envelope, who may call what (docs/protocol.md, §2, §10).
+
+Most of it is `dispatch` given a string, without a socket; a few go through a real one.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.network import Network
+from tests.support.one_worker import network_of_this_test
+from tests.worker.conftest import running_network
+
+
+class Ears:
+    """A transport that keeps what is sent; it looks closed to the fan-out, which has no sockets to write here."""
+
+    is_closing = True
+    address = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.sent: list[dict] = []
+        self.closed: list[tuple[int, str]] = []
+        self.group = self.subscriber = None
+        self.pending_bytes = self.queued_bytes = 0
+
+    def send(self, framed: bytes) -> None:
+        length = framed[1] & 0x7F
+        self.sent.append(json.loads(framed[2 if length < 126 else 4 if length == 126 else 10 :]))
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    def wait_below(self, nbytes: int, timeout: float) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def _worker(tmp_path_factory, _migrated_sqlite, _session_valkey):
+    """A worker in this process that was never started: nothing listens, nothing runs."""
+    import shutil
+
+    from shared.settings import Settings
+    from worker.worker import Worker
+
+    folder = tmp_path_factory.mktemp("worker")
+    shutil.copyfile(_migrated_sqlite, folder / "gossip.db")
+    return Worker(
+        Settings.from_environment(
+            {
+                "DATABASE_URL": f"sqlite:///{folder}/gossip.db",
+                "REDIS_URL": _session_valkey.url,
+                "INSTANCE_PATH": str(folder),
+                "RATE_LIMITS": "off",
+                "SECRET_KEY": "a key for tests, long enough",
+            }
+        )
+    )
+
+
+@pytest.fixture
+def hear(_worker):
+    """Gives a message to a new connection, a game's unless `peer` says otherwise; returns the frames it answers."""
+    from shared.services.peers import Peer
+    from worker.connection import Connection
+
+    peers = {
+        None: None,
+        "game": Peer("game:1", 1, "Tea", False, True, 1),
+        "application": Peer("application:1", 1, "Mirror", True, False, 1),
+    }
+
+    def say(message, *, peer="game", supports=("channels",), is_debugging=False):
+        connection = Connection(_worker, Ears())
+        connection.peer = peers[peer]
+        connection.supports = frozenset(supports)
+        if is_debugging:
+            connection.debug()
+        text = message if isinstance(message, str | bytes) else json.dumps(message)
+        connection.received(text.encode() if isinstance(text, str) else text)
+        assert not connection.transport.closed
+        return connection.transport.sent
+
+    return say
+
+
+def test_an_unknown_event(hear):
+    frames = hear({"event": "dreams/share", "ref": "r"})
+    assert frames == [
+        {"event": "dreams/share", "ref": "r", "status": "failure", "code": "unknown-event", "error": "unknown event"}
+    ]
+    [frame] = hear({"event": "dreams/share", "payload": {}})
+    assert uuid.UUID(frame.pop("ref"))
+    assert frame == {"event": "error", "status": "failure", "code": "unknown-event", "error": "unknown event"}
+    [frame] = hear({"event": "dreams/share"}, is_debugging=True)
+    assert (frame["event"], "ref" in frame) == ("dreams/share", False)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "{", "hello", "{'event': 1}", '{"event": "x",}', "NaN", "\x00", '{"a": 1}{"b": 2}', "[" * 100_000]
+)
+@pytest.mark.parametrize("peer", ["game", None])
+def test_what_is_not_json_is_an_error_event(hear, text, peer):
+    [frame] = hear(text, peer=peer)
+    assert (frame["event"], frame["status"]) == ("error", "failure")
+    assert frame["code"] in ("not-json", "invalid")
+    assert uuid.UUID(frame["ref"])
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "5", "null", '"heartbeat"', "true", "{}", '{"event": null}', '{"event": 5}', '{"event": ""}']
+)
+def test_what_is_no_frame_is_an_error_event(hear, text):
+    [frame] = hear(text)
+    assert (frame["event"], frame["code"]) == ("error", "invalid")
+    assert uuid.UUID(frame["ref"])
+
+
+@pytest.mark.parametrize("ref", ["words and spaces", "", 7, -1.50, 10**30, "9b28272f17a748e0a934a2bb99002833", "🐢", 'quo"te'])
+def test_a_ref_without_a_usable_event_is_echoed_all_the_same(hear, ref):
+    [frame] = hear({"ref": ref})
+    assert (frame["event"], frame["ref"], frame["code"]) == ("error", ref, "invalid")
+
+
+@pytest.mark.parametrize("text", ["1.50", "1e2", "-0", "123456789012345678901234567890", '"\\u00e9"'])
+def test_a_ref_is_echoed_to_the_letter(_worker, hear, text):
+    from shared.services.peers import Peer
+    from worker.connection import Connection
+    from worker.dispatch import dispatch
+
+    connection = Connection(_worker, Ears())
+    connection.peer = Peer("game:1", 1, "Tea", False, True, 1)
+    connection.supports = frozenset(["channels"])
+    [frame] = dispatch(
+        connection, b'{"event":"channels/unsubscribe","payload":{"channel":"x"},"ref":%b}' % text.encode()
+    )
+    assert b'"ref":%b,' % text.encode() in frame
+
+
+@pytest.mark.parametrize("ref", [True, [], {}, ["r"]])
+def test_a_ref_of_another_kind_is_refused(hear, ref):
+    [frame] = hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": ref})
+    assert (frame["event"], frame["code"]) == ("error", "invalid") and '"ref"' in frame["error"]
+
+
+def test_a_null_ref_counts_as_none(hear):
+    assert hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": None}) == []
+
+
+@pytest.mark.parametrize("payload", [None, [], "x", 5, {}, {"channel": None}, {"channel": 5}, {"channel": ["x"]}])
+@pytest.mark.parametrize("event", ["channels/subscribe", "channels/unsubscribe", "channels/send", "channels/history"])
+def test_a_malformed_payload_names_the_field(hear, event, payload):
+    [frame] = hear({"event": event, "payload": payload, "ref": "r"})
+    assert (frame["event"], frame["ref"], frame["status"], frame["code"]) == (event, "r", "failure", "invalid")
+    assert '"channel"' in frame["error"] or "must be an object" in frame["error"]
+    assert set(frame) == {"event", "ref", "status", "code", "error"}
+    assert hear({"event": event, "payload": payload}) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "flag"),
+    [
+        ("channels/subscribe", "channels"),
+        ("channels/send", "channels"),
+        ("channels/history", "channels"),
+        ("players/sign-in", "players"),
+        ("players/status", "players"),
+        ("tells/send", "tells"),
+        ("games/status", "games"),
+    ],
+)
+def test_an_event_whose_flag_was_not_declared(hear, event, flag):
+    from worker.routes import ROUTES
+
+    assert ROUTES[event].flag == flag
+    supports = {"channels", "players", "tells", "games"} - {flag}
+    [frame] = hear({"event": event, "ref": "r", "payload": {}}, supports=supports)
+    assert (frame["code"], frame["error"]) == ("missing-support", f'missing support for "{flag}"')
+    assert hear({"event": event, "payload": {}}, supports=supports) == []
+
+
+def test_sync_is_for_applications(hear):
+    [frame] = hear({"event": "sync", "ref": "r", "payload": {"since": 1}})
+    assert (frame["code"], frame["error"], frame["event"]) == ("not-an-application", "not an application", "sync")
+    assert hear({"event": "sync", "payload": {"since": 1}}) == []
+
+
+@pytest.mark.parametrize("since", ["x", 1.5, True, [], {}])
+def test_a_malformed_request_for_sync(hear, since):
+    [frame] = hear({"event": "sync", "ref": "r", "payload": {"since": since}}, peer="application")
+    assert (frame["code"], '"since"' in frame["error"]) == ("invalid", True)
+
+
+def test_a_request_that_needs_a_ref_and_has_none(hear):
+    """Nobody could tell whose the answer is: nothing is sent, unless in debug."""
+    assert hear({"event": "sync", "payload": {}}, peer="application") == []
+    [frame] = hear({"event": "sync", "payload": {}}, peer="application", is_debugging=True)
+    assert (frame["code"], '"ref"' in frame["error"]) == ("invalid", True)
+
+
+def test_a_bug_is_answered_internal_and_the_socket_stays(hear, monkeypatch):
+    from dataclasses import replace
+
+    from worker import dispatch
+    from worker.routes import ROUTES
+
+    def broken(connection, payload):
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setitem(
+        dispatch.ROUTES, "channels/unsubscribe", replace(ROUTES["channels/unsubscribe"], handler=broken)
+    )
+    [frame] = hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": "r"})
+    assert (frame["code"], frame["error"]) == ("internal", "internal error")
+    assert hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '\ufeff{"event": "channels/unsubscribe", "ref": "r", "payload": {"channel": "x"}}',
+        '{\n "ref": "r",\n "payload": {"channel": "x", "more": 1},\n "ts": 5, "event": "channels/unsubscribe"\n}\r\n',
+        '{"events": "channels/unsubscribe", "ref": "r", "payload": {"channel": "x"}}',
+    ],
+)
+def test_what_is_forgiven(hear, text):
+    assert hear(text) == [{"event": "channels/unsubscribe", "ref": "r", "status": "success"}]
+
+
+def test_every_event_of_the_table_says_who_may_call_it(hear):
+    """Nothing but `authenticate` is open to strangers."""
+    from worker.routes import ROUTES
+
+    assert [event for event, route in ROUTES.items() if route.is_anonymous] == ["authenticate"]
+    for event in ROUTES:
+        if event != "authenticate":
+            [frame] = hear({"event": event, "ref": "r", "payload": {}}, peer=None)
+            assert (frame["event"], frame["code"]) == (event, "unauthenticated")
+
+
+# Through a real socket
+
+
+@pytest.fixture(scope="module")
+def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1) as network:
+        yield network
+
+
+@pytest.fixture
+def network(_module_network) -> Iterator[Network]:
+    yield from network_of_this_test(_module_network)
+
+
+def test_the_socket_stays_after_every_failure(network):
+    game = network.game()
+    socket = network.open()
+    socket.authenticate(game.client_id, game.client_secret)
+    messages = ["hello", "{}", "[]", '{"event": "x"}', '{"event": "channels/send", "ref": "1"}', "", '{"ref": 5}']
+    for text in messages:
+        socket.send_text(text)
+    socket.settle()
+    assert len(socket.events("error")) == 6
+    assert [frame["code"] for frame in socket.events("channels/send")] == ["invalid"]
+
+
+def test_each_frame_is_one_line_of_compact_json(network):
+    """And ordinary ones are short."""
+    game = network.game()
+    socket = network.open()
+    raw: list[bytes] = []
+    receive = socket._socket.recv_data
+
+    def keep(*arguments, **options):
+        opcode, data = receive(*arguments, **options)
+        raw.append(data)
+        return opcode, data
+
+    socket._socket.recv_data = keep
+    socket.authenticate(game.client_id, game.client_secret, channels=["gossip"])
+    socket.send_text("{")
+    socket.request("channels/subscribe", {"channel": "no good"})
+    socket.request("channels/subscribe", {"channel": "gossip"})
+    assert len(raw) >= 5
+    for data in raw:
+        assert data.decode() == json.dumps(json.loads(data), separators=(",", ":"), ensure_ascii=False)
+        assert len(data) < 512
+
+
+def test_the_worker_answers_on_http_too(network):
+    """What load balancers and Prometheus ask."""
+    from tests.support.servers import get
+
+    worker = network.workers[0]
+    status, body = get(worker.port, "/_health")
+    assert status == 200 and json.loads(body)["status"] == "ok"
+    status, body = get(worker.port, "/metrics")
+    assert status == 200 and "worker_cursor" in body

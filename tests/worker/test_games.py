@@ -1,0 +1,233 @@
+"""The "games" flag over real sockets, of one worker and of two (docs/protocol.md, §7)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.support.client import Frame, SocketClient
+from tests.support.network import Network, Peer
+
+NETWORK_SETTINGS = {"OFFLINE_SECONDS": "0.6"}
+
+
+def told(client: SocketClient, peer: Peer) -> list[str]:
+    """What a socket was told of a game so far."""
+    events = ("games/connect", "games/disconnect")
+    return [
+        frame["event"].partition("/")[2]
+        for frame in client.frames
+        if frame["event"] in events and frame["payload"]["game"] == peer.short_name
+    ]
+
+
+def status(client: SocketClient, peer: Peer) -> Frame:
+    return client.request("games/status", {"game": peer.short_name})["payload"]
+
+
+def listed(client: SocketClient) -> dict[str, Frame]:
+    ref = client.send("games/status", ref=str(uuid.uuid4()))
+    client.settle()
+    answers = [frame for frame in client.events("games/status") if frame["ref"] == ref]
+    assert all(set(frame) == {"event", "ref", "status", "payload"} for frame in answers)
+    assert all(frame["status"] == "success" for frame in answers)
+    return {frame["payload"]["game"]: frame["payload"] for frame in answers}
+
+
+def test_a_game_is_announced_with_its_first_socket_and_when_it_stays_away(network: Network) -> None:
+    watcher = network.join()
+    game = network.game()
+
+    first = network.join(game)
+    notice = watcher.wait_for("games/connect", payload={"game": game.short_name})
+    assert set(notice) == {"event", "ref", "payload"} and notice["payload"] == {"game": game.short_name}
+    second = network.join(game)
+    first.drop()
+    network.flush(watcher)
+    assert told(watcher, game) == ["connect"]
+    second.drop()
+    watcher.wait_for("games/disconnect", payload={"game": game.short_name})
+    assert told(watcher, game) == ["connect", "disconnect"]
+    network.join(game)
+    watcher.wait_for("games/connect", payload={"game": game.short_name})
+
+
+def test_a_quick_reconnect_shows_neither(network: Network) -> None:
+    watcher = network.join()
+    other = network.game()
+    first = network.join()
+    game = first.peer
+    watcher.wait_for("games/connect", payload={"game": game.short_name})
+
+    first.drop()
+    network.wait_offline(game)
+    again = network.join(game, worker=1)
+
+    network.join(other).drop()  # a marker: what goes later is told of later
+    watcher.wait_for("games/disconnect", payload={"game": other.short_name})
+    network.flush(watcher)
+    assert told(watcher, game) == ["connect"]
+    assert again.events("games/connect") == []
+
+
+def test_who_is_told(network: Network) -> None:
+    watcher, deaf = network.join(), network.join(supports=["channels", "players"])
+    game = network.game()
+    own = network.join(game)
+    hidden = network.join(network.game("Hid", is_displayed=False))
+    application = network.join(network.application(), sync=False)
+
+    late = network.join()
+    for client in (watcher, hidden, application):
+        client.wait_for("games/connect", payload={"game": late.peer.short_name})
+    network.flush(watcher, deaf, own)
+
+    assert told(watcher, game) == ["connect"]
+    assert told(own, game) == []
+    assert told(deaf, game) == [] and deaf.events("games/connect") == []
+    assert told(watcher, hidden.peer) == told(watcher, application.peer) == []
+    hidden.drop()
+    application.drop()
+    late.drop()
+    watcher.wait_for("games/disconnect", payload={"game": late.peer.short_name})
+    assert told(watcher, hidden.peer) == told(watcher, application.peer) == []
+
+
+def test_status_has_what_is_known(network: Network) -> None:
+    asker = network.join()
+    game = network.game("Rich", description="A fine game", homepage_url="https://rich.example.com")
+    with network.factory._open_session() as session:
+        from shared.services import games
+
+        for fields in (
+            {"type": "web", "url": "https://rich.example.com/play"},
+            {"type": "telnet", "host": "rich.example.com", "port": 4000},
+            {"type": "secure telnet", "host": "rich.example.com", "port": 4443},
+        ):
+            games.add_connection(session, actor_id=network._owner.id, short_name=game.short_name, **fields)
+    public = network.factory.channel(is_hidden=False).name
+    network.join(
+        game, players=["Bob"], channels=[public, "hid-chan"], user_agent="Rich 1.0", supports=["channels", "players"]
+    )
+    network.join(game, players=["Alice"], supports=["channels", "tells"])
+
+    expected: dict[str, Any] = {
+        "game": game.short_name,
+        "display_name": f"The {game.short_name}",
+        "description": "A fine game",
+        "homepage_url": "https://rich.example.com",
+        "user_agent": "Rich 1.0",
+        "connections": [
+            {"type": "web", "url": "https://rich.example.com/play"},
+            {"type": "telnet", "host": "rich.example.com", "port": 4000},
+            {"type": "secure telnet", "host": "rich.example.com", "port": 4443},
+        ],
+        "supports": ["channels", "players", "tells"],
+        "channels": [public],
+        "players_online_count": 2,
+        "player_online_count": 2,
+    }
+    network.wait_game(game, lambda payload: "user_agent" in payload and payload.get("channels"))
+    found = status(asker, game)
+    found["connections"].sort(key=lambda way: (way["type"] != "web", way.get("port", 0)))
+    assert found == expected
+    in_list = listed(asker)[game.short_name]
+    in_list["connections"].sort(key=lambda way: (way["type"] != "web", way.get("port", 0)))
+    assert in_list == expected
+
+
+def test_status_follows_changes(network: Network) -> None:
+    from shared.services import channels, games
+
+    asker, channel = network.join(), network.factory.channel(is_hidden=False)
+    client = network.join(players=["Bob"], channels=[channel.name])
+    game = client.peer
+    network.wait_game(game, lambda payload: payload.get("channels") == [channel.name])
+    assert listed(asker)[game.short_name]["players_online_count"] == 1
+
+    with network.factory._open_session() as session:
+        games.update_game(session, actor_id=network._owner.id, short_name=game.short_name, description="New")
+        channels.update_channel(session, name=channel.name, is_hidden=True)
+    client.send("heartbeat", {"players": ["Bob", "Carol"]})
+
+    network.wait_game(
+        game,
+        lambda payload: (
+            payload.get("description") == "New"
+            and payload.get("channels") == []
+            and payload.get("players_online_count") == 2
+        ),
+    )
+    network.wait_game(game, lambda payload: listed(asker)[game.short_name].get("description") == "New")
+    with network.factory._open_session() as session:
+        games.update_game(session, actor_id=network._owner.id, short_name=game.short_name, is_displayed=False)
+    network.wait_game(game, lambda payload: game.short_name not in listed(asker))
+
+
+def test_lists_leave_out_the_asker_hidden_games_and_applications(network: Network) -> None:
+    asker = network.join()
+    shown = network.join()
+    hidden = network.join(network.game("Hid", is_displayed=False))
+    application = network.join(network.application(), sync=False, user_agent="Mirror 2")
+
+    found = listed(asker)
+
+    assert shown.peer.short_name in found and "Grapevine" in found
+    for client in (asker, hidden, application):
+        assert client.peer.short_name not in found
+    assert "supports" in status(asker, hidden.peer)
+    by_name = status(asker, application.peer)
+    assert by_name["display_name"] == f"The {application.peer.short_name}"
+    assert by_name["supports"] == ["channels", "players", "tells", "games"] and by_name["user_agent"] == "Mirror 2"
+    assert listed(application).keys() >= {asker.peer.short_name, shown.peer.short_name}
+
+
+def test_grapevine_is_a_game_like_any(network: Network) -> None:
+    asker = network.join()
+    for found in (listed(asker)["Grapevine"], asker.request("games/status", {"game": "grapevine"})["payload"]):
+        assert found["game"] == found["display_name"] == "Grapevine"
+        assert found["players_online_count"] == found["player_online_count"] == 1
+        assert found["homepage_url"].startswith("http") and found["connections"] == []
+
+
+def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
+    asker, offline = network.join(), network.game()
+
+    answer = asker.request("games/status", {"game": offline.short_name.lower()})
+    assert answer["status"] == "success"
+    assert answer["payload"] == {
+        "game": offline.short_name,
+        "display_name": f"The {offline.short_name}",
+        "connections": [],
+    }
+    for name in ("NoSuchGame", "", "a\u0000b", "ß"):
+        answer = asker.request("games/status", {"game": name})
+        assert (answer["code"], answer["error"]) == ("unknown-game", "unknown game") and "payload" not in answer
+
+
+def test_both_kinds_of_status_asked_together_are_answered_in_the_order_asked(network: Network) -> None:
+    for _ in range(5):
+        network.join()
+    asker = network.join()
+    asker.send("games/status", ref=1)
+    asker.send("players/status", ref=2)
+    asker.send("games/status", ref=3)
+    asker.settle()
+    refs = [frame["ref"] for frame in asker.frames if frame["event"].endswith("/status")]
+    assert refs == sorted(refs) and set(refs) == {1, 2, 3}
+
+
+def test_status_without_a_ref_or_the_flag(network: Network) -> None:
+    asker, deaf = network.join(), network.join(supports=["channels"])
+    asker.send("games/status")
+    asker.settle()
+    assert asker.events("games/status") == []
+    assert deaf.request("games/status")["error"] == 'missing support for "games"'
+
+
+@pytest.mark.parametrize("payload", [{"game": 5}, {"game": []}, []])
+def test_a_malformed_request(network: Network, payload: Any) -> None:
+    answer = network.join().request("games/status", payload)
+    assert answer["code"] == "invalid"

@@ -1,0 +1,138 @@
+"""Heartbeats, and the time to authenticate (docs/protocol.md, §3)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.network import Network
+from tests.support.one_worker import network_of_this_test
+from tests.support.waiting import wait_until
+from tests.worker.conftest import running_network
+
+HEARTBEAT_SECONDS = 0.3
+
+
+@pytest.fixture(scope="module")
+def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+    settings = {"HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS), "AUTHENTICATE_SECONDS": "1"}
+    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **settings) as network:
+        yield network
+
+
+@pytest.fixture
+def network(_module_network) -> Iterator[Network]:
+    yield from network_of_this_test(_module_network)
+
+
+def test_who_does_not_authenticate_in_time_is_closed_with_4001(network):
+    socket = network.open()
+    began = time.monotonic()
+    assert socket.wait_closed() == 4001
+    assert socket.close_reason == "not authenticated in time"
+    assert 0.8 <= time.monotonic() - began < 5
+    assert socket.frames == []
+
+
+def test_talking_without_authenticating_does_not_help(network):
+    socket = network.open()
+    socket.send("heartbeat", ref="1")
+    socket.wait_for("heartbeat", ref="1")
+    assert socket.wait_closed() == 4001
+
+
+def test_three_unanswered_heartbeats_and_no_fourth(network):
+    game = network.game()
+    socket = network.open(answers_heartbeats=False)
+    socket.authenticate(game.client_id, game.client_secret)
+    began = time.monotonic()
+    assert socket.wait_closed() == 4001
+    assert socket.close_reason == "heartbeats were not answered"
+    assert [frame for frame in socket.frames if frame["event"] == "heartbeat"] == [{"event": "heartbeat"}] * 3
+    assert time.monotonic() - began >= 2.5 * HEARTBEAT_SECONDS
+
+
+def test_other_frames_are_no_answers(network):
+    """Neither messages nor pings keep a socket open whose heartbeats go unanswered."""
+    game = network.game()
+    socket = network.open(answers_heartbeats=False)
+    socket.authenticate(game.client_id, game.client_secret)
+    while not socket.is_closed:
+        try:
+            socket.send("channels/unsubscribe", {"channel": "gossip"})
+            socket.send_raw(b"", opcode=9)
+            socket._read(0.05)
+        except OSError:
+            break
+    assert socket.wait_closed() in (4001, None)
+    assert len(socket.events("heartbeat")) == 3
+
+
+def test_a_late_answer_starts_the_count_afresh(network):
+    game = network.game()
+    socket = network.open(answers_heartbeats=False)
+    socket.authenticate(game.client_id, game.client_secret)
+    for _ in range(4):
+        for _ in range(2):
+            socket.wait_for("heartbeat")
+        socket.send("heartbeat")
+    assert not socket.is_closed
+    assert socket.wait_closed() == 4001
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"event": "heartbeat"}',
+        '{"event": "heartbeat", "payload": null}',
+        '{"event": "heartbeat", "payload": {}}',
+        '{"event": "heartbeat", "payload": {"players": null}}',
+        '{"event": "heartbeat", "payload": ["Alice"]}',
+        '{"event": "heartbeat", "ref": "r", "payload": {"players": ["Alice"]}}',
+        '{"event": "heartbeat", "ref": null, "payload": 5}',
+        '{"events": "heartbeat", "payload": {"players": "none"}}',
+    ],
+)
+def test_every_form_of_an_answer_counts_and_none_is_answered(network, text):
+    """Not even one with a ref, nor one with a strange payload."""
+    game = network.game()
+    socket = network.open(answers_heartbeats=False)
+    socket.authenticate(game.client_id, game.client_secret, debug=True)
+    for _ in range(5):
+        socket.wait_for("heartbeat")
+        socket.send_text(text)
+    assert not socket.is_closed
+    assert {json.dumps(frame) for frame in socket.events("heartbeat")} == {'{"event": "heartbeat"}'}
+    assert socket.events("error") == []
+
+
+def test_the_list_of_players_is_replaced_or_stays(network):
+    """The list is the socket's; a game shows the union of its sockets'."""
+    game, asker_game = network.game(), network.game()
+    first, second = network.open(), network.open()
+    for socket, players in ((first, ["Alice", "alice", " ", "Bob"]), (second, ["Carol"])):
+        socket.authenticate(game.client_id, game.client_secret, supports=["channels", "players"], players=players)
+    asker = network.open()
+    asker.authenticate(asker_game.client_id, asker_game.client_secret, supports=["channels", "players"])
+
+    def online():
+        return asker.request("players/status", {"game": game.short_name})["payload"]["players"]
+
+    def becomes(*names):
+        wait_until(lambda: sorted(online()) == sorted(names), what=f"{names} are online")
+
+    becomes("Alice", "Bob", "Carol")
+    first.send("heartbeat", {"players": ["Dave"]})
+    becomes("Dave", "Carol")
+    first.send("heartbeat", {})
+    first.send("heartbeat", {"players": None})
+    first.settle()
+    assert sorted(online()) == ["Carol", "Dave"]
+    first.send("heartbeat", {"players": []})
+    becomes("Carol")
+    second.close()
+    becomes()
+    assert asker.events("players/sign-in") == asker.events("players/sign-out") == []

@@ -1,0 +1,174 @@
+"""The "players" flag over real sockets, of one worker and of two (docs/protocol.md, §5)."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.support.network import Network
+
+
+def names(network: Network, client, game: str) -> list[str]:
+    return client.request("players/status", {"game": game})["payload"]["players"]
+
+
+def test_a_sign_in_is_told_to_the_other_games(network: Network) -> None:
+    alice, other = network.join(), network.join()
+
+    answer = alice.request("players/sign-in", {"name": "Alice"})
+
+    assert answer == {"event": "players/sign-in", "ref": answer["ref"], "status": "success"}
+    notice = other.wait_for("players/sign-in", payload={"name": "Alice"})
+    assert notice["payload"] == {"game": alice.peer.short_name, "name": "Alice"}
+    assert len(notice["ref"]) == 36 and "status" not in notice
+    network.wait_player(alice.peer, "Alice")
+
+
+def test_a_sign_out_is_told_once_and_holds_on_all_of_the_games_sockets(network: Network) -> None:
+    other = network.join()
+    first = network.join(players=["Alice"])
+    network.join(first.peer, players=["alice", "Bob"])
+
+    assert first.request("players/sign-out", {"name": "ALICE"})["status"] == "success"
+
+    network.wait_player(first.peer, "Alice", online=False)
+    network.flush(other)
+    assert [frame["payload"] for frame in other.events("players/sign-out")] == [
+        {"game": first.peer.short_name, "name": "ALICE"}
+    ]
+    assert names(network, other, first.peer.short_name) == ["Bob"]
+
+
+def test_signing_in_twice_and_out_when_not_in_are_successes_without_a_notice(network: Network) -> None:
+    other, first = network.join(), network.join()
+    second = network.join(first.peer)
+    first.request("players/sign-in", {"name": "Alice"})
+    network.wait_player(first.peer, "Alice")
+
+    assert first.request("players/sign-in", {"name": "alice"})["status"] == "success"
+    assert second.request("players/sign-in", {"name": "Alice"})["status"] == "success"
+    assert first.request("players/sign-out", {"name": "Nobody"})["status"] == "success"
+
+    network.flush(other)
+    assert len(other.events("players/sign-in")) == 1
+    assert other.events("players/sign-out") == []
+
+
+def test_notices_go_to_other_peers_with_the_flag_only(network: Network) -> None:
+    first = network.join()
+    own = network.join(first.peer)
+    without = network.join(supports=["channels"])
+    listener = network.join()
+
+    first.send("players/sign-in", {"name": "Alice"})
+
+    listener.wait_for("players/sign-in", payload={"name": "Alice"})
+    network.flush(own, without, first)
+    for client in (own, without, first):
+        assert client.events("players/sign-in") == []
+
+
+def test_a_hidden_game_sends_no_notices_and_is_in_no_list(network: Network) -> None:
+    other = network.join()
+    hidden = network.join(network.game("Hid", is_displayed=False))
+
+    hidden.request("players/sign-in", {"name": "Ghost"})
+
+    network.wait_player(hidden.peer, "Ghost")
+    network.flush(other)
+    assert other.events("players/sign-in") == []
+    assert hidden.peer.short_name not in listed(other)
+    assert names(network, other, hidden.peer.short_name) == ["Ghost"]
+
+
+def test_an_applications_players_are_told_of_but_it_is_in_no_list(network: Network) -> None:
+    other = network.join()
+    application = network.join(network.application(), sync=False)
+
+    application.request("players/sign-in", {"name": "Alice"})
+
+    notice = other.wait_for("players/sign-in", payload={"name": "Alice"})
+    assert notice["payload"]["game"] == application.peer.short_name
+    assert application.peer.short_name not in listed(other)
+    assert names(network, other, application.peer.short_name) == ["Alice"]
+
+
+def test_heartbeats_replace_the_list_without_notices(network: Network) -> None:
+    other, first = network.join(), network.join(players=["Alice"])
+    second = network.join(first.peer, players=["Carol"])
+
+    first.send("heartbeat", {"players": ["Bob", "", "bob", "  Dora "]})
+
+    network.wait_player(first.peer, "Bob")
+    network.flush(other)
+    assert names(network, other, first.peer.short_name) == ["Bob", "Carol", "Dora"]
+    assert other.events("players/sign-in") == other.events("players/sign-out") == []
+    first.send("heartbeat", {})
+    second.drop()
+    network.wait_player(first.peer, "Carol", online=False)
+    assert names(network, other, first.peer.short_name) == ["Bob", "Dora"]
+
+
+def listed(client) -> dict[str, list[str]]:
+    """What `players/status` for all games answers; Grapevine and the games by name."""
+    ref = client.send("players/status", ref=str(uuid.uuid4()))
+    client.settle()
+    answers = [frame for frame in client.events("players/status") if frame["ref"] == ref]
+    assert all(set(frame) == {"event", "ref", "payload"} for frame in answers)
+    return {frame["payload"]["game"]: frame["payload"]["players"] for frame in answers}
+
+
+def test_status_of_all_games(network: Network) -> None:
+    asker = network.join(players=["Zed"])
+    first, second = network.join(players=["Bob", "Alice"]), network.join()
+
+    found = listed(asker)
+
+    assert found[first.peer.short_name] == ["Alice", "Bob"]
+    assert found[second.peer.short_name] == []
+    assert found["Grapevine"] == ["system"]
+    assert asker.peer.short_name not in found
+
+
+def test_grapevine_answers_when_nobody_else_is_online(network: Network) -> None:
+    asker = network.join()
+    alone = listed(asker)
+    assert alone["Grapevine"] == ["system"]
+    assert names(network, asker, "grapevine") == ["system"]
+
+
+def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
+    asker, offline = network.join(), network.game()
+
+    answer = asker.request("players/status", {"game": offline.short_name.upper()})
+    assert answer["payload"] == {"game": offline.short_name, "players": []}
+    for name in ("NoSuchGame", "", "no such \u0000 game", "ünknown", "x" * 5000):
+        answer = asker.request("players/status", {"game": name})
+        assert answer == {
+            "event": "players/status",
+            "ref": answer["ref"],
+            "status": "failure",
+            "error": "unknown game",
+            "code": "unknown-game",
+        }
+
+
+def test_status_needs_a_ref(network: Network) -> None:
+    asker = network.join()
+    asker.send("players/status", {})
+    assert [frame for frame in asker.settle() if frame["event"] != "heartbeat"] == []
+
+
+@pytest.mark.parametrize("event", ["players/sign-in", "players/sign-out", "players/status"])
+def test_the_flag_is_needed(network: Network, event: str) -> None:
+    client = network.join(supports=["channels"])
+    answer = client.request(event, {"name": "Alice"})
+    assert (answer["code"], answer["error"]) == ("missing-support", 'missing support for "players"')
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"name": 1}, {"name": " "}, {"name": "x" * 61}, {"name": "<b>"}])
+def test_a_name_is_needed(network: Network, payload: dict | None) -> None:
+    client = network.join()
+    answer = client.request("players/sign-in", payload)
+    assert answer["code"] == "invalid" and '"name"' in answer["error"]
