@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from shared.limits import DEFAULTS, Limit, parse_limits
+from shared.mail import MailServer, check_sender
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
@@ -51,6 +52,8 @@ class Settings:
     limits: Mapping[str, Limit] = field(default_factory=lambda: DEFAULTS)
     version_days: int = 30
     log_format: str = "console"
+    mail_url: str = ""
+    mail_from: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -70,12 +73,13 @@ class Settings:
         if web_port == socket_port != 0:
             raise SettingsError(f"WEB_PORT and SOCKET_PORT are both {web_port}: the site and the socket each need one")
         shown_host = "127.0.0.1" if bind in ("0.0.0.0", "::") else f"[{bind}]" if ":" in bind else bind
+        public_url = _url(env, "PUBLIC_URL", f"http://{shown_host}:{web_port}", ("http", "https")).rstrip("/")
         return cls(
             database_url=_database_url(env.get("DATABASE_URL", f"sqlite:///{instance_path / 'gossip.db'}")),
             redis_url=_redis_url(env.get("REDIS_URL") or f"unix://{embedded_redis_socket(instance_path)}"),
             secret_key=_secret_key(env, instance_path),
             instance_path=instance_path,
-            public_url=_url(env, "PUBLIC_URL", f"http://{shown_host}:{web_port}", ("http", "https")).rstrip("/"),
+            public_url=public_url,
             socket_url=_url(env, "SOCKET_URL", f"ws://{shown_host}:{socket_port}/socket", ("ws", "wss")),
             web_port=web_port,
             socket_port=socket_port,
@@ -91,6 +95,8 @@ class Settings:
             limits=_limits(env),
             version_days=_integer(env, "VERSION_DAYS", cls.version_days, 1, 36_500),
             log_format=_choice(env, "LOG_FORMAT", cls.log_format, ("console", "json")),
+            mail_url=_mail_url(env),
+            mail_from=_mail_from(env, public_url),
         )
 
     @property
@@ -185,6 +191,28 @@ def _redis_url(value: str) -> str:
     if not usable:  # it may hold a password, so it is not shown
         raise SettingsError("REDIS_URL is no address of Redis: it must begin with redis://, rediss:// or unix://")
     return value
+
+
+def _mail_url(env: Mapping[str, str]) -> str:
+    value = env.get("MAIL_URL", "")
+    if value:
+        try:
+            MailServer.parse(value)
+        except ValueError as error:
+            raise SettingsError(f"MAIL_URL makes no sense: {error}") from None
+    return value
+
+
+def _mail_from(env: Mapping[str, str], public_url: str) -> str:
+    """MAIL_FROM, or an address at the site's own host."""
+    value = env.get("MAIL_FROM")
+    if value is None:
+        host = urlsplit(public_url).hostname or ""
+        return f"gossip@{host if '.' in host and not host.replace('.', '').isdecimal() else 'localhost.localdomain'}"
+    try:
+        return check_sender(value)
+    except ValueError as error:
+        raise SettingsError(f"MAIL_FROM is {value!r}: {error}") from None
 
 
 def _secret_key(env: Mapping[str, str], instance_path: Path) -> str:

@@ -1,0 +1,166 @@
+"""Mail: sent through an SMTP server, or written to a folder where none is set, for people who try things out.
+
+Only the standard library: a message is text, and it goes to one person. A mail is sent while its asker waits, so that
+the page can say when it could not be; few at once, so that a mail server that hangs does not take the site with it.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid, parseaddr
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import structlog
+from email_validator import EmailNotValidError, validate_email
+
+from shared.errors import Unavailable
+
+TIMEOUT_SECONDS = 5.0
+AT_ONCE = 2
+PORTS = {"smtp": 25, "smtps": 465}
+SUBMISSION_PORT = 587  # of smtp:// with STARTTLS (RFC 6409)
+FOLDER = "mail"
+
+_log = structlog.get_logger(__name__)
+
+
+class MailUnavailable(Unavailable):
+    """The mail could not be handed over. Nothing else went wrong: ask again later."""
+
+    code = "mail-unavailable"
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail to one person, plain text. link: what it is about, shown on the terminal where no server is set."""
+
+    to: str
+    subject: str
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where mails go. uses_tls: from the first byte; starts_tls: after the greeting, or not at all."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
+    uses_tls: bool = False
+    starts_tls: bool = False
+
+    @classmethod
+    def parse(cls, url: str) -> MailServer:
+        """Read smtp://user:password@host:port?starttls=1 or smtps://…; ValueErrors are sentences without secrets."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("it is not an address") from None
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        starttls = options.pop("starttls", "0")
+        if parts.scheme not in PORTS or not host or parts.path.strip("/") or options or starttls not in ("0", "1"):
+            raise ValueError("it must look like smtp://user:password@host:587?starttls=1 or smtps://user:password@host")
+        if parts.scheme == "smtps" and starttls == "1":
+            raise ValueError("smtps:// is encrypted from the start, and takes no starttls")
+        starts_tls = starttls == "1"
+        return cls(
+            host=host,
+            port=port or (SUBMISSION_PORT if starts_tls else PORTS[parts.scheme]),
+            username=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            uses_tls=parts.scheme == "smtps",
+            starts_tls=starts_tls,
+        )
+
+
+def check_sender(text: str) -> str:
+    """An address to send from, bare or as `Name <address>`. Raises ValueError, a sentence."""
+    name, address = parseaddr(text)
+    try:
+        if not text.isprintable():
+            raise ValueError
+        validate_email(address, check_deliverability=False, test_environment=True)
+        Address(name, addr_spec=address)
+    except (EmailNotValidError, ValueError, IndexError):
+        raise ValueError("it must look like gossip@example.com or Gossip <gossip@example.com>") from None
+    return text
+
+
+class Mailer:
+    """Sends mails through the server of MAIL_URL; without one, writes them to the folder `mail` of the instance."""
+
+    def __init__(self, *, server_url: str, sender: str, instance_path: Path) -> None:
+        self._server = MailServer.parse(server_url) if server_url else None
+        self._sender = sender
+        self._folder = instance_path / FOLDER
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+
+    def send(self, mail: Mail) -> None:
+        """Hand a mail over to the server, or write it. Raises MailUnavailable."""
+        message = self._message(mail)
+        try:
+            if self._server is None:
+                self._write(mail, message)
+            else:
+                self._deliver(self._server, message)
+        except (OSError, smtplib.SMTPException) as error:
+            _log.error("a mail could not be sent", subject=mail.subject, error=f"{type(error).__name__}: {error}")
+            raise MailUnavailable("the mail could not be sent, since our mail server does not take it now") from error
+
+    def _message(self, mail: Mail) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = self._sender
+        message["To"] = Address(addr_spec=_ascii(mail.to))
+        message["Subject"] = mail.subject
+        message["Date"] = format_datetime(datetime.now(UTC))
+        message["Message-ID"] = make_msgid(domain=parseaddr(self._sender)[1].rpartition("@")[2])
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no machine needs to answer this
+        # As it is where that may be, so that a link stays whole for whoever reads the file.
+        message.set_content(mail.text, cte="7bit" if mail.text.isascii() else "quoted-printable")
+        return message
+
+    def _deliver(self, server: MailServer, message: EmailMessage) -> None:
+        if not self._slots.acquire(timeout=TIMEOUT_SECONDS):
+            raise TimeoutError("too many mails wait for the server")
+        try:
+            tls = ssl.create_default_context()
+            with (
+                smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_SECONDS, context=tls)
+                if server.uses_tls
+                else smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_SECONDS)
+            ) as client:
+                if server.starts_tls:
+                    client.starttls(context=tls)
+                if server.username:
+                    client.login(server.username, server.password)
+                client.send_message(message)
+        finally:
+            self._slots.release()
+
+    def _write(self, mail: Mail, message: EmailMessage) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._folder / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%f}-{uuid.uuid4().hex[:8]}.eml"
+        draft = path.with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_bytes(bytes(message))
+        draft.rename(path)
+        _log.info("a mail was written, since MAIL_URL is not set", to=mail.to, subject=mail.subject, link=mail.link)
+
+
+def _ascii(address: str) -> str:
+    """The address with its host as DNS knows it, where it can be said so."""
+    try:
+        return validate_email(address, check_deliverability=False, test_environment=True).ascii_email or address
+    except EmailNotValidError:
+        return address

@@ -1,0 +1,163 @@
+"""Mail: through an SMTP server, or into a folder; a server that is away is one clear error."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socket
+import threading
+
+import pytest
+
+from shared.mail import Mail, Mailer, MailServer, MailUnavailable, check_sender
+
+LINK = "https://x.example/?a=" + "b" * 200
+MAIL = Mail(to="wren@example.com", subject="Grüße", text=f"A line.\n{LINK}\n", link=LINK)
+SENDER = "Gossip <gossip@example.com>"
+
+
+class SmtpServer:
+    """Takes one mail, says yes to everything, and keeps what it was told."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.said: list[str] = []
+        self.message = b""
+        self._refuses = refuses
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, connection.makefile("rwb") as file:
+
+            def say(line: bytes) -> None:
+                file.write(line + b"\r\n")
+                file.flush()
+
+            say(b"220 here")
+            for line in file:
+                said = line.decode().strip()
+                self.said.append(said)
+                word = said.upper().split(":")[0].split()[0]
+                if word == "EHLO":
+                    say(b"250-here")
+                    say(b"250 AUTH PLAIN")
+                elif word == "AUTH":
+                    say(b"235 welcome")
+                elif word == "RCPT" and self._refuses:
+                    say(b"550 nobody here")
+                elif word == "DATA":
+                    say(b"354 go on")
+                    while (part := file.readline()) != b".\r\n":
+                        self.message += part
+                    say(b"250 taken")
+                elif word == "QUIT":
+                    say(b"221 bye")
+                    return
+                else:
+                    say(b"250 fine")
+
+    def close(self) -> None:
+        self._thread.join(5)
+        self._listener.close()
+
+
+def read(source: bytes) -> email.message.EmailMessage:
+    message = email.message_from_bytes(source, policy=email.policy.default)
+    assert isinstance(message, email.message.EmailMessage)
+    return message
+
+
+def test_a_mail_goes_through_the_server(tmp_path):
+    """With a name and a password where the setting has them; long links stay whole."""
+    server = SmtpServer()
+    Mailer(server_url=f"smtp://me:p%40ss@127.0.0.1:{server.port}", sender=SENDER, instance_path=tmp_path).send(MAIL)
+    server.close()
+    message = read(server.message)
+    assert (message["From"], message["To"], message["Subject"]) == (SENDER, "wren@example.com", "Grüße")
+    assert message.get_content().replace("\r\n", "\n") == MAIL.text
+    assert MAIL.link.encode() in server.message
+    assert message["Message-ID"].endswith("@example.com>") and message["Auto-Submitted"] == "auto-generated"
+    assert any(line.startswith("AUTH PLAIN") for line in server.said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_server_mails_are_files_that_only_their_owner_reads(tmp_path):
+    """And nothing half-written is ever seen under a mail's name."""
+    Mailer(server_url="", sender=SENDER, instance_path=tmp_path).send(MAIL)
+    (path,) = (tmp_path / "mail").iterdir()
+    assert path.suffix == ".eml" and path.stat().st_mode & 0o077 == 0 and path.parent.stat().st_mode & 0o077 == 0
+    assert read(path.read_bytes()).get_content() == MAIL.text
+
+
+def test_a_server_that_is_away_or_refuses_is_one_error(tmp_path):
+    """What sent the mail need not know why."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(MailUnavailable):
+        Mailer(server_url=f"smtp://127.0.0.1:{port}", sender=SENDER, instance_path=tmp_path).send(MAIL)
+    server = SmtpServer(refuses=True)
+    with pytest.raises(MailUnavailable):
+        Mailer(server_url=f"smtp://127.0.0.1:{server.port}", sender=SENDER, instance_path=tmp_path).send(MAIL)
+    (tmp_path / "mail").touch()
+    with pytest.raises(MailUnavailable):
+        Mailer(server_url="", sender=SENDER, instance_path=tmp_path).send(MAIL)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://localhost", MailServer("localhost", 25)),
+        ("smtp://h?starttls=1", MailServer("h", 587, starts_tls=True)),
+        ("smtps://u%3a:p%2F@h", MailServer("h", 465, "u:", "p/", uses_tls=True)),
+        ("smtp://[::1]:2525/", MailServer("::1", 2525)),
+    ],
+)
+def test_addresses_of_servers(url, server):
+    assert MailServer.parse(url) == server
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["smtp:", "http://h", "smtp://", "smtp://h:x", "smtp://h/path", "smtp://h?tls=1", "smtps://h?starttls=1", "mail.h"],
+)
+def test_what_is_no_address_of_a_server(url):
+    with pytest.raises(ValueError):
+        MailServer.parse(url)
+
+
+@pytest.mark.parametrize("text", ["", "gossip", "a@b@c.example", "Gossip <>", "a@example.com\nBcc: x@example.com"])
+def test_what_is_no_sender(text):
+    with pytest.raises(ValueError):
+        check_sender(text)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"MAIL_URL": "smtp://me:secret@h?tls=1"}, "MAIL_URL makes no sense"),
+        ({"MAIL_FROM": "nobody"}, "MAIL_FROM is 'nobody'"),
+    ],
+)
+def test_settings_that_make_no_sense_stop_the_start(tmp_path, changed, words):
+    """With one line that holds no password."""
+    from shared.settings import Settings, SettingsError
+
+    with pytest.raises(SettingsError, match=words) as refused:
+        Settings.from_environment({"INSTANCE_PATH": str(tmp_path), **changed})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "sender"),
+    [
+        ("https://gossip.example.com", "gossip@gossip.example.com"),
+        ("http://127.0.0.1:4100", "gossip@localhost.localdomain"),
+    ],
+)
+def test_the_sender_is_at_the_site_s_own_host(tmp_path, public_url, sender):
+    from shared.settings import Settings
+
+    assert Settings.from_environment({"INSTANCE_PATH": str(tmp_path), "PUBLIC_URL": public_url}).mail_from == sender
