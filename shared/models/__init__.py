@@ -3,10 +3,11 @@
 import shared.sync  # noqa: F401  installs the hooks
 from shared.models.application import Application
 from shared.models.channel import Channel
+from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game, GameConnection
 from shared.models.job import Job
 from shared.models.message import Message
-from shared.models.reserved_name import ReservedShortName
+from shared.models.reserved_name import ReservedShortName, ReservedUsername
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
 from shared.models.version import Counter, Version
@@ -14,12 +15,15 @@ from shared.models.version import Counter, Version
 __all__ = [
     "Application",
     "Channel",
+    "Character",
+    "CharacterSighting",
     "Counter",
     "Game",
     "GameConnection",
     "Job",
     "Message",
     "ReservedShortName",
+    "ReservedUsername",
     "User",
     "UserAgent",
     "Version",

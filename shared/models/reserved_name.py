@@ -1,4 +1,4 @@
-"""Short names that are, or once were, a game's or an application's."""
+"""Names that nobody may take again: short names of games and applications, usernames of deleted accounts."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ class ReservedShortName(Model):
     key: Mapped[str] = mapped_column(String(15), primary_key=True)
     game_id: Mapped[int | None]
     application_id: Mapped[int | None]
+
+
+class ReservedUsername(Model):
+    """The username of a deleted account in lower case, so that nobody can pass for who had it."""
+
+    __tablename__ = "reserved_usernames"
+
+    key: Mapped[str] = mapped_column(String(50), primary_key=True)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
+from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
 from shared.services import rules
@@ -26,51 +27,55 @@ _unknown_user_hash = _hasher.hash(str(uuid.uuid4()))
 def register_user(
     session: Session, *, username: str, email: str, password: str, role: str = "player", is_verified: bool = False
 ) -> User:
-    """Make an account.
+    """Make an account that holds its address, as the operator does.
 
     Raises Invalid and NameTaken with the field at fault (`username`, `email`, `password`).
     """
-    username = rules.username(username)
-    email = rules.email(email)
     if role not in ROLES:
         raise Invalid(f"a role is one of {', '.join(ROLES)}", field="role")
-    password_hash = hash_password(password)  # slow on purpose: before the first statement, that locks the database
-    if find_user_by_username(session, username):
-        raise NameTaken("this username is taken, choose another", field="username")
-    if session.scalar(select(User.id).where(User.email_key == email.casefold())):
+    user = _new_user(session, username=username, email=email, password=password)
+    gave_it = or_(User.email_key == user.address_key, User.address_key == user.address_key)
+    if session.scalar(select(User.id).where(gave_it).limit(1)):
         raise NameTaken("an account with this email exists already", field="email")
-    user = User(
-        username=username,
-        email=email,
-        email_key=email.casefold(),
-        password_hash=password_hash,
-        role=role,
-        is_verified=is_verified,
-    )
-    session.add(user)
-    try:
-        session.flush()
-    except IntegrityError:
-        raise NameTaken("this username or email is taken, choose another", field="username") from None
-    return user
+    user.email_key, user.role, user.is_verified = user.address_key, role, is_verified
+    return _add(session, user)
+
+
+def sign_up(session: Session, *, username: str, email: str, password: str) -> User:
+    """Make an account as anybody may. It gives an address and does not hold it: that takes the link in a mail.
+
+    The same happens whether or not an account has the address, so that nobody learns who has one
+    (docs/decisions/0010-addresses.md). Raises Invalid and NameTaken with the field at fault.
+    """
+    return _add(session, _new_user(session, username=username, email=email, password=password))
 
 
 def authenticate_user(session: Session, *, login: str, password: str) -> User:
-    """The user of this username or email and password. As slow for an unknown one as for a wrong password.
+    """The user of this username or email and password.
+
+    With an email, two accounts may be meant: the one that holds the address, and the newest of those that only gave it.
+    As slow for an unknown login as for a wrong password, and for an address of two accounts as for one of none.
 
     Raises InvalidCredentials.
     """
     login = login.strip()
-    user = session.scalar(
-        select(User).where(or_(func.lower(User.username) == login.lower(), User.email_key == login.casefold())).limit(1)
-    )
-    try:
-        _hasher.verify(user.password_hash if user else _unknown_user_hash, password)
-    except (VerificationError, InvalidHashError, UnicodeEncodeError):
-        user = None
-    if user is None:
+    candidates: list[User | None]
+    if "@" in login:
+        candidates = [find_holder(session, login), next(iter(list_claimants(session, login, limit=1)), None)]
+    else:
+        candidates = [find_user_by_username(session, login)]
+    found = [user for user in candidates if password_matches(user, password) and user is not None]
+    if not found:
         raise InvalidCredentials("the username or email and the password do not match", field="password")
-    return user
+    return found[0]
+
+
+def password_matches(user: User | None, password: str) -> bool:
+    """True if it is the user's password. No user takes as long as a wrong password."""
+    try:
+        return _hasher.verify(user.password_hash if user else _unknown_user_hash, password) and user is not None
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
+        return False
 
 
 def hash_password(password: str) -> str:
@@ -88,6 +93,17 @@ def hash_password(password: str) -> str:
 def find_user(session: Session, user_id: int) -> User | None:
     """The user of this id, or None."""
     return session.get(User, user_id)
+
+
+def find_holder(session: Session, email: str) -> User | None:
+    """The user who holds this address, or None."""
+    return session.scalar(select(User).where(User.email_key == email.casefold()))
+
+
+def list_claimants(session: Session, email: str, *, limit: int) -> list[User]:
+    """The users who gave this address and do not hold it, the newest first."""
+    claims = select(User).where(User.address_key == email.casefold(), User.email_key == User.uid)
+    return list(session.scalars(claims.order_by(User.id.desc()).limit(limit)))
 
 
 def find_user_by_username(session: Session, username: str) -> User | None:
@@ -111,7 +127,7 @@ def list_users(session: Session, *, search: str = "", page: int = 1, per_page: i
         statement = statement.where(
             or_(
                 User.username.icontains(wanted, autoescape=True),
-                User.email_key.contains(wanted.casefold(), autoescape=True),
+                User.address_key.contains(wanted.casefold(), autoescape=True),
             )
         )
     return paginate(session, statement, page=page, per_page=per_page)
@@ -144,3 +160,35 @@ def require_admin(session: Session, actor_id: int | None) -> None:
     """Raise Forbidden unless the actor is an admin or the operator."""
     if not is_admin(session, actor_id):
         raise Forbidden("only admins may do this")
+
+
+def _new_user(session: Session, *, username: str, email: str, password: str) -> User:
+    """An account that is not added yet. Raises Invalid, and NameTaken for the username."""
+    username = rules.username(username)
+    email = rules.email(email)
+    password_hash = hash_password(password)  # slow on purpose: before the first statement, that locks the database
+    if find_user_by_username(session, username) or session.get(ReservedUsername, username.lower()):
+        raise username_taken()
+    uid = str(uuid.uuid4())
+    return User(
+        uid=uid,
+        username=username,
+        email=email,
+        email_key=uid,
+        address_key=email.casefold(),
+        password_hash=password_hash,
+    )
+
+
+def _add(session: Session, user: User) -> User:
+    session.add(user)
+    try:
+        session.flush()
+    except IntegrityError:
+        raise NameTaken("this username or email is taken, choose another", field="username") from None
+    return user
+
+
+def username_taken() -> NameTaken:
+    """The error for a username that somebody has, or had."""
+    return NameTaken("this username is taken, choose another", field="username")

@@ -1,0 +1,185 @@
+"""What people do with their own account: prove their address, change email and password, privacy, delete it.
+
+Links in mails carry a `mark`: a digest of what the account was when the link was made. It differs once the link was
+used, or the password or the address changed, so that each link works once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.errors import Conflict, Forbidden, InvalidCredentials, NotFound
+from shared.models.game import Game
+from shared.models.reserved_name import ReservedUsername
+from shared.models.user import User
+from shared.services import rules, users
+
+RESETS_A_MAIL = 5
+
+
+class LinkUsed(NotFound):
+    """The link of a mail works no more."""
+
+    code = "link-used"
+
+
+def get_account(session: Session, user_id: int) -> User:
+    """The account of this id. Raises NotFound."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("there is no such account")
+    return user
+
+
+def find_verified_holder(session: Session, email: str, *, but: int | None = None) -> User | None:
+    """The account, other than `but`, that holds this address for good: its person proved that they read its mail."""
+    holder = users.find_holder(session, email)
+    return holder if holder is not None and holder.is_verified and holder.id != but else None
+
+
+def list_resettable(session: Session, email: str) -> list[User]:
+    """The accounts whose password may be reset by a mail to this address: its holder, else the newest that gave it."""
+    holder = users.find_holder(session, email)
+    if holder is not None and holder.is_verified:
+        return [holder]
+    claimants = users.list_claimants(session, email, limit=RESETS_A_MAIL)
+    return [*([holder] if holder else []), *claimants][:RESETS_A_MAIL]
+
+
+def mark_of(user: User) -> str:
+    """A digest of all that makes a link of this account old when it changes."""
+    parts = (user.uid, user.address_key, str(user.is_verified), user.password_hash)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> User:
+    """Somebody read the mail to `email`: from now on it is this account's address, which alone may sign in with it.
+
+    An account that gave it without proof loses its hold. Clicking the link again does no harm.
+    Raises LinkUsed, Conflict (another account proved the address first).
+    """
+    user = _get_locked(session, user_id)
+    if user.is_verified and user.address_key == email.casefold():
+        return user
+    if mark_of(user) != mark:
+        raise LinkUsed("this link works no more: it was used, or the account changed since")
+    _hold(session, user, email)
+    return user
+
+
+def change_password(session: Session, *, user_id: int, current: str, new: str) -> User:
+    """Give the account another password. All of its sessions end. Raises InvalidCredentials, Invalid."""
+    new_hash = users.hash_password(new)
+    user = _confirm(session, user_id, current)
+    user.password_hash = new_hash
+    _end_sessions(user)
+    return user
+
+
+def reset_password(session: Session, *, user_id: int, email: str, mark: str, new: str) -> User:
+    """Give the account whose mail was read another password. All of its sessions end; the address is proved by it.
+
+    Raises LinkUsed, Invalid (field `password`).
+    """
+    new_hash = users.hash_password(new)
+    user = _get_locked(session, user_id)
+    if mark_of(user) != mark or user.address_key != email.casefold():
+        raise LinkUsed("this link works no more: it was used, or the account changed since")
+    user.password_hash = new_hash
+    _end_sessions(user)
+    if not user.is_verified and find_verified_holder(session, user.email, but=user.id) is None:
+        _hold(session, user, user.email)
+    return user
+
+
+def check_new_email(session: Session, *, user_id: int, password: str, email: str) -> str:
+    """The address, normalized, that the account asks to have. Nothing changes until the link in the mail is followed.
+
+    Whether another account has it is not said. Raises InvalidCredentials, Invalid, Conflict (it has it already).
+    """
+    email = rules.email(email)
+    user = _confirm(session, user_id, password)
+    if user.is_verified and user.address_key == email.casefold() and user.email == email:
+        raise Conflict("this is your address already", field="email")
+    return email
+
+
+def end_sessions(session: Session, *, user_id: int) -> User:
+    """Sign the account out everywhere."""
+    user = get_account(session, user_id)
+    _end_sessions(user)
+    return user
+
+
+def set_privacy(session: Session, *, user_id: int, is_profile_hidden: bool, is_online_hidden: bool) -> None:
+    """Say what others may see of the account."""
+    user = get_account(session, user_id)
+    user.is_profile_hidden = is_profile_hidden
+    user.is_online_hidden = is_online_hidden
+
+
+def replace_registration_key(session: Session, *, user_id: int) -> None:
+    """Make a new key; whoever has the old one can register nothing with it."""
+    _get_locked(session, user_id).registration_key = str(uuid.uuid4())
+
+
+def delete_account(session: Session, *, user_id: int, password: str) -> None:
+    """Delete the account with its characters. Its username stays reserved, its channels stay.
+
+    Raises InvalidCredentials, Conflict (it owns games), Forbidden (the last admin).
+    """
+    user = _confirm(session, user_id, password)
+    if session.scalar(select(Game.id).where(Game.owner_id == user.id).limit(1)):
+        raise Conflict("you have games on the network: delete them first")
+    if user.role == "admin":
+        admins = session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
+        if len(admins) <= 1:
+            raise Forbidden("the last admin cannot go: make another one first")
+    session.add(ReservedUsername(key=user.username.lower()))
+    session.delete(user)
+    try:
+        session.flush()
+    except IntegrityError:  # a game was registered at the same moment
+        raise Conflict("you have games on the network: delete them first") from None
+
+
+def _get_locked(session: Session, user_id: int) -> User:
+    """The account, locked until the commit, so that what is read of it stays so. Raises NotFound."""
+    user = session.scalar(
+        select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
+    )
+    if user is None:
+        raise LinkUsed("there is no such account any more")
+    return user
+
+
+def _confirm(session: Session, user_id: int, password: str) -> User:
+    """The account, if this is its password: asked for again before what could lock its person out."""
+    user = session.get(User, user_id)
+    if user is None or not users.password_matches(user, password):
+        raise InvalidCredentials("this is not your password", field="current_password")
+    return user
+
+
+def _end_sessions(user: User) -> None:
+    user.session_token = str(uuid.uuid4())
+
+
+def _hold(session: Session, user: User, email: str) -> None:
+    """Make the address the account's, and no other's. Raises Conflict if another one proved it before."""
+    holder = users.find_holder(session, email)
+    if holder is not None and holder.id != user.id:
+        if holder.is_verified:
+            raise Conflict("this address belongs to another account")
+        holder.email_key = holder.uid
+        session.flush()
+    user.email, user.address_key, user.email_key, user.is_verified = email, email.casefold(), email.casefold(), True
+    try:
+        session.flush()
+    except IntegrityError:
+        raise Conflict("this address belongs to another account") from None
