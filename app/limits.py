@@ -1,4 +1,4 @@
-"""How often one may try to sign in or to register. Counted in Redis; in this process's memory while Redis is away."""
+"""How often one may try to sign in, register, be sent a mail. Counted in Redis; in this process while it is away."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from flask_login import current_user
 
 from shared.settings import Settings
 
@@ -17,17 +18,21 @@ from shared.settings import Settings
 class Allowance:
     """So many POSTs of one page for each address or account.
 
-    field: the form field that names the account; None counts by address. failures_only: what succeeded is not counted.
+    field: the form field that names the account; None counts by address. is_own: counts by who is signed in.
+    failures_only: what succeeded is not counted.
     """
 
     endpoint: str
     amount: str
     field: str | None = None
     failures_only: bool = False
+    is_own: bool = False
     message: str = ""
 
     def key(self) -> str:
         """Whose count this request goes to."""
+        if self.is_own and current_user.is_authenticated:
+            return f"user:{current_user.id}"
         if self.field is None:
             return f"address:{get_remote_address()}"
         return f"account:{request.form.get(self.field, '').strip().casefold()[:100]}"
@@ -39,11 +44,21 @@ class Allowance:
 
 SIGN_INS = "There were too many attempts to sign in that failed."
 REGISTRATIONS = "Too many accounts were registered from here."
+MAILS = "Too many mails were asked for."
+PASSWORDS = "There were too many attempts with a wrong password."
 ALLOWANCES = (
     Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
     Allowance("accounts.sign_in", "10 per 15 minutes", field="login", failures_only=True, message=SIGN_INS),
     Allowance("accounts.register", "60 per hour", message=REGISTRATIONS),
-    Allowance("accounts.register", "20 per hour", field="email", message=REGISTRATIONS),
+    Allowance("accounts.register", "10 per hour", field="email", message=REGISTRATIONS),
+    Allowance("links.request_reset", "30 per hour", message=MAILS),
+    Allowance("links.request_reset", "5 per hour", field="email", message=MAILS),
+    Allowance("links.reset", "30 per 5 minutes", message=SIGN_INS),
+    Allowance("account.send_verification", "5 per hour", is_own=True, message=MAILS),
+    Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
+    Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
+    Allowance("account.change_password", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
+    Allowance("account.delete", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
 )
 
 

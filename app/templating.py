@@ -44,6 +44,7 @@ def init_app(app: Flask) -> None:
     app.url_defaults(keep_clear_of_forms)
     app.template_filter("paragraphs")(paragraphs)
     app.template_filter("day")(day)
+    app.template_filter("ago")(ago)
     app.template_test("web_address")(is_web_address)
 
 
@@ -80,6 +81,16 @@ def day(moment: datetime | None) -> str:
         return "never"
     utc = moment.astimezone(UTC) if moment.tzinfo else moment
     return f"{utc.day} {utc:%B %Y}"
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """How long ago something was, in words; a date when it is longer than a month."""
+    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    for unit, size, most in (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 31)):
+        count = int(seconds // size)
+        if count < most:
+            return "a moment ago" if count < 1 else f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return f"on {day(moment)}"
 
 
 def is_web_address(text: str | None) -> bool:

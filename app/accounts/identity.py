@@ -24,6 +24,8 @@ class SignedIn(FlaskLoginUser):
     def __init__(self, user: User) -> None:
         self.id = user.id
         self.username = user.username
+        self.email = user.email
+        self.is_verified = user.is_verified
         self.role = user.role
         self.session_token = user.session_token
 
@@ -69,6 +71,11 @@ def start_session(user: User) -> None:
     """Sign an account in with a new session; nothing of an older one, its CSRF token included, lives on."""
     session.clear()
     session.permanent = True
+    login_user(SignedIn(user))
+
+
+def keep_session(user: User) -> None:
+    """Let this browser stay signed in while all other sessions of the account end."""
     login_user(SignedIn(user))
 
 

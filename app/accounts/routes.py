@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from app.accounts import mails
 from app.accounts.forms import RegisterForm, SignInForm
 from app.accounts.identity import start_session
 from app.errors import add_fault, faults_on
@@ -19,19 +20,26 @@ bp = Blueprint("accounts", __name__)
 
 @bp.route("/register", methods=["GET", "POST"])
 def register() -> ResponseReturnValue:
-    """Make an account, and sign it in."""
+    """Make an account, and sign it in. All of it is the same whether or not somebody has the address."""
     form = RegisterForm()
     if form.validate_on_submit():
         with faults_on(form):
             with transaction() as database:
-                user = users.register_user(
+                user = users.sign_up(
                     database,
                     username=form.username.data or "",
                     email=form.email.data or "",
                     password=form.password.data or "",
                 )
+            with reading() as database:
+                mail = mails.verification(database, user)
             start_session(user)
             flash(f"Welcome, {user.username}. Your account is ready, and you are signed in.", "success")
+            if not mails.send_if_possible(mail):
+                flash(
+                    "The mail to your address could not be sent. Your account is kept: ask for it later.",
+                    "notice",
+                )
             return redirect(_next_page(), 303)
     return form_page("accounts/register.html", form)
 

@@ -57,6 +57,17 @@ def mark_of(user: User) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
+def get_linked(session: Session, *, user_id: int, mark: str, email: str | None = None) -> User:
+    """The account of a link that still works; or that proved `email` with it already. Raises LinkUsed."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise LinkUsed("there is no such account any more")
+    is_proved = email is not None and user.is_verified and user.address_key == email.casefold()
+    if mark_of(user) != mark and not is_proved:
+        raise LinkUsed("this link works no more: it was used, or the account changed since")
+    return user
+
+
 def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> User:
     """Somebody read the mail to `email`: from now on it is this account's address, which alone may sign in with it.
 

@@ -1,0 +1,150 @@
+"""One's own account: address, password, privacy, sessions, the end of it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app.accounts import mails
+from app.accounts.forms import ChangeEmailForm, ChangePasswordForm, DeleteAccountForm, PrivacyForm
+from app.accounts.identity import keep_session
+from app.errors import add_fault, faults_on
+from app.templating import form_page
+from shared.db import reading, transaction
+from shared.errors import Forbidden
+from shared.mail import MailUnavailable
+from shared.services import accounts, characters, games
+
+bp = Blueprint("account", __name__, url_prefix="/account")
+
+
+@bp.get("")
+@login_required
+def show() -> ResponseReturnValue:
+    """What there is to set."""
+    with reading() as database:
+        user = accounts.get_account(database, current_user.id)
+    form = PrivacyForm(data={"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden})
+    return render_template("accounts/show.html", user=user, form=form)
+
+
+@bp.post("/verify")
+@login_required
+def send_verification() -> ResponseReturnValue:
+    """Send the mail that proves the address once more."""
+    if current_user.is_verified:
+        flash("Your address is verified already.", "notice")
+        return redirect(url_for(".show"), 303)
+    with reading() as database:
+        mail = mails.verification(database, accounts.get_account(database, current_user.id))
+    if mails.send_if_possible(mail):
+        flash(f"A mail is on its way to {current_user.email}.", "success")
+    else:
+        flash("The mail could not be sent, since our mail server does not take it now. Try again later.", "notice")
+    return redirect(url_for(".show"), 303)
+
+
+@bp.route("/email", methods=["GET", "POST"])
+@login_required
+def change_email() -> ResponseReturnValue:
+    """Ask for another address; a link in a mail to it makes it so."""
+    form = ChangeEmailForm()
+    if form.validate_on_submit():
+        try:
+            with faults_on(form):
+                with reading() as database:
+                    email = accounts.check_new_email(
+                        database,
+                        user_id=current_user.id,
+                        password=form.current_password.data or "",
+                        email=form.email.data or "",
+                    )
+                    user = accounts.get_account(database, current_user.id)
+                    mail = mails.change_of_email(database, user, email)
+                mails.send(mail)
+                flash(f"A mail is on its way to {email}. Follow its link, and the address is yours.", "success")
+                return redirect(url_for(".show"), 303)
+        except Forbidden as error:
+            add_fault(form, error)
+        except MailUnavailable as error:
+            add_fault(form, error)
+            return render_template("accounts/change_email.html", form=form), 503
+    return form_page("accounts/change_email.html", form)
+
+
+@bp.route("/password", methods=["GET", "POST"])
+@login_required
+def change_password() -> ResponseReturnValue:
+    """Choose another password; every other session ends."""
+    form = ChangePasswordForm()
+    if form.validate_on_submit():
+        try:
+            with faults_on(form):
+                with transaction() as database:
+                    user = accounts.change_password(
+                        database,
+                        user_id=current_user.id,
+                        current=form.current_password.data or "",
+                        new=form.password.data or "",
+                    )
+                keep_session(user)
+                mails.send_if_possible(mails.password_changed(user))
+                flash("Your password is changed. You are signed out everywhere but here.", "success")
+                return redirect(url_for(".show"), 303)
+        except Forbidden as error:
+            add_fault(form, error)
+    return form_page("accounts/change_password.html", form)
+
+
+@bp.post("/privacy")
+@login_required
+def set_privacy() -> ResponseReturnValue:
+    """Say what others may see."""
+    form = PrivacyForm()
+    with transaction() as database:
+        accounts.set_privacy(
+            database,
+            user_id=current_user.id,
+            is_profile_hidden=form.hide_profile.data,
+            is_online_hidden=form.hide_online.data,
+        )
+    flash("What others see of you is saved.", "success")
+    return redirect(url_for(".show"), 303)
+
+
+@bp.post("/sessions")
+@login_required
+def end_sessions() -> ResponseReturnValue:
+    """Sign out everywhere but here."""
+    with transaction() as database:
+        user = accounts.end_sessions(database, user_id=current_user.id)
+    keep_session(user)
+    flash("You are signed out everywhere but here.", "success")
+    return redirect(url_for(".show"), 303)
+
+
+@bp.route("/delete", methods=["GET", "POST"])
+@login_required
+def delete() -> ResponseReturnValue:
+    """Say what the end means, then make it."""
+    form = DeleteAccountForm()
+    if form.validate_on_submit():
+        try:
+            with faults_on(form):
+                with transaction() as database:
+                    accounts.delete_account(
+                        database, user_id=current_user.id, password=form.current_password.data or ""
+                    )
+                session.clear()
+                flash("Your account is deleted.", "success")
+                return redirect(url_for("pages.home"), 303)
+        except Forbidden as error:
+            add_fault(form, error)
+    with reading() as database:
+        return form_page(
+            "accounts/delete.html",
+            form,
+            games=games.list_games_of(database, current_user.id),
+            characters=characters.list_characters_of(database, current_user.id),
+        )

@@ -1,0 +1,10 @@
+"""Players: the public pages of people with an account."""
+
+from flask import Flask
+
+from app.players import routes
+
+
+def init_app(app: Flask) -> None:
+    """Add the pages."""
+    app.register_blueprint(routes.bp)
