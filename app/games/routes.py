@@ -7,10 +7,11 @@ from flask.typing import ResponseReturnValue
 
 from app.accounts.identity import viewer_id
 from shared.db import reading
-from shared.services import games
+from shared.services import characters, games
 
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24
+SHOWN_CHARACTERS = 200
 
 
 @bp.get("")
@@ -27,7 +28,12 @@ def show(short_name: str) -> ResponseReturnValue:
     """One game: what it is, and how to get in."""
     with reading() as session:
         game = games.get_public_game(session, short_name=short_name, viewer_id=viewer_id())
-        return render_template("games/show.html", game=game, is_owner=game.owner_id == viewer_id())
+        return render_template(
+            "games/show.html",
+            game=game,
+            is_owner=game.owner_id == viewer_id(),
+            characters=characters.list_public_characters_of_game(session, game.id, limit=SHOWN_CHARACTERS),
+        )
 
 
 def page_number() -> int:

@@ -1,0 +1,280 @@
+"""Characters: claimed with a key that works once, one for each name of a game, whoever is quicker."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from shared import db
+from shared.db import utc_now
+from shared.errors import Conflict, NotFound
+from shared.models import Character, CharacterSighting, User
+from shared.services import accounts, characters, games, profiles
+from tests.support.racing import Racer, wait_until_blocked
+
+
+@pytest.fixture
+def user(make):
+    return make.user("wren")
+
+
+@pytest.fixture
+def game(make):
+    return make.game("Harbour")
+
+
+def claim(session, user, game, name="Wren", *, approve=False):
+    character = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
+    if approve:
+        characters.approve_character(session, actor_id=user.id, character_id=character.id)
+    return character
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_claim_waits_and_uses_the_key_up(session, user, game):
+    """The old key registers nothing more."""
+    key = user.registration_key
+    character = claim(session, user, game)
+    session.commit()
+    assert (character.state, character.user_id, character.name) == ("pending", user.id, "Wren")
+    assert user.registration_key != key
+    with pytest.raises(characters.UnknownKey):
+        characters.register_character(session, game_id=game.id, name="Another", key=key)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_what_fails_leaves_the_key_good(make, session, user, game):
+    """Each fault has an error of its own, and nothing is registered."""
+    other, closed = make.user("other"), make.game("Closed", allows_character_registration=False)
+    claim(session, user, game, "Pending")
+    claim(session, user, game, "Approved", approve=True)
+    claim(session, other, game, "Theirs")
+    key = user.registration_key
+    session.commit()
+
+    for fault, game_id, name, words in (
+        (characters.RegistrationClosed, closed.id, "New", "does not let players register"),
+        (characters.RegistrationClosed, 999, "New", "does not let players register"),
+        (characters.CharacterTaken, game.id, "PENDING", "waits for you already"),
+        (characters.CharacterTaken, game.id, "approved", "registered to you already"),
+        (characters.CharacterTaken, game.id, "theirs", "registered to another player"),
+    ):
+        with pytest.raises(fault, match=words):
+            characters.register_character(session, game_id=game_id, name=name, key=key)
+    with pytest.raises(characters.UnknownKey):
+        characters.register_character(session, game_id=game.id, name="New", key=user.uid)
+    session.commit()
+    assert user.registration_key == key
+    assert session.scalar(select(func.count()).select_from(Character)) == 3
+    assert claim(session, user, game, "New").state == "pending"
+
+
+def test_an_account_has_so_many_characters(session, user, game, monkeypatch):
+    monkeypatch.setattr(characters, "CHARACTERS_A_USER", 1)
+    claim(session, user, game)
+    key = user.registration_key
+    with pytest.raises(Conflict, match="1 characters at most"):
+        claim(session, user, game, "Second")
+    assert user.registration_key == key
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_denied_or_removed_character_frees_its_name(make, session, user, game):
+    """Then anybody may claim it, the same person too."""
+    other = make.user("other")
+    characters.deny_character(session, actor_id=user.id, character_id=claim(session, user, game).id)
+    session.flush()
+    approved = claim(session, other, game, approve=True)
+    characters.delete_character(session, actor_id=other.id, character_id=approved.id)
+    session.flush()
+    assert claim(session, user, game).user_id == user.id
+
+
+def test_only_ones_own_characters_are_decided_on(make, session, user, game):
+    """Those of others are not there; what was approved is removed, not denied."""
+    character = claim(session, user, game)
+    stranger = make.user("stranger")
+    for act in (characters.approve_character, characters.deny_character, characters.delete_character):
+        with pytest.raises(NotFound):
+            act(session, actor_id=stranger.id, character_id=character.id)
+        with pytest.raises(NotFound):
+            act(session, actor_id=user.id, character_id=999)
+    first = characters.approve_character(session, actor_id=user.id, character_id=character.id).approved_at
+    assert characters.approve_character(session, actor_id=user.id, character_id=character.id).approved_at == first
+    with pytest.raises(Conflict):
+        characters.deny_character(session, actor_id=user.id, character_id=character.id)
+
+
+@pytest.mark.parametrize(
+    "tell", ["register {}", "  REGISTER   {}  ", "Register\t<{}>", "register '{}'", "register {} please"]
+)
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_tells_are_read_kindly(session, user, game, tell, case):
+    """Any case, any spaces, and what people take for part of it."""
+    text = case(tell.format(user.registration_key))
+    assert characters.is_register_tell(text)
+    answer = characters.answer_register_tell(session, game_id=game.id, name="Wren", text=text)
+    assert answer.startswith("Wren waits for you now")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("register", True), ("Register me", True), ("", False), ("registered", False), ("please register", False)],
+)
+def test_what_a_register_tell_is(text, is_one):
+    assert characters.is_register_tell(text) is is_one
+
+
+@pytest.mark.usefixtures("any_database")
+def test_every_refusal_is_a_sentence_and_changes_nothing(make, session, user, game):
+    """The answers of the built-in peer; the transaction around them may be committed."""
+    closed = make.game("Closed", allows_character_registration=False)
+    claim(session, user, game, "Mine", approve=True)
+    claim(session, make.user("other"), game, "Theirs")
+    session.commit()
+    key = user.registration_key
+    answers = {
+        characters.answer_register_tell(session, game_id=game_id, name=name, text=text)
+        for game_id, name, text in (
+            (game.id, "New", "register"),
+            (game.id, "New", "register nonsense"),
+            (closed.id, "New", f"register {key}"),
+            (game.id, "Mine", f"register {key}"),
+            (game.id, "Theirs", f"register {key}"),
+        )
+    }
+    session.commit()
+    assert len(answers) == 5
+    assert all(answer[0].isupper() and answer.endswith(".") and len(answer) < 200 for answer in answers)
+    session.refresh(user)
+    assert user.registration_key == key
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize("names", [("Wren", "Wren"), ("Wren", "Robin")])
+def test_two_tells_with_one_key_at_once_register_one_character(engine, stored, names):
+    """The second one waits for the first, looks again, and finds the key gone."""
+    user, game = stored.user(), stored.game()
+
+    def tell(name):
+        with db.transaction() as other:
+            return characters.answer_register_tell(
+                other, game_id=game.id, name=name, text=f"register {user.registration_key}"
+            )
+
+    with db.transaction() as session:
+        characters.register_character(session, game_id=game.id, name=names[0], key=user.registration_key)
+        session.flush()
+        racer = Racer(lambda: tell(names[1]))
+        wait_until_blocked(engine, racer)
+    assert racer.join().startswith("Nobody has this registration key")
+    with db.reading() as session:
+        assert [one.name for one in session.scalars(select(Character))] == [names[0]]
+
+
+@pytest.mark.usefixtures("any_database")
+def test_two_people_who_claim_one_name_at_once(engine, stored):
+    """One has it; the other one's key stays good."""
+    first, second, game = stored.user(), stored.user(), stored.game()
+
+    def tell():
+        with db.transaction() as other:
+            return characters.answer_register_tell(
+                other, game_id=game.id, name="WREN", text=f"register {second.registration_key}"
+            )
+
+    with db.transaction() as session:
+        characters.register_character(session, game_id=game.id, name="Wren", key=first.registration_key)
+        session.flush()
+        racer = Racer(tell)
+        wait_until_blocked(engine, racer)
+    assert "registered to another player" in racer.join()
+    with db.reading() as session:
+        assert session.scalar(select(Character.user_id)) == first.id
+        assert session.get(User, second.id).registration_key == second.registration_key
+
+
+@pytest.mark.usefixtures("any_database")
+def test_characters_go_with_their_game_and_their_account(make, session, user, game):
+    """No name stays taken by what is gone."""
+    other = make.user("other")
+    claim(session, user, game)
+    claim(session, other, make.game("Ashfall", owner=other))
+    session.commit()
+    games.delete_game(session, actor_id=None, short_name="harbour")
+    accounts.delete_account(session, user_id=user.id, password=make.password)
+    session.commit()
+    assert [one.user_id for one in session.scalars(select(Character))] == [other.id]
+
+
+def test_lists_show_what_waits_first_and_strangers_what_is_approved(make, session, user, game):
+    hidden = make.user("hidden")
+    claim(session, user, game, "Able", approve=True)
+    claim(session, user, game, "Zoe")
+    claim(session, hidden, game, "Ghost", approve=True)
+    accounts.set_privacy(session, user_id=hidden.id, is_profile_hidden=True, is_online_hidden=False)
+    session.commit()
+    assert [one.name for one in characters.list_characters_of(session, user.id)] == ["Zoe", "Able"]
+    shown = characters.list_public_characters_of_game(session, game.id, limit=10)
+    assert [one.name for one in shown] == ["Able"]
+
+
+def test_the_mark_changes_with_what_the_page_shows(session, user, game):
+    marks = []
+    for act in (
+        lambda: None,
+        lambda: claim(session, user, game),
+        lambda: characters.approve_character(session, actor_id=user.id, character_id=1),
+        lambda: accounts.replace_registration_key(session, user_id=user.id),
+        lambda: characters.delete_character(session, actor_id=user.id, character_id=1),
+    ):
+        act()
+        session.flush()
+        marks.append(characters.state_mark(user, characters.list_characters_of(session, user.id)))
+    assert len(set(marks)) == len(marks)
+
+
+@pytest.mark.usefixtures("any_database")
+def test_sightings_are_of_approved_characters_and_move_on(make, session, user, game):
+    now = utc_now().replace(microsecond=0)
+    claim(session, user, game, "Able", approve=True)
+    claim(session, user, game, "Zoe")
+    online = [(game.id, ["ABLE", "Zoe", "Nobody"]), (make.game("Ashfall").id, ["Able"])]
+    for at in (now - timedelta(minutes=1), now):
+        assert characters.note_sightings(session, online, at=at) == 1
+        session.commit()
+    assert [one.seen_at for one in session.scalars(select(CharacterSighting))] == [now]
+
+
+def test_profiles_show_what_their_person_lets_them(make, session, user, game):
+    """To a stranger, the person, and staff."""
+    stranger, staff = make.user("stranger"), make.admin("keeper")
+    hidden_game = make.game("Secret", is_displayed=False)
+    claim(session, user, game, "Able", approve=True)
+    claim(session, user, hidden_game, "Spy", approve=True)
+    claim(session, user, game, "Zoe")
+    characters.note_sightings(session, [(game.id, ["Able"])], at=utc_now())
+    online = frozenset({(f"game:{game.id}", "able")})
+    session.commit()
+    session.expire_all()
+
+    def look(viewer):
+        profile = profiles.get_profile(session, username="WREN", viewer_id=viewer.id if viewer else None, online=online)
+        return [(one.name, one.is_online, one.seen_at is not None) for one in profile.characters]
+
+    for viewer in (None, stranger):
+        assert look(viewer) == [("Able", True, True)]
+    assert [name for name, *_ in look(staff)] == [name for name, *_ in look(user)] == ["Able", "Spy"]
+
+    accounts.set_privacy(session, user_id=user.id, is_profile_hidden=False, is_online_hidden=True)
+    assert look(stranger) == [("Able", False, False)]
+    assert look(staff)[0] == ("Able", False, False)
+    assert look(user)[0] == ("Able", True, True)
+
+    accounts.set_privacy(session, user_id=user.id, is_profile_hidden=True, is_online_hidden=False)
+    for viewer in (None, stranger):
+        with pytest.raises(NotFound):
+            look(viewer)
+    assert look(user) and look(staff)
