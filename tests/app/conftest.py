@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import html
 import re
 from collections.abc import Callable
@@ -14,8 +16,12 @@ from shared.services import users
 from tests.support.factory import PASSWORD
 
 if TYPE_CHECKING:
+    from email.message import EmailMessage
+
     from flask import Flask
     from werkzeug.test import TestResponse
+
+    from shared.settings import Settings
 
 TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
@@ -93,3 +99,34 @@ def new_visitor(app: Flask) -> Callable[[], Visitor]:
 def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
     """A visitor who is not signed in."""
     return new_visitor()
+
+
+class Mailbox:
+    """The mails that were written instead of sent, each read once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.instance_path / "mail"
+        self._read: set[str] = set()
+
+    def take(self) -> list[EmailMessage]:
+        """Those written since the last look, the oldest first."""
+        new = sorted(path for path in self._folder.glob("*.eml") if path.name not in self._read)
+        self._read.update(path.name for path in new)
+        return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in new]  # type: ignore[misc]
+
+    def take_one(self, *, to: str) -> str:
+        """The text of the only new mail, which must be to this address."""
+        (mail,) = self.take()
+        assert mail["To"] == to
+        return str(mail.get_content())
+
+    def take_link(self, *, to: str) -> str:
+        """The path of the only link in the only new mail."""
+        (link,) = re.findall(r"^http://[^/\s]+(/\S+)$", self.take_one(to=to), re.MULTILINE)
+        return str(link)
+
+
+@pytest.fixture
+def mailbox(settings: Settings) -> Mailbox:
+    """The mails of this test's site."""
+    return Mailbox(settings)
