@@ -20,7 +20,8 @@ HELP = (
     'every connected game, and chat from the browser. Tell me "register" and your key from the site to claim this '
     "character."
 )
-NOT_YET = "Characters cannot be registered yet: that comes with the player site. Your key stays good until then."
+GAMES_ONLY = "Only games have characters to register."
+LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
 
 
 def presence(worker_id: str, players: list[str]) -> SocketPresence:
@@ -39,8 +40,3 @@ def presence(worker_id: str, players: list[str]) -> SocketPresence:
 def is_system(name: str) -> bool:
     """True for the player that answers tells."""
     return player_key(name) == SYSTEM
-
-
-def answer(message: str) -> str:
-    """What `system` says to a tell."""
-    return NOT_YET if message.lower().split()[:1] == ["register"] else HELP

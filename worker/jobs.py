@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
-from shared.services import versions
+from shared.services import characters, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.settings import Settings
 from worker.database import Database
@@ -24,19 +24,35 @@ LEASE = timedelta(minutes=10)
 _log = structlog.get_logger(__name__)
 
 
+Work = Callable[[Session], object]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """run: given a session; returns what there is to log."""
+    """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
+    another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is."""
 
     name: str
     every: timedelta
-    run: Callable[[Session], object]
+    begin: Callable[[], Work]
+    is_quiet: bool = False
 
 
-def network_jobs(settings: Settings) -> list[Job]:
-    """Every job there is."""
+def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
+    """Every job there is. list_online: the games with players online, each with their names."""
     kept = timedelta(days=settings.version_days)
-    return [Job("prune-versions", timedelta(days=1), lambda session: versions.prune(session, before=utc_now() - kept))]
+
+    def prune() -> Work:
+        return lambda session: versions.prune(session, before=utc_now() - kept)
+
+    def note_sightings() -> Work:
+        online = list_online()
+        return lambda session: characters.note_sightings(session, online, at=utc_now())
+
+    return [
+        Job("prune-versions", timedelta(days=1), prune),
+        Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
+    ]
 
 
 class Jobs:
@@ -65,7 +81,7 @@ class Jobs:
         """Run a job if it is due and this worker gets it."""
         if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
-        result = self._database.write(job.run)
+        result = self._database.write(job.begin())
         self._database.write(lambda session: finish_job(session, name=job.name, due_at=utc_now() + job.every))
-        _log.info("job done", job=job.name, result=result)
+        (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
         return True

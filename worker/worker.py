@@ -94,7 +94,7 @@ class Worker:
             offline_seconds=settings.offline_seconds,
         )
         self.failures = Failures(settings.rate_limits)
-        self.jobs = Jobs(self.database, network_jobs(settings))
+        self.jobs = Jobs(self.database, network_jobs(settings, self._list_online))
         self.heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
         )
@@ -276,6 +276,11 @@ class Worker:
                     connection.close(CLOSE_REVOKED, "the credentials were revoked")
                 elif connection.peer.credentials_serial < now.credentials_serial:
                     connection.close(CLOSE_REVOKED, "the credentials were made anew")
+
+    def _list_online(self) -> list[tuple[int, list[str]]]:
+        """The games with players online, each with their names."""
+        games = [(peer, int(peer.removeprefix("game:"))) for peer in self.presence.by_peer if peer.startswith("game:")]
+        return [(game_id, names) for peer, game_id in games if (names := self.presence.players_of(peer))]
 
     def _describe(self) -> dict[str, Any]:
         return {

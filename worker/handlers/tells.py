@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 import msgspec
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import utc_now
 from shared.errors import GameOffline, NotSupported, PlayerOffline
@@ -17,6 +19,7 @@ from shared.protocol import encode_event
 from shared.protocol.codes import RECEIVING_PLAYER_OFFLINE, SENDING_PLAYER_OFFLINE, Code, sentence
 from shared.protocol.tells import ReceiveTell, SendTell
 from shared.protocol.types import player_key
+from shared.services import characters
 from worker import grapevine
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from worker.worker import Worker
 
 TELLS = "tells"
+
+_log = structlog.get_logger(__name__)
 
 
 class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,11 +106,27 @@ def _choose(worker: Worker, takers: list[SocketPresence], player: str) -> Socket
 
 
 def _answer(connection: Connection, tell: SendTell) -> None:
+    """Let `system` answer; a tell that registers a character does so first."""
     payload = ReceiveTell(
         from_game=grapevine.SHORT_NAME,
         from_name=grapevine.SYSTEM,
         to_name=tell.from_name,
         sent_at=utc_now().replace(microsecond=0),
-        message=grapevine.answer(tell.message),
+        message=_register(connection, tell) if characters.is_register_tell(tell.message) else grapevine.HELP,
     )
     connection.send(encode_event(payload.event, payload))
+
+
+def _register(connection: Connection, tell: SendTell) -> str:
+    peer = connection.peer
+    if peer is None or peer.is_application:
+        return grapevine.GAMES_ONLY
+    try:
+        return connection.worker.database.write(
+            lambda session: characters.answer_register_tell(
+                session, game_id=peer.id, name=tell.from_name, text=tell.message
+            )
+        )
+    except SQLAlchemyError as error:
+        _log.error("a character could not be registered", peer=peer.key, error=type(error).__name__)
+        return grapevine.LATER
