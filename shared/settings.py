@@ -38,6 +38,8 @@ class Settings:
     instance_path: Path
     public_url: str
     socket_url: str
+    mail_url: str
+    mail_from: str
     web_port: int = 4100
     socket_port: int = 4110
     bind: str = "127.0.0.1"
@@ -52,8 +54,6 @@ class Settings:
     limits: Mapping[str, Limit] = field(default_factory=lambda: DEFAULTS)
     version_days: int = 30
     log_format: str = "console"
-    mail_url: str = ""
-    mail_from: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
