@@ -45,6 +45,7 @@ class Allowance:
 SIGN_INS = "There were too many attempts to sign in that failed."
 REGISTRATIONS = "Too many accounts were registered from here."
 MAILS = "Too many mails were asked for."
+RESETS = "There were too many attempts to choose a new password."
 PASSWORDS = "There were too many attempts with a wrong password."
 ALLOWANCES = (
     Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
@@ -53,7 +54,7 @@ ALLOWANCES = (
     Allowance("accounts.register", "10 per hour", field="email", message=REGISTRATIONS),
     Allowance("links.request_reset", "30 per hour", message=MAILS),
     Allowance("links.request_reset", "5 per hour", field="email", message=MAILS),
-    Allowance("links.reset", "30 per 5 minutes", message=SIGN_INS),
+    Allowance("links.reset", "30 per 5 minutes", message=RESETS),
     Allowance("account.send_verification", "5 per hour", is_own=True, message=MAILS),
     Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),

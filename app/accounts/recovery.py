@@ -83,7 +83,7 @@ def _prove(purpose: Purpose, token: str) -> ResponseReturnValue:
     """A link that gives an account its address. What merely looks into mails opens links too, and presses no button."""
     try:
         link = read_link(purpose, token)
-        if request.method == "GET" and not _is_signed_in_as(link):
+        if request.method != "POST" and not _is_signed_in_as(link):
             with reading() as session:
                 user = accounts.get_linked(session, user_id=link.user_id, mark=link.mark, email=link.email)
             return render_template("accounts/verify.html", user=user, email=link.email)

@@ -52,6 +52,7 @@ def test_elsewhere_the_link_asks_first(visitor, new_visitor, mailbox):
     other = new_visitor()
     assert "Is this your address?" in other.open(link)
     assert other.answer.headers["Cache-Control"] == "no-store"
+    assert other.client.head(link).status_code == 200
     assert not stored_user().is_verified
     other.send(link, follow=True)
     assert "is verified" in other.page and other.answer.request.path == "/sign-in"

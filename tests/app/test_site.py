@@ -6,7 +6,7 @@ import pytest
 
 from shared import db
 
-PUBLIC = ["/", "/games", "/channels", "/docs", "/conduct", "/register", "/sign-in"]
+PUBLIC = ["/", "/games", "/channels", "/docs", "/conduct", "/register", "/sign-in", "/reset"]
 
 
 @pytest.mark.parametrize("path", PUBLIC)

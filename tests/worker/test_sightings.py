@@ -1,0 +1,38 @@
+"""When a character was last online, as one worker of the network notes it."""
+
+from __future__ import annotations
+
+from shared import db
+from shared.services import characters, profiles
+from worker.jobs import Jobs, network_jobs
+
+
+class PlainDatabase:
+    """What `worker.database.Database` does, without gevent."""
+
+    def write(self, function):
+        with db.transaction() as session:
+            return function(session)
+
+
+def test_a_profile_says_when_a_character_was_last_seen(any_database, engine, stored, settings):
+    """Once a minute at most, whoever is online then."""
+    user, game = stored.user("wren"), stored.game("Harbour")
+    with db.transaction() as session:
+        made = characters.register_character(session, game_id=game.id, name="Wren", key=user.registration_key)
+        session.flush()
+        characters.approve_character(session, actor_id=user.id, character_id=made.id)
+
+    def last_seen():
+        with db.reading() as session:
+            profile = profiles.get_profile(session, username="wren", viewer_id=None, online=frozenset())
+            return profile.characters[0].seen_at
+
+    (job,) = [job for job in network_jobs(settings, lambda: [(game.id, ["WREN", "Odo"])]) if job.is_quiet]
+    jobs = Jobs(PlainDatabase(), [job])
+    assert last_seen() is None
+    assert jobs.run_if_due(job)
+    seen = last_seen()
+    assert abs((db.utc_now() - seen).total_seconds()) < 60
+    assert not jobs.run_if_due(job)
+    assert last_seen() == seen
