@@ -41,6 +41,7 @@ def test_every_setting_is_read(read, tmp_path):
         "DATABASE_URL": "postgres://me@db.example.com/gossip",
         "REDIS_URL": "rediss://redis.example.com/3",
         "SECRET_KEY": KEY,
+        "MAIL_URL": "smtps://mail.example.com",
         "PUBLIC_URL": "https://gossip.example.com/",
         "SOCKET_URL": "wss://gossip.example.com/socket",
         "WEB_PORT": "1",
