@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Flask
 from flask_migrate import Migrate
 
-from app import accounts, admin, channels, errors, games, health, limits, pages, security, templating
+from app import accounts, admin, channels, docs, errors, games, health, limits, pages, security, templating
 from app.cli import register_commands
 from shared.bus import Bus, publish_after_commit
 from shared.db import bind, db
@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> Flask:
     templating.init_app(app)
     security.init_app(app, settings)
     accounts.init_app(app)
-    for module in (pages, games, channels, admin):
+    for module in (pages, docs, games, channels, admin):
         module.init_app(app)
     limits.init_app(app, settings)
     errors.init_app(app)
