@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec import inspect as types
 
 from shared.limits import Limit
-from shared.protocol import INCOMING, OUTGOING
+from shared.protocol import INCOMING, OUTGOING, Incoming
 from shared.protocol.base import alternatives
 from shared.protocol.catalogue import (
     FrameKind,
@@ -155,7 +155,8 @@ def _tables(cls: type[Struct], within: str | None) -> Iterator[Fields]:
     required = required_fields(cls)
     if info.fields:
         rows = [
-            Field(field.name, _words(field.type, cls), field.name in required, _meaning(field)) for field in info.fields
+            Field(field.name, _words(field.type, cls), field.name in required, _meaning(field, cls))
+            for field in info.fields
         ]
         yield Fields(within, rows)
     for field in info.fields:
@@ -193,14 +194,16 @@ def _word(part: types.Type) -> str:
     return _WORDS[type(part)][0]
 
 
-def _meaning(field: types.Field) -> str:
+def _meaning(field: types.Field, cls: type[Struct]) -> str:
     """What is said about a field's type, from the outside in, and the default of a request's, if it is one of note."""
     found, meaning = field.type, ""
     while isinstance(found, types.Metadata) and not meaning:
         meaning = (found.extra_json_schema or {}).get("description", "")
         found = found.type
-    is_of_note = isinstance(field.default, str | int) and not isinstance(field.default, bool) and field.default != ""
-    return f"{meaning}; `{field.default}` if it is missing" if is_of_note and not field.required else meaning
+    default = field.default
+    if issubclass(cls, Incoming) and default != "" and isinstance(default, str | int) and not isinstance(default, bool):
+        meaning += f"; `{default}` if it is missing"
+    return meaning
 
 
 class Failure(NamedTuple):
