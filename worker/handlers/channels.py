@@ -81,9 +81,15 @@ def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
     return channel
 
 
-def find_or_create(worker: Worker, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
-    """The channels of these names, unknown ones made, hidden; and the names that no channel can have."""
+def find_or_create(
+    worker: Worker, names: Sequence[str], *, at_most: int | None = None
+) -> tuple[list[ChannelRecord], list[str]]:
+    """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have.
+
+    at_most: how many may be made.
+    """
     unknown = [name for name in names if worker.directory.find_channel(name) is None and _may_be_a_channel(name)]
+    unknown = unknown[:at_most]
     if unknown:
         worker.database.write(lambda session: [channels.ensure_channel(session, name=name) for name in unknown])
         # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
@@ -109,7 +115,7 @@ def _may_be_a_channel(name: str) -> bool:
 
 def join(connection: Connection, channel: ChannelRecord) -> None:
     """Let the socket hear the channel, from now on."""
-    if connection.is_open and channel.id not in connection.channels:
+    if channel.id not in connection.channels:
         connection.channels[channel.id] = time.time()
         connection.worker.hear_channel(connection, channel.id)
         connection.worker.presence.update(connection)
