@@ -113,6 +113,7 @@ class Worker:
             health=self._health,
             metrics=self._metrics,
             reuse_port=True,
+            trusts_proxy=settings.is_socket_behind_proxy,
         )
 
     def start(self) -> None:

@@ -60,7 +60,7 @@ def authenticate_user(session: Session, *, login: str, password: str) -> User:
 
     Raises InvalidCredentials.
     """
-    login = login.strip()
+    login = login.strip() if rules.may_be_kept(login) else ""
     user = session.scalar(
         select(User).where(or_(func.lower(User.username) == login.lower(), User.email_key == login.casefold())).limit(1)
     )
@@ -92,6 +92,8 @@ def find_user(session: Session, user_id: int) -> User | None:
 
 def find_user_by_username(session: Session, username: str) -> User | None:
     """The user of this name in any case, or None."""
+    if not rules.may_be_kept(username):
+        return None
     return session.scalar(select(User).where(func.lower(User.username) == username.lower()))
 
 
