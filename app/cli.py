@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from shared.bus import Bus
 from shared.db import check_database, db, reading, transaction
@@ -49,7 +49,7 @@ def command(group: AppGroup, name: str) -> Callable[[F], Any]:
                 function(*args, **options)
             except DomainError as error:
                 fail(f"{error.field}: {error.message}" if error.field else error.message)
-            except (OperationalError, ProgrammingError) as error:
+            except DBAPIError as error:
                 try:
                     check_database(db.engine)
                 except SettingsError as reason:
@@ -68,7 +68,7 @@ def _bus() -> Bus:
 
 def fail(reason: str) -> None:
     """End the command with one line on standard error and status 1."""
-    print(f"error: {reason}", file=sys.stderr)
+    print("error: " + reason.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
     sys.exit(1)
 
 

@@ -32,7 +32,8 @@ class Bus:
             redis_url,
             socket_connect_timeout=1,
             socket_timeout=1,
-            retry=Retry(NoBackoff(), 1),  # one more try: an idle connection may have been closed by the other end
+            # One more try for an idle connection that the other end has closed; none for one who does not answer.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             **options,
         )
 

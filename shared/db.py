@@ -83,9 +83,24 @@ def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
     """
     url = make_url(url)
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10, connect_args={"connect_timeout": 5})
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=10,
+            hide_parameters=True,  # errors are logged, and parameters hold secrets
+            isolation_level="READ COMMITTED",  # the version log reads again after its lock
+            connect_args={
+                "connect_timeout": 5,
+                # A server that vanished without a word is given up after half a minute, not a quarter of an hour.
+                "keepalives_idle": 15,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,
+            },
+        )
     pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if keeps_connection else {"poolclass": NullPool}
-    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS}, **pool)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS}, **pool)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 import redis
 
+from shared.presence import WORKER_KEY
+
 FRAMES_AT_MOST = 100
 DISCONNECTS_AT_MOST = 20
 REFUSALS_AT_MOST = 50
@@ -86,8 +88,8 @@ class Diagnostics(msgspec.Struct, frozen=True):
 def read(client: redis.Redis, peer: str) -> Diagnostics:
     """The diagnostics of a peer. Raises redis.RedisError."""
     key = KEY + peer
-    raw_states: Any = client.hvals(key + ":states")
-    states = [msgspec.json.decode(value, type=State) for value in raw_states]
+    raw_states: Any = client.hgetall(key + ":states")
+    states = [_state(client, worker, value) for worker, value in raw_states.items()]
     frames = _list(client, key + ":frames", SeenFrame)
     for topic, since, until in _spans(states):
         frames += _heard(_list(client, TOPIC_KEY + topic, BroadcastFrame), peer, since, until)
@@ -104,6 +106,13 @@ def read(client: redis.Redis, peer: str) -> Diagnostics:
         refusals=_list(client, key + ":refusals", Refusal),
         limits=[limits[name] for name in sorted(limits)],
     )
+
+
+def _state(client: redis.Redis, worker: bytes, value: bytes) -> State:
+    """What a worker wrote of a game; one that was killed did not come to say that the game is gone."""
+    state = msgspec.json.decode(value, type=State)
+    is_running = bool(client.exists(WORKER_KEY + worker.decode()))
+    return state if is_running else msgspec.structs.replace(state, is_online=False)
 
 
 def _spans(states: list[State]) -> list[tuple[str, float, float]]:

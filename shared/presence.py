@@ -17,7 +17,8 @@ RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when th
 
 
 class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One live socket of a peer. `since` and `seen_at` are Unix times in seconds; `players` is this socket's list."""
+    """One live socket of a peer. `since` and `seen_at` are Unix times in seconds; ``channels` are ids,
+    since names change; `players` is this socket's list."""
 
     id: str
     worker: str
@@ -31,7 +32,7 @@ class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: str = "1.0.0"
     user_agent: str | None = None
     supports: list[str] = []
-    channels: list[str] = []
+    channels: list[int] = []
     players: list[str] = []
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -98,6 +99,13 @@ class Settings:
             mail_url=_mail_url(env),
             mail_from=_mail_from(env, public_url),
         )
+
+    @property
+    def is_socket_behind_proxy(self) -> bool:
+        """True when SOCKET_URL is not where the worker itself listens: another port, or TLS, which it never speaks."""
+        url = urlsplit(self.socket_url)
+        port = {"ws": 80, "wss": 443}[url.scheme] if url.port is None else url.port
+        return url.scheme == "wss" or port != self.socket_port
 
     @property
     def is_sqlite(self) -> bool:
@@ -186,7 +194,8 @@ def _redis_url(value: str) -> str:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port >= 0)
-    except ValueError:  # a port that is no number
+        parse_url(value)
+    except ValueError:  # a port or an option that is no number
         usable = False
     if not usable:  # it may hold a password, so it is not shown
         raise SettingsError("REDIS_URL is no address of Redis: it must begin with redis://, rediss:// or unix://")
@@ -223,8 +232,17 @@ def _secret_key(env: Mapping[str, str], instance_path: Path) -> str:
             raise SettingsError("SECRET_KEY is too short: it must have 16 characters at least")
         return key
     path = instance_path / "secret_key"
+    try:
+        return _kept_secret_key(path)
+    except OSError as error:
+        raise SettingsError(
+            f"INSTANCE_PATH: cannot keep the secret key in {path}: {error.strerror}; set SECRET_KEY, or another folder"
+        ) from None
+
+
+def _kept_secret_key(path: Path) -> str:
     if not path.exists():
-        handle, draft = tempfile.mkstemp(dir=instance_path)
+        handle, draft = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))
         try:

@@ -24,7 +24,7 @@ from websockets.frames import CloseCode
 from app import cli
 from shared.limits import DEFAULTS
 from shared.protocol import HEARTBEAT, INCOMING, OUTGOING, Code, Outgoing, decode_payload, parse_frame
-from shared.protocol.codes import SENTENCES
+from shared.protocol.codes import CLOSE_CODES, SENTENCES, CloseMeaning
 from shared.protocol.core import PROTOCOL_VERSION
 from shared.protocol.sync import Digest
 from shared.settings import Settings
@@ -175,9 +175,13 @@ def _close_codes_of_the_worker() -> set[int]:
 
 def test_every_close_code_has_a_row() -> None:
     section = _section(PROTOCOL.read_text(), "Close codes")
-    documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", section, re.MULTILINE)}
+    documented = {
+        int(code): CloseMeaning(meaning, advice)
+        for code, meaning, advice in re.findall(r"^\| (\d{4}) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)
+    }
 
-    assert documented == _close_codes_of_the_worker()
+    assert documented == CLOSE_CODES
+    assert set(CLOSE_CODES) == _close_codes_of_the_worker()
 
 
 def test_every_example_says_who_sends_it() -> None:
@@ -225,6 +229,8 @@ def test_every_class_s_own_example_is_shown(speaker: str, table: dict[str, Any])
         else:
             wanted = [frame for frame in shown if frame["event"] == event and frame.get("payload") == cls.example]
         assert wanted, f"{event}: its example is not on the page"
+        for further in getattr(cls, "further_examples", ()):
+            assert [frame for frame in shown if frame["event"] == event and frame.get("payload") == further], event
 
 
 def test_the_digest_s_example_is_right() -> None:

@@ -56,6 +56,7 @@ def test_every_setting_is_read(read, tmp_path):
         "MESSAGE_FRAGMENTS": "1",
         "LOG_FORMAT": "Json",
         "PRESENCE_SECONDS": "5",
+        "VERSION_DAYS": "3",
         "LIMITS": "events:socket=7/1",
     }
     settings = read(**wanted)

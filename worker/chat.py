@@ -44,6 +44,9 @@ WAITING_AT_MOST = 20_000
 CATCH_UP_SECONDS = 60.0
 REMEMBER_SECONDS = 180.0
 MARK_SECONDS = 10.0
+CATCH_UP_LINES = 100  # read and handed on at a time
+CATCH_UP_STALL_SECONDS = 2.0
+HELD_AT_MOST = 5_000  # lines heard while catching up
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +107,9 @@ class Chat:
         self._is_idle = Event()
         self._is_idle.set()
         self._heard: dict[int, float] = {}
+        self._is_catching_up = False
+        self._is_behind = False
+        self._held: list[SpokenLine] = []
         self._marks: deque[tuple[float, int]] = deque()
         self.stored = 0
 
@@ -139,7 +145,10 @@ class Chat:
                 self._come.clear()
                 self._is_idle.set()
                 continue
-            self._store(batch)
+            try:
+                self._store(batch)
+            except Exception:
+                _log.exception("messages were stored, but could not be handed on")
 
     def _store(self, batch: list[_Waiting]) -> None:
         lines = [waiting.line for waiting in batch]
@@ -177,11 +186,21 @@ class Chat:
             return
         if heard.has_missed:
             gevent.spawn(self._catch_up)
-        now = time.monotonic()
         for spoken in heard.lines:
+            self._limits.debit_message(spoken.line.peer, spoken.line.name)
+        if self._is_catching_up:
+            self._held += heard.lines
+            if len(self._held) > HELD_AT_MOST:  # the history has them too
+                self._held.clear()
+                self._is_behind = True
+            return
+        self._hear_lines(heard.lines)
+
+    def _hear_lines(self, lines: Iterable[SpokenLine]) -> None:
+        now = time.monotonic()
+        for spoken in lines:
             if spoken.id not in self._heard:
                 self._heard[spoken.id] = now
-                self._limits.debit_message(spoken.line.peer, spoken.line.name)
                 self._deliver(spoken)
             self._mark(spoken.id)
         self._forget_old(now)
@@ -207,27 +226,50 @@ class Chat:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Hand on what other workers stored and this one never heard of, to those who were subscribed by then."""
+        """Hand on what other workers stored and this one never heard of, to those who were subscribed by then.
+
+        What is heard meanwhile waits, so that everyone's lines stay in order.
+        """
+        self._is_behind = True
+        if self._is_catching_up:
+            return  # whoever does sees that there is more
+        self._is_catching_up = True
         try:
-            missed = self._database.read(self._lines_missed)
+            while self._is_behind:
+                self._is_behind = False
+                self._hand_on_missed()
         except SQLAlchemyError as error:
             _log.error("the history cannot be read, messages of other workers may be missing", error=str(error))
-            return
-        now = time.monotonic()
-        for message in missed:
-            if message.id in self._heard:
-                continue
-            self._heard[message.id] = now
-            self._deliver_late(message)
+        except Exception:
+            _log.exception("catching up failed, messages of other workers may be missing")
+        finally:
+            self._is_catching_up = False
+            held, self._held = self._held, []
+            self._hear_lines(sorted(held, key=lambda spoken: spoken.id))
 
-    def _lines_missed(self, session: Any) -> list[Message]:
+    def _hand_on_missed(self) -> None:
         after = utc_now() - timedelta(seconds=CATCH_UP_SECONDS)
-        found: list[Message] = []
         last = self._marks[0][1]
-        while page := history.lines_since(session, last, after=after, not_from=self._worker_id):
-            found += page
+        stalled: set[Connection] = set()
+        while page := self._database.read(
+            lambda session, last=last: history.lines_since(  # type: ignore[misc]
+                session, last, after=after, not_from=self._worker_id, limit=CATCH_UP_LINES
+            )
+        ):
+            now = time.monotonic()
+            for message in page:
+                if message.id not in self._heard:
+                    self._heard[message.id] = now
+                    self._deliver_late(message)
             last = page[-1].id
-        return found
+            self._wait_for_room({message.channel_id for message in page}, stalled)
+
+    def _wait_for_room(self, channel_ids: set[int], stalled: set[Connection]) -> None:
+        """Let the listeners read what was handed on. One that does not is waited for once, and then no more."""
+        for channel_id in channel_ids:
+            for connection in self._listeners(channel_id):
+                if connection not in stalled and not connection.wait_for_room(CATCH_UP_STALL_SECONDS):
+                    stalled.add(connection)
 
     def _deliver_late(self, message: Message) -> None:
         channel = self._directory.channels.get(message.channel_id)

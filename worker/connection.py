@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from worker.worker import Worker
 
 DEBUG_SECONDS = 300.0
-PACE_BYTES = 128 * 1024  # of many answers at once: so much waits for one socket, and the rest for that to go
 STALLED_SECONDS = 30.0
-PACE_BYTES = 256 * 1024
-PACE_SECONDS = 30.0
 
 
 class Connection:
@@ -30,13 +27,14 @@ class Connection:
 
     channels: channel id → when it subscribed (Unix time). players: its own list, by key. variant: 1 for clients of
     version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose credentials were right in
-    an `authenticate`, even if that failed for another reason. trace: its last frames,
-    those of all the peer's sockets together.
+    an `authenticate`, even if that failed for another reason; claimed_id: the client id that it named. trace: its last
+    frames, those of all the peer's sockets together.
     """
 
     __slots__ = (
         "channels",
         "claimed",
+        "claimed_id",
         "debug_until",
         "goodbye",
         "id",
@@ -75,6 +73,7 @@ class Connection:
         self.goodbye: tuple[int, str] | None = None
         self.limits = SocketLimits()
         self.claimed: str | None = None
+        self.claimed_id = ""
         self.trace: Trace = deque(maxlen=EARLY_FRAMES)
 
     @property
@@ -109,17 +108,20 @@ class Connection:
             self.trace.append((time.time(), False, frame))
             piece.append(frame_text(frame))
             size += len(frame)
-            if size >= PACE_BYTES // 4:
-                if not self._has_room():
+            if size >= self.transport.pace_bytes // 4:
+                if not self.wait_for_room():
                     return
                 self.transport.send(b"".join(piece))
                 piece, size = [], 0
-        if piece and self._has_room():
+        if piece and self.wait_for_room():
             self.transport.send(b"".join(piece))
 
-    def _has_room(self) -> bool:
+    def wait_for_room(self, seconds: float = STALLED_SECONDS) -> bool:
+        """Wait while more waits for this socket than one sender of much may cause. False if it does not read, or is
+        closed."""
         transport = self.transport
-        return transport.queued_bytes <= PACE_BYTES or transport.wait_below(PACE_BYTES // 2, STALLED_SECONDS)
+        pace = transport.pace_bytes
+        return transport.queued_bytes <= pace or transport.wait_below(pace // 2, seconds)
 
     def close(self, code: int, reason: str) -> None:
         """Flush, then close with a code and a reason."""
@@ -131,9 +133,6 @@ class Connection:
         self.trace.append((self.seen_at, True, data if len(data) <= FRAME_BYTES else data[:FRAME_BYTES]))
         for frame in dispatch(self, data):
             self.send(frame)
-            # A thousand answers at once are more than the outbound queue holds: they go as fast as they are read.
-            if self.transport.queued_bytes > PACE_BYTES:
-                self.transport.wait_below(PACE_BYTES // 2, PACE_SECONDS)
         if self.goodbye is not None:
             self.close(*self.goodbye)
 

@@ -7,7 +7,7 @@ writes (a lock held by another process then stops nobody but those who write).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from gevent.threadpool import ThreadPool
 from sqlalchemy.orm import Session, configure_mappers
@@ -28,7 +28,8 @@ class Database:
         engine = make_engine(url)
         check_database(engine)
         self._announced = announced
-        self._readers = self._writers = None
+        self._readers: ThreadPool | None = None
+        self._writers: ThreadPool | None = None
         if engine.dialect.name == "sqlite":
             # One engine a thread: nothing of SQLAlchemy's is shared between them, least of all a lock.
             bind(make_engine(url, keeps_connection=True), reading_engine=make_engine(url, keeps_connection=True))
@@ -38,14 +39,32 @@ class Database:
 
     def read(self, function: Callable[[Session], T]) -> T:
         """What the function returns, of one state of the database."""
-        return self._readers.apply(_read, (function,)) if self._readers else _read(function)
+        return _in(self._readers, lambda: _read(function))
 
     def write(self, function: Callable[[Session], T]) -> T:
         """What the function returns, once its changes are committed."""
-        result, announcements = self._writers.apply(_write, (function,)) if self._writers else _write(function)
+        result, announcements = _in(self._writers, lambda: _write(function))
         if announcements:
             self._announced(announcements)
         return result
+
+
+def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:
+    """Call the function in a thread of the pool, if there is one (an idle pool is empty, so false)."""
+    if pool is None:
+        return function()
+    result, error = pool.apply(_caught, (function,))
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
+def _caught(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """gevent prints a traceback of whatever is raised in a pool's thread, so errors come back as values."""
+    try:
+        return function(), None
+    except Exception as error:
+        return None, error
 
 
 def _read(function: Callable[[Session], T]) -> T:

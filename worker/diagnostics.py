@@ -143,8 +143,10 @@ class Diagnostics:
             [Refusal(at, mask(data), code, error, expected(event, code)) for at, data, event, code, error in refusals],
             REFUSALS_AT_MOST,
         )
-        self._signals.command("HSET", key + ":states", self._worker_id, msgspec.json.encode(self._state(peer)))
-        self._signals.command("EXPIRE", key + ":states", KEEP_SECONDS)
+        state = msgspec.json.encode(self._state(peer))
+        self._signals.command(
+            "EVAL", PUT_STATE, 1, key + ":states", self._worker_id, state, KEEP_SECONDS, STATES_AT_MOST
+        )
 
     def _state(self, peer: str) -> State:
         connections = self._connections.get(peer, set())
@@ -178,6 +180,17 @@ class Diagnostics:
                 self.flush()
             except Exception:
                 _log.exception("diagnostics could not be written")
+
+
+# One field a worker, and workers come and go: when there are too many, those that still run write theirs again.
+PUT_STATE = """
+if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
+  redis.call('DEL', KEYS[1])
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
+STATES_AT_MOST = 32
 
 
 def channel_topic(channel_id: int) -> str:

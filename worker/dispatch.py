@@ -5,13 +5,16 @@ Touches no socket.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import structlog
 
 from shared.errors import DomainError, Invalid, MissingSupport, NotAnApplication, Unauthenticated
 from shared.protocol import FrameError, Outgoing, RawFrame, decode_payload, encode_failure, encode_success, parse_frame
 from shared.protocol.codes import SENTENCES, Code, missing_support, sentence
+from shared.protocol.core import Authenticate
 from shared.protocol.frames import encode_answer
 from worker.answers import ANSWERED, Deferred
 from worker.routes import ROUTES, Replies, Route
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from worker.connection import Connection
 
 CLOSE_AUTHENTICATION_FAILED = CLOSE_ABUSIVE = 4000
+CLOSE_INTERNAL = 1011
 GOODBYE = SENTENCES[Code.RATE_LIMITED][1]
 
 _log = structlog.get_logger(__name__)
@@ -34,6 +38,8 @@ def dispatch(connection: Connection, data: bytes) -> list[bytes]:
         connection.worker.diagnostics.refused(connection, data, error.event, error.code, error.message)
         if not is_admitted and error.ref is None:
             return _put_out_if_abusive(connection, [])
+        if error.event == Authenticate.event and connection.peer is None:
+            _turn_away(connection, error)
         answer = encode_failure(error.event, error.ref, error.code, error.message, debug=connection.is_debugging)
         return [answer] if is_admitted else _put_out_if_abusive(connection, [answer])
     try:
@@ -106,7 +112,7 @@ def _failure(connection: Connection, frame: RawFrame, error: DomainError, data: 
     route = ROUTES.get(frame.event)
     replies = Replies.TO_REF if route is None else route.replies
     if replies is Replies.ALWAYS and connection.peer is None:
-        connection.goodbye = (CLOSE_AUTHENTICATION_FAILED, error.message)
+        _turn_away(connection, error)
     is_answered = (
         isinstance(error, (Unauthenticated, _UnknownEvent))
         or replies is Replies.ALWAYS
@@ -116,6 +122,23 @@ def _failure(connection: Connection, frame: RawFrame, error: DomainError, data: 
         return []
     details = {name: value for name, value in error.details.items() if value is not None}
     return [encode_failure(frame.event, frame.ref, error.code, error.message, debug=connection.is_debugging, **details)]
+
+
+def _turn_away(connection: Connection, error: DomainError) -> None:
+    """An `authenticate` failed: the socket closes after the answer, and both come later each time.
+
+    A fault of ours is no failed attempt, and its close code does not say so.
+    """
+    if isinstance(error, _Internal):
+        connection.goodbye = (CLOSE_INTERNAL, error.message)
+        return
+    connection.goodbye = (CLOSE_AUTHENTICATION_FAILED, error.message)
+    failures = connection.worker.failures
+    delay = failures.delay(connection.claimed_id.strip().lower(), connection.transport.address, time.monotonic())
+    if delay > 0:
+        with failures.holding() as is_room:
+            if is_room:
+                gevent.sleep(delay)
 
 
 def _answer_later(connection: Connection, frame: RawFrame, error: DomainError | None, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from weakref import ref
 
 import gevent
 import structlog
@@ -23,8 +24,9 @@ class Heartbeats:
     def __init__(self, *, heartbeat_seconds: float, authenticate_seconds: float) -> None:
         self._heartbeat_seconds = heartbeat_seconds
         self._authenticate_seconds = authenticate_seconds
-        self._beating: deque[tuple[float, Connection]] = deque()
-        self._arriving: deque[tuple[float, Connection]] = deque()
+        # Weak, or sockets that come and go quickly would all be kept until they are due.
+        self._beating: deque[tuple[float, ref[Connection]]] = deque()
+        self._arriving: deque[tuple[float, ref[Connection]]] = deque()
 
     def start(self) -> None:
         """Begin to watch."""
@@ -32,7 +34,7 @@ class Heartbeats:
 
     def expect(self, connection: Connection) -> None:
         """A new socket: it has so long to authenticate."""
-        self._arriving.append((time.monotonic() + self._authenticate_seconds, connection))
+        self._arriving.append((time.monotonic() + self._authenticate_seconds, ref(connection)))
 
     def beat(self, connection: Connection) -> None:
         """Send a heartbeat now, and go on. Closes with 4001 instead of sending a fourth that nobody answers."""
@@ -41,7 +43,7 @@ class Heartbeats:
             return
         connection.missed_heartbeats += 1
         connection.send(HEARTBEAT)
-        self._beating.append((time.monotonic() + self._heartbeat_seconds, connection))
+        self._beating.append((time.monotonic() + self._heartbeat_seconds, ref(connection)))
 
     def _run(self) -> None:
         while True:
@@ -58,10 +60,10 @@ class Heartbeats:
 
     def _tick(self, now: float) -> None:
         while self._beating and self._beating[0][0] <= now:
-            connection = self._beating.popleft()[1]
-            if connection.is_open:
+            connection = self._beating.popleft()[1]()
+            if connection is not None and connection.is_open:
                 self.beat(connection)
         while self._arriving and self._arriving[0][0] <= now:
-            connection = self._arriving.popleft()[1]
-            if connection.is_open and connection.peer is None:
+            connection = self._arriving.popleft()[1]()
+            if connection is not None and connection.is_open and connection.peer is None:
                 connection.close(CLOSE_NO_ANSWER, "not authenticated in time")

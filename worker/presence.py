@@ -135,7 +135,8 @@ class Presence:
 
     def find_peer(self, name: str) -> str | None:
         """The key of the peer of this short name (any case, any spaces) that is online."""
-        return self._peer_by_name.get(game_key(name))
+        peer = self._peer_by_name.get(game_key(name))
+        return peer if peer in self.by_peer else None
 
     def say_goodbye(self) -> None:
         """This worker stops: take its sockets and itself out of Redis."""
@@ -149,38 +150,50 @@ class Presence:
         while True:
             self._come.wait()
             self._come.clear()
-            changed, self._changed = self._changed, set()
-            gone, self._gone = self._gone, set()
-            left, self._left = self._left, set()
-            is_again, self._is_again = self._is_again, False
-            sockets = [self.sockets[socket_id] for socket_id in changed if socket_id in self._own]
-            self._write(sockets)
-            if gone:
-                self._signals.command("DEL", *(SOCKET_KEY + socket_id for socket_id in gone))
-                self._remember(left)
-            self._told.update(socket.id for socket in sockets)
-            self._told -= gone
-            signal = PresenceSignal(
-                self._worker_id, sockets, sorted(gone), is_again=is_again, count=len(self._told) if is_again else None
-            )
-            self._signals.publish("presence", signal)
+            try:
+                self._tell_once()
+            except Exception:
+                _log.exception("presence could not be told")
             gevent.sleep(0.01)  # a burst of changes becomes a few signals
+
+    def _tell_once(self) -> None:
+        changed, self._changed = self._changed, set()
+        gone, self._gone = self._gone, set()
+        left, self._left = self._left, set()
+        is_again, self._is_again = self._is_again, False
+        sockets = [self.sockets[socket_id] for socket_id in changed if socket_id in self._own]
+        self._write(sockets)
+        if gone:
+            self._signals.command("DEL", *(SOCKET_KEY + socket_id for socket_id in gone))
+            self._remember(left)
+        self._told.update(socket.id for socket in sockets)
+        self._told -= gone
+        signal = PresenceSignal(
+            self._worker_id, sockets, sorted(gone), is_again=is_again, count=len(self._told) if is_again else None
+        )
+        self._signals.publish("presence", signal)
 
     def _refresh(self) -> None:
         while True:
-            self._signals.command(
-                "SET",
-                WORKER_KEY + self._worker_id,
-                msgspec.json.encode({"id": self._worker_id, **self._describe()}),
-                "PX",
-                int(self._expires_seconds * 1000),
-            )
-            self._write([_describe_socket(connection, self._worker_id) for connection in list(self._own.values())])
-            self._remember({connection.peer_key for connection in self._own.values()})
-            self._signals.publish("presence", PresenceSignal(self._worker_id, count=len(self._told)))
+            try:
+                self._refresh_once()
+            except Exception:
+                _log.exception("presence could not be refreshed")
             for _ in range(CHECKS):
                 self._drop_lost_workers()
                 gevent.sleep(self._refresh_seconds / CHECKS)
+
+    def _refresh_once(self) -> None:
+        self._signals.command(
+            "SET",
+            WORKER_KEY + self._worker_id,
+            msgspec.json.encode({"id": self._worker_id, **self._describe()}),
+            "PX",
+            int(self._expires_seconds * 1000),
+        )
+        self._write([_describe_socket(connection, self._worker_id) for connection in list(self._own.values())])
+        self._remember({connection.peer_key for connection in self._own.values()})
+        self._signals.publish("presence", PresenceSignal(self._worker_id, count=len(self._told)))
 
     def _write(self, sockets: Iterable[SocketPresence]) -> None:
         for socket in sockets:
@@ -289,7 +302,6 @@ class Presence:
 def _describe_socket(connection: Connection, worker_id: str) -> SocketPresence:
     peer = connection.peer
     assert peer is not None
-    channels = connection.worker.directory.channels
     return SocketPresence(
         id=connection.id,
         worker=worker_id,
@@ -303,6 +315,6 @@ def _describe_socket(connection: Connection, worker_id: str) -> SocketPresence:
         version=connection.version,
         user_agent=connection.user_agent,
         supports=sorted(connection.supports),
-        channels=sorted(channels[channel_id].name for channel_id in connection.channels if channel_id in channels),
+        channels=sorted(connection.channels),
         players=list(connection.players.values()),
     )

@@ -31,7 +31,7 @@ from worker.frames import frame_text
 SYNC = "sync"  # the fan-out topic of applications that are up to date
 RECORDS_AN_EVENT = 10
 PAGE = 500
-PACE_BYTES = 256 * 1024  # more than this waits for one slow application, and its sync waits too
+EVENT_BYTES = 32 * 1024  # of records in one event, unless a single one is longer
 STALLED_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
@@ -44,6 +44,8 @@ class _Request:
 
     since: int | None
     ref: msgspec.Raw | None
+    is_catching_up: bool = False
+    """The application has everything up to `since` and was up to date: it is sent the rest, without a completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +83,21 @@ class Replicas:
             replica.stop()
 
     def tell(self, changes: Sequence[Change]) -> None:
-        """Send changes to all that are up to date."""
-        if self._replicas:
-            for frame in change_frames(changes):
-                self.fanout.broadcast(SYNC, Frames.same(frame_text(frame)))
+        """Send changes to all that are up to date. Who would get too much at once reads the log instead."""
+        if not self._replicas:
+            return
+        frames = [frame_text(frame) for frame in change_frames(changes)]
+        size = sum(map(len, frames))
+        for replica in self._replicas.values():
+            replica.make_way(size, position=changes[0].cursor - 1)
+        for frame in frames:
+            self.fanout.broadcast(SYNC, Frames.same(frame))
 
     def start_over(self) -> None:
         """The log went back: whatever replicas have may be of a future that never was."""
         self._summaries.clear()  # its cursors will mean other states
         for replica in self._replicas.values():
+            replica.stop()  # whatever it is sending is of that future too
             replica.request(_Request(-1, None))
 
     def summary(self, cursor: int) -> _Summary:
@@ -140,6 +148,7 @@ class Replica:
         self._connection = connection
         self._requests: deque[_Request] = deque()
         self._greenlet: gevent.Greenlet | None = None
+        self._is_live = False
 
     def request(self, request: _Request) -> None:
         """Serve this after what is being served."""
@@ -152,6 +161,7 @@ class Replica:
         self._requests.clear()
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
+            self._greenlet = None
 
     def _run(self) -> None:
         try:
@@ -169,11 +179,27 @@ class Replica:
             _log.exception("a sync failed", peer=self._connection.peer_key)
             self._connection.close(1011, "internal error")
         finally:
-            self._greenlet = None
+            if self._greenlet is gevent.getcurrent():
+                self._greenlet = None
+
+    def make_way(self, size: int, *, position: int) -> None:
+        """So many bytes are about to be broadcast, and it has everything up to `position`.
+
+        If that is too much for the socket now, it leaves those who are up to date and catches up at its own pace.
+        """
+        transport = self._connection.transport
+        if self._is_live and transport.queued_bytes + size > transport.pace_bytes:
+            self._is_live = False
+            self._all.fanout.leave(self._connection, [SYNC])
+            self.request(_Request(position, None, is_catching_up=True))
 
     def _serve(self, request: _Request) -> None:
+        self._is_live = False
         self._all.fanout.leave(self._connection, [SYNC])
         since = request.since
+        if request.is_catching_up and since is not None:
+            self._go_live(since)
+            return
         cursor, is_in_log = self._all.database.read(
             lambda session: (
                 versions.last_cursor(session),
@@ -198,10 +224,9 @@ class Replica:
         digests = {kind: Digest() for kind in KINDS}
         for kind, digest in digests.items():
             for page in self._all.pages(kind, cursor):
-                for start in range(0, len(page), RECORDS_AN_EVENT):
-                    records = [record for _, record in page[start : start + RECORDS_AN_EVENT]]
-                    for record in records:
-                        digest.add_canonical(record)
+                for _, record in page:
+                    digest.add_canonical(record)
+                for records in _batches([record for _, record in page]):
                     self._send(_encode(kind, records, ref=ref))
         return self._all.keep_summary(cursor, digests)
 
@@ -227,26 +252,43 @@ class Replica:
             else:
                 position = self._send_changes(position, self._all.feed.position, None)
         self._all.fanout.join(self._connection, [SYNC])
+        self._is_live = True
 
     def _send(self, frame: bytes) -> None:
-        transport = self._connection.transport
-        self._connection.send(frame)
-        if transport.queued_bytes > PACE_BYTES and not transport.wait_below(PACE_BYTES // 4, STALLED_SECONDS):
+        if not self._connection.wait_for_room(STALLED_SECONDS):
             raise _Gone
+        self._connection.send(frame)
+
+
+def _batches(records: Sequence[str]) -> Iterator[list[str]]:
+    """Records in lists that fit into one event."""
+    batch: list[str] = []
+    size = 0
+    for record in records:
+        if batch and (len(batch) == RECORDS_AN_EVENT or size + len(record) > EVENT_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += len(record)
+    if batch:
+        yield batch
 
 
 def change_frames(changes: Sequence[Change], *, ref: msgspec.Raw | None = None) -> Iterator[bytes]:
     """Changes as `sync/<kind>` events, in order: ten records an event at most, none twice in one, deletes apart."""
     batch: list[Change] = []
+    size = 0
     for change in changes:
+        size += len(change.record or "")
         if batch and (
             len(batch) == RECORDS_AN_EVENT
+            or size > EVENT_BYTES
             or change.kind != batch[0].kind
             or (change.record is None) != (batch[0].record is None)
             or any(change.record_id == earlier.record_id for earlier in batch)
         ):
             yield _encode_changes(batch, ref)
-            batch = []
+            batch, size = [], len(change.record or "")
         batch.append(change)
     if batch:
         yield _encode_changes(batch, ref)

@@ -42,6 +42,7 @@ class SocketServer:
         health: Health,
         metrics: Metrics,
         reuse_port: bool = False,
+        trusts_proxy: bool = False,
         max_handshakes: int = 1024,
         handshake_seconds: float = 20,
     ) -> None:
@@ -49,6 +50,7 @@ class SocketServer:
         self._port = port
         self._reuse_port = reuse_port
         self._server = _Server(wire, on_connection, _pages(health, metrics), max_handshakes, handshake_seconds)
+        self._server.trusts_proxy = trusts_proxy
 
     @property
     def port(self) -> int:
@@ -114,6 +116,7 @@ class _Server(WSGIServer):
     ) -> None:
         self.wire = wire
         self.on_connection = on_connection
+        self.trusts_proxy = False
         self._application = application
         self._max_handshakes = max_handshakes
         self._handshake_seconds = handshake_seconds

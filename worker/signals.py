@@ -6,6 +6,7 @@ listens is told, and looks at the copy that counts.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,7 @@ class Signals:
         self._back: list[Callable[[], None]] = []
         self._queue: deque[tuple[Any, ...]] = deque(maxlen=QUEUE_LONGEST)
         self._waiting = Event()
+        self._has_lost = False
         self.is_connected = False
 
     @property
@@ -47,7 +49,10 @@ class Signals:
         self._handlers[TOPIC_PREFIX + topic] = handler
 
     def on_connected(self, handler: Callable[[], None]) -> None:
-        """Call the handler, in a greenlet, whenever listening has begun (again): signals may have been lost before."""
+        """Call the handler, in a greenlet, whenever listening has begun, or publishing works, again.
+
+        Signals of either direction may have been lost before.
+        """
         self._back.append(handler)
 
     def publish(self, topic: str, signal: Any) -> None:
@@ -56,6 +61,7 @@ class Signals:
 
     def command(self, *command: Any) -> None:
         """Queue any Redis command whose answer is of no interest, in order with the signals."""
+        self._has_lost = self._has_lost or len(self._queue) == QUEUE_LONGEST
         self._queue.append(command)
         self._waiting.set()
 
@@ -83,7 +89,26 @@ class Signals:
                     pipeline.execute_command(*command)
                 pipeline.execute(raise_on_error=False)
             except (redis.RedisError, OSError) as error:
-                _log.warning("redis is away, signals lost", count=len(batch), error=str(error))
+                _log.warning("redis is away, signals are lost", count=len(batch), error=str(error))
+                self._has_lost = True
+            if self._has_lost:
+                self._recover()
+
+    def _recover(self) -> None:
+        """Wait until Redis answers. What waited is of the past by then: those who listen make it good."""
+        while True:
+            try:
+                self._publisher.redis.ping()
+                break
+            except (redis.RedisError, OSError):
+                gevent.sleep(RETRY_SECONDS)
+        self._queue.clear()
+        self._has_lost = False
+        self._tell_back()
+
+    def _tell_back(self) -> None:
+        for handler in self._back:
+            gevent.spawn(handler)
 
     def _listen(self) -> None:
         was_told = False
@@ -104,13 +129,21 @@ class Signals:
             pubsub.get_message(timeout=1.0)
             self.is_connected = True
             _log.info("listening to redis", topics=len(self._handlers))
-            for handler in self._back:
-                gevent.spawn(handler)
+            self._tell_back()
+            heard_at, is_asked = time.monotonic(), False
             while True:
                 message = pubsub.get_message(timeout=PING_SECONDS)
+                now = time.monotonic()
                 if message is None:
-                    pubsub.ping()  # finds out that the other end went without a word
-                elif message["type"] == "message":
+                    # Also for the confirmations of the subscriptions, that are ignored: only silence counts.
+                    if now - heard_at >= PING_SECONDS:
+                        if is_asked:
+                            raise redis.ConnectionError("no answer to a ping")
+                        pubsub.ping()
+                        heard_at, is_asked = now, True
+                    continue
+                heard_at, is_asked = now, False
+                if message["type"] == "message":
                     self._handle(message["channel"].decode(), message["data"])
         finally:
             pubsub.close()

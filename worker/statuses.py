@@ -152,9 +152,9 @@ class Statuses:
         return [flag for flag in SUPPORT_FLAGS if flag in declared]
 
     def _public_channels(self, sockets: Sequence[SocketPresence]) -> list[str]:
-        names = {name for socket in sockets for name in socket.channels}
-        found = [self._directory.find_channel(name) for name in sorted(names)]
-        return [channel.name for channel in found if channel is not None and not channel.hidden]
+        ids = {channel_id for socket in sockets for channel_id in socket.channels}
+        found = [self._directory.channels.get(channel_id) for channel_id in ids]
+        return sorted(channel.name for channel in found if channel is not None and not channel.hidden)
 
     def _load(self, keys: Sequence[str]) -> None:
         """Put the games' records into the directory. What was read is only kept if the feed had told nothing newer."""

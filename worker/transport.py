@@ -176,6 +176,11 @@ class Transport:
         return self._state & (_CLOSING | _GONE) != 0
 
     @property
+    def pace_bytes(self) -> int:
+        """More than this should not wait here because of one who sends much at once: see wait_below()."""
+        return self._wire.limits.outbound_bytes // 4
+
+    @property
     def queued_bytes(self) -> int:
         """What was sent here and has not reached the kernel yet. Over the limit, the connection closes with 4002."""
         return self.pending_bytes + (self._outbox.nbytes if self._outbox else 0)

@@ -130,7 +130,8 @@ class UpgradeHandler(WebSocketHandler):
 
         server, sock = self.server, self.socket
         peer = self.client_address[0] if isinstance(self.client_address, tuple) else ""
-        address = address_of(peer, self.environ.get("HTTP_X_FORWARDED_FOR", ""))
+        forwarded_for = self.environ.get("HTTP_X_FORWARDED_FOR", "") if server.trusts_proxy else ""
+        address = address_of(peer, forwarded_for)
         sock.setblocking(False)
         for level, option, value in _KEEPALIVE:
             sock.setsockopt(level, option, value)

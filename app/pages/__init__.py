@@ -1,4 +1,4 @@
-"""Pages that are no record's own: home, the rules of conduct, where the documentation starts."""
+"""Pages that are no record's own: home and the rules of conduct."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""Home, conduct, docs."""
+"""Home, conduct."""
 
 from __future__ import annotations
 
@@ -27,12 +27,6 @@ def home() -> ResponseReturnValue:
 def conduct() -> ResponseReturnValue:
     """How people behave here."""
     return render_template("pages/conduct.html")
-
-
-@bp.get("/docs")
-def docs() -> ResponseReturnValue:
-    """How a game gets onto the network."""
-    return render_template("pages/docs.html")
 
 
 @bp.get("/favicon.ico")

@@ -1,6 +1,7 @@
 """The two base classes of all frames, and how a payload becomes a value of one. Pure: no I/O, no clock."""
 
 import json
+import types
 import typing
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -8,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shared.errors import Invalid
+from shared.protocol.codes import Code
 from shared.protocol.text import has_lone_surrogate
 from shared.protocol.types import Rule
 
@@ -44,12 +46,17 @@ class Incoming(Struct, metaclass=FrameType):
     """The payload of an event that peers send. A value of it is clean: decoding and constructing run the fields' rules.
 
     event: its name. flag: the support flag it belongs to ("core": none). needs_ref: the answer carries a payload, so
-    it makes no sense without a ref. example: a payload as peers send it.
+    it makes no sense without a ref. is_answered: false for what is never answered. demanded: fields that have a default
+    only because their absence is a failure of its own. failures: the codes that come up with this event beside those
+    that any event may meet. example: a payload as peers send it.
     """
 
     event: ClassVar[str] = ""
     flag: ClassVar[str] = ""
     needs_ref: ClassVar[bool] = False
+    is_answered: ClassVar[bool] = True
+    demanded: ClassVar[tuple[str, ...]] = ()
+    failures: ClassVar[tuple[Code, ...]] = ()
     example: ClassVar[dict[str, Any]] = {}
 
     if TYPE_CHECKING:  # Struct's own signature, which type checkers go by, knows nothing of the keywords
@@ -86,6 +93,7 @@ class Outgoing(Struct, metaclass=FrameType):
 
     bare: the fields stand at the top level of the frame, beside `event` (the `error` event), or there are none.
     status: what `status` an answer of this kind has; None for events and for `players/status`, which have no such key.
+    example: a payload; further_examples: others that look different.
     """
 
     event: ClassVar[str] = ""
@@ -93,6 +101,7 @@ class Outgoing(Struct, metaclass=FrameType):
     bare: ClassVar[bool] = False
     status: ClassVar[str | None] = None
     example: ClassVar[dict[str, Any]] = {}
+    further_examples: ClassVar[tuple[dict[str, Any], ...]] = ()
 
     if TYPE_CHECKING:  # Struct's own signature, which type checkers go by, knows nothing of the keywords
 
@@ -110,12 +119,20 @@ def _rules(cls: type) -> tuple[tuple[str, Rule], ...]:
         known = tuple(
             (field, rule)
             for field in cls.__struct_fields__  # type: ignore[attr-defined]
-            for part in (hints[field], *typing.get_args(hints[field]))
-            for rule in getattr(part, "__metadata__", ())
-            if isinstance(rule, Rule)
+            for rule in _rules_of(hints[field])
         )
         _RULES[cls] = known
     return known
+
+
+def _rules_of(annotation: Any) -> typing.Iterator[Rule]:
+    """The rules beside a type, and beside what it is one of. Those of a list's items are not the list's."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        yield from _rules_of(annotation.__origin__)
+        yield from (part for part in annotation.__metadata__ if isinstance(part, Rule))
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _rules_of(part)
 
 
 def decode_payload(cls: type[T], payload: Raw | bytes | None) -> T:
@@ -187,7 +204,16 @@ _EXPECTATIONS: tuple[tuple[type[msgspec.inspect.Type], str], ...] = (
 
 def _expectation(annotation: Any) -> str:
     """The end of the sentence: what a field of this type must be."""
-    found = msgspec.inspect.type_info(annotation)
-    parts: tuple[msgspec.inspect.Type, ...] = found.types if isinstance(found, msgspec.inspect.UnionType) else (found,)
-    kinds = [type(part.type if isinstance(part, msgspec.inspect.Metadata) else part) for part in parts]
+    kinds = {type(part) for part in alternatives(msgspec.inspect.type_info(annotation))}
     return next((sentence for kind, sentence in _EXPECTATIONS if kind in kinds), "is of the wrong type")
+
+
+def alternatives(found: msgspec.inspect.Type) -> typing.Iterator[msgspec.inspect.Type]:
+    """What a type may be, one by one, without what is only said about it."""
+    if isinstance(found, msgspec.inspect.Metadata):
+        yield from alternatives(found.type)
+    elif isinstance(found, msgspec.inspect.UnionType):
+        for part in found.types:
+            yield from alternatives(part)
+    else:
+        yield found

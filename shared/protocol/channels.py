@@ -4,12 +4,13 @@ Names of channels are only read here, not judged: a bad one is answered `Could n
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from shared.protocol.base import Incoming, Outgoing, invalid
+from shared.protocol.codes import Code
 from shared.protocol.types import (
     ChannelName,
     Cursor,
@@ -18,6 +19,7 @@ from shared.protocol.types import (
     ShortName,
     Text,
     UtcTime,
+    about,
     whole_number,
     whole_seconds,
 )
@@ -28,6 +30,7 @@ class Subscribe(Incoming, event="channels/subscribe"):
 
     channel: ChannelName
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.CHANNEL_REFUSED,)
     example: ClassVar[dict[str, Any]] = {"channel": "gossip"}
 
 
@@ -40,31 +43,28 @@ class Unsubscribe(Incoming, event="channels/unsubscribe"):
 
 
 class SendMessage(Incoming, event="channels/send"):
-    """Peer → server. A player says something on a channel.
+    """Peer → server. A player says something on a channel. A success: it is stored, and handed on."""
 
-    name is the player's. message is plain text, never HTML.
-    """
-
-    channel: ChannelName
+    channel: Annotated[ChannelName, about("A channel that this socket is subscribed to")]
     name: Name
     message: Text
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.NOT_SUBSCRIBED, Code.CHANNEL_PAUSED, Code.MUTED, Code.BANNED)
     example: ClassVar[dict[str, Any]] = {"channel": "gossip", "name": "Alice", "message": "Hello, world!"}
 
 
 class Broadcast(Outgoing, event="channels/broadcast"):
     """Server → peer. Someone of another game said something on a channel.
 
-    game: the sender's short name. id and sent_at are only for sockets of version 2.4.0 and later: `in_history` sets
-    them. id: the message's place in the history.
+    id and sent_at are only for sockets of version 2.4.0 and later: `in_history` sets them.
     """
 
-    channel: ChannelName
-    message: Text
-    game: ShortName
-    name: Name
-    id: int | UnsetType = UNSET
-    sent_at: UtcTime | UnsetType = UNSET
+    channel: Annotated[ChannelName, about("The channel, in its own spelling")]
+    message: Annotated[Text, about("Plain text")]
+    game: Annotated[ShortName, about("The sender's short name")]
+    name: Annotated[Name, about("The player's name")]
+    id: Annotated[int | UnsetType, about("For clients of 2.4.0 and later: its place in the history")] = UNSET
+    sent_at: Annotated[UtcTime | UnsetType, about("For clients of 2.4.0 and later: when the worker took it in")] = UNSET
 
     example: ClassVar[dict[str, Any]] = {
         "channel": "gossip",
@@ -72,6 +72,9 @@ class Broadcast(Outgoing, event="channels/broadcast"):
         "game": "ExVenture",
         "name": "Alice",
     }
+    further_examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {**example, "id": 1199, "sent_at": "2026-11-23T06:15:44Z"},
+    )
 
     def in_history(self, message_id: int, sent_at: datetime) -> Self:
         """The same broadcast as clients of version 2.4.0 get it."""
@@ -79,17 +82,14 @@ class Broadcast(Outgoing, event="channels/broadcast"):
 
 
 class RequestHistory(Incoming, event="channels/history"):
-    """Peer → server. What was said on a subscribed channel, a page at a time.
+    """Peer → server. What was said on a channel, a page at a time; the newest lines, unless it is said from where."""
 
-    before: the newest ones older than this id. after: the oldest ones newer than this id. Neither: the newest. limit:
-    how many at most, 1 to 100.
-    """
-
-    channel: ChannelName
-    before: Cursor | None = None
-    after: Cursor | None = None
+    channel: Annotated[ChannelName, about("A channel that this socket is subscribed to")]
+    before: Annotated[Cursor | None, about("The newest lines older than this `id`")] = None
+    after: Annotated[Cursor | None, about("The oldest lines newer than this `id`; not together with `before`")] = None
     limit: PageSize = 50
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.NOT_SUBSCRIBED,)
     needs_ref: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"channel": "gossip", "before": 1200, "limit": 50}
 
@@ -107,21 +107,21 @@ class RequestHistory(Incoming, event="channels/history"):
 
 
 class HistoryMessage(Struct, frozen=True, kw_only=True, gc=False):
-    """One message of a channel's history. id: its place there; sent_at: when the worker took it in."""
+    """One line of a channel's history."""
 
-    id: int
-    sent_at: UtcTime
-    game: ShortName
-    name: Name
-    message: Text
+    id: Annotated[int, about("Its place in the history")]
+    sent_at: Annotated[UtcTime, about("When the worker took it in")]
+    game: Annotated[ShortName, about("The sender's short name")]
+    name: Annotated[Name, about("The player's name")]
+    message: Annotated[Text, about("Plain text")]
 
 
 class HistoryAnswer(Outgoing, event="channels/history"):
-    """Server → peer. A page of history, oldest message first. more: there are others in the direction asked for."""
+    """Server → peer. A page of history."""
 
-    channel: ChannelName
-    messages: list[HistoryMessage]
-    more: bool
+    channel: Annotated[ChannelName, about("The channel, in its own spelling")]
+    messages: Annotated[list[HistoryMessage], about("What was said, oldest first, by the asker's own game too")]
+    more: Annotated[bool, about("Whether there are others in the direction asked for")]
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {

@@ -1,6 +1,7 @@
 """The stable words for what went wrong, and their sentences. Source: docs/protocol.md, §2. Pure: no I/O, no clock."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Code(StrEnum):
@@ -51,6 +52,33 @@ SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.INTERNAL: ("internal error",),
 }
 """Every code with the sentences that go with it; names and times in them are examples."""
+
+COMMON = (Code.INVALID, Code.UNAUTHENTICATED, Code.RATE_LIMITED, Code.INTERNAL)
+"""What any event may meet. Events that belong to a flag may also meet `missing-support`."""
+
+
+class CloseMeaning(NamedTuple):
+    """meaning: why the worker closes. advice: what a client does then."""
+
+    meaning: str
+    advice: str
+
+
+CLOSE_CODES: dict[int, CloseMeaning] = {
+    1002: CloseMeaning("the client broke the WebSocket protocol", "mend the client"),
+    1003: CloseMeaning("a binary message", "send text"),
+    1007: CloseMeaning("a message that is not UTF-8", "send UTF-8"),
+    1009: CloseMeaning("a message too big, or in too many fragments", "send less at once"),
+    1011: CloseMeaning("an error in the worker; it is in its log", "come back"),
+    1012: CloseMeaning("the worker is restarting; a `restart` event came first", "come back after the downtime"),
+    4000: CloseMeaning("authentication failed, or rate limits abused", "look at the reason; come back later each time"),
+    4001: CloseMeaning("heartbeats not answered, or not authenticated in time", "come back"),
+    4002: CloseMeaning("too slow: what waits for this socket is over the limit", "come back, and read faster"),
+    4003: CloseMeaning(
+        "the credentials were revoked, the game was deleted, or a moderator disconnected it", "see the owner's page"
+    ),
+}
+"""Every code that the worker closes with."""
 
 MISSING_SUPPORTS = "missing supports"
 MUST_SUPPORT_CHANNELS = "must support channels"

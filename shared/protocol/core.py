@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from shared.protocol.base import Incoming, Outgoing, invalid
+from shared.protocol.codes import Code
 from shared.protocol.text import has_lone_surrogate
 from shared.protocol.types import (
     ChannelNames,
@@ -12,6 +13,7 @@ from shared.protocol.types import (
     Flags,
     Label,
     Names,
+    about,
     clamp_cursor,
     is_whole_number,
     parse_version,
@@ -23,9 +25,9 @@ SUPPORT_FLAGS = ("channels", "players", "tells", "games", "achievements")
 
 
 class SyncFrom(Struct, frozen=True):
-    """Where a replica stands. since: the last cursor it has applied; null asks for the whole state."""
+    """Where a replica stands."""
 
-    since: int | None = None
+    since: Annotated[int | None, about("The last cursor it has applied; null asks for the whole state")] = None
 
 
 class Authenticate(Incoming, event="authenticate", flag="core"):
@@ -36,16 +38,26 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
     `{"since": cursor}` for what came after it, false for nothing until asked, anything else for the whole state.
     """
 
-    client_id: Credential = ""
-    client_secret: Credential = ""
-    supports: Flags = []
-    channels: ChannelNames = []
-    players: Names | None = None
-    user_agent: Label | None = None
-    version: Label = "1.0.0"
-    debug: bool = False
-    sync: SyncFrom | bool = True
+    client_id: Annotated[Credential, about("From the game's page; matched without regard to case")] = ""
+    client_secret: Annotated[Credential, about("From the game's page; matched without regard to case")] = ""
+    supports: Annotated[Flags, about("The flags that this client understands, `channels` among them")] = []
+    channels: Annotated[ChannelNames, about("Channels to subscribe to at once; the first 100 count")] = []
+    players: Annotated[Names | None, about("Who is online, as in `heartbeat`")] = None
+    user_agent: Annotated[
+        Label | None, about("The game's software and its version, which others see; 200 characters are kept")
+    ] = None
+    version: Annotated[Label, about("The highest version of the protocol that the client knows")] = "1.0.0"
+    debug: Annotated[bool, about("Answer requests without a `ref` too, for five minutes")] = False
+    sync: Annotated[
+        SyncFrom | bool, about("Applications only: where to resume, or false for nothing until it is asked for")
+    ] = True
 
+    demanded: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "supports")
+    failures: ClassVar[tuple[Code, ...]] = (
+        Code.INVALID_CREDENTIALS,
+        Code.MISSING_SUPPORT,
+        Code.ALREADY_AUTHENTICATED,
+    )
     example: ClassVar[dict[str, Any]] = {
         "client_id": "4a6ebc3b-9d0b-4d5d-bd2c-0a4d2f5a6f0e",
         "client_secret": "0dfb1a3c-5f2e-4c52-a2f4-6b6a5be2b9d7",
@@ -108,28 +120,28 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
 
 
 class AuthenticateSuccess(Outgoing, event="authenticate", flag="core"):
-    """Server → peer. The answer to a good `authenticate`.
+    """Server → peer. The answer to a good `authenticate`; the first heartbeat follows at once."""
 
-    ignored: unknown flags that were declared. refused_channels: names of the list that cannot be subscribed to.
-    """
-
-    unicode: str = "✔️"
-    version: str = PROTOCOL_VERSION
-    ignored: list[str] | UnsetType = UNSET
-    refused_channels: list[str] | UnsetType = UNSET
+    unicode: Annotated[str, about("A character to try: it shows whether the client reads UTF-8")] = "✔️"
+    version: Annotated[str, about("The server's version of the protocol")] = PROTOCOL_VERSION
+    ignored: Annotated[list[str] | UnsetType, about("Flags declared that the server does not know")] = UNSET
+    refused_channels: Annotated[
+        list[str] | UnsetType, about("Names of the list that cannot be subscribed to; the rest is")
+    ] = UNSET
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {"unicode": "✔️", "version": PROTOCOL_VERSION}
 
 
 class Heartbeat(Incoming, event="heartbeat", flag="core"):
-    """Peer → server. The answer to a heartbeat. players replaces the whole list; None: the list stays.
+    """Peer → server. The answer to a heartbeat: this socket lives, and these players are on.
 
     Decoding never fails but for what is no JSON: what is no name is left out, what is no list changes nothing.
     """
 
-    players: Names | None = None
+    players: Annotated[Names | None, about("Replaces this socket's whole list; without it the list stays")] = None
 
+    is_answered: ClassVar[bool] = False
     example: ClassVar[dict[str, Any]] = {"players": ["Alice", "Bob"]}
 
     @classmethod
@@ -143,25 +155,31 @@ class Heartbeat(Incoming, event="heartbeat", flag="core"):
 
 
 class SendHeartbeat(Outgoing, event="heartbeat", flag="core"):
-    """Server → peer, every 15 seconds. Neither a ref nor a payload."""
+    """Server → peer. Sent every 15 seconds, with neither a `ref` nor a payload."""
 
     bare: ClassVar[bool] = True
 
 
 class Restart(Outgoing, event="restart", flag="core"):
-    """Server → peer. A drop is coming. downtime: whole seconds, jittered per socket so that not all return at once."""
+    """Server → peer. A drop is coming: the worker was asked to stop, or an operator announces it."""
 
-    downtime: Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+    downtime: Annotated[
+        int,
+        Meta(
+            description="Seconds to stay away; up to 5 more are added, so that not all return at once",
+            extra_json_schema={"minimum": 0},
+        ),
+    ]
 
     example: ClassVar[dict[str, Any]] = {"downtime": 15}
 
 
 class Error(Outgoing, event="error", flag="core"):
-    """Server → peer. A failure that answers no ref; its ref is a fresh one. See docs/protocol.md, §2."""
+    """Server → peer. A failure that answers no `ref`; its own `ref` is a fresh one. See docs/protocol.md, §2."""
 
-    error: str
-    code: str
-    retry_after_ms: int | UnsetType = UNSET
+    error: Annotated[str, about("A sentence for people")]
+    code: Annotated[str, about("A word for programs, which never changes")]
+    retry_after_ms: Annotated[int | UnsetType, about("Milliseconds after which to try again")] = UNSET
 
     status: ClassVar[str | None] = "failure"
     bare: ClassVar[bool] = True

@@ -1,18 +1,19 @@
 """Frames of the "games" flag. Source: docs/protocol.md, §7. Pure: no I/O, no clock."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import UNSET, Struct, UnsetType
 
 from shared.protocol.base import Incoming, Outgoing
-from shared.protocol.types import ShortName
+from shared.protocol.codes import Code
+from shared.protocol.types import ShortName, about
 
 
 class GameNotice(Outgoing):
-    """What is said of another game. game: its short name."""
+    """What is said of another game."""
 
-    game: ShortName
+    game: Annotated[ShortName, about("Its short name")]
 
     example: ClassVar[dict[str, Any]] = {"game": "ExVenture"}
 
@@ -22,14 +23,15 @@ class GameConnected(GameNotice, event="games/connect"):
 
 
 class GameDisconnected(GameNotice, event="games/disconnect"):
-    """Server → peer. A game has been offline for a minute."""
+    """Server → peer. A game has been without a socket for a minute; a quick reconnect shows no notice."""
 
 
 class RequestGames(Incoming, event="games/status"):
-    """Peer → server. What games are online, or what the one named is. game: a short name, in any case."""
+    """Peer → server. What games are online, or what the one named is."""
 
-    game: ShortName | None = None
+    game: Annotated[ShortName | None, about("A short name, in any case; without it, every online game")] = None
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_GAME,)
     needs_ref: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"game": "ExVenture"}
 
@@ -37,10 +39,10 @@ class RequestGames(Incoming, event="games/status"):
 class WayToConnect(Struct, frozen=True, kw_only=True, gc=False):
     """How players reach a game: a page (`url`), or a host and a port."""
 
-    type: Literal["web", "telnet", "secure telnet"]
-    url: str | UnsetType = UNSET
-    host: str | UnsetType = UNSET
-    port: int | UnsetType = UNSET
+    type: Annotated[Literal["web", "telnet", "secure telnet"], about("How")]
+    url: Annotated[str | UnsetType, about("A page to play on")] = UNSET
+    host: Annotated[str | UnsetType, about("A host, with a port")] = UNSET
+    port: Annotated[int | UnsetType, about("Its port")] = UNSET
 
 
 class GameStatus(Outgoing, event="games/status"):
@@ -49,18 +51,18 @@ class GameStatus(Outgoing, event="games/status"):
     Use `of`: it writes both spellings of the keys that clients disagree on.
     """
 
-    game: ShortName
-    display_name: str
-    description: str | UnsetType = UNSET
-    homepage_url: str | UnsetType = UNSET
-    user_agent: str | UnsetType = UNSET
-    user_agent_url: str | UnsetType = UNSET
-    user_agent_repo_url: str | UnsetType = UNSET
-    connections: list[WayToConnect] | UnsetType = UNSET
-    supports: list[str] | UnsetType = UNSET
-    channels: list[str] | UnsetType = UNSET
-    players_online_count: int | UnsetType = UNSET
-    player_online_count: int | UnsetType = UNSET
+    game: Annotated[ShortName, about("The short name")]
+    display_name: Annotated[str, about("The name to show")]
+    connections: Annotated[list[WayToConnect], about("How players get there; may be empty")]
+    description: Annotated[str | UnsetType, about("As the owner wrote it")] = UNSET
+    homepage_url: Annotated[str | UnsetType, about("As the owner wrote it")] = UNSET
+    user_agent: Annotated[str | UnsetType, about("The game's software")] = UNSET
+    user_agent_url: Annotated[str | UnsetType, about("Where that software lives")] = UNSET
+    user_agent_repo_url: Annotated[str | UnsetType, about("The same again: clients read either")] = UNSET
+    supports: Annotated[list[str] | UnsetType, about("While it is online: the flags it declared")] = UNSET
+    channels: Annotated[list[str] | UnsetType, about("While it is online: the public channels it hears")] = UNSET
+    players_online_count: Annotated[int | UnsetType, about("While it is online: how many players are")] = UNSET
+    player_online_count: Annotated[int | UnsetType, about("The same again: clients read either")] = UNSET
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {

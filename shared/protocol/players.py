@@ -1,9 +1,10 @@
 """Frames of the "players" flag. Source: docs/protocol.md, §5. Pure: no I/O, no clock."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from shared.protocol.base import Incoming, Outgoing
-from shared.protocol.types import Name, ShortName
+from shared.protocol.codes import Code
+from shared.protocol.types import Name, ShortName, about
 
 
 class SignIn(Incoming, event="players/sign-in"):
@@ -23,10 +24,10 @@ class SignOut(Incoming, event="players/sign-out"):
 
 
 class PlayerNotice(Outgoing):
-    """What is said of a player of another game. game: its short name."""
+    """What is said of a player of another game."""
 
-    game: ShortName
-    name: Name
+    game: Annotated[ShortName, about("The player's game, its short name")]
+    name: Annotated[Name, about("The player's name")]
 
     example: ClassVar[dict[str, Any]] = {"game": "ExVenture", "name": "Alice"}
 
@@ -40,10 +41,11 @@ class PlayerSignedOut(PlayerNotice, event="players/sign-out"):
 
 
 class RequestPlayers(Incoming, event="players/status"):
-    """Peer → server. Who is online: in every online game, or in the one named. game: a short name, in any case."""
+    """Peer → server. Who is online: in every online game, or in the one named."""
 
-    game: ShortName | None = None
+    game: Annotated[ShortName | None, about("A game's short name, in any case; without it, every online game")] = None
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_GAME,)
     needs_ref: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"game": "ExVenture"}
 
@@ -51,7 +53,7 @@ class RequestPlayers(Incoming, event="players/status"):
 class PlayerStatus(Outgoing, event="players/status"):
     """Server → peer. Who is online in one game. There is no `status` key in the frame."""
 
-    game: ShortName
-    players: list[str]
+    game: Annotated[ShortName, about("The game's short name")]
+    players: Annotated[list[str], about("Who is online; empty for a game that is offline")]
 
     example: ClassVar[dict[str, Any]] = {"game": "ExVenture", "players": ["Alice", "Bob"]}

@@ -6,20 +6,22 @@ Pure: no I/O, no clock.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from shared.errors import Invalid
 from shared.protocol.base import Incoming, Outgoing
-from shared.protocol.types import Cursor, whole_number
+from shared.protocol.codes import Code
+from shared.protocol.types import Cursor, about, whole_number
 
 
 class RequestSync(Incoming, event="sync"):
-    """Application → server. The changes after a cursor, or the whole state. since: None for the whole state."""
+    """Application → server. The changes after a cursor, or the whole state. All of the answer carries its `ref`."""
 
-    since: Cursor | None = None
+    since: Annotated[Cursor | None, about("The changes after this cursor; null or missing: the whole state")] = None
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.NOT_AN_APPLICATION,)
     needs_ref: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"since": 42}
 
@@ -34,64 +36,59 @@ class RequestSync(Incoming, event="sync"):
 class ChannelRecord(Struct, frozen=True, kw_only=True):
     """A channel as replicas know it. Records are sent as ready JSON; this class says what is in it."""
 
-    id: int
-    name: str
-    description: str | None
-    hidden: bool
+    id: Annotated[int, about("Never changes, never used again")]
+    name: Annotated[str, about("The channel's name")]
+    description: Annotated[str | None, about("What it is for")]
+    hidden: Annotated[bool, about("True: in no list, but any game that knows its name may use it")]
 
 
 class ConnectionRecord(Struct, frozen=True, kw_only=True):
     """A way to connect to a game, in its record: with `url`, or with `host` and `port`."""
 
-    id: str
-    type: Literal["web", "telnet", "secure telnet"]
-    url: str | UnsetType = UNSET
-    host: str | UnsetType = UNSET
-    port: int | UnsetType = UNSET
+    id: Annotated[str, about("A UUID; the list is sorted by it")]
+    type: Annotated[Literal["web", "telnet", "secure telnet"], about("How")]
+    url: Annotated[str | UnsetType, about("A page to play on")] = UNSET
+    host: Annotated[str | UnsetType, about("A host, with a port")] = UNSET
+    port: Annotated[int | UnsetType, about("Its port")] = UNSET
 
 
 class GameRecord(Struct, frozen=True, kw_only=True):
     """A game as replicas know it. Records are sent as ready JSON; this class says what is in it."""
 
-    id: int
-    game: str
-    display_name: str
-    display: bool
-    description: str | None
-    homepage_url: str | None
-    user_agent: str | None
-    user_agent_url: str | None
-    connections: list[ConnectionRecord]
-    allow_character_registration: bool
-    redirect_uris: list[str]
+    id: Annotated[int, about("Never changes, never used again")]
+    game: Annotated[str, about("The short name")]
+    display_name: Annotated[str, about("The name to show")]
+    display: Annotated[bool, about("False: a hidden game, which is not to be listed")]
+    description: Annotated[str | None, about("As the owner wrote it")]
+    homepage_url: Annotated[str | None, about("As the owner wrote it")]
+    user_agent: Annotated[str | None, about("The game's software")]
+    user_agent_url: Annotated[str | None, about("Where that software lives")]
+    connections: Annotated[list[ConnectionRecord], about("How players get there, sorted by `id`")]
+    allow_character_registration: Annotated[bool, about("Whether players may claim characters there")]
+    redirect_uris: Annotated[list[str], about("Where signing in with this game may lead back to, sorted")]
 
 
 class SyncChannels(Outgoing, event="sync/channels"):
-    """Server → application. Channels that are new or have changed (`ChannelRecord`), and ids of those deleted.
+    """Server → application. Channels that are new, changed or deleted. Deletes apply first."""
 
-    Deletes apply first. cursor: only in changes, not in a whole state.
-    """
-
-    channels: list[Raw] = []
-    deleted: list[int] | UnsetType = UNSET
-    cursor: int | UnsetType = UNSET
+    channels: Annotated[list[Raw], about("Those that are new or have changed, whole; ten at most")] = []
+    deleted: Annotated[list[int] | UnsetType, about("The ids of those that are gone")] = UNSET
+    cursor: Annotated[int | UnsetType, about("Where this change leads to; not in a whole state")] = UNSET
 
     record: ClassVar[type[Struct]] = ChannelRecord
     example: ClassVar[dict[str, Any]] = {
         "channels": [{"id": 1, "name": "gossip", "description": "General chat", "hidden": False}],
         "cursor": 42,
     }
+    further_examples: ClassVar[tuple[dict[str, Any], ...]] = ({"channels": [], "deleted": [3], "cursor": 44},)
 
 
 class SyncGames(Outgoing, event="sync/games"):
-    """Server → application. Games that are new or have changed (`GameRecord`), and ids of those deleted.
+    """Server → application. Games that are new, changed or deleted. Deletes apply first."""
 
-    Deletes apply first. cursor: only in changes, not in a whole state.
-    """
-
-    games: list[Raw] = []
-    deleted: list[int] | UnsetType = UNSET
-    cursor: int | UnsetType = UNSET
+    games: Annotated[list[Raw], about("Those that are new or have changed, whole; ten at most")] = []
+    deleted: Annotated[list[int] | UnsetType, about("The ids of those that are gone")] = UNSET
+    cursor: Annotated[int | UnsetType, about("Where this change leads to; not in a whole state")] = UNSET
 
     record: ClassVar[type[Struct]] = GameRecord
     example: ClassVar[dict[str, Any]] = {
@@ -122,16 +119,14 @@ class SyncGames(Outgoing, event="sync/games"):
 
 
 class SyncComplete(Outgoing, event="sync/complete"):
-    """Server → application. The state up to `cursor` has been sent.
+    """Server → application. Everything up to `cursor` has been sent."""
 
-    counts and digests, by kind, describe the whole state there. reset: the changes asked for could not be had, what
-    came before this was the whole state.
-    """
-
-    cursor: int
-    counts: dict[str, int]
-    digests: dict[str, str]
-    reset: Literal[True] | UnsetType = UNSET
+    cursor: Annotated[int, about("Where the replica stands now")]
+    counts: Annotated[dict[str, int], about("How many records of each kind the whole state has there")]
+    digests: Annotated[dict[str, str], about("The digest of each kind there, SHA-256 in hex")]
+    reset: Annotated[
+        Literal[True] | UnsetType, about("What came was the whole state, though changes were asked for")
+    ] = UNSET
 
     example: ClassVar[dict[str, Any]] = {
         "cursor": 42,

@@ -1,25 +1,23 @@
 """Frames of the "tells" flag. Source: docs/protocol.md, §6. Pure: no I/O, no clock."""
 
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from shared.protocol.base import Incoming, Outgoing
-from shared.protocol.types import Name, ShortName, Text, UtcTime, whole_seconds
+from shared.protocol.codes import Code
+from shared.protocol.types import Name, ShortName, Text, UtcTime, about, whole_seconds
 
 
 class SendTell(Incoming, event="tells/send"):
-    """Peer → server. A player here speaks to one player of another game.
+    """Peer → server. A player here speaks to one player of another game. Passed on at most once, and stored nowhere."""
 
-    to_game is a name matched without case and spaces. sent_at is UTC, None where the time of arrival is meant. message
-    is plain text, never HTML.
-    """
-
-    from_name: Name
-    to_game: ShortName
-    to_name: Name
+    from_name: Annotated[Name, about("Who speaks: a player online here")]
+    to_game: Annotated[ShortName, about("The receiver's game, matched without regard to case and spaces")]
+    to_name: Annotated[Name, about("The receiver, matched without regard to case")]
     message: Text
-    sent_at: UtcTime | None = None
+    sent_at: Annotated[UtcTime | None, about("ISO 8601 in UTC; missing, null or empty means now")] = None
 
+    failures: ClassVar[tuple[Code, ...]] = (Code.GAME_OFFLINE, Code.NOT_SUPPORTED, Code.PLAYER_OFFLINE, Code.MUTED)
     example: ClassVar[dict[str, Any]] = {
         "from_name": "Alice",
         "to_game": "ExVenture",
@@ -37,13 +35,13 @@ class SendTell(Incoming, event="tells/send"):
 
 
 class ReceiveTell(Outgoing, event="tells/receive"):
-    """Server → peer. A player of another game speaks to one here. from_game is a short name, sent_at UTC."""
+    """Server → peer. A player of another game speaks to one here."""
 
-    from_game: ShortName
-    from_name: Name
-    to_name: Name
-    sent_at: UtcTime
-    message: Text
+    from_game: Annotated[ShortName, about("The sender's game, its short name")]
+    from_name: Annotated[Name, about("The sender")]
+    to_name: Annotated[Name, about("Whom it is for")]
+    sent_at: Annotated[UtcTime, about("A time in UTC, always in whole seconds with Z")]
+    message: Annotated[Text, about("Plain text")]
 
     example: ClassVar[dict[str, Any]] = {
         "from_game": "MidMUD",

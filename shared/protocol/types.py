@@ -27,6 +27,11 @@ class Rule(NamedTuple):
     apply: Callable[[Any], Any]
 
 
+def about(meaning: str) -> Meta:
+    """What a field of this type means, beside the type: documents show it."""
+    return Meta(description=meaning)
+
+
 def _name(value: str) -> str:
     name = clean_line(value)
     if not 1 <= len(name) <= MAX_NAME:
@@ -70,24 +75,34 @@ def _credential(value: str) -> str:
 
 Name = Annotated[
     str,
-    Meta(description="A player's name, cleaned", extra_json_schema={"minLength": 1, "maxLength": MAX_NAME}),
+    Meta(
+        description="A player's name, 1 to 60 characters after cleaning",
+        extra_json_schema={"minLength": 1, "maxLength": MAX_NAME},
+    ),
     Rule(_name),
 ]
 Text = Annotated[
     str,
-    Meta(description="A message, cleaned: plain text", extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT}),
+    Meta(
+        description="Plain text, 1 to 4,000 characters after cleaning",
+        extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT},
+    ),
     Rule(_text),
 ]
 Label = Annotated[str, Meta(description="One line, at most 200 characters are kept"), Rule(_label)]
 Credential = Annotated[str, Meta(description="Matched without regard to case"), Rule(_credential)]
-UtcTime = Annotated[datetime, Meta(tz=True, description="ISO 8601, in UTC"), Rule(_utc)]
+UtcTime = Annotated[datetime, Meta(tz=True, description="A time in UTC, ISO 8601"), Rule(_utc)]
 Cursor = Annotated[int, Meta(description="A position in the log of changes"), Rule(clamp_cursor)]
-PageSize = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 100}), Rule(_page)]
+PageSize = Annotated[
+    int,
+    Meta(description="How many at most, 1 to 100", extra_json_schema={"minimum": 1, "maximum": 100}),
+    Rule(_page),
+]
 
 # No rule of their own: a name that breaks the rules is no malformed payload, it is a game or a channel that cannot be
 # found, and has its own failure.
 ShortName = Annotated[str, Meta(description="A game's short name, matched without regard to case")]
-ChannelName = Annotated[str, Meta(description="3 to 15 of a-z A-Z _ -, unique without regard to case")]
+ChannelName = Annotated[str, Meta(description="A channel: 3 to 15 of a-z A-Z _ -, matched without regard to case")]
 
 
 def is_channel_name(name: str) -> bool:
@@ -176,7 +191,7 @@ def _channel_names(values: list[str]) -> list[str]:
 
 
 Names = Annotated[list[str], Meta(description="Names of players, cleaned, without blanks and repeats"), Rule(_names)]
-Flags = Annotated[list[str], Meta(description="Support flags"), Rule(_flags)]
+Flags = Annotated[list[str], Meta(description="The support flags that this client understands"), Rule(_flags)]
 ChannelNames = Annotated[
     list[str], Meta(description="Names of channels, without blanks and repeats"), Rule(_channel_names)
 ]

@@ -40,7 +40,11 @@ def list_applications(session: Session) -> list[Application]:
 
 def get_application(session: Session, short_name: str) -> Application:
     """The application of this short name in any case. Raises NotFound."""
-    application = session.scalar(select(Application).where(func.lower(Application.short_name) == short_name.lower()))
+    application = None
+    if rules.may_be_kept(short_name):
+        application = session.scalar(
+            select(Application).where(func.lower(Application.short_name) == short_name.lower())
+        )
     if application is None:
         raise NotFound(f"there is no application {short_name}", field="short_name")
     return application

@@ -114,6 +114,8 @@ def ensure_channel(session: Session, *, name: str) -> Channel:
 
 def find_channel(session: Session, name: str) -> Channel | None:
     """The channel of this name in any case, or None."""
+    if not rules.may_be_kept(name):
+        return None
     return session.scalar(select(Channel).where(func.lower(Channel.name) == name.lower()))
 
 

@@ -109,7 +109,7 @@ def _add(session: Session, numbered: Sequence[tuple[int, ImportedGame]]) -> list
 def _parse(session: Session, line: str, owners: dict[str, int]) -> ImportedGame:
     try:
         fields = msgspec.json.decode(line.encode("utf-8"))
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise Invalid(f"this is not JSON ({error})") from None
     if not isinstance(fields, dict):
         raise Invalid("this is not a JSON object")
@@ -137,7 +137,7 @@ def _parse(session: Session, line: str, owners: dict[str, int]) -> ImportedGame:
 
 
 def _owner(session: Session, username: Any, owners: dict[str, int]) -> int:
-    if not isinstance(username, str) or not username:
+    if not isinstance(username, str) or not username or not rules.may_be_kept(username):
         raise Invalid("the owner's username is missing", field="owner")
     key = username.lower()
     if key not in owners:

@@ -173,6 +173,8 @@ def delete_connection(session: Session, *, actor_id: int | None, connection_id: 
 
 def find_game(session: Session, short_name: str) -> Game | None:
     """The game of this short name in any case, or None."""
+    if not rules.may_be_kept(short_name):
+        return None
     return session.scalar(select(Game).where(func.lower(Game.short_name) == short_name.lower()))
 
 

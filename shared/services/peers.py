@@ -14,6 +14,7 @@ from shared.models.credentials import secret_digest, secret_matches
 from shared.models.game import Game
 
 _UNKNOWN = secret_digest("")
+_MODELS: tuple[type[Game] | type[Application], ...] = (Game, Application)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,21 @@ def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -
         client_id = ""
     if "\0" in client_id:
         client_id = ""
-    # A game's wrong secret, too, is looked for among the applications: all failures take the same way.
-    game = session.scalar(select(Game).where(Game.client_id == client_id))
-    if secret_matches(client_secret, game.client_secret_digest if game else _UNKNOWN) and game:
-        return _peer(game)
-    application = session.scalar(select(Application).where(Application.client_id == client_id))
-    if secret_matches(client_secret, application.client_secret_digest if application else _UNKNOWN) and application:
-        return _peer(application)
-    raise InvalidCredentials("invalid credentials")
+    # The secret is compared before anything else is read, and both tables are always asked: all failures take the same.
+    found: Game | Application | None = None
+    for model in _MODELS:
+        row = session.execute(
+            select(model.id, model.client_secret_digest).where(model.client_id == client_id)
+        ).one_or_none()
+        if secret_matches(client_secret, row.client_secret_digest if row else _UNKNOWN) and row:
+            found = _record(session, model, row.id)
+    if found is None:
+        raise InvalidCredentials("invalid credentials")
+    return _peer(found)
+
+
+def _record(session: Session, model: type[Game] | type[Application], record_id: int) -> Game | Application | None:
+    return session.get(Game, record_id) if model is Game else session.get(Application, record_id)
 
 
 def find_peer(session: Session, short_name: str) -> Peer | None:
@@ -69,17 +77,32 @@ def find_peer(session: Session, short_name: str) -> Peer | None:
 
 
 def list_peers(session: Session, keys: Iterable[str]) -> dict[str, Peer]:
-    """The peers of these keys that still exist. A worker compares their serials with those its sockets came with."""
-    ids: dict[str, list[int]] = {"game": [], "application": []}
-    for key in keys:
-        kind, _, number = key.partition(":")
-        if kind in ids:
-            ids[kind].append(int(number))
+    """The peers of these keys that still exist."""
+    ids = _ids_by_kind(keys)
     found = [
         *session.scalars(select(Game).where(Game.id.in_(ids["game"]))),
         *session.scalars(select(Application).where(Application.id.in_(ids["application"]))),
     ]
     return {peer.key: peer for peer in map(_peer, found)}
+
+
+def list_serials(session: Session, keys: Iterable[str]) -> dict[str, int]:
+    """The serials of the credentials of these peers, those that still exist."""
+    ids = _ids_by_kind(keys)
+    serials: dict[str, int] = {}
+    for kind, model in (("game", Game), ("application", Application)):
+        rows = session.execute(select(model.id, model.credentials_serial).where(model.id.in_(ids[kind])))
+        serials.update((f"{kind}:{row.id}", row.credentials_serial) for row in rows)
+    return serials
+
+
+def _ids_by_kind(keys: Iterable[str]) -> dict[str, list[int]]:
+    ids: dict[str, list[int]] = {"game": [], "application": []}
+    for key in keys:
+        kind, _, number = key.partition(":")
+        if kind in ids:
+            ids[kind].append(int(number))
+    return ids
 
 
 def _peer(record: Game | Application) -> Peer:

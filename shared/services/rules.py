@@ -59,6 +59,15 @@ def text(value: object, *, field: str, longest: int, what: str) -> str:
     return value
 
 
+def may_be_kept(value: str) -> bool:
+    """False for a text that no record can hold, and that no database can even look for: NUL, lone surrogates."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
 def line(value: object, *, field: str, longest: int, what: str) -> str:
     """A text of one line that is not empty."""
     value = text(value, field=field, longest=longest, what=what)

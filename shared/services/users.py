@@ -58,7 +58,7 @@ def authenticate_user(session: Session, *, login: str, password: str) -> User:
 
     Raises InvalidCredentials.
     """
-    login = login.strip()
+    login = login.strip() if rules.may_be_kept(login) else ""
     candidates: list[User | None]
     if "@" in login:
         candidates = [find_holder(session, login), next(iter(list_claimants(session, login, limit=1)), None)]
@@ -108,6 +108,8 @@ def list_claimants(session: Session, email: str, *, limit: int) -> list[User]:
 
 def find_user_by_username(session: Session, username: str) -> User | None:
     """The user of this name in any case, or None."""
+    if not rules.may_be_kept(username):
+        return None
     return session.scalar(select(User).where(func.lower(User.username) == username.lower()))
 
 

@@ -6,27 +6,35 @@ import msgspec
 import pytest
 
 from shared.bus import Bus, take_announcements
-from shared.errors import Forbidden, Invalid
+from shared.errors import Forbidden, Invalid, Unavailable
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
 from shared.services import network
 
 
 @pytest.mark.parametrize("downtime", [0, -1, 3601])
-def test_a_downtime_that_makes_no_sense(session, downtime):
+def test_a_downtime_that_makes_no_sense(session, redis_url, downtime):
     with pytest.raises(Invalid) as refused:
-        network.announce_restart(session, downtime_seconds=downtime)
+        network.announce_restart(session, Bus(redis_url), downtime_seconds=downtime)
     assert refused.value.field == "downtime"
 
 
-def test_only_admins_announce_a_restart(make, session):
+def test_only_admins_announce_a_restart(make, session, redis_url):
+    bus = Bus(redis_url)
     for actor in (make.user(), make.user(role="moderator")):
         with pytest.raises(Forbidden):
-            network.announce_restart(session, downtime_seconds=15, actor_id=actor.id)
+            network.announce_restart(session, bus, downtime_seconds=15, actor_id=actor.id)
     session.commit()
     take_announcements(session)
-    network.announce_restart(session, downtime_seconds=15, actor_id=make.admin().id)
+    network.announce_restart(session, bus, downtime_seconds=15, actor_id=make.admin().id)
     session.commit()
     assert take_announcements(session) == [("network", {"restart": 15})]
+
+
+def test_without_redis_nobody_would_hear_of_a_restart(session):
+    with pytest.raises(Unavailable):
+        network.announce_restart(session, Bus("unix:///nowhere/at/all.sock"), downtime_seconds=15)
+    session.commit()
+    assert take_announcements(session) == []
 
 
 def test_an_empty_network(session, redis_url):
@@ -58,7 +66,7 @@ def test_what_the_network_looks_like(make, session, redis_url):
         ("Tea", 1.0, 0),
         ("Tea", 2.0, 2),
     ]
-    assert status["workers"] == [{"id": "w1", "port": 4110}]
+    assert status["workers"] == [{"id": "w1", "port": 4110, "sockets": 2}]
 
 
 def test_without_redis_only_the_cursor_is_known(make, session):

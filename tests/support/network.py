@@ -76,11 +76,11 @@ class Network:
         peer = peer or self.game()
         client = self.open(worker=worker, answers_heartbeats=answers_heartbeats)
         client.peer = peer  # type: ignore[attr-defined]
-        before = self.online_sockets(peer)
+        before = self._socket_ids(peer)  # an older one may be on its way out: a count would not tell
         client.authenticate(
             peer.client_id, peer.client_secret, supports=ALL_FLAGS if supports is None else supports, **payload
         )
-        wait_until(lambda: self.online_sockets(peer) > before, what="the socket is in Redis")
+        wait_until(lambda: self._socket_ids(peer) - before, what="the socket is in Redis")
         self.wait_game(peer, lambda status: "supports" in status)
         for player in payload.get("players") or []:
             self.wait_player(peer, player)
@@ -88,12 +88,15 @@ class Network:
 
     def online_sockets(self, peer: Peer) -> int:
         """How many sockets of a peer Redis knows."""
+        return len(self._socket_ids(peer))
+
+    def _socket_ids(self, peer: Peer) -> set[str]:
         import redis
 
         from shared.presence import list_sockets
 
         with redis.Redis.from_url(self.valkey.url) as client:
-            return sum(1 for socket in list_sockets(client) if socket.peer == peer.key)
+            return {socket.id for socket in list_sockets(client) if socket.peer == peer.key}
 
     def wait_game(self, peer: Peer, accepts: Callable[[Frame], Any]) -> None:
         """Wait until every worker answers `games/status` of a game with a payload that `accepts`."""

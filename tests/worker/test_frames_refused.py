@@ -120,7 +120,9 @@ def test_what_is_no_frame_is_an_error_event(hear, text):
     assert uuid.UUID(frame["ref"])
 
 
-@pytest.mark.parametrize("ref", ["words and spaces", "", 7, -1.50, 10**30, "9b28272f17a748e0a934a2bb99002833", "🐢", 'quo"te'])
+@pytest.mark.parametrize(
+    "ref", ["words and spaces", "", 7, -1.50, 10**30, "9b28272f17a748e0a934a2bb99002833", "🐢", 'quo"te']
+)
 def test_a_ref_without_a_usable_event_is_echoed_all_the_same(hear, ref):
     [frame] = hear({"ref": ref})
     assert (frame["event"], frame["ref"], frame["code"]) == ("error", ref, "invalid")

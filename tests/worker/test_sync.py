@@ -439,9 +439,10 @@ def test_false_sends_nothing_until_asked(network, application):
 # Requests
 
 
-@pytest.mark.parametrize("ref", ["words", 7, str(uuid.uuid4()), ""])
+@pytest.mark.parametrize("ref", ["words", 7, "7c4a8d09-ca37-42af-b6a3-8d5b8f0c1e52", ""])
 def test_all_answers_of_a_request_carry_its_ref(network, application, ref):
     network.factory.channel()
+    network.game()
     app = application()
     app.complete()
     cursor = app.replica.cursor

@@ -18,7 +18,7 @@ from shared.protocol.channels import (
 from shared.protocol.codes import could_not_subscribe, not_subscribed
 from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import whole_seconds
-from shared.services import channels
+from shared.services import channels, rules, versions
 from shared.services import history as messages
 from worker.answers import Deferred
 from worker.fanout import ChannelTopic
@@ -81,47 +81,41 @@ def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
     return channel
 
 
-def find_or_create(worker: Worker, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
-    """The channels of these names, unknown ones made, hidden; and the names that no channel can have."""
+def find_or_create(
+    worker: Worker, names: Sequence[str], *, at_most: int | None = None
+) -> tuple[list[ChannelRecord], list[str]]:
+    """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have.
+
+    at_most: how many may be made.
+    """
+    unknown = [name for name in names if worker.directory.find_channel(name) is None and _may_be_a_channel(name)]
+    unknown = unknown[:at_most]
+    if unknown:
+        worker.database.write(lambda session: [channels.ensure_channel(session, name=name) for name in unknown])
+        # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
+        worker.feed.wait_for(worker.database.read(versions.last_cursor))
     found: list[ChannelRecord] = []
-    unknown: list[str] = []
+    refused: list[str] = []
     for name in names:
         channel = worker.directory.find_channel(name)
         if channel is None:
-            unknown.append(name)
+            refused.append(name)
         else:
             found.append(channel)
-    if not unknown:
-        return found, []
-
-    refused: list[str] = []
-
-    def create(session: object) -> list[ChannelRecord]:
-        made = []
-        for name in unknown:
-            try:
-                channel = channels.ensure_channel(session, name=name)  # type: ignore[arg-type]
-            except Invalid:
-                refused.append(name)
-                continue
-            made.append(
-                ChannelRecord(
-                    id=channel.id, name=channel.name, description=channel.description, hidden=channel.is_hidden
-                )
-            )
-        return made
-
-    for channel in worker.database.write(create):
-        # The feed brings it too; until then the directory would take the next subscription for an unknown name.
-        if channel.id not in worker.directory.channels:
-            worker.directory.keep_channel(channel)
-        found.append(channel)
     return found, refused
+
+
+def _may_be_a_channel(name: str) -> bool:
+    try:
+        rules.channel_name(name)
+    except Invalid:
+        return False
+    return True
 
 
 def join(connection: Connection, channel: ChannelRecord) -> None:
     """Let the socket hear the channel, from now on."""
-    if connection.is_open and channel.id not in connection.channels:
+    if channel.id not in connection.channels:
         connection.channels[channel.id] = time.time()
         connection.worker.hear_channel(connection, channel.id)
         connection.worker.presence.update(connection)

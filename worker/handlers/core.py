@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import gevent
 import msgspec
+import structlog
 from msgspec import UNSET
+from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import AlreadyAuthenticated, InvalidCredentials, MissingSupport
+from shared.errors import AlreadyAuthenticated, DomainError, MissingSupport
 from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
 from shared.protocol.types import at_least, player_key
 from shared.services import games, peers
+from shared.services.peers import Peer
 from worker.answers import ANSWERED
 from worker.handlers import channels
 
 if TYPE_CHECKING:
     from worker.connection import Connection
+    from worker.worker import Worker
 
-CHANNELS_AT_ONCE = 100
+CHANNELS_AT_ONCE = 100  # that one authenticate may create; known ones are not counted
 VERSION_WITH_HISTORY = "2.4.0"
+
+_log = structlog.get_logger(__name__)
 
 
 def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
     """Let a peer in. Answers by itself: the first heartbeat, and an application's sync, follow the answer at once.
 
-    Raises AlreadyAuthenticated, InvalidCredentials and MissingSupport (later each time).
+    Raises AlreadyAuthenticated, InvalidCredentials and MissingSupport.
     """
     if connection.peer is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
     worker = connection.worker
-    try:
-        peer = worker.database.read(
-            lambda session: peers.authenticate_peer(
-                session, client_id=request.client_id, client_secret=request.client_secret
-            )
-        )
-        connection.claimed = peer.key
-        if not request.supports:
-            raise MissingSupport(MISSING_SUPPORTS)
-        if "channels" not in request.supports:
-            raise MissingSupport(MUST_SUPPORT_CHANNELS)
-    except (InvalidCredentials, MissingSupport):
-        _slow_down(connection, request.client_id)
-        raise
-    if not connection.is_open:
-        return ANSWERED
+    connection.claimed_id = request.client_id
+    as_of = worker.news_of_peers
+    peer = _read_peer(worker, request)
+    connection.claimed = peer.key
+    if not request.supports:
+        raise MissingSupport(MISSING_SUPPORTS)
+    if "channels" not in request.supports:
+        raise MissingSupport(MUST_SUPPORT_CHANNELS)
+    found, refused = channels.find_or_create(worker, request.channels, at_most=CHANNELS_AT_ONCE)
+    while worker.news_of_peers != as_of:
+        # Something about a peer changed while this waited, and nobody told a socket that was not in yet.
+        as_of = worker.news_of_peers
+        peer = _read_peer(worker, request)
 
-    found, refused = channels.find_or_create(worker, request.channels[:CHANNELS_AT_ONCE])
-    refused += request.channels[CHANNELS_AT_ONCE:]
     connection.supports = request.flags
     connection.version = request.version
     connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
@@ -68,10 +68,28 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
         worker.replicas.request(connection, request.sync_since, None)
     agent, version = connection.user_agent, request.version[:20]
     if not peer.is_application and (agent or peer.user_agent, version) != (peer.user_agent, peer.protocol_version):
-        worker.database.write(
-            lambda session: games.remember_client(session, game_id=peer.id, user_agent=agent, protocol_version=version)
-        )
+        gevent.spawn(_remember_client, worker, peer, agent, version)
     return ANSWERED
+
+
+def _read_peer(worker: Worker, request: Authenticate) -> Peer:
+    return worker.database.read(
+        lambda session: peers.authenticate_peer(
+            session, client_id=request.client_id, client_secret=request.client_secret
+        )
+    )
+
+
+def _remember_client(worker: Worker, peer: Peer, user_agent: str | None, version: str) -> None:
+    """Note what a game runs. It has its answer already, so whatever goes wrong here is no failure of its request."""
+    try:
+        worker.database.write(
+            lambda session: games.remember_client(
+                session, game_id=peer.id, user_agent=user_agent, protocol_version=version
+            )
+        )
+    except (DomainError, SQLAlchemyError) as error:
+        _log.error("a game's user agent could not be noted", peer=peer.key, error=str(error))
 
 
 def heartbeat(connection: Connection, beat: Heartbeat) -> None:
@@ -90,12 +108,3 @@ def _set_players(connection: Connection, names: list[str] | None) -> bool:
         return False
     connection.players = players
     return True
-
-
-def _slow_down(connection: Connection, client_id: str) -> None:
-    """Let a failed attempt wait, longer each time, per id and per address. Others of the address wait for nothing."""
-    delay = connection.worker.failures.delay(client_id.strip().lower(), connection.transport.address, time.monotonic())
-    if delay > 0:
-        with connection.worker.failures.holding() as is_room:
-            if is_room:
-                gevent.sleep(delay)

@@ -1,0 +1,62 @@
+"""A way to Valkey that can fall silent: connections stay open, and nothing passes any more."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from pathlib import Path
+
+
+class SilentWay:
+    """Listens on a Unix socket of its own and passes everything on to another, until it is told to be silent."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self.url = f"unix://{path}"
+        self._target = target.removeprefix("unix://")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._speaks = threading.Event()
+        self._speaks.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fall_silent(self) -> None:
+        """Pass on nothing; take what is sent, and new connections too."""
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        """Pass on again what is sent on connections made from now on."""
+        self._speaks.set()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        is_lost = False
+        with client, server:
+            try:
+                server.connect(self._target)
+            except OSError:
+                return
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    try:
+                        data = source.recv(65_536)
+                    except OSError:
+                        return
+                    if not data:
+                        return
+                    is_lost = is_lost or not self._speaks.is_set()
+                    if not is_lost:
+                        (server if source is client else client).sendall(data)

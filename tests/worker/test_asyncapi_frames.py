@@ -1,0 +1,253 @@
+"""A real conversation, held against the AsyncAPI document: every example is sent, every kind of frame comes back.
+
+The examples are those of the page `/docs` and of the document.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shared.db import transaction
+from shared.models import Game, UserAgent
+from shared.models.credentials import secret_digest
+from shared.protocol import INCOMING, OUTGOING
+from shared.protocol.catalogue import Kind, frame_kinds
+from shared.services import channels, games
+from tests.support.asyncapi import Described
+from tests.support.client import Frame, SocketClient
+from tests.support.network import ALL_FLAGS, Network, Peer
+from tests.support.one_worker import network_of_this_test
+from tests.support.processes import ROOT, clean_environment
+from tests.worker.conftest import running_network
+from tests.worker.test_unasked import FAILURES
+from worker.routes import ROUTES, Replies
+
+EXAMPLES = {kind.name: kind.example for kind in frame_kinds()}
+# One tell of a player, and no second: that is the failure with `retry_after_ms`.
+SETTINGS = {"RATE_LIMITS": "on", "LIMITS": "tells/send:player=1/0.01", "OFFLINE_SECONDS": "0.5"}
+
+
+@pytest.fixture(scope="module")
+def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **SETTINGS) as network:
+        yield network
+
+
+@pytest.fixture
+def network(_module_network) -> Iterator[Network]:
+    yield from network_of_this_test(_module_network)
+
+
+class Conversation:
+    """Sends examples, and holds whatever comes against the document."""
+
+    def __init__(self) -> None:
+        self.described = Described()
+        self.clients: list[SocketClient] = []
+        self.sent: set[str] = set()
+
+    def hears(self, client: SocketClient) -> SocketClient:
+        """All that comes to this socket is checked in the end."""
+        self.clients.append(client)
+        return client
+
+    def send(self, client: SocketClient, event: str) -> Frame:
+        """Send a request's example as it is; returns it."""
+        frame = EXAMPLES[f"{event.replace('/', '-')}.request"]
+        assert self.described.name(frame, from_peer=True) == f"{event.replace('/', '-')}.request"
+        client.send_text(json.dumps(frame))
+        self.sent.add(event)
+        return frame
+
+    def request(self, client: SocketClient, event: str) -> Frame:
+        """Send a request's example; returns its answer, which is to be a success."""
+        ref = self.send(client, event)["ref"]
+        answer = client.wait_for(event, ref=ref)
+        assert self.described.name(answer) == f"{event.replace('/', '-')}.success", answer
+        return answer
+
+    def heard(self) -> set[str]:
+        """The kinds of all frames that came, each checked."""
+        return {self.described.name(frame) for client in self.clients for frame in client.frames}
+
+
+def example_game(network: Network) -> Peer:
+    """The game that the examples speak of, with the credentials that they show."""
+    status, credentials = EXAMPLES["games-status.success"]["payload"], EXAMPLES["authenticate.request"]["payload"]
+    made = network.factory.game(
+        status["game"],
+        owner=network._owner,
+        name=status["display_name"],
+        description=status["description"],
+        homepage_url=status["homepage_url"],
+    )
+    with transaction() as session:
+        game = session.get_one(Game, made.id)
+        game.client_id = credentials["client_id"]
+        game.client_secret_digest = secret_digest(credentials["client_secret"])
+        session.add(UserAgent(name=credentials["user_agent"], repository_url=status["user_agent_url"]))
+        for way in status["connections"]:
+            games.add_connection(session, actor_id=network._owner.id, short_name=game.short_name, **way)
+    return Peer(status["game"], credentials["client_id"], credentials["client_secret"], f"game:{made.id}")
+
+
+def example_sender(network: Network) -> Peer:
+    """The game from which the example of a tell comes."""
+    name = EXAMPLES["tells-receive.event"]["payload"]["from_game"]
+    game, credentials = network.factory.game_with_credentials(name, owner=network._owner)
+    return Peer(name, credentials.client_id, credentials.client_secret, f"game:{game.id}")
+
+
+def payload_of(event: str) -> dict[str, Any]:
+    """The payload of the example of an event that the worker sends."""
+    return EXAMPLES[f"{event.replace('/', '-')}.event"]["payload"]
+
+
+def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -> None:
+    """All that the worker can send is sent, in the words of the examples where they can be had."""
+    talk = Conversation()
+    network.factory.channel("gossip", is_hidden=False)
+    game = example_game(network)
+    application = talk.hears(network.join(network.application()))
+    other = talk.hears(network.join(example_sender(network), players=["Alice"], channels=["gossip"], version="2.3.0"))
+    newer = talk.hears(network.join(network.game(), channels=["gossip"], version="2.4.0"))
+    assert "reset" not in application.wait_for("sync/complete")["payload"]
+
+    # Core
+    client = talk.hears(network.open(answers_heartbeats=False))
+    talk.send(client, "authenticate")
+    assert client.wait_for("authenticate") == EXAMPLES["authenticate.success"]
+    assert client.wait_for("heartbeat") == EXAMPLES["heartbeat.event"]
+    assert other.wait_for("games/connect", payload={"game": "ExVenture"})["payload"] == payload_of("games/connect")
+
+    # Players
+    talk.request(client, "players/sign-in")
+    assert other.wait_for("players/sign-in")["payload"] == payload_of("players/sign-in")
+    talk.send(client, "heartbeat")
+    network.wait_player(game, "Bob")
+    assert talk.request(other, "players/status")["payload"] == EXAMPLES["players-status.success"]["payload"]
+
+    # Games
+    wanted = EXAMPLES["games-status.success"]["payload"]
+    network.wait_game(game, lambda payload: payload.get("user_agent_url") and payload["players_online_count"] == 2)
+    status = talk.request(other, "games/status")["payload"]
+    status["connections"].sort(key=lambda way: wanted["connections"].index(way))
+    assert status == wanted
+
+    # Channels
+    for subscriber in (client, other, newer):
+        talk.request(subscriber, "channels/subscribe")
+    talk.request(client, "channels/send")
+    old, new = payload_of("channels/broadcast"), OUTGOING["channels/broadcast"].further_examples[0]
+    assert other.wait_for("channels/broadcast")["payload"] == old
+    line = newer.wait_for("channels/broadcast")["payload"]
+    assert line == {**new, "id": line["id"], "sent_at": line["sent_at"]}
+    history = talk.request(newer, "channels/history")["payload"]
+    assert history == {
+        "channel": "gossip",
+        "messages": [{k: v for k, v in line.items() if k != "channel"}],
+        "more": False,
+    }
+
+    # Tells
+    talk.request(other, "tells/send")
+    assert client.wait_for("tells/receive")["payload"] == payload_of("tells/receive")
+    other.send("tells/send", EXAMPLES["tells-send.request"]["payload"], ref=1)
+    assert talk.described.name(failure := other.wait_for("tells/send", ref=1)) == "tells-send.failure"
+    assert (failure["code"], type(failure["retry_after_ms"])) == ("rate-limited", int)
+
+    # Sync: on request, and each change
+    ref = talk.send(application, "sync")["ref"]
+    assert "digests" in application.wait_for("sync/complete", ref=ref)["payload"]
+    with transaction() as session:
+        channel = channels.create_channel(session, name="briefly")
+        games.update_game(session, actor_id=network._owner.id, short_name="ExVenture", description="Another one")
+    made = change(application, "channels", lambda payload: payload["channels"][0]["name"] == channel.name)
+    change(application, "games", lambda payload: payload["games"][0]["description"] == "Another one")
+    with transaction() as session:
+        channels.delete_channel(session, name=channel.name)
+    change(application, "channels", lambda payload: payload.get("deleted") == [made["channels"][0]["id"]])
+
+    # Ends
+    talk.request(client, "players/sign-out")
+    assert other.wait_for("players/sign-out")["payload"] == payload_of("players/sign-out")
+    talk.request(client, "channels/unsubscribe")
+    client.send_text("this is no JSON")
+    error = client.wait_for("error")
+    assert error == {**EXAMPLES["error.event"], "ref": error["ref"]}
+    downtime = payload_of("restart")["downtime"]
+    announce_restart(network, downtime)
+    for listener in talk.clients:
+        assert downtime <= listener.wait_for("restart")["payload"]["downtime"] <= downtime + 5
+    client.drop()
+    left = other.wait_for("games/disconnect", payload={"game": "ExVenture"})
+    assert left["payload"] == payload_of("games/disconnect")
+
+    heard = talk.heard()
+    assert talk.sent == set(INCOMING)
+    assert {name.rpartition(".")[0] for name in heard} >= {event.replace("/", "-") for event in OUTGOING}
+    assert heard >= {kind.name for kind in frame_kinds() if kind.kind in (Kind.SUCCESS, Kind.EVENT)}
+
+
+def change(application: SocketClient, kind: str, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The payload of the next change of a kind that is the one meant; those of a whole state have no cursor."""
+    while True:
+        payload: dict[str, Any] = application.wait_for(f"sync/{kind}")["payload"]
+        if "cursor" in payload and is_it(payload):
+            return payload
+
+
+def announce_restart(network: Network, downtime: int) -> None:
+    environment: dict[str, str] = network.environment  # type: ignore[attr-defined]
+    subprocess.run(
+        [sys.executable, "-m", "flask", "network", "restart-notice", "--downtime", str(downtime)],
+        cwd=ROOT,
+        env=clean_environment(**environment),
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def test_every_failure_is_described(network: Network) -> None:
+    """Those of every event, each as a failure of that event with a code that the document gives it."""
+    talk = Conversation()
+    talkers: dict[tuple[str, ...], SocketClient] = {}
+    failed = set()
+    for code, supports, event, payload, times in FAILURES:
+        if times > 1 or event not in INCOMING:
+            continue
+        client = talkers.get(tuple(supports))
+        if client is None:
+            client = talk.hears(network.join(supports=supports, channels=["gossip"], players=["Alice"]))
+            talkers[tuple(supports)] = client
+        answer = client.request(event, payload)
+        assert answer["code"] == code
+        assert talk.described.name(answer) == f"{event.replace('/', '-')}.failure"
+        failed.add(event)
+
+    fresh = talk.hears(network.open())
+    early = fresh.request("channels/send", EXAMPLES["channels-send.request"]["payload"])
+    assert (talk.described.name(early), early["code"]) == ("channels-send.failure", "unauthenticated")
+    fresh.send("authenticate", {"client_id": "x", "client_secret": "y", "supports": ALL_FLAGS})
+    refused = fresh.wait_for("authenticate")
+    assert (talk.described.name(refused), refused["code"]) == ("authenticate.failure", "invalid-credentials")
+    failed.add("authenticate")
+
+    assert failed == {event for event, cls in INCOMING.items() if cls.is_answered}
+    talk.heard()
+
+
+def test_the_classes_say_what_the_routes_do() -> None:
+    """What is answered, and what belongs to applications, is said in the protocol as it is done in the worker."""
+    for event, route in ROUTES.items():
+        cls = INCOMING[event]
+        assert cls.is_answered is (route.replies is not Replies.NEVER)
+        assert (cls.flag == "sync") is route.application
+        assert (route.flag or cls.flag) == cls.flag

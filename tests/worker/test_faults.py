@@ -1,0 +1,139 @@
+"""What goes wrong around a worker costs nobody their connection, and nobody else their answers."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from shared import db
+from shared.services import channels
+from tests.support.client import SocketClient
+from tests.support.network import ALL_FLAGS
+from tests.support.silence import SilentWay
+
+LINES = 2_000
+pytestmark = pytest.mark.timeout(120)
+
+
+def enter(worker, stored, short_name: str, connect, **payload) -> SocketClient:
+    """A game of this name that is online and hears `gossip`."""
+    _, own = stored.game_with_credentials(short_name)
+    client = connect(worker.url)
+    client.authenticate(own.client_id, own.client_secret, supports=ALL_FLAGS, channels=["gossip"], **payload)
+    return client
+
+
+def say(client: SocketClient, message: str) -> None:
+    client.send("channels/send", {"channel": "gossip", "name": "Wren", "message": message})
+
+
+def test_a_lock_that_somebody_else_holds_keeps_only_writers_waiting(start_worker, stored, connect, database_url):
+    """SQLite waits for it in a thread: other sockets are answered meanwhile, and the writer when the lock is free."""
+    worker = start_worker()
+    stored.channel("gossip")
+    writer, other = (enter(worker, stored, name, connect) for name in ("Writer", "Other"))
+    holder = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        writer.send("channels/subscribe", {"channel": "brand-new"}, ref="waits")
+        assert other.request("players/sign-in", {"name": "Odo"}, seconds=3)["status"] == "success"
+        assert other.request("channels/history", {"channel": "gossip"}, seconds=3)["status"] == "success"
+        assert not [frame for frame in writer.frames if frame.get("ref") == "waits"]
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+    assert writer.wait_for("channels/subscribe", ref="waits", seconds=10)["status"] == "success"
+
+
+def test_many_missed_lines_arrive_in_order_and_close_nobody(start_worker, stored, connect, own_valkey):
+    """More lines than the outbound queue holds are missed; they come at the reader's pace, the new ones after them."""
+    first, second = (start_worker(RATE_LIMITS="off", OUTBOUND_BYTES="65536") for _ in range(2))
+    stored.channel("gossip")
+    speaker = enter(first, stored, "Speaker", connect)
+    far = enter(second, stored, "Far", connect)
+    say(speaker, "before")
+    far.wait_for("channels/broadcast", payload={"message": "before"})
+    own_valkey.stop()
+    for number in range(LINES):
+        say(speaker, f"{number} " + "x" * 100)
+    assert speaker.request("channels/send", {"channel": "gossip", "name": "Wren", "message": "last"}, seconds=30)
+    own_valkey.start()
+    for number in range(LINES):  # said while the other worker catches up
+        say(speaker, f"{LINES + number} after")
+    heard = [
+        int(far.wait_for("channels/broadcast", seconds=30)["payload"]["message"].replace("last", "-1").split()[0])
+        for _ in range(2 * LINES + 1)
+    ]
+    assert [number for number in heard if number >= 0] == list(range(2 * LINES))
+
+
+def test_a_redis_that_falls_silent_is_noticed_and_what_was_lost_is_made_good(start_worker, stored, connect, own_valkey):
+    """Its connections stay open and nobody answers: lines said then are heard by the others when it speaks again."""
+    with tempfile.TemporaryDirectory() as folder:
+        way = SilentWay(Path(folder) / "s", own_valkey.url)
+        first, second = start_worker(REDIS_URL=way.url), start_worker()
+        stored.channel("gossip")
+        speaker, far = enter(first, stored, "Speaker", connect), enter(second, stored, "Far", connect)
+        say(speaker, "before")
+        far.wait_for("channels/broadcast", payload={"message": "before"})
+        way.fall_silent()
+        say(speaker, "meanwhile")
+        first.wait_for_event("redis is away, signals are lost")
+        first.wait_for_event("redis is away, trying again", seconds=30)
+        way.speak()
+        far.wait_for("channels/broadcast", payload={"message": "meanwhile"}, seconds=30)
+        say(speaker, "after")
+        far.wait_for("channels/broadcast", payload={"message": "after"})
+        assert [frame["payload"]["message"] for frame in far.events("channels/broadcast")] == [
+            "before",
+            "meanwhile",
+            "after",
+        ]
+        way.close()
+
+
+def test_a_renamed_channel_is_listed_by_its_new_name(start_worker, stored, connect):
+    """Presence knows channels by their ids."""
+    worker = start_worker()
+    stored.channel("gossip")
+    enter(worker, stored, "Subscriber", connect)
+    asker = enter(worker, stored, "Asker", connect)
+    with db.transaction() as session:
+        channels.update_channel(session, name="gossip", new_name="chatter")
+    while asker.request("channels/subscribe", {"channel": "chatter"})["status"] != "success":
+        pass
+    status = asker.request("games/status", {"game": "Subscriber"})["payload"]
+    assert status["channels"] == ["chatter"]
+
+
+@pytest.mark.parametrize("moment", ["whole state", "live"])
+def test_a_small_outbound_queue_is_enough_for_a_sync(moment, start_worker, stored, connect, run_flask):
+    """Neither a whole state nor an import of many games is too much for an application that reads."""
+    worker = start_worker(OUTBOUND_BYTES="65536")
+    owner = stored.user().username
+    lines = "\n".join(
+        f'{{"name": "Game {number}", "short_name": "g{number}", "owner": "{owner}", "description": "{"x" * 2_000}"}}'
+        for number in range(400)
+    )
+    _, own = stored.application_with_credentials("Mirror")
+    application = connect(worker.url)
+    if moment == "whole state":
+        run_flask("game", "import", "-", stdin=lines)
+    application.authenticate(own.client_id, own.client_secret)
+    complete = application.wait_for("sync/complete", seconds=30)["payload"]
+    if moment == "live":
+        run_flask("game", "import", "-", stdin=lines)
+    known: set[int] = set()
+    cursors = [complete["cursor"]]
+    while len(known) < 400:
+        payload = application.wait_for("sync/games", seconds=30)["payload"]
+        known.update(record["id"] for record in payload["games"])
+        cursors.append(payload.get("cursor", 0))
+    assert not application.is_closed
+    if moment == "live":
+        assert cursors == sorted(cursors)
+        application.send("sync", {"since": cursors[-1]}, ref="again")
+        assert application.wait_for("sync/complete", ref="again")["payload"]["counts"]["games"] == 400
