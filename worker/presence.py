@@ -70,6 +70,7 @@ class Presence:
         self._left: set[str | None] = set()
         self._told: set[str] = set()
         self._is_again = False
+        self._after: list[tuple[str, msgspec.Struct]] = []
         self._come = Event()
         self._ready = Event()
         self.sockets: dict[str, SocketPresence] = {}
@@ -108,6 +109,11 @@ class Presence:
             self._put(_describe_socket(connection, self._worker_id))
             self._changed.add(connection.id)
             self._come.set()
+
+    def publish_after(self, topic: str, signal: msgspec.Struct) -> None:
+        """Publish a signal once what changed so far has been told: who asks about it then finds it so."""
+        self._after.append((topic, signal))
+        self._come.set()
 
     def leave(self, connection: Connection) -> None:
         """A socket is gone."""
@@ -172,6 +178,9 @@ class Presence:
             self._worker_id, sockets, sorted(gone), is_again=is_again, count=len(self._told) if is_again else None
         )
         self._signals.publish("presence", signal)
+        for topic, after in self._after:
+            self._signals.publish(topic, after)
+        self._after.clear()
 
     def _refresh(self) -> None:
         while True:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
+import redis
 
+from shared.bus import TOPIC_PREFIX
 from tests.support.network import Network
 
 
@@ -92,6 +95,28 @@ def test_an_applications_players_are_told_of_but_it_is_in_no_list(network: Netwo
     assert notice["payload"]["game"] == application.peer.short_name
     assert application.peer.short_name not in listed(other)
     assert names(network, other, application.peer.short_name) == ["Alice"]
+
+
+@pytest.mark.parametrize("event", ["players/sign-in", "players/sign-out"])
+def test_other_workers_know_of_a_change_before_they_tell_it(network: Network, event: str) -> None:
+    alice = network.join(players=["Alice"] if event == "players/sign-out" else [])
+    with redis.Redis.from_url(network.valkey.url) as client, client.pubsub(ignore_subscribe_messages=True) as heard:
+        heard.psubscribe(f"{TOPIC_PREFIX}*")
+        heard.get_message(timeout=5)
+
+        alice.request(event, {"name": "Alice"})
+
+        players: list[str] | None = None
+        while True:
+            message = heard.get_message(timeout=5)
+            assert message is not None, "the signals come"
+            signal = json.loads(message["data"])
+            if message["channel"] == f"{TOPIC_PREFIX}presence".encode():
+                changed = [socket for socket in signal.get("sockets", []) if socket["peer"] == alice.peer.key]
+                players = changed[-1].get("players", []) if changed else players
+            elif message["channel"] == f"{TOPIC_PREFIX}players".encode():
+                break
+    assert players == (["Alice"] if event == "players/sign-in" else [])
 
 
 def test_heartbeats_replace_the_list_without_notices(network: Network) -> None:

@@ -83,8 +83,8 @@ def _tell(connection: Connection, op: Literal["in", "out"], name: str) -> None:
     signal = PlayerSignal(
         connection.worker.id, op, peer.key, peer.short_name, name, peer.is_displayed or peer.is_application
     )
-    connection.worker.signals.publish(PLAYERS, signal)
     frames = _carry_out(connection.worker, signal)
+    connection.worker.presence.publish_after(PLAYERS, signal)
     if frames is not None:
         connection.worker.diagnostics.broadcast(PLAYERS, frames, peer.key)
 
