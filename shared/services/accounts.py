@@ -18,6 +18,8 @@ from shared.models.game import Game
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
+from shared.services.moderation import changes
+from shared.services.moderation.changes import Part
 
 RESETS_A_MAIL = 5
 
@@ -153,6 +155,7 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
             raise Forbidden("the last admin cannot go: make another one first")
     session.add(ReservedUsername(key=user.username.lower()))
     session.delete(user)
+    changes.mark(session, Part.PEOPLE)
     try:
         session.flush()
     except IntegrityError:  # a game was registered at the same moment
