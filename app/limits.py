@@ -46,6 +46,7 @@ SIGN_INS = "There were too many attempts to sign in that failed."
 REGISTRATIONS = "Too many accounts were registered from here."
 MAILS = "Too many mails were asked for."
 RESETS = "There were too many attempts to choose a new password."
+REPORTS = "You reported a lot in a short time: what you sent so far is with the moderators."
 PASSWORDS = "There were too many attempts with a wrong password."
 ALLOWANCES = (
     Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
@@ -59,6 +60,7 @@ ALLOWANCES = (
     Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
     Allowance("account.change_password", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
+    Allowance("reports.new", "30 per hour", is_own=True, message=REPORTS),
     Allowance("account.delete", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
 )
 

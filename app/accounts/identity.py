@@ -14,6 +14,8 @@ from flask_login import UserMixin as FlaskLoginUser
 from shared.db import reading
 from shared.models import User
 from shared.services import users
+from shared.services.moderation.actors import Role
+from shared.services.moderation.permissions import RULES, Act
 
 P = ParamSpec("P")
 
@@ -33,6 +35,11 @@ class SignedIn(FlaskLoginUser):
     def is_admin(self) -> bool:
         """True for those who may open the admin pages."""
         return self.role == "admin"
+
+    @property
+    def is_moderator(self) -> bool:
+        """True for those who may open the moderators' pages."""
+        return Role(self.role) in RULES[Act.SEE]
 
     def get_id(self) -> str:
         """What the session cookie says of this account."""

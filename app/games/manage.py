@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
+from sqlalchemy.orm import Session
 
 from app import once
 from app.errors import faults_on
@@ -14,6 +15,7 @@ from shared.db import reading, transaction
 from shared.models import Game
 from shared.models.credentials import Credentials
 from shared.services import games
+from shared.services.moderation import sanctions
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 
@@ -55,7 +57,7 @@ def show(short_name: str) -> ResponseReturnValue:
     """All that an owner needs to connect a game."""
     with reading() as session:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
-        return secret_page(_page(game, once.take(f"game:{game.id}")))
+        return secret_page(_page(session, game, once.take(f"game:{game.id}")))
 
 
 @bp.route("/<short_name>/edit", methods=["GET", "POST"])
@@ -119,10 +121,15 @@ def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
         if once.keep(f"game:{game.id}", credentials.client_secret):
             return redirect(url_for(".show", short_name=game.short_name), 303)
-        return secret_page(_page(game, credentials.client_secret), status)
+        return secret_page(_page(session, game, credentials.client_secret), status)
 
 
-def _page(game: Game, client_secret: str | None) -> str:
+def _page(session: Session, game: Game, client_secret: str | None) -> str:
+    standing = sanctions.list_of_game(session, game.id)
     return render_template(
-        "games/manage.html", game=game, client_secret=client_secret, connection_form=ConnectionForm(formdata=None)
+        "games/manage.html",
+        game=game,
+        client_secret=client_secret,
+        connection_form=ConnectionForm(formdata=None),
+        sanctions_in_force=sum(sanction.state == "in force" for sanction in standing),
     )
