@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wtforms import DateTimeLocalField, RadioField, SelectChoice, SelectField, StringField, SubmitField, TextAreaField
-from wtforms.validators import InputRequired, Optional
+from wtforms.validators import InputRequired, Optional, ValidationError
 
 from app.forms import FlaskForm, required, strip
 from app.moderation.words import length
@@ -64,8 +64,8 @@ class SearchForm(FlaskForm):
     player = StringField("Player", filters=[strip])
     game = StringField("Game", filters=[strip])
     channel = StringField("Channel", filters=[strip])
-    since = DateTimeLocalField("Since", [Optional()], format=_STAMPS)
-    until = DateTimeLocalField("Until", [Optional()], format=_STAMPS)
+    since = DateTimeLocalField("Since (UTC)", [Optional()], format=_STAMPS)
+    until = DateTimeLocalField("Until (UTC)", [Optional()], format=_STAMPS)
 
     def criteria(self) -> dict[str, Any]:
         """What the service wants; times are UTC. A field at fault is left out."""
@@ -110,7 +110,7 @@ class SanctionForm(FlaskForm):
     def validate_seconds(self, field: SelectField) -> None:
         """Only what is offered; anything else came from no browser."""
         if field.data and field.data not in {str(seconds) for seconds in sanctions.DURATIONS}:
-            raise ValueError("Choose one of these.")
+            raise ValidationError("Choose one of these.")
 
 
 class ResolveForm(FlaskForm):

@@ -59,11 +59,11 @@ def act(value: str) -> str:
     return ACTS.get(value, value)
 
 
-def moment(at: datetime | None) -> Markup:
-    """A point in time, for people and programs: `3 May 2025, 14:05 UTC`."""
+def moment(at: datetime | str | None) -> Markup:
+    """A point in time, for people and programs: `3 May 2025, 14:05 UTC`. at: a text is as the audit trail keeps it."""
     if at is None:
         return Markup("never")
-    utc = at.astimezone(UTC)
+    utc = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         utc.strftime("%Y-%m-%dT%H:%M:%SZ"), f"{utc.day} {utc:%B %Y, %H:%M} UTC"
     )

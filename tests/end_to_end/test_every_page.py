@@ -14,6 +14,7 @@ from playwright.sync_api import Page, Response
 
 from shared import db
 from shared.services import channels, characters, users
+from tests.support.moderating import make_moderated
 
 PASSWORD = "correct horse battery"
 HEAVIEST_KIB = 100  # without images
@@ -24,6 +25,9 @@ NO_PAGES = {
     "/favicon.ico",
     "/manage/characters/live",
     "/metrics",
+    "/moderation/audit/export.csv",
+    "/moderation/audit/export.json",
+    "/moderation/live/lines",
     "/static/<path:filename>",
 }
 MAILED = {  # what a link that has run out shows
@@ -33,6 +37,23 @@ MAILED = {  # what a link that has run out shows
 }
 EXAMPLES = {
     **MAILED,
+    "/appeals/new": "/appeals/new?sanction={sanction}",
+    "/manage/games/<short_name>/mutes": "/manage/games/Reef/mutes",
+    "/manage/games/<short_name>/sanctions": "/manage/games/Reef/sanctions",
+    "/moderation/appeals": "/moderation/appeals?state=",
+    "/moderation/appeals/<id:appeal_id>": "/moderation/appeals/{appeal}",
+    "/moderation/channels/<name>": "/moderation/channels/noise",
+    "/moderation/filters/<id:filter_id>": "/moderation/filters/{filter}",
+    "/moderation/messages/<id:message_id>": "/moderation/messages/{message}",
+    "/moderation/records/games/<short_name>": "/moderation/records/games/Reef",
+    "/moderation/records/player": "/moderation/records/player?name=Wren@Reef",
+    "/moderation/records/users/<username>": "/moderation/records/users/reader",
+    "/moderation/reports": "/moderation/reports?state=",
+    "/moderation/reports/<id:report_id>": "/moderation/reports/{report}",
+    "/moderation/sanctions": "/moderation/sanctions?all=1",
+    "/moderation/sanctions/<id:sanction_id>": "/moderation/sanctions/{sanction}",
+    "/moderation/sanctions/new": "/moderation/sanctions/new?message={message}",
+    "/report": "/report?message={message}",
     "/admin/applications/<short_name>": "/admin/applications/Mirror",
     "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
     "/channels/<name>": "/channels/gossip",
@@ -44,6 +65,16 @@ EXAMPLES = {
     "/manage/games/<short_name>/edit": "/manage/games/Harbour/edit",
     "/players/<username>": "/players/keeper",
 }
+CLOSED = (
+    "/account",
+    "/admin",
+    "/appeals",
+    "/channels/new",
+    "/channels/proposed",
+    "/manage",
+    "/moderation",
+    "/report",
+)
 LONG = "A-very-long-word-without-any-space-" * 6
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -75,7 +106,10 @@ def world(stored, worker, connect) -> dict[str, str]:
             character = characters.register_character(session, game_id=game.id, name=name, key=key)
             if name == "Wren":
                 characters.approve_character(session, actor_id=admin.id, character_id=character.id)
-    return {"connection": str(connection.id)}
+    moderated = make_moderated(
+        stored, admin=admin, owner=admin, game="Reef", channel="noise", text=f"Buy gold <b>now</b> {LONG}"
+    )
+    return {"connection": str(connection.id), **moderated.ids()}
 
 
 @pytest.fixture
@@ -165,7 +199,7 @@ def test_every_page_of_an_admin(watch, addresses) -> None:
 def test_every_page_of_a_visitor(watch, addresses) -> None:
     watched = watch()
     for address in addresses:
-        if not address.startswith(("/admin", "/manage", "/account", "/channels/new", "/channels/proposed")):
+        if not address.startswith(CLOSED):
             watched.visit(address, status_of(address))
     watched.visit("/nowhere", 404)
     watched.visit("/admin", 200)  # the page to sign in, with a word on why

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moderated:
-    """Who and what there is. The `player` reported `message`, whose speaker is `Wren@Harbour`; the game is `owner`'s."""
+    """Who and what there is. The `player` reported `message`, whose speaker is Wren; the game is `owner`'s."""
 
     admin: User
     moderator: User
@@ -64,44 +64,52 @@ def speak(channel: Channel, game: Game, name: str, text: str) -> int:
         return history.store_lines(session, [line], worker="tests")[0]
 
 
-def make_moderated(stored: Factory, *, text: str = "Buy gold", channel: str = "gossip") -> Moderated:
-    """Make one of each."""
-    admin, moderator = stored.admin("warden"), stored.user("keeper", role="moderator")
-    owner, player = stored.user("wright"), stored.user("reader")
-    game, room = stored.game("Harbour", owner=owner), stored.channel(channel)
-    message = speak(room, game, "Wren", text)
+def make_moderated(
+    stored: Factory,
+    *,
+    admin: User | None = None,
+    owner: User | None = None,
+    game: str = "Harbour",
+    channel: str = "gossip",
+    text: str = "Buy gold",
+) -> Moderated:
+    """Make one of each; admin, owner: make the warden and the wright if not given."""
+    admin, owner = admin or stored.admin("warden"), owner or stored.user("wright")
+    moderator, player = stored.user("mod", role="moderator"), stored.user("reader")
+    made_game, room = stored.game(game, owner=owner), stored.channel(channel)
+    message = speak(room, made_game, "Wren", text)
     with db.transaction() as session:
         keeper, reader = actor(session, moderator), actor(session, player)
         report = reports.create_report(
-            session, reader, game="Harbour", name="Wren", text="This is an advert", message_id=message
+            session, reader, game=game, name="Wren", text="This is an advert", message_id=message
         )
         sanction = sanctions.sanction(
             session,
             keeper,
             kind="mute",
             target_kind="game",
-            target="Harbour",
+            target=game,
             channel=channel,
             reason="Adverts",
             seconds=3600,
         )
         appeal = appeals.create_appeal(session, actor(session, owner), sanction_id=sanction.id, text="It was a guest.")
-        made = filters.create_filter(session, keeper, kind="word", action="flag", text="gold", note="Adverts")
-        mute = game_mutes.add_mute(session, actor(session, owner), short_name="Harbour", pattern="*@Elsewhere")
-        ignore = ignores.add_ignore(session, reader, pattern="Wren@Harbour")
+        made_filter = filters.create_filter(session, keeper, kind="word", action="flag", text="gold", note="Adverts")
+        mute = game_mutes.add_mute(session, actor(session, owner), short_name=game, pattern="*@Elsewhere")
+        ignore = ignores.add_ignore(session, reader, pattern=f"Wren@{game}")
         channel_states.slow_down(session, keeper, channel=channel, seconds=5)
         return Moderated(
             admin=admin,
             moderator=moderator,
             owner=owner,
             player=player,
-            game=game,
+            game=made_game,
             channel=room,
             message=message,
             report=report.id,
             sanction=sanction.id,
             appeal=appeal.id,
-            filter=made.id,
+            filter=made_filter.id,
             mute=mute.id,
             ignore=ignore.id,
         )
