@@ -23,6 +23,7 @@ SUBSCRIPTIONS = "channels/subscribe:socket"
 MESSAGES_OF_PLAYER = "channels/send:player"
 MESSAGES_OF_GAME = "channels/send:game"
 TELLS_OF_PLAYER = "tells/send:player"
+REPORTS = "reports/create:socket"
 
 DEFAULTS: Mapping[str, Limit] = {
     EVENTS: Limit(400, 20),
@@ -32,6 +33,7 @@ DEFAULTS: Mapping[str, Limit] = {
     MESSAGES_OF_GAME: Limit(100, 20),
     SUBSCRIPTIONS: Limit(60, 2),
     TELLS_OF_PLAYER: Limit(10, 2),
+    REPORTS: Limit(10, 0.1),
 }
 
 

@@ -100,6 +100,7 @@ def test_the_table_is_that_of_the_protocol() -> None:
         "channels/send:game": (100, 20),
         "channels/subscribe:socket": (60, 2),
         "tells/send:player": (10, 2),
+        "reports/create:socket": (10, 0.1),
     }
 
 

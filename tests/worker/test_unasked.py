@@ -48,6 +48,11 @@ FAILURES: list[tuple[Code, list[str], str, Any, int]] = [
     (Code.GAME_OFFLINE, ALL, "tells/send", {**TELL, "to_game": "NoSuch"}, 1),
     (Code.PLAYER_OFFLINE, ALL, "tells/send", {**TELL, "to_name": "Nobody"}, 1),
     (Code.NOT_AN_APPLICATION, ALL, "sync", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/pause", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/resume", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/sanction", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/lift", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/redact", {}, 1),
 ]
 ELSEWHERE = {
     Code.NOT_JSON,  # frames that cannot be read: test_frames_refused.py
@@ -60,6 +65,9 @@ ELSEWHERE = {
     Code.MUTED,
     Code.BANNED,
     Code.MISSING_SCOPE,
+    Code.FILTERED,
+    Code.FORBIDDEN,
+    Code.CONFLICT,
 }
 
 
