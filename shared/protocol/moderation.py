@@ -144,7 +144,7 @@ class CreateReport(Incoming, event="reports/create"):
     text: Annotated[Text, about("What is wrong, 1,000 characters at most")]
     message_id: Annotated[int | None, about("The message, as in `channels/broadcast`; missing: the player")] = None
 
-    failures: ClassVar[tuple[Code, ...]] = (Code.NOT_FOUND, Code.CONFLICT, Code.FORBIDDEN)
+    failures: ClassVar[tuple[Code, ...]] = (Code.NOT_FOUND, Code.CONFLICT, Code.FORBIDDEN, Code.UNKNOWN_EVENT)
     example: ClassVar[dict[str, Any]] = {
         "game": "ExVenture",
         "name": "Bob",

@@ -31,6 +31,7 @@ FAILURES: list[tuple[Code, list[str], str, Any, int]] = [
     (Code.INVALID, ALL, "tells/send", {**TELL, "message": ""}, 1),
     (Code.UNKNOWN_EVENT, ALL, "achievements/sync", None, 1),
     (Code.UNKNOWN_EVENT, ALL, "channels/no-such", {}, 1),
+    (Code.UNKNOWN_EVENT, ALL, "reports/create", {}, 1),  # of version 2.4.0
     (Code.MISSING_SUPPORT, ["channels"], "players/sign-in", {"name": "A"}, 1),
     (Code.MISSING_SUPPORT, ["channels"], "players/sign-out", {"name": "A"}, 1),
     (Code.MISSING_SUPPORT, ["channels"], "players/status", None, 1),
@@ -66,6 +67,7 @@ ELSEWHERE = {
     Code.BANNED,
     Code.MISSING_SCOPE,
     Code.FILTERED,
+    Code.NOT_FOUND,
     Code.FORBIDDEN,
     Code.CONFLICT,
 }
