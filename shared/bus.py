@@ -6,6 +6,7 @@ versions    {"cursor"}: the log of changes grew
 network     {"restart": downtime seconds} or {"revoked": peer key}: what every worker should do now
 messages    chat lines just stored, from one worker to the others
 presence    sockets that came, changed or went
+moderation  {"revision", "parts"}: what workers enforce has changed; or {"tells"}: warnings to players who are online
 """
 
 from __future__ import annotations

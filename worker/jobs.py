@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 from shared.db import utc_now
 from shared.services import characters, versions
 from shared.services.jobs import claim_job, finish_job
+from shared.services.moderation import retention
 from shared.settings import Settings
 from worker.database import Database
 
 LOOK_SECONDS = 60.0
 LEASE = timedelta(minutes=10)
+BETWEEN_BATCHES_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
 
@@ -30,12 +32,14 @@ Work = Callable[[Session], object]
 @dataclass(frozen=True, slots=True)
 class Job:
     """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
-    another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is."""
+    another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is.
+    is_batched: is run again, each time in a transaction of its own, until it returns 0."""
 
     name: str
     every: timedelta
     begin: Callable[[], Work]
     is_quiet: bool = False
+    is_batched: bool = False
 
 
 def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
@@ -45,12 +49,22 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
     def prune() -> Work:
         return lambda session: versions.prune(session, before=utc_now() - kept)
 
+    def delete_messages() -> Work:
+        before = utc_now() - timedelta(days=settings.message_days)
+        return lambda session: retention.delete_old_messages(session, before=before)
+
+    def delete_records() -> Work:
+        before = utc_now() - timedelta(days=settings.moderation_days)
+        return lambda session: retention.delete_old_records(session, before=before)
+
     def note_sightings() -> Work:
         online = list_online()
         return lambda session: characters.note_sightings(session, online, at=utc_now())
 
     return [
         Job("prune-versions", timedelta(hours=1), prune),
+        Job("delete-old-messages", timedelta(days=1), delete_messages, is_batched=True),
+        Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
     ]
 
@@ -81,7 +95,12 @@ class Jobs:
         """Run a job if it is due and this worker gets it."""
         if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
-        result = self._database.write(job.begin())
+        result: object = self._database.write(job.begin())
+        batch = result
+        while job.is_batched and isinstance(batch, int) and isinstance(result, int) and batch:
+            gevent.sleep(BETWEEN_BATCHES_SECONDS)  # others write too
+            batch = self._database.write(job.begin())
+            result += batch if isinstance(batch, int) else 0
         self._database.write(lambda session: finish_job(session, name=job.name, due_at=utc_now() + job.every))
         (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
         return True

@@ -40,9 +40,7 @@ def create_application(
     return application, credentials
 
 
-def set_scopes(
-    session: Session, *, short_name: str, scopes: Sequence[str], actor_id: int | None = None
-) -> Application:
+def set_scopes(session: Session, *, short_name: str, scopes: Sequence[str], actor_id: int | None = None) -> Application:
     """Say what an application may do beside what all may; its sockets may at once. Raises Forbidden, NotFound, Invalid
     (field `scopes`)."""
     users.require_admin(session, actor_id)

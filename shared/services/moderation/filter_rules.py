@@ -125,7 +125,7 @@ class FilterSet:
 
     def _hits(self, text: str, who: tuple[str, str], at: float) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
         if self._set is not None:
-            for number in self._set.Match(text):
+            for number in self._set.Match(text) or ():
                 rule, expression = self._texts[number]
                 if spans := _spans(rule, expression, text):
                     yield rule, spans

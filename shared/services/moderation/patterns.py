@@ -62,7 +62,7 @@ class PatternSet(Generic[K]):
         """The keys of the patterns that the subject fits."""
         found = set(self._exact.get(subject, ()))
         if self._set is not None:
-            found.update(self._keys[number] for number in self._set.Match(subject))
+            found.update(self._keys[number] for number in self._set.Match(subject) or ())
         return frozenset(found)
 
 

@@ -13,6 +13,7 @@ from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.channel import Channel
 from shared.models.message import Message
+from shared.models.moderation import Filter
 from shared.models.report import REPORT_STATES, Report, Reporter
 from shared.pagination import Page, paginate
 from shared.protocol.types import player_key
@@ -68,11 +69,13 @@ def create_report(
     return _gather(session, subject, Reporter(kind=actor.kind, key=actor.key, name=actor.name, text=text))
 
 
-def flag_message(session: Session, *, message_id: int, filter_id: int, note: str) -> Report | None:
-    """A filter found something in a message: put it into the queue. None if the message is gone."""
+def flag_message(session: Session, *, message_id: int, filter_id: int) -> Report | None:
+    """A filter found something in a message: put it into the queue. None if the message is gone, or redacted."""
     message = session.get(Message, message_id)
-    if message is None:
+    if message is None or message.redacted_at is not None:
         return None
+    rule = session.get(Filter, filter_id)
+    note = "a filter" if rule is None else f"{rule.kind} {rule.text} {rule.note}".strip()
     subject = _Subject(message.peer, player_key(message.name), message.name, message.game, message)
     reporter = Reporter(kind="filter", key=f"filter:{filter_id}", name="filter", text=note[:TEXT_LONGEST])
     return _gather(session, subject, reporter)

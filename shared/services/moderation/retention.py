@@ -53,4 +53,3 @@ def delete_old_records(session: Session, *, before: datetime, limit: int = BATCH
         session.execute(delete(Sanction).where(Sanction.id.in_(ended)), execution_options=_QUIET)
         gone += len(ended)
     return gone
-
