@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import gevent
 import structlog
@@ -13,9 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
-from shared.services import characters, versions
+from shared.services import characters, player_counts, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.settings import Settings
+from shared.times import floor
 from worker.database import Database
 
 LOOK_SECONDS = 60.0
@@ -30,16 +31,22 @@ Work = Callable[[Session], object]
 @dataclass(frozen=True, slots=True)
 class Job:
     """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
-    another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is."""
+    another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is.
+    is_aligned: is due at full multiples of `every`, such as each quarter of an hour, however late it ran before."""
 
     name: str
     every: timedelta
     begin: Callable[[], Work]
     is_quiet: bool = False
+    is_aligned: bool = False
+
+    def due_after(self, moment: datetime) -> datetime:
+        """When the job is due again once it has run."""
+        return (floor(moment, self.every) if self.is_aligned else moment) + self.every
 
 
 def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
-    """Every job there is. list_online: the games with players online, each with their names."""
+    """Every job there is. list_online: the games with a socket, each with the names of its players."""
     kept = timedelta(days=settings.version_days)
 
     def prune() -> Work:
@@ -49,9 +56,19 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         online = list_online()
         return lambda session: characters.note_sightings(session, online, at=utc_now())
 
+    def count_players() -> Work:
+        players = {game_id: len(names) for game_id, names in list_online()}
+        return lambda session: player_counts.record(session, players, at=utc_now())
+
     return [
         Job("prune-versions", timedelta(hours=1), prune),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
+        Job("count-players", player_counts.QUARTER, count_players, is_quiet=True, is_aligned=True),
+        Job(
+            "prune-player-counts",
+            timedelta(days=1),
+            lambda: lambda session: player_counts.prune(session, now=utc_now()),
+        ),
     ]
 
 
@@ -82,6 +99,6 @@ class Jobs:
         if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
         result = self._database.write(job.begin())
-        self._database.write(lambda session: finish_job(session, name=job.name, due_at=utc_now() + job.every))
+        self._database.write(lambda session: finish_job(session, name=job.name, due_at=job.due_after(utc_now())))
         (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
         return True

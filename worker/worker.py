@@ -295,9 +295,12 @@ class Worker:
                     connection.close(CLOSE_REVOKED, "the credentials were made anew")
 
     def _list_online(self) -> list[tuple[int, list[str]]]:
-        """The games with players online, each with their names."""
-        games = [(peer, int(peer.removeprefix("game:"))) for peer in self.presence.by_peer if peer.startswith("game:")]
-        return [(game_id, names) for peer, game_id in games if (names := self.presence.players_of(peer))]
+        """The games with a socket, each with the names of its players."""
+        return [
+            (int(peer.removeprefix("game:")), self.presence.players_of(peer))
+            for peer in self.presence.by_peer
+            if peer.startswith("game:")
+        ]
 
     def _describe(self) -> dict[str, Any]:
         return {

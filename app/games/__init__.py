@@ -2,11 +2,12 @@
 
 from flask import Flask
 
-from app.games import connections, manage, routes
+from app.games import connections, feed, manage, routes
 
 
 def init_app(app: Flask) -> None:
     """Add the pages."""
     app.register_blueprint(routes.bp)
+    app.register_blueprint(feed.bp)
     app.register_blueprint(manage.bp)
     app.register_blueprint(connections.bp)

@@ -43,6 +43,7 @@ def new() -> ResponseReturnValue:
                     homepage_url=form.homepage_url.data or "",
                     is_displayed=form.display.data,
                     allows_character_registration=form.allow_character_registration.data,
+                    show_players=form.show_players.data,
                 )
             flash(f"{game.name} is registered.", "success")
             return _with_secret(game.short_name, credentials, status=201)
@@ -72,6 +73,7 @@ def edit(short_name: str) -> ResponseReturnValue:
             "homepage_url": game.homepage_url,
             "display": game.is_displayed,
             "allow_character_registration": game.allows_character_registration,
+            "show_players": game.show_players,
         }
     )
     if form.validate_on_submit():
@@ -87,6 +89,7 @@ def edit(short_name: str) -> ResponseReturnValue:
                     homepage_url=form.homepage_url.data or "",
                     is_displayed=form.display.data,
                     allows_character_registration=form.allow_character_registration.data,
+                    show_players=form.show_players.data,
                 )
             flash(f"{changed.name} is saved. The network knows already.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)

@@ -7,6 +7,7 @@ from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game, GameConnection
 from shared.models.job import Job
 from shared.models.message import Message
+from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
@@ -18,10 +19,12 @@ __all__ = [
     "Character",
     "CharacterSighting",
     "Counter",
+    "DailyPlayerCount",
     "Game",
     "GameConnection",
     "Job",
     "Message",
+    "PlayerCount",
     "ReservedShortName",
     "ReservedUsername",
     "User",

@@ -22,7 +22,8 @@ CONNECTION_TYPES = ("web", "telnet", "secure telnet")
 class Game(Synced, HasCredentials, Model):
     """A registered text game. `short_name` is its public key, matched without case; `name` is what it shows.
 
-    name_key: the name case-folded, since databases differ in what lower() does to letters beyond ASCII.
+    name_key, description_key: both case-folded, since databases differ in what lower() does to letters beyond ASCII.
+    show_players: whether the game's page names who is online. It concerns the site alone, and is not synced.
     """
 
     __tablename__ = "games"
@@ -37,9 +38,11 @@ class Game(Synced, HasCredentials, Model):
     name: Mapped[str] = mapped_column(String(80))
     name_key: Mapped[str] = mapped_column(Text, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
+    description_key: Mapped[str] = mapped_column(Text, default="")
     homepage_url: Mapped[str | None] = mapped_column(String(500))
     is_displayed: Mapped[bool] = mapped_column(default=True)
     allows_character_registration: Mapped[bool] = mapped_column(default=True)
+    show_players: Mapped[bool] = mapped_column(default=True)
     redirect_uris: Mapped[list[str]] = mapped_column(JSON, default=list)
     protocol_version: Mapped[str | None] = mapped_column(String(20))
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
