@@ -22,8 +22,12 @@ NO_PAGES = {
     "/_health",
     "/docs/asyncapi.yaml",
     "/favicon.ico",
+    "/games/feed.atom",
     "/manage/characters/live",
     "/metrics",
+    "/robots.txt",
+    "/sitemap-<int:number>.xml",
+    "/sitemap.xml",
     "/static/<path:filename>",
 }
 MAILED = {  # what a link that has run out shows
