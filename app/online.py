@@ -9,7 +9,7 @@ import redis
 from flask import current_app
 
 from shared.bus import Bus
-from shared.presence import list_sockets
+from shared.presence import SocketPresence, list_sockets
 from shared.protocol.types import player_key
 from shared.services.profiles import Online
 
@@ -20,16 +20,25 @@ KEPT_SECONDS = 2.0
 
 def online_players() -> Online:
     """(peer key, player's key) of everyone online. Nobody while Redis is away."""
+    return frozenset((socket.peer, player_key(name)) for socket in _sockets() or () for name in socket.players)
+
+
+def sockets_of(peer: str) -> list[SocketPresence] | None:
+    """The sockets of a peer, the oldest first. None while Redis is away."""
+    found = _sockets()
+    return None if found is None else sorted((s for s in found if s.peer == peer), key=lambda socket: socket.since)
+
+
+def _sockets() -> list[SocketPresence] | None:
     bus: Bus = current_app.extensions["bus"]
-    known: tuple[float, Online] | None = current_app.extensions.get("online")
+    known: tuple[float, list[SocketPresence] | None] | None = current_app.extensions.get("online")
     if known is not None and time.monotonic() - known[0] < KEPT_SECONDS:
         return known[1]
+    found: list[SocketPresence] | None
     try:
-        found = frozenset(
-            (socket.peer, player_key(name)) for socket in list_sockets(bus.redis) for name in socket.players
-        )
+        found = list_sockets(bus.redis)
     except redis.RedisError as error:
         log.warning("redis is away, nobody is shown as online: %s", error)
-        found = frozenset()
+        found = None
     current_app.extensions["online"] = (time.monotonic(), found)
     return found

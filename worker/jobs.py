@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
-from shared.services import characters, versions
+from shared.services import accounts, characters, connection_checks, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.settings import Settings
 from worker.database import Database
@@ -41,6 +41,7 @@ class Job:
 def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
     """Every job there is. list_online: the games with players online, each with their names."""
     kept = timedelta(days=settings.version_days)
+    abandoned_after = timedelta(days=settings.unverified_days)
 
     def prune() -> Work:
         return lambda session: versions.prune(session, before=utc_now() - kept)
@@ -49,8 +50,16 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         online = list_online()
         return lambda session: characters.note_sightings(session, online, at=utc_now())
 
+    def plan_checks() -> Work:
+        return lambda session: connection_checks.plan(session, now=utc_now())
+
+    def remove_abandoned() -> Work:
+        return lambda session: accounts.remove_abandoned(session, before=utc_now() - abandoned_after)
+
     return [
         Job("prune-versions", timedelta(days=1), prune),
+        Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
+        Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
     ]
 
