@@ -86,8 +86,8 @@ def _get_locked(session: Session, short_name: str) -> GameTransfer:
     transfer = None if game is None else session.get(GameTransfer, game.id, with_for_update=True)
     if transfer is None:
         raise _gone()
-    # Read while the row is still there.
-    _: tuple[User, User] = (transfer.from_user, transfer.to_user)
+    # Read while the row is there: what a deleted object loads later would open a transaction that nobody ends.
+    _: tuple[Game, User, User] = (transfer.game, transfer.from_user, transfer.to_user)
     return transfer
 
 

@@ -66,6 +66,7 @@ class Endpoint:
             connection.close()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would take one more
         self._listener.close()
 
 
