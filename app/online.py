@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import redis
@@ -26,11 +26,12 @@ class OnlineNow:
     """The network as presence tells of it; it may be wrong for seconds.
 
     games: the names of the players of each game with a socket, by its id, sorted without case. Hidden games are among
-    them: what is shown to strangers must be asked of the database.
+    them: what is shown to strangers must be asked of the database. sockets: None while Redis is away.
     """
 
     players: Online = frozenset()
     games: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    sockets: Sequence[SocketPresence] | None = ()
 
     def count_players(self, game_ids: list[int]) -> int:
         """How many players these games have together."""
@@ -67,13 +68,19 @@ def online_players() -> Online:
     return online_now().players
 
 
+def sockets_of(peer: str) -> list[SocketPresence] | None:
+    """The sockets of a peer, the oldest first. None while Redis is away."""
+    found = online_now().sockets
+    return None if found is None else sorted((s for s in found if s.peer == peer), key=lambda socket: socket.since)
+
+
 def _read(app: Flask) -> OnlineNow:
     bus: Bus = app.extensions["bus"]
     try:
         return _summed_up(list_sockets(bus.redis))
     except redis.RedisError as error:
         log.warning("redis is away, nobody is shown as online: %s", error)
-        return OnlineNow()
+        return OnlineNow(sockets=None)
 
 
 def _summed_up(sockets: list[SocketPresence]) -> OnlineNow:
@@ -90,4 +97,5 @@ def _summed_up(sockets: list[SocketPresence]) -> OnlineNow:
     return OnlineNow(
         frozenset(players),
         {game_id: tuple(names[key] for key in sorted(names)) for game_id, names in games.items()},
+        sockets,
     )

@@ -4,6 +4,7 @@
 
 versions    {"cursor"}: the log of changes grew
 network     {"restart": downtime seconds} or {"revoked": peer key}: what every worker should do now
+checks      {}: connection checks are due
 messages    chat lines just stored, from one worker to the others
 presence    sockets that came, changed or went
 """

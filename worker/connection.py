@@ -26,9 +26,9 @@ class Connection:
     """One socket. `peer` is None until it has authenticated.
 
     channels: channel id → when it subscribed (Unix time). players: its own list, by key. variant: 1 for clients of
-    version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose credentials were right in
-    an `authenticate`, even if that failed for another reason; claimed_id: the client id that it named. trace: its last
-    frames, those of all the peer's sockets together.
+    version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose client id an
+    `authenticate` named, even if that failed: its owner is shown why. claimed_id: the client id as it was named.
+    trace: its last frames, those of all the peer's sockets together.
     """
 
     __slots__ = (

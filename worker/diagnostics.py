@@ -228,6 +228,7 @@ def expected(event: str | None, code: str) -> str:
 
 
 _EXPECTED: dict[str, str] = {
+    Code.INVALID_CREDENTIALS: "the client id and the secret of the game's page, as they were made last",
     Code.UNAUTHENTICATED: "authenticate first",
     Code.ALREADY_AUTHENTICATED: "one authenticate a socket",
     Code.NOT_SUBSCRIBED: "channels/subscribe to the channel first",

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
-from shared.services import characters, player_counts, versions
+from shared.services import accounts, characters, connection_checks, player_counts, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.settings import Settings
 from shared.times import floor
@@ -48,6 +48,7 @@ class Job:
 def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
     """Every job there is. list_online: the games with a socket, each with the names of its players."""
     kept = timedelta(days=settings.version_days)
+    abandoned_after = timedelta(days=settings.unverified_days)
 
     def prune() -> Work:
         return lambda session: versions.prune(session, before=utc_now() - kept)
@@ -60,8 +61,16 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         players = {game_id: len(names) for game_id, names in list_online()}
         return lambda session: player_counts.record(session, players, at=utc_now())
 
+    def plan_checks() -> Work:
+        return lambda session: connection_checks.plan(session, now=utc_now())
+
+    def remove_abandoned() -> Work:
+        return lambda session: accounts.remove_abandoned(session, before=utc_now() - abandoned_after)
+
     return [
         Job("prune-versions", timedelta(hours=1), prune),
+        Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
+        Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
         Job("count-players", player_counts.QUARTER, count_players, is_quiet=True, is_aligned=True),
         Job(

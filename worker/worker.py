@@ -23,6 +23,7 @@ from shared.services.versions import Change
 from shared.settings import Settings
 from worker import grapevine, notices
 from worker.chat import Chat
+from worker.checks import Checks
 from worker.connection import Connection
 from worker.database import Announcements, Database
 from worker.diagnostics import Diagnostics
@@ -97,6 +98,7 @@ class Worker:
         )
         self.failures = Failures(settings.rate_limits)
         self.jobs = Jobs(self.database, network_jobs(settings, self._list_online))
+        self.checks = Checks(self.database, allows_private=settings.check_private_addresses)
         self.heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
         )
@@ -121,6 +123,7 @@ class Worker:
         """Read the state, then listen. Raises OSError if the port is in use."""
         self.signals.on("versions", lambda signal: self.feed.wake())
         self.signals.on("network", self._told)
+        self.signals.on("checks", lambda signal: self.checks.wake())
         self.signals.on_connected(self.feed.wake)
         self.signals.on_connected(self._check_credentials)
         self.chat.start()
@@ -132,6 +135,7 @@ class Worker:
         self.feed.start()
         self.heartbeats.start()
         self.jobs.start()
+        self.checks.start()
         self.signals.start()
         gevent.spawn(self._check_credentials_regularly)
         self.presence.wait_until_ready()

@@ -31,3 +31,9 @@ class ConnectionForm(FlaskForm):
     url = URLField("Address of the page", filters=[strip])
     host = StringField("Host", filters=[strip])
     port = StringField("Port", filters=[strip])
+
+
+class TransferForm(FlaskForm):
+    """Who gets a game."""
+
+    username = StringField("Username", [required("Say who gets the game.")], filters=[strip])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
+from sqlalchemy.orm import Session
 
 from app import once
 from app.errors import faults_on
+from app.games import owner
 from app.games.forms import ConnectionForm, GameForm
 from app.templating import form_page, secret_page
 from shared.db import reading, transaction
 from shared.models import Game
 from shared.models.credentials import Credentials
-from shared.services import games
+from shared.services import game_transfers, games
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 
@@ -23,7 +25,11 @@ bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 def index() -> ResponseReturnValue:
     """The signed-in owner's games."""
     with reading() as session:
-        return render_template("games/mine.html", games=games.list_games_of(session, current_user.id))
+        return render_template(
+            "games/mine.html",
+            games=games.list_games_of(session, current_user.id),
+            offers=game_transfers.list_offers_to(session, current_user.id),
+        )
 
 
 @bp.route("/new", methods=["GET", "POST"])
@@ -56,7 +62,24 @@ def show(short_name: str) -> ResponseReturnValue:
     """All that an owner needs to connect a game."""
     with reading() as session:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
-        return secret_page(_page(game, once.take(f"game:{game.id}")))
+        return secret_page(_page(session, game, once.take(f"game:{game.id}")))
+
+
+@bp.get("/<short_name>/live")
+def live(short_name: str) -> ResponseReturnValue:
+    """The parts of the page that change: 304 while they are as the asker has them, 401 once the session ended."""
+    if not current_user.is_authenticated:
+        return Response(status=401)
+    with reading() as session:
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        state = owner.state_of(session, game)
+        if request.if_none_match.contains(state.mark):
+            response = Response(status=304)
+        else:
+            response = Response(render_template("games/owner/live.html", **owner.context_of(state)))
+    response.set_etag(state.mark)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @bp.route("/<short_name>/edit", methods=["GET", "POST"])
@@ -122,10 +145,15 @@ def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
         if once.keep(f"game:{game.id}", credentials.client_secret):
             return redirect(url_for(".show", short_name=game.short_name), 303)
-        return secret_page(_page(game, credentials.client_secret), status)
+        return secret_page(_page(session, game, credentials.client_secret), status)
 
 
-def _page(game: Game, client_secret: str | None) -> str:
+def _page(session: Session, game: Game, client_secret: str | None) -> str:
+    state = owner.state_of(session, game)
     return render_template(
-        "games/manage.html", game=game, client_secret=client_secret, connection_form=ConnectionForm(formdata=None)
+        "games/manage.html",
+        client_secret=client_secret,
+        connection_form=ConnectionForm(formdata=None),
+        transfer=game_transfers.find_transfer(session, game.id),
+        **owner.context_of(state),
     )

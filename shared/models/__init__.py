@@ -4,7 +4,9 @@ import shared.sync  # noqa: F401  installs the hooks
 from shared.models.application import Application
 from shared.models.channel import Channel
 from shared.models.character import Character, CharacterSighting
+from shared.models.connection_check import ConnectionCheck
 from shared.models.game import Game, GameConnection
+from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
 from shared.models.message import Message
 from shared.models.player_count import DailyPlayerCount, PlayerCount
@@ -18,10 +20,12 @@ __all__ = [
     "Channel",
     "Character",
     "CharacterSighting",
+    "ConnectionCheck",
     "Counter",
     "DailyPlayerCount",
     "Game",
     "GameConnection",
+    "GameTransfer",
     "Job",
     "Message",
     "PlayerCount",

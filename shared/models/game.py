@@ -11,6 +11,7 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, i
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shared.db import Model, UtcDateTime, utc_now
+from shared.models.connection_check import ConnectionCheck
 from shared.models.credentials import HasCredentials
 from shared.models.synced import Synced, SyncedPart
 from shared.models.user import User
@@ -92,6 +93,7 @@ class GameConnection(SyncedPart, Model):
     port: Mapped[int | None]
 
     game: Mapped[Game] = relationship(back_populates="connections")
+    check: Mapped[ConnectionCheck | None] = relationship(viewonly=True)
 
     def public_form(self) -> dict[str, Any]:
         """As in the lists of the protocol: with `url`, or with `host` and `port`."""

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.errors import Conflict, Forbidden, InvalidCredentials, NotFound
+from shared.models.channel import Channel
+from shared.models.character import Character
 from shared.models.game import Game
+from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
 
 RESETS_A_MAIL = 5
+ABANDONED_AT_ONCE = 500
 
 
 class LinkUsed(NotFound):
@@ -137,6 +142,42 @@ def set_privacy(session: Session, *, user_id: int, is_profile_hidden: bool, is_o
 def replace_registration_key(session: Session, *, user_id: int) -> None:
     """Make a new key; whoever has the old one can register nothing with it."""
     _get_locked(session, user_id).registration_key = str(uuid.uuid4())
+
+
+def note_return(session: Session, *, user_id: int, at: datetime) -> None:
+    """The person of the account came back after registering. Only the first time is kept."""
+    user = session.get(User, user_id)
+    if user is not None and user.returned_at is None:
+        user.returned_at = at
+
+
+def remove_abandoned(session: Session, *, before: datetime) -> int:
+    """Delete the accounts registered before a moment that nobody came back to, whose address nobody proved, and that
+    have nothing: no game, character or channel. Their usernames are free again. Returns how many.
+    """
+    abandoned = session.scalars(
+        select(User)
+        .where(User.created_at < before, User.returned_at.is_(None), User.role == "player")
+        .where(~User.is_verified, User.email_key == User.uid)
+        .where(
+            ~select(Game.id).where(Game.owner_id == User.id).exists(),
+            ~select(Character.id).where(Character.user_id == User.id).exists(),
+            ~select(Channel.id).where(Channel.proposed_by_id == User.id).exists(),
+            ~select(GameTransfer.game_id).where(GameTransfer.to_user_id == User.id).exists(),
+        )
+        .order_by(User.id)
+        .limit(ABANDONED_AT_ONCE)
+        .with_for_update(of=User)
+    ).all()
+    removed = 0
+    for user in abandoned:
+        try:
+            with session.begin_nested():
+                session.delete(user)
+            removed += 1
+        except IntegrityError:  # it got something at the same moment
+            continue
+    return removed
 
 
 def delete_account(session: Session, *, user_id: int, password: str) -> None:

@@ -14,7 +14,7 @@ from shared.models.credentials import Credentials
 from shared.models.game import Game, GameConnection
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
-from shared.services import rules, short_names, users
+from shared.services import connection_checks, rules, short_names, users
 
 GAMES_AN_OWNER = 50
 CONNECTIONS_A_GAME = 20
@@ -163,6 +163,7 @@ def update_connection(
     way = get_own_connection(session, actor_id=actor_id, connection_id=connection_id)
     for column, value in rules.way_to_connect(type=type, url=url, host=host, port=port).items():
         setattr(way, column, value)
+    connection_checks.forget(session, way.id)
     session.flush()
     return way
 
@@ -221,6 +222,11 @@ def get_public_game(session: Session, *, short_name: str, viewer_id: int | None 
 def list_games_of(session: Session, owner_id: int) -> list[Game]:
     """An owner's games by name, hidden ones too."""
     return list(session.scalars(select(Game).where(Game.owner_id == owner_id).order_by(Game.name_key)))
+
+
+def check_connections(session: Session, *, actor_id: int | None, short_name: str) -> int:
+    """Let the game's ways to connect be tried now. Returns how many there are. Raises NotFound."""
+    return connection_checks.request(session, get_own_game(session, actor_id=actor_id, short_name=short_name))
 
 
 def remember_client(session: Session, *, game_id: int, user_agent: str | None, protocol_version: str) -> None:
