@@ -9,7 +9,7 @@ import redis
 from flask import current_app
 
 from shared.bus import Bus
-from shared.presence import list_sockets
+from shared.presence import SocketPresence, list_sockets
 from shared.protocol.types import player_key
 from shared.services.profiles import Online
 
@@ -18,18 +18,21 @@ log = logging.getLogger(__name__)
 KEPT_SECONDS = 2.0
 
 
-def online_players() -> Online:
-    """(peer key, player's key) of everyone online. Nobody while Redis is away."""
+def online_sockets() -> list[SocketPresence]:
+    """Every socket on the network. None while Redis is away."""
     bus: Bus = current_app.extensions["bus"]
-    known: tuple[float, Online] | None = current_app.extensions.get("online")
+    known: tuple[float, list[SocketPresence]] | None = current_app.extensions.get("online")
     if known is not None and time.monotonic() - known[0] < KEPT_SECONDS:
         return known[1]
     try:
-        found = frozenset(
-            (socket.peer, player_key(name)) for socket in list_sockets(bus.redis) for name in socket.players
-        )
+        found = list_sockets(bus.redis)
     except redis.RedisError as error:
         log.warning("redis is away, nobody is shown as online: %s", error)
-        found = frozenset()
+        found = []
     current_app.extensions["online"] = (time.monotonic(), found)
     return found
+
+
+def online_players() -> Online:
+    """(peer key, player's key) of everyone online. Nobody while Redis is away."""
+    return frozenset((socket.peer, player_key(name)) for socket in online_sockets() for name in socket.players)
