@@ -20,6 +20,7 @@ EVENTS = "events:socket"
 GAMES_STATUS = "games/status:socket"
 PLAYERS_STATUS = "players/status:socket"
 SUBSCRIPTIONS = "channels/subscribe:socket"
+NEW_CHANNELS = "channels/create:game"
 MESSAGES_OF_PLAYER = "channels/send:player"
 MESSAGES_OF_GAME = "channels/send:game"
 TELLS_OF_PLAYER = "tells/send:player"
@@ -31,6 +32,7 @@ DEFAULTS: Mapping[str, Limit] = {
     MESSAGES_OF_PLAYER: Limit(10, 2),
     MESSAGES_OF_GAME: Limit(100, 20),
     SUBSCRIPTIONS: Limit(60, 2),
+    NEW_CHANNELS: Limit(100, 0.1),
     TELLS_OF_PLAYER: Limit(10, 2),
 }
 

@@ -186,10 +186,6 @@ class Fanout:
         """Take all topics from a subscriber. May be called again, and for one that never joined."""
         self._regroup(subscriber, frozenset())
 
-    def topics_of(self, subscriber: Subscriber) -> frozenset[Hashable]:
-        group = subscriber.transport.group
-        return group.topics if group else frozenset()
-
     def _regroup(self, subscriber: Subscriber, topics: frozenset[Hashable]) -> None:
         transport = subscriber.transport
         group = transport.group

@@ -50,7 +50,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         return lambda session: characters.note_sightings(session, online, at=utc_now())
 
     return [
-        Job("prune-versions", timedelta(days=1), prune),
+        Job("prune-versions", timedelta(hours=1), prune),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
     ]
 

@@ -22,6 +22,7 @@ from shared.limits import (
     EVENTS,
     MESSAGES_OF_GAME,
     MESSAGES_OF_PLAYER,
+    NEW_CHANNELS,
     TELLS_OF_PLAYER,
     Limit,
 )
@@ -140,6 +141,11 @@ class RateLimits:
         if self._is_on:
             peer = connection.peer_key or ""
             self._spend([self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)])
+
+    def spend_new_channel(self, peer: str) -> None:
+        """A channel that a peer's subscribing creates, of which a row stays behind. Raises TooMany."""
+        if self._is_on:
+            self._spend([self._of_peer(peer, NEW_CHANNELS)])
 
     def spend_tell(self, connection: Connection, player: str) -> None:
         """A tell: the player's bucket. Raises TooMany."""

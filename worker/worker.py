@@ -112,10 +112,11 @@ class Worker:
             message_fragments=settings.message_fragments,
             outbound_bytes=settings.outbound_bytes,
         )
+        self.wire = Wire(self.fanout, limits)
         self.server = SocketServer(
             settings.bind,
             settings.socket_port,
-            wire=Wire(self.fanout, limits),
+            wire=self.wire,
             endpoints={
                 SOCKET_PATH: Endpoint(self._accept),
                 CHAT_SOCKET_PATH: Endpoint(self.browsers.accept, self.browsers.refuse),
@@ -349,6 +350,8 @@ class Worker:
             ("deliveries", "Broadcast frames handed to sockets since the start", self.fanout.deliveries),
             ("writes", "Pieces they were written in", self.fanout.writes),
             ("flushes", "Batches of the flusher", self.fanout.flushes),
+            ("queue_drops", "Sockets closed since the start because too much waited for them", self.wire.queue_drops),
+            ("stall_drops", "Sockets closed since the start because they took nothing", self.wire.stall_drops),
             ("cursor", "Position in the log of changes", self.feed.position),
             ("redis_up", "1 while signals come in", int(self.signals.is_connected)),
         ):

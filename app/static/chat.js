@@ -226,6 +226,16 @@
     if (isNow && log.scrollHeight - log.clientHeight + log.scrollTop < 200) loadOlder();
   }, { passive: true });
 
+  // The mark of what is new stands where the site knew it to be: what this tab has shown since is not new.
+  const readKey = `chat-read/${channel}`;
+  const mark = list.querySelector(".new-mark");
+  if (mark) {
+    const readHere = Number(sessionStorage.getItem(readKey));
+    const first = [...list.querySelectorAll(".line")].find((row) => Number(row.dataset.id) > readHere);
+    const isFurther = first && mark.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING;
+    if (!first) mark.remove();
+    else if (isFurther) first.before(mark);
+  }
   list.querySelectorAll(".line").forEach(localize);
   separateDays();
 
@@ -393,11 +403,13 @@
   // What is unread, here and elsewhere
 
   let missed = 0;
-  let readTo = 0;
+  let readTo = 0; // as the worker was told // as the worker was told
   let readTimer = 0;
 
   function noteRead() {
-    readTimer ||= setTimeout(sendRead, READ_SECONDS * 1000);
+    if (document.hidden || !isAtEnd() || !shown.size) return;
+    sessionStorage.setItem(readKey, Math.max(...shown.keys()));
+    if (isLive) readTimer ||= setTimeout(sendRead, READ_SECONDS * 1000);
   }
 
   function sendRead() {

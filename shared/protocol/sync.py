@@ -149,16 +149,6 @@ def canonical_json(record: Mapping[str, Any]) -> bytes:
         raise Invalid("a record's text holds half of a character (a lone surrogate)") from None
 
 
-def arranged(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with its lists in the order of §8: `connections` by id, `redirect_uris` by text."""
-    result = dict(record)
-    if "connections" in result:
-        result["connections"] = sorted(result["connections"], key=lambda way: str(way["id"]))
-    if "redirect_uris" in result:
-        result["redirect_uris"] = sorted(result["redirect_uris"])
-    return result
-
-
 class Digest:
     """The digest and the count of a kind's records, which are added by ascending id."""
 

@@ -105,11 +105,6 @@ ShortName = Annotated[str, Meta(description="A game's short name, matched withou
 ChannelName = Annotated[str, Meta(description="A channel: 3 to 15 of a-z A-Z _ -, matched without regard to case")]
 
 
-def is_channel_name(name: str) -> bool:
-    """Whether a channel may be called so; the block list is the service's (§4)."""
-    return CHANNEL_NAME.fullmatch(name) is not None
-
-
 def game_key(name: str) -> str:
     """What two spellings of a game's name have in common: no case, no spaces (§6)."""
     return "".join(name.split()).lower()

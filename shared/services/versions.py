@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from shared.models.version import Counter, Version
 
+PRUNED_AT_ONCE = 20_000  # a longer transaction would keep writers of SQLite waiting
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -83,10 +85,11 @@ def newest_records(session: Session, kind: str, record_ids: Sequence[int]) -> li
     return found
 
 
-def prune(session: Session, *, before: datetime) -> int:
+def prune(session: Session, *, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:
     """Forget versions made before a moment and superseded since; replicas from before then start over.
 
-    The newest version of each record stays, so that the state is always whole. Returns how many went.
+    The newest version of each record stays, so that the state is always whole. Returns how many went, `limit` at
+    most, the oldest first: call it again for the rest.
     """
     newest_old = session.scalar(select(func.max(Version.id)).where(Version.created_at < before))
     if newest_old is None:
@@ -98,7 +101,8 @@ def prune(session: Session, *, before: datetime) -> int:
         .execution_options(synchronize_session=False)
     )
     # A version superseded after `newest_old` is part of the state at `newest_old`: a reader may be paging it now.
+    oldest = select(Version.id).where(Version.superseded_by <= newest_old).order_by(Version.id).limit(limit)
     gone = session.execute(
-        delete(Version).where(Version.superseded_by <= newest_old).execution_options(synchronize_session=False)
+        delete(Version).where(Version.id.in_(oldest)).execution_options(synchronize_session=False)
     )
     return gone.rowcount  # type: ignore[attr-defined]

@@ -373,3 +373,21 @@ def test_the_input_is_always_within_reach(open_chat: Any, gossip: Any, join: Any
     page.locator("#chat-text").focus()
     page.keyboard.press("Shift+Tab")
     assert page.evaluate("document.activeElement.closest('#chat-log') !== null")
+
+
+def test_what_was_just_read_is_not_new_after_a_reload(open_chat: Any, gossip: Any, join: Any) -> None:
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    for text in ("one", "two"):
+        speak(game, text)
+        expect(line(page, text)).to_be_visible()
+        page.reload()
+        is_live(page)
+        expect(page.locator(".new-mark")).to_have_count(0)
+    page.goto("/chat/testing")
+    is_live(page)
+    speak(game, "three")
+    expect(page.locator('.chat-channels a[data-channel="gossip"] .unread-count')).to_have_text("1")
+    page.goto("/chat/gossip")
+    assert page.locator("#chat-lines > li:not(.day)").all_inner_texts()[2] == "New since you were here"

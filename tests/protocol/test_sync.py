@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.errors import Invalid
 from shared.protocol import encode
-from shared.protocol.sync import Digest, SyncChannels, SyncComplete, arranged, canonical_json
+from shared.protocol.sync import Digest, SyncChannels, SyncComplete, canonical_json
 
 records = st.dictionaries(
     st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(), max_size=3)
@@ -35,13 +35,6 @@ def test_a_digest_is_of_one_line_a_record(kind: list[dict[str, Any]]) -> None:
     lines = b"".join(canonical_json(record) + b"\n" for record in kind)
     assert digest.hexdigest() == ready.hexdigest() == hashlib.sha256(lines).hexdigest()
     assert digest.count == len(kind)
-
-
-def test_lists_of_a_record_are_sorted() -> None:
-    record = {"id": 1, "connections": [{"id": "b"}, {"id": "a"}], "redirect_uris": ["y", "x"]}
-
-    assert arranged(record) == {"id": 1, "connections": [{"id": "a"}, {"id": "b"}], "redirect_uris": ["x", "y"]}
-    assert record["redirect_uris"] == ["y", "x"]
 
 
 def test_halves_of_characters_have_no_digest() -> None:

@@ -89,7 +89,10 @@ def test_pruning_keeps_the_state_and_says_how_far_the_log_reaches(log):
     assert versions.prune(log, before=utc_now() - timedelta(days=1)) == 0
     assert versions.reaches_back_to(log, 0)
 
-    assert versions.prune(log, before=utc_now() + timedelta(days=1)) == 3
+    assert versions.prune(log, before=utc_now() + timedelta(days=1), limit=2) == 2
+    log.commit()
+    assert state(log, 6) == before
+    assert versions.prune(log, before=utc_now() + timedelta(days=1), limit=2) == 1
     log.commit()
     assert state(log, 6) == before
     assert [versions.reaches_back_to(log, cursor) for cursor in range(8)] == [False] * 6 + [True, False]

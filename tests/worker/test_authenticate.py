@@ -120,13 +120,6 @@ def test_no_channels(network, listed):
     assert answer["status"] == "success" and "refused_channels" not in answer["payload"]
 
 
-def test_too_many_channels_at_once_are_refused_by_name(network):
-    names = ["many-" + "abcdefghij"[number // 10 % 10] + "abcdefghij"[number % 10] for number in range(100)]
-    game = network.game()
-    answer = network.open().authenticate(game.client_id, game.client_secret, channels=[*names, "one-more"])
-    assert answer["payload"]["refused_channels"] == ["one-more"]
-
-
 def test_the_user_agent_and_the_version_are_remembered(network):
     game = network.game()
     agent = f"ExVenture {uuid.uuid4()}"

@@ -18,6 +18,7 @@ from shared.limits import (
     GAMES_STATUS,
     MESSAGES_OF_GAME,
     MESSAGES_OF_PLAYER,
+    NEW_CHANNELS,
     SUBSCRIPTIONS,
     TELLS_OF_PLAYER,
     Limit,
@@ -99,6 +100,7 @@ def test_the_table_is_that_of_the_protocol() -> None:
         "channels/send:player": (10, 2),
         "channels/send:game": (100, 20),
         "channels/subscribe:socket": (60, 2),
+        "channels/create:game": (100, 0.1),
         "tells/send:player": (10, 2),
     }
 
@@ -110,6 +112,7 @@ def test_the_table_is_that_of_the_protocol() -> None:
         (GAMES_STATUS, lambda limits, socket: limits.spend_of_socket(socket, GAMES_STATUS), 10),
         (SUBSCRIPTIONS, lambda limits, socket: limits.spend_of_socket(socket, SUBSCRIPTIONS), 60),
         (MESSAGES_OF_PLAYER, lambda limits, socket: limits.spend_message(socket, "Alice"), 10),
+        (NEW_CHANNELS, lambda limits, socket: limits.spend_new_channel(socket.peer_key), 100),
         (TELLS_OF_PLAYER, lambda limits, socket: limits.spend_tell(socket, "Alice"), 10),
     ],
 )
@@ -332,6 +335,19 @@ def test_subscriptions_are_limited_but_not_those_of_authenticate(network: Networ
     assert answers[:60] == ["success"] * 60 and answers[-1] == "rate-limited"
     assert codes(ask(client, "channels/unsubscribe", {"channel": names[0]}, 1)) == ["rate-limited"]
     assert codes(ask(client, "channels/send", {"channel": names[79], "name": "A", "message": "hi"}, 1)) == ["success"]
+
+
+def test_a_game_that_creates_too_many_channels_is_refused_more(network: Network) -> None:
+    letters = "abcdefghij"
+    names = ["many-" + first + second for first in letters for second in letters]
+    game = network.game()
+    answer = network.open(worker=0).authenticate(game.client_id, game.client_secret, channels=[*names, "one-more"])
+    assert answer["payload"]["refused_channels"] == ["one-more"]
+    client = network.open(worker=0)
+    again = client.authenticate(game.client_id, game.client_secret, channels=["and-another", names[0]])
+    assert again["payload"]["refused_channels"] == ["and-another"], "a new socket is no new start"
+    assert codes(ask(client, "channels/subscribe", {"channel": "and-another"}, 1)) == ["rate-limited"]
+    assert codes(ask(client, "channels/subscribe", {"channel": names[1]}, 1)) == ["success"]
 
 
 def test_applications_have_ten_times_the_limits_over_a_socket(network: Network) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from shared.errors import ChannelRefused, Invalid, NotSubscribed
+from shared.errors import ChannelRefused, Invalid, NotSubscribed, TooMany
 from shared.protocol.channels import (
     HistoryAnswer,
     HistoryMessage,
@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 
 def subscribe(connection: Connection, request: Subscribe) -> None:
-    """Subscribe to a channel; a valid unknown name creates it, hidden. Raises ChannelRefused."""
-    found, _refused = find_or_create(connection.worker, [request.channel])
-    if not found:
+    """Subscribe to a channel; a valid unknown name creates it, hidden. Raises ChannelRefused, TooMany."""
+    worker = connection.worker
+    if is_unknown(worker, request.channel):
+        worker.limits.spend_new_channel(connection.peer_key or "")
+        create(worker, [request.channel])
+    channel = worker.directory.find_channel(request.channel)
+    if channel is None:
         raise ChannelRefused(could_not_subscribe(request.channel))
-    join(connection, found[0])
+    join(connection, channel)
 
 
 def unsubscribe(connection: Connection, request: Unsubscribe) -> None:
@@ -81,19 +85,21 @@ def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
     return channel
 
 
-def find_or_create(
-    worker: Worker, names: Sequence[str], *, at_most: int | None = None
-) -> tuple[list[ChannelRecord], list[str]]:
+def find_or_create(worker: Worker, peer: str, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
     """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have.
 
-    at_most: how many may be made.
+    A peer that has made too many gets no more.
     """
-    unknown = [name for name in names if worker.directory.find_channel(name) is None and _may_be_a_channel(name)]
-    unknown = unknown[:at_most]
+    unknown: list[str] = []
+    for name in names:
+        if is_unknown(worker, name):
+            try:
+                worker.limits.spend_new_channel(peer)
+            except TooMany:
+                break
+            unknown.append(name)
     if unknown:
-        worker.database.write(lambda session: [channels.ensure_channel(session, name=name) for name in unknown])
-        # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
-        worker.feed.wait_for(worker.database.read(versions.last_cursor))
+        create(worker, unknown)
     found: list[ChannelRecord] = []
     refused: list[str] = []
     for name in names:
@@ -105,12 +111,22 @@ def find_or_create(
     return found, refused
 
 
-def _may_be_a_channel(name: str) -> bool:
+def is_unknown(worker: Worker, name: str) -> bool:
+    """True if there is no channel of this name, and could be."""
+    if worker.directory.find_channel(name) is not None:
+        return False
     try:
         rules.channel_name(name)
     except Invalid:
         return False
     return True
+
+
+def create(worker: Worker, names: Sequence[str]) -> None:
+    """Make channels of these names, hidden, unless somebody just did, and wait until this worker knows of them."""
+    worker.database.write(lambda session: [channels.ensure_channel(session, name=name) for name in names])
+    # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
+    worker.feed.wait_for(worker.database.read(versions.last_cursor))
 
 
 def join(connection: Connection, channel: ChannelRecord) -> None:

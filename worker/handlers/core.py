@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from worker.connection import Connection
     from worker.worker import Worker
 
-CHANNELS_AT_ONCE = 100  # that one authenticate may create; known ones are not counted
 VERSION_WITH_HISTORY = "2.4.0"
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +45,7 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
         raise MissingSupport(MISSING_SUPPORTS)
     if "channels" not in request.supports:
         raise MissingSupport(MUST_SUPPORT_CHANNELS)
-    found, refused = channels.find_or_create(worker, request.channels, at_most=CHANNELS_AT_ONCE)
+    found, refused = channels.find_or_create(worker, peer.key, request.channels)
     while worker.news_of_peers != as_of:
         # Something about a peer changed while this waited, and nobody told a socket that was not in yet.
         as_of = worker.news_of_peers

@@ -1,0 +1,204 @@
+"""Every page there is, in a real browser: accessible, light, self-contained, and no wider than a phone.
+
+The pages are those of the site's own table of routes: a new one without an example here fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Response
+
+from shared import db
+from shared.services import channels, characters, users
+from tests.support.processes import free_port
+
+PASSWORD = "correct horse battery"
+HEAVIEST_KIB = 100  # without images
+
+NO_PAGES = {
+    "/_health",
+    "/chat/<name>/lines",
+    "/chat/token.json",
+    "/chat/unread.json",
+    "/docs/asyncapi.yaml",
+    "/favicon.ico",
+    "/manage/characters/live",
+    "/metrics",
+    "/static/<path:filename>",
+}
+MAILED = {  # what a link that has run out shows
+    "/account/email/<token>": "/account/email/gone",
+    "/account/verify/<token>": "/account/verify/gone",
+    "/reset/<token>": "/reset/gone",
+}
+EXAMPLES = {
+    **MAILED,
+    "/admin/applications/<short_name>": "/admin/applications/Mirror",
+    "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
+    "/channels/<name>": "/channels/gossip",
+    "/channels/<name>/edit": "/channels/proposed/edit",
+    "/chat/<name>": "/chat/gossip",
+    "/games/<short_name>": "/games/Harbour",
+    "/manage/connections/<connection_id>": "/manage/connections/{connection}",
+    "/manage/games/<short_name>": "/manage/games/Harbour",
+    "/manage/games/<short_name>/connections": "/manage/games/Harbour/connections",
+    "/manage/games/<short_name>/edit": "/manage/games/Harbour/edit",
+    "/players/<username>": "/players/keeper",
+}
+LONG = "A-very-long-word-without-any-space-" * 6
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def environment(environment) -> dict[str, str]:
+    """The chat's page connects to the worker, whose port it must know before."""
+    port = free_port()
+    return {**environment, "SOCKET_PORT": str(port), "SOCKET_URL": f"ws://127.0.0.1:{port}/socket"}
+
+
+@pytest.fixture
+def worker(start_worker, site):
+    return start_worker(PUBLIC_URL=site.url)
+
+
+@pytest.fixture
+def world(stored, worker, connect) -> dict[str, str]:
+    """A network with something on every page; long words among it. Its admin owns a game and plays another."""
+    admin = stored.admin("keeper")
+    game, credentials = stored.game_with_credentials(
+        "Harbour", owner=admin, name="Midnight Harbour", description=f"Ships & fog. {LONG}"
+    )
+    connection = stored.connection(game, type="web", url=f"https://example.com/{LONG}")
+    stored.connection(game, type="telnet", host="mud.example.com", port=4000)
+    stored.channel("gossip", description=f"Small talk. {LONG}")
+    stored.application("Mirror")
+    socket = connect()
+    socket.authenticate(
+        credentials.client_id, credentials.client_secret, channels=["gossip"], supports=["channels", "players"]
+    )
+    socket.request("players/sign-in", {"name": "Wren"})
+    socket.request("channels/send", {"channel": "gossip", "name": "Wren", "message": f"Hello <3 {LONG}"})
+    with db.transaction() as session:
+        channels.propose_channel(session, actor_id=admin.id, name="proposed", description="Ours")
+        user = users.find_user(session, admin.id)
+        assert user is not None
+        for name in ("Wren", "Pending"):
+            key = user.registration_key
+            character = characters.register_character(session, game_id=game.id, name=name, key=key)
+            if name == "Wren":
+                characters.approve_character(session, actor_id=admin.id, character_id=character.id)
+    return {"connection": str(connection.id)}
+
+
+@pytest.fixture
+def addresses(app, world) -> list[str]:
+    """A page of each route that shows one."""
+    rules = {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())} - NO_PAGES
+    unknown = {rule for rule in rules if "<" in rule} - EXAMPLES.keys()
+    assert not unknown, f"name an example of {unknown} in EXAMPLES"
+    return sorted(EXAMPLES.get(rule, rule).format(**world) for rule in rules)
+
+
+class Watched:
+    """A page that notes what it is sent, and from where."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.axe = Axe()
+        self.faults: list[str] = []
+        self._origin = origin
+        self._answers: list[Response] = []
+        self._requested: list[str] = []
+        page.on("request", lambda request: self._requested.append(request.url))
+        page.on("response", lambda answer: self._answers.append(answer))
+        page.on("console", lambda message: message.type == "error" and self._complain(f"console: {message.text}"))
+        page.on("pageerror", lambda error: self._complain(f"script: {error}"))
+
+    def visit(self, address: str, status: int) -> None:
+        """Load a page, on a wide screen in the light and on a phone in the dark, and look at it."""
+        self._address, self._status = address, status
+        self._answers.clear()
+        self._requested.clear()
+        self.page.set_viewport_size({"width": 1280, "height": 800})
+        self.page.emulate_media(color_scheme="light")
+        answer = self.page.goto(address)
+        assert answer is not None and answer.status == status, f"{address}: {answer and answer.status}"
+        self._weigh()
+        self._look("wide and light", {})
+        self.page.set_viewport_size({"width": 390, "height": 800})
+        self.page.emulate_media(color_scheme="dark")
+        self._look("narrow and dark", {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]})
+        width = self.page.evaluate("document.documentElement.scrollWidth")
+        if width > 390:
+            self._complain(f"is {width} pixels wide on a phone")
+        if self.page.locator("h1").count() != 1:
+            self._complain("has not one main heading")
+
+    def _weigh(self) -> None:
+        foreign = {url for url in self._requested if not url.startswith(self._origin)}
+        if foreign:
+            self._complain(f"needs {foreign}")
+        bodies = [answer for answer in self._answers if answer.request.resource_type != "image" and answer.ok]
+        kib = sum(answer.request.sizes()["responseBodySize"] for answer in bodies) / 1024
+        if kib > HEAVIEST_KIB:
+            self._complain(f"weighs {kib:.0f} KiB")
+
+    def _look(self, how: str, options: dict[str, Any]) -> None:
+        found = self.axe.run(self.page, options={"resultTypes": ["violations"], **options})
+        for violation in found.response["violations"]:
+            where = [node["target"] for node in violation["nodes"]]
+            self._complain(f"{how}: {violation['impact']} {violation['id']} at {where[:3]}: {violation['help']}")
+
+    def _complain(self, fault: str) -> None:
+        if self._status != 200 and fault.startswith("console:"):
+            return  # Chromium notes a page that is not there
+        self.faults.append(f"{self._address}: {fault}")
+
+
+@pytest.fixture
+def watch(new_page: Callable[[], Page], site) -> Iterator[Callable[[], Watched]]:
+    yield lambda: Watched(new_page(), site.url)
+
+
+def test_every_page_of_an_admin(watch, addresses) -> None:
+    watched = watch()
+    page = watched.page
+    page.goto("/sign-in")
+    page.get_by_label("Username or email").fill("keeper")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main form.stack button").click()
+    page.wait_for_url(lambda url: "sign-in" not in url)
+    for address in addresses:
+        if address not in ("/register", "/sign-in"):
+            watched.visit(address, status_of(address))
+    assert watched.faults == []
+
+
+def test_every_page_of_a_visitor(watch, addresses) -> None:
+    watched = watch()
+    for address in addresses:
+        if not address.startswith(("/admin", "/manage", "/account", "/channels/new", "/channels/proposed")):
+            watched.visit(address, status_of(address))
+    watched.visit("/nowhere", 404)
+    watched.visit("/admin", 200)  # the page to sign in, with a word on why
+    assert watched.faults == []
+
+
+def test_a_poor_page_is_found_out(watch, site) -> None:
+    watched = watch()
+    poor = f"""<!doctype html><title>Poor</title><p style="color:#ddd;background:#fff;width:600px">Pale</p>
+        <img src="/static/none.png"><script src="https://elsewhere.example/x.js"></script><!--{"x" * 120_000}-->"""
+    watched.page.route("**/poor", lambda route: route.fulfill(body=poor, content_type="text/html"))
+    watched.visit("/poor", 200)
+    found = "\n".join(watched.faults)
+    for fault in ("color-contrast", "image-alt", "html-has-lang", "pixels wide", "main heading", "elsewhere", "weighs"):
+        assert fault in found, found
+
+
+def status_of(address: str) -> int:
+    return 404 if address in MAILED.values() else 200
