@@ -211,7 +211,7 @@
     isLoading = false;
   }
 
-  const isNow = new URLSearchParams(location.search).size === 0;
+  const isNow = !/[?&](before|after)=/.test(location.search);
   if (isNow) {
     document.getElementById("chat-older")?.addEventListener("click", (event) => {
       event.preventDefault();
@@ -226,11 +226,27 @@
     if (isNow && log.scrollHeight - log.clientHeight + log.scrollTop < 200) loadOlder();
   }, { passive: true });
 
-  // The mark of what is new stands where the site knew it to be: what this tab has shown since is not new.
+  // A tab's own memory; a browser that keeps none for this site does without.
   const readKey = `chat-read/${channel}`;
+  function rememberRead(id) {
+    try {
+      sessionStorage.setItem(readKey, id);
+    } catch {
+      // Nothing is kept.
+    }
+  }
+  function readBefore() {
+    try {
+      return Number(sessionStorage.getItem(readKey));
+    } catch {
+      return 0;
+    }
+  }
+
+  // The mark of what is new stands where the site knew it to be: what this tab has shown since is not new.
   const mark = list.querySelector(".new-mark");
   if (mark) {
-    const readHere = Number(sessionStorage.getItem(readKey));
+    const readHere = readBefore();
     const first = [...list.querySelectorAll(".line")].find((row) => Number(row.dataset.id) > readHere);
     const isFurther = first && mark.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING;
     if (!first) mark.remove();
@@ -408,7 +424,7 @@
 
   function noteRead() {
     if (document.hidden || !isAtEnd() || !shown.size) return;
-    sessionStorage.setItem(readKey, Math.max(...shown.keys()));
+    rememberRead(Math.max(...shown.keys()));
     if (isLive) readTimer ||= setTimeout(sendRead, READ_SECONDS * 1000);
   }
 

@@ -237,6 +237,36 @@ def test_one_person_may_have_so_many_pages(network: Network) -> None:
     wait_until(gets_in, seconds=20, what="room for another page")
 
 
+@pytest.mark.parametrize(
+    "event", ["channels/send", "channels/read", "channels/listeners", "tells/send", "heartbeat", "x"]
+)
+def test_nonsense_is_refused_and_harms_nothing(network: Network, channel: str, event: str) -> None:
+    page = come_in(network, channels=[channel])
+    odd: list[Any] = [
+        None,
+        [],
+        {},
+        7,
+        "text",
+        {"channel": None},
+        {"channel": [], "id": "x"},
+        {"channel": channel, "id": -1},
+    ]
+    odd += [
+        {"channel": channel, "message": "\ud800", "id": 10**30, "to_game": {}, "to_name": "\0"},
+        {"channel": "\0" * 99},
+    ]
+    for payload in odd:
+        page.send(event, payload, ref=1)
+        page.send(event, payload)
+    for text in ("", "{", "[]", "null", '{"event": {}}', "[" * 30_000, '{"event": "channels/send", "ref": {}}'):
+        page.send_text(text)
+    assert page.request("channels/send", {"channel": channel, "message": "still here"})["status"] == "success"
+    answers = [frame for frame in page.frames if frame.get("ref") == 1]
+    assert {frame["status"] for frame in answers} <= {"failure", "success"}
+    assert "internal" not in {frame.get("code") for frame in page.frames}
+
+
 # What is said
 
 
