@@ -112,6 +112,13 @@ class Settings:
         return url.scheme == "wss" or port != self.socket_port
 
     @property
+    def chat_socket_url(self) -> str:
+        """Where browsers connect to chat: beside SOCKET_URL, at `chat-socket` instead of `socket`."""
+        url = urlsplit(self.socket_url)
+        folder = url.path.rpartition("/")[0]
+        return f"{url.scheme}://{url.netloc}{folder}/chat-socket"
+
+    @property
     def is_sqlite(self) -> bool:
         """True when the records live in an SQLite file."""
         return self.database_url.startswith("sqlite")

@@ -29,6 +29,7 @@ from shared.protocol.codes import Code, sentence
 from shared.protocol.sync import ChannelRecord
 from shared.services import history
 from shared.services.history import Line
+from worker import grapevine
 from worker.answers import Deferred
 from worker.connection import Connection
 from worker.database import Database
@@ -177,7 +178,7 @@ class Chat:
         if channel is None:
             return None  # it was deleted a moment ago
         frames = _frames(channel.name, spoken)
-        self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=spoken.line.peer)
+        self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=_not_heard_by(spoken.line.peer))
         return frames
 
     def _hear(self, signal: Any) -> None:
@@ -280,8 +281,13 @@ class Chat:
         sent_at = message.sent_at.timestamp()
         for connection in self._listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.opened_at)
-            if connection.peer_key != message.peer and subscribed_at <= sent_at:
+            if connection.peer_key != _not_heard_by(message.peer) and subscribed_at <= sent_at:
                 connection.transport.send(frames.framed(connection.variant))
+
+
+def _not_heard_by(peer: str) -> str | None:
+    """The peer whose sockets do not get what it says: itself. Browsers hear each other, and themselves."""
+    return None if peer == grapevine.KEY else peer
 
 
 def _frames(channel: str, spoken: SpokenLine) -> Frames:

@@ -13,6 +13,7 @@ from worker.diagnostics import EARLY_FRAMES, FRAME_BYTES, Trace
 from worker.dispatch import dispatch
 from worker.frames import frame_text
 from worker.limits import SocketLimits
+from worker.routes import ROUTES
 from worker.transport import Transport
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Connection:
         "worker",
         "__weakref__",
     )
+    routes = ROUTES
 
     def __init__(self, worker: Worker, transport: Transport) -> None:
         self.worker = worker
@@ -80,6 +82,11 @@ class Connection:
     def peer_key(self) -> str | None:
         """What all sockets of one peer have in common."""
         return None if self.peer is None else self.peer.key
+
+    @property
+    def user_id(self) -> int | None:
+        """The account that speaks, on a socket of a browser."""
+        return None
 
     @property
     def is_application(self) -> bool:

@@ -17,7 +17,7 @@ from shared.protocol.codes import SENTENCES, Code, missing_support, sentence
 from shared.protocol.core import Authenticate
 from shared.protocol.frames import encode_answer
 from worker.answers import ANSWERED, Deferred
-from worker.routes import ROUTES, Replies, Route
+from worker.routes import Replies, Route
 
 if TYPE_CHECKING:
     from worker.connection import Connection
@@ -69,7 +69,7 @@ def _put_out_if_abusive(connection: Connection, answers: list[bytes]) -> list[by
 
 
 def _call(connection: Connection, frame: RawFrame) -> Any:
-    route = ROUTES.get(frame.event)
+    route = connection.routes.get(frame.event)
     if connection.peer is None and (route is None or not route.is_anonymous):
         raise Unauthenticated(sentence(Code.UNAUTHENTICATED))
     if route is None:
@@ -92,7 +92,7 @@ def _admit(connection: Connection, route: Route) -> None:
 
 
 def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes]:
-    replies = ROUTES[frame.event].replies
+    replies = connection.routes[frame.event].replies
     is_answered = replies is Replies.TO_REF and (frame.ref is not None or connection.is_debugging)
     if result is ANSWERED or not is_answered:
         return []
@@ -109,7 +109,7 @@ def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes
 
 def _failure(connection: Connection, frame: RawFrame, error: DomainError, data: bytes) -> list[bytes]:
     connection.worker.diagnostics.refused(connection, data, frame.event, error.code, error.message)
-    route = ROUTES.get(frame.event)
+    route = connection.routes.get(frame.event)
     replies = Replies.TO_REF if route is None else route.replies
     if replies is Replies.ALWAYS and connection.peer is None:
         _turn_away(connection, error)

@@ -1,4 +1,4 @@
-"""Every event that peers send, on one page: its payload, its handler, and who may call it."""
+"""Every event that peers and browsers send, on one page: its payload, its handler, and who may call it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from shared.limits import SUBSCRIPTIONS
+from shared.limits import PLAYERS_STATUS, SUBSCRIPTIONS
 from shared.protocol import Incoming
+from shared.protocol.browser import AskWhoHears, Beat, MarkRead, Say, SendTellFromBrowser, SignInBrowser
 from shared.protocol.channels import RequestHistory, SendMessage, Subscribe, Unsubscribe
 from shared.protocol.core import Authenticate, Heartbeat
 from shared.protocol.games import RequestGames
 from shared.protocol.players import RequestPlayers, SignIn, SignOut
 from shared.protocol.sync import RequestSync
 from shared.protocol.tells import SendTell
-from worker.handlers import channels, core, games, players, sync, tells
+from worker.handlers import browsers, channels, core, games, players, sync, tells
 
 
 class Replies(Enum):
@@ -66,4 +67,13 @@ ROUTES = by_event(
     Route(SendTell, tells.send, flag="tells"),
     Route(RequestGames, games.status, flag="games", wants_ref=True),
     Route(RequestSync, sync.request_sync, application=True, wants_ref=True),
+)
+
+BROWSER_ROUTES = by_event(
+    Route(SignInBrowser, browsers.authenticate, is_anonymous=True, replies=Replies.ALWAYS, wants_ref=True),
+    Route(Beat, browsers.heartbeat, replies=Replies.NEVER),
+    Route(Say, browsers.say),
+    Route(MarkRead, browsers.mark_read, replies=Replies.NEVER),
+    Route(AskWhoHears, browsers.listeners, limits=(PLAYERS_STATUS,)),
+    Route(SendTellFromBrowser, browsers.tell),
 )

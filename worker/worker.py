@@ -22,6 +22,8 @@ from shared.services.peers import Peer
 from shared.services.versions import Change
 from shared.settings import Settings
 from worker import grapevine, notices
+from worker.browser_notices import AWAY_SECONDS, BrowserNotices
+from worker.browsers import Browsers
 from worker.chat import Chat
 from worker.checks import Checks
 from worker.connection import Connection
@@ -43,6 +45,7 @@ from worker.server import SocketServer
 from worker.signals import Signals
 from worker.statuses import Statuses
 from worker.transport import Transport, Wire
+from worker.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint
 
 CLOSE_RESTARTING = 1012
 CLOSE_REVOKED = 4003
@@ -96,6 +99,10 @@ class Worker:
             self.diagnostics,
             offline_seconds=settings.offline_seconds,
         )
+        self.browser_notices = BrowserNotices(
+            self.presence, self.fanout, away_seconds=min(settings.offline_seconds, AWAY_SECONDS)
+        )
+        self.browsers = Browsers(self)
         self.failures = Failures(settings.rate_limits)
         self.jobs = Jobs(self.database, network_jobs(settings, self._list_online))
         self.checks = Checks(self.database, allows_private=settings.check_private_addresses)
@@ -112,7 +119,10 @@ class Worker:
             settings.bind,
             settings.socket_port,
             wire=self.wire,
-            on_connection=self._accept,
+            endpoints={
+                SOCKET_PATH: Endpoint(self._accept),
+                CHAT_SOCKET_PATH: Endpoint(self.browsers.accept, self.browsers.refuse),
+            },
             health=self._health,
             metrics=self._metrics,
             reuse_port=True,
@@ -130,12 +140,14 @@ class Worker:
         self.signals.on(players.PLAYERS, lambda signal: players.hear(self, signal))
         self.signals.on(tells.TELLS, lambda signal: tells.hear(self, signal))
         self.presence.on_change = self._presence_changed
-        self.presence.add_resident(grapevine.presence(self.id, players=[]))
+        self.presence.add_resident(grapevine.presence(self.id))
         self.presence.start()
         self.feed.start()
         self.heartbeats.start()
         self.jobs.start()
         self.checks.start()
+        self.browsers.start()
+        self.browser_notices.start()
         self.signals.start()
         gevent.spawn(self._check_credentials_regularly)
         self.presence.wait_until_ready()
@@ -156,6 +168,7 @@ class Worker:
                 connection.close(CLOSE_RESTARTING, "the worker is restarting")
             while self.connections:
                 gevent.sleep(0.02)
+            self.browsers.write_read()
             self.signals.flush(timeout=2.0)
         _log.info("stopped", left=len(self.connections))
 
@@ -226,6 +239,8 @@ class Worker:
     def _told(self, signal: dict[str, Any]) -> None:
         if "restart" in signal:
             self.announce_restart(int(signal["restart"]))
+        if "user" in signal:
+            gevent.spawn(self.browsers.check, [int(signal["user"])])
         if "revoked" in signal:
             self._revocations += 1
             gevent.spawn(self._check_credentials, [signal["revoked"]])
@@ -235,6 +250,7 @@ class Worker:
         for change in changes:
             if change.kind == "channels":
                 self.statuses.channels_changed()
+                self.browsers.channel_changed(change.record_id)
                 if change.record is None:
                     self._forget_channel(change.record_id)
             elif change.kind == "games":
@@ -246,7 +262,9 @@ class Worker:
         self.replicas.start_over()
 
     def _presence_changed(self, peer: str, is_news: bool) -> None:
-        if peer != grapevine.KEY:
+        if peer == grapevine.KEY:
+            self.browser_notices.changed(is_news)
+        else:
             self.notices.changed(peer, is_news)
         self.statuses.changed(peer)
 

@@ -4,6 +4,7 @@ import shared.sync  # noqa: F401  installs the hooks
 from shared.models.application import Application
 from shared.models.channel import Channel
 from shared.models.character import Character, CharacterSighting
+from shared.models.chat_reading import ChatReading
 from shared.models.connection_check import ConnectionCheck
 from shared.models.game import Game, GameConnection
 from shared.models.game_transfer import GameTransfer
@@ -20,6 +21,7 @@ __all__ = [
     "Channel",
     "Character",
     "CharacterSighting",
+    "ChatReading",
     "ConnectionCheck",
     "Counter",
     "DailyPlayerCount",

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.bus import announce
 from shared.errors import Conflict, Forbidden, InvalidCredentials, NotFound
 from shared.models.channel import Channel
 from shared.models.character import Character
@@ -93,7 +94,7 @@ def change_password(session: Session, *, user_id: int, current: str, new: str) -
     new_hash = users.hash_password(new)
     user = _confirm(session, user_id, current)
     user.password_hash = new_hash
-    _end_sessions(user)
+    _end_sessions(session, user)
     return user
 
 
@@ -107,7 +108,7 @@ def reset_password(session: Session, *, user_id: int, email: str, mark: str, new
     if mark_of(user) != mark or user.address_key != email.casefold():
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     user.password_hash = new_hash
-    _end_sessions(user)
+    _end_sessions(session, user)
     if not user.is_verified and find_verified_holder(session, user.email, but=user.id) is None:
         _hold(session, user, user.email)
     return user
@@ -128,7 +129,7 @@ def check_new_email(session: Session, *, user_id: int, password: str, email: str
 def end_sessions(session: Session, *, user_id: int) -> User:
     """Sign the account out everywhere."""
     user = get_account(session, user_id)
-    _end_sessions(user)
+    _end_sessions(session, user)
     return user
 
 
@@ -137,6 +138,7 @@ def set_privacy(session: Session, *, user_id: int, is_profile_hidden: bool, is_o
     user = get_account(session, user_id)
     user.is_profile_hidden = is_profile_hidden
     user.is_online_hidden = is_online_hidden
+    _tell_workers(session, user.id)
 
 
 def replace_registration_key(session: Session, *, user_id: int) -> None:
@@ -193,6 +195,7 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
         if len(admins) <= 1:
             raise Forbidden("the last admin cannot go: make another one first")
     session.add(ReservedUsername(key=user.username.lower()))
+    _tell_workers(session, user.id)
     session.delete(user)
     try:
         session.flush()
@@ -218,8 +221,14 @@ def _confirm(session: Session, user_id: int, password: str) -> User:
     return user
 
 
-def _end_sessions(user: User) -> None:
+def _end_sessions(session: Session, user: User) -> None:
     user.session_token = str(uuid.uuid4())
+    _tell_workers(session, user.id)
+
+
+def _tell_workers(session: Session, user_id: int) -> None:
+    """Let the workers look at the account again: it may chat in a browser now."""
+    announce(session, "network", {"user": user_id})
 
 
 def _hold(session: Session, user: User, email: str) -> None:

@@ -14,12 +14,16 @@ from playwright.sync_api import Page, Response
 
 from shared import db
 from shared.services import channels, characters, users
+from tests.support.processes import free_port
 
 PASSWORD = "correct horse battery"
 HEAVIEST_KIB = 100  # without images
 
 NO_PAGES = {
     "/_health",
+    "/chat/<name>/lines",
+    "/chat/token.json",
+    "/chat/unread.json",
     "/docs/asyncapi.yaml",
     "/favicon.ico",
     "/games/feed.atom",
@@ -41,6 +45,7 @@ EXAMPLES = {
     "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
     "/channels/<name>": "/channels/gossip",
     "/channels/<name>/edit": "/channels/proposed/edit",
+    "/chat/<name>": "/chat/gossip",
     "/games/<short_name>": "/games/Harbour",
     "/manage/connections/<connection_id>": "/manage/connections/{connection}",
     "/manage/games/<short_name>": "/manage/games/Harbour",
@@ -51,6 +56,18 @@ EXAMPLES = {
 LONG = "A-very-long-word-without-any-space-" * 6
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def environment(environment) -> dict[str, str]:
+    """The chat's page connects to the worker, whose port it must know before."""
+    port = free_port()
+    return {**environment, "SOCKET_PORT": str(port), "SOCKET_URL": f"ws://127.0.0.1:{port}/socket"}
+
+
+@pytest.fixture
+def worker(start_worker, site):
+    return start_worker(PUBLIC_URL=site.url)
 
 
 @pytest.fixture
