@@ -28,6 +28,7 @@ NO_PAGES = {
     "/favicon.ico",
     "/games/feed.atom",
     "/manage/characters/live",
+    "/manage/games/<short_name>/live",
     "/metrics",
     "/robots.txt",
     "/sitemap-<int:number>.xml",
@@ -51,6 +52,7 @@ EXAMPLES = {
     "/manage/games/<short_name>": "/manage/games/Harbour",
     "/manage/games/<short_name>/connections": "/manage/games/Harbour/connections",
     "/manage/games/<short_name>/edit": "/manage/games/Harbour/edit",
+    "/manage/games/<short_name>/transfer": "/manage/games/Harbour/transfer",
     "/players/<username>": "/players/keeper",
 }
 LONG = "A-very-long-word-without-any-space-" * 6
