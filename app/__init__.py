@@ -12,6 +12,7 @@ from app import (
     admin,
     channels,
     characters,
+    chat,
     docs,
     errors,
     games,
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> Flask:
     templating.init_app(app)
     security.init_app(app, settings)
     accounts.init_app(app)
-    for module in (pages, docs, games, channels, characters, players, admin, moderation, standing):
+    for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, standing):
         module.init_app(app)
     limits.init_app(app, settings)
     errors.init_app(app)

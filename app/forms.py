@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask_wtf import FlaskForm
+from markupsafe import Markup
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.validators import DataRequired, ValidationError
 
@@ -45,6 +46,23 @@ def follows(rule: Callable[[object], object]) -> Callable[[Form, Field], None]:
 def checkbox(label: str, *, default: bool = False) -> BooleanField:
     """A box that is ticked or not; as browsers do it, a missing field is an empty box."""
     return BooleanField(label, default=default, false_values=UNCHECKED)
+
+
+class KeptBox(BooleanField):
+    """A box whose field says `n` when it is empty. A form sent without the field at all leaves the value as it was:
+    programs that send forms need not know of it."""
+
+    false_values = UNCHECKED
+
+    def __call__(self, **attributes: object) -> Markup:
+        """The box, and after it what is sent when it is empty."""
+        unticked = Markup('<input type="hidden" name="{}" value="n">').format(self.name)
+        return Markup("{}{}").format(super().__call__(**attributes), unticked)
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """The first value counts: the box comes before what is sent without it."""
+        if valuelist:
+            super().process_formdata(valuelist)
 
 
 class CredentialedForm(FlaskForm):

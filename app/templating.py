@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from shared.settings import Settings
 
 SITE_NAME = "Gossip"
 ASSET_SECONDS = 365 * 24 * 3600
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def init_app(app: Flask) -> None:
@@ -45,6 +47,7 @@ def init_app(app: Flask) -> None:
     app.template_filter("paragraphs")(paragraphs)
     app.template_filter("day")(day)
     app.template_filter("ago")(ago)
+    app.template_filter("xml_text")(xml_text)
     app.template_test("web_address")(is_web_address)
 
 
@@ -73,6 +76,11 @@ def paragraphs(text: str | None) -> Markup:
         for block in blocks
         if block
     )
+
+
+def xml_text(text: str | None) -> str:
+    """A text without what XML cannot hold at all, not even escaped."""
+    return _NOT_IN_XML.sub("", text or "")
 
 
 def day(moment: datetime | None) -> str:

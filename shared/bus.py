@@ -3,7 +3,9 @@
 `announce` queues a signal on a session; it is published after the outermost commit, by the hook at the end. Topics:
 
 versions    {"cursor"}: the log of changes grew
-network     {"restart": downtime seconds} or {"revoked": peer key}: what every worker should do now
+network     {"restart": downtime seconds}, {"revoked": peer key} or {"user": id of an account that changed}: what every
+            worker should do, or look at, now
+checks      {}: connection checks are due
 messages    chat lines just stored, from one worker to the others
 presence    sockets that came, changed or went
 moderation  {"revision", "parts"}: what workers enforce has changed; or {"tells"}: warnings to players who are online

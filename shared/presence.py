@@ -6,13 +6,19 @@ anything: each worker can write all of its own again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import redis
 
+from shared.protocol.types import player_key
+
 SOCKET_KEY = "gossip:socket:"
 WORKER_KEY = "gossip:worker:"
+SITE_PEER = "grapevine"  # the peer key of the site itself: its players chat in the browser
+PEOPLE_AT_MOST = 200
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
 
 
@@ -34,6 +40,35 @@ class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
     supports: list[str] = []
     channels: list[int] = []
     players: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who hears a channel. people: in their browsers, by name, PEOPLE_AT_MOST of `people_count`; games: each short name
+    with how many of its players are online."""
+
+    people: list[str]
+    people_count: int
+    games: list[tuple[str, int]]
+
+
+def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listeners:
+    """Who hears a channel, of what may be shown: no applications, no hidden games, no people who hide being online."""
+    people: dict[str, str] = {}
+    games: dict[str, set[str]] = {}
+    for socket in sockets:
+        if channel_id not in socket.channels or socket.is_application or not socket.is_displayed:
+            continue
+        names = {player_key(name): name for name in socket.players}
+        if socket.peer == SITE_PEER:
+            people |= names
+        else:
+            games.setdefault(socket.game, set()).update(names)
+    return Listeners(
+        people=[people[key] for key in sorted(people)[:PEOPLE_AT_MOST]],
+        people_count=len(people),
+        games=sorted(((game, len(names)) for game, names in games.items()), key=lambda found: found[0].lower()),
+    )
 
 
 def list_sockets(client: redis.Redis) -> list[SocketPresence]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import email
 import email.policy
 import socket
+import ssl
 import threading
 
 import pytest
 
 from shared.mail import Mail, Mailer, MailServer, MailUnavailable, check_sender
+from tests.support.endpoints import Authority
 
 LINK = "https://x.example/?a=" + "b" * 200
 MAIL = Mail(to="wren@example.com", subject="Grüße", text=f"A line.\n{LINK}\n", link=LINK)
@@ -17,9 +19,16 @@ SENDER = "Gossip <gossip@example.com>"
 
 
 class SmtpServer:
-    """Takes one mail, says yes to everything, and keeps what it was told."""
+    """Takes one mail, says yes to everything, and keeps what it was told.
 
-    def __init__(self, *, refuses: bool = False) -> None:
+    tls: speaks TLS from the first byte; starts_tls: once it is asked to. encrypted: what came only after that.
+    """
+
+    def __init__(
+        self, *, refuses: bool = False, tls: ssl.SSLContext | None = None, starts_tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls, self._starts_tls = tls, starts_tls
+        self.encrypted: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.said: list[str] = []
@@ -30,20 +39,40 @@ class SmtpServer:
 
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
-        with connection, connection.makefile("rwb") as file:
+        with connection:
+            try:
+                if self._tls is not None:
+                    connection = self._tls.wrap_socket(connection, server_side=True)
+                while self._talk(connection, greets=not isinstance(connection, ssl.SSLSocket) or self._tls is not None):
+                    assert self._starts_tls is not None
+                    connection = self._starts_tls.wrap_socket(connection, server_side=True)
+            except OSError:  # the client does not like the certificate
+                connection.close()
+
+    def _talk(self, connection: socket.socket, *, greets: bool) -> bool:
+        """One conversation; true when it goes on encrypted."""
+        with connection.makefile("rwb") as file:
 
             def say(line: bytes) -> None:
                 file.write(line + b"\r\n")
                 file.flush()
 
-            say(b"220 here")
+            if greets:
+                say(b"220 here")
             for line in file:
                 said = line.decode().strip()
                 self.said.append(said)
+                if isinstance(connection, ssl.SSLSocket):
+                    self.encrypted.append(said)
                 word = said.upper().split(":")[0].split()[0]
                 if word == "EHLO":
                     say(b"250-here")
+                    if self._starts_tls is not None:
+                        say(b"250-STARTTLS")
                     say(b"250 AUTH PLAIN")
+                elif word == "STARTTLS":
+                    say(b"220 go on")
+                    return True
                 elif word == "AUTH":
                     say(b"235 welcome")
                 elif word == "RCPT" and self._refuses:
@@ -55,9 +84,10 @@ class SmtpServer:
                     say(b"250 taken")
                 elif word == "QUIT":
                     say(b"221 bye")
-                    return
+                    return False
                 else:
                     say(b"250 fine")
+        return False
 
     def close(self) -> None:
         self._thread.join(5)
@@ -82,6 +112,54 @@ def test_a_mail_goes_through_the_server(tmp_path):
     assert message["Message-ID"].endswith("@example.com>") and message["Auto-Submitted"] == "auto-generated"
     assert any(line.startswith("AUTH PLAIN") for line in server.said)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+ENCRYPTED = [
+    ("smtp://me:p%40ss@localhost:{port}?starttls=1", "starts_tls"),
+    ("smtps://me:p%40ss@localhost:{port}", "tls"),
+]
+
+
+@pytest.mark.parametrize(("url", "way"), ENCRYPTED)
+def test_a_mail_goes_encrypted(tmp_path, monkeypatch, authority, url, way):
+    """The password and the mail are said only after TLS began, to a server whose certificate is right."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
+    server = SmtpServer(**{way: authority.context("localhost")})
+    Mailer(server_url=url.format(port=server.port), sender=SENDER, instance_path=tmp_path).send(MAIL)
+    server.close()
+    assert read(server.message).get_content().replace("\r\n", "\n") == MAIL.text
+    plain = server.said[: len(server.said) - len(server.encrypted)]
+    assert [line.split()[0].upper() for line in plain] == (["EHLO", "STARTTLS"] if way == "starts_tls" else [])
+    assert any(line.startswith("AUTH PLAIN") for line in server.encrypted)
+
+
+@pytest.mark.parametrize(("url", "way"), ENCRYPTED)
+@pytest.mark.parametrize("fault", ["other name", "untrusted", "expired"])
+def test_no_mail_goes_to_a_server_with_a_wrong_certificate(tmp_path, monkeypatch, authority, url, way, fault):
+    """Nor the password."""
+    if fault != "untrusted":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
+    name = "other.example" if fault == "other name" else "localhost"
+    server = SmtpServer(**{way: authority.context(name, is_expired=fault == "expired")})
+    with pytest.raises(MailUnavailable):
+        Mailer(server_url=url.format(port=server.port), sender=SENDER, instance_path=tmp_path).send(MAIL)
+    server.close()
+    assert server.encrypted == [] and server.message == b"" and not any("AUTH" in line for line in server.said)
+
+
+def test_no_mail_goes_in_clear_where_starttls_is_asked_for(tmp_path):
+    """Somebody in between may have taken the offer out of the greeting."""
+    server = SmtpServer()
+    url = f"smtp://me:p%40ss@localhost:{server.port}?starttls=1"
+    with pytest.raises(MailUnavailable):
+        Mailer(server_url=url, sender=SENDER, instance_path=tmp_path).send(MAIL)
+    server.close()
+    assert not any(line.startswith(("AUTH", "MAIL")) for line in server.said)
 
 
 def test_without_a_server_mails_are_files_that_only_their_owner_reads(tmp_path):

@@ -59,6 +59,8 @@ def test_every_setting_is_read(read, tmp_path):
         "VERSION_DAYS": "3",
         "MESSAGE_DAYS": "4",
         "MODERATION_DAYS": "5",
+        "UNVERIFIED_DAYS": "3",
+        "CHECK_PRIVATE_ADDRESSES": "on",
         "LIMITS": "events:socket=7/1",
     }
     settings = read(**wanted)
@@ -87,6 +89,8 @@ def test_addresses_shown_are_such_as_can_be_opened(read, bind, shown):
     [
         ("WEB_PORT", ["many", "-1", "65536", "4100.5", "٤١٠٠", "9" * 5000]),
         ("SOCKET_PORT", ["0x10", "99999"]),
+        ("CHECK_PRIVATE_ADDRESSES", ["yes"]),
+        ("UNVERIFIED_DAYS", ["0", "never"]),
         ("RATE_LIMITS", ["maybe", "1", "true"]),
         ("LOG_FORMAT", ["xml"]),
         ("HEARTBEAT_SECONDS", ["soon", "0", "-1", "nan", "inf", "1e9", "0.01"]),

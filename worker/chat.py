@@ -31,6 +31,7 @@ from shared.protocol.types import player_key
 from shared.services import history
 from shared.services.history import Line
 from shared.services.moderation import reports
+from worker import grapevine
 from worker.answers import Deferred
 from worker.connection import Connection
 from worker.database import Database
@@ -207,7 +208,9 @@ class Chat:
         frames = _frames(channel.name, spoken)
         line = spoken.line
         muting = self._moderation.muting_peers(line.peer, line.game, line.name)
-        self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=line.peer, except_also=muting)
+        self._fanout.broadcast(
+            ChannelTopic(channel.id), frames, except_peer=_not_heard_by(line.peer), except_also=muting
+        )
         return frames
 
     def hear(self, signal: Any) -> None:
@@ -314,10 +317,15 @@ class Chat:
         muting = self._moderation.muting_peers(message.peer, message.game, message.name)
         for connection in self._listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.opened_at)
-            if connection.peer_key == message.peer or connection.peer_key in muting:
+            if connection.peer_key == _not_heard_by(message.peer) or connection.peer_key in muting:
                 continue
             if subscribed_at <= sent_at:
                 connection.transport.send(frames.framed(connection.variant))
+
+
+def _not_heard_by(peer: str) -> str | None:
+    """The peer whose sockets do not get what it says: itself. Browsers hear each other, and themselves."""
+    return None if peer == grapevine.KEY else peer
 
 
 def _frames(channel: str, spoken: SpokenLine) -> Frames:

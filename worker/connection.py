@@ -13,6 +13,7 @@ from worker.diagnostics import EARLY_FRAMES, FRAME_BYTES, Trace
 from worker.dispatch import dispatch
 from worker.frames import frame_text
 from worker.limits import SocketLimits
+from worker.routes import ROUTES
 from worker.transport import Transport
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class Connection:
     """One socket. `peer` is None until it has authenticated.
 
     channels: channel id → when it subscribed (Unix time). players: its own list, by key. variant: 1 for clients of
-    version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose credentials were right in
-    an `authenticate`, even if that failed for another reason; claimed_id: the client id that it named. trace: its last
-    frames, those of all the peer's sockets together.
+    version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose client id an
+    `authenticate` named, even if that failed: its owner is shown why. claimed_id: the client id as it was named.
+    trace: its last frames, those of all the peer's sockets together.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Connection:
         "worker",
         "__weakref__",
     )
+    routes = ROUTES
 
     def __init__(self, worker: Worker, transport: Transport) -> None:
         self.worker = worker
@@ -80,6 +82,11 @@ class Connection:
     def peer_key(self) -> str | None:
         """What all sockets of one peer have in common."""
         return None if self.peer is None else self.peer.key
+
+    @property
+    def user_id(self) -> int | None:
+        """The account that speaks, on a socket of a browser."""
+        return None
 
     @property
     def is_application(self) -> bool:

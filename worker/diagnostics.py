@@ -30,6 +30,7 @@ from shared.diagnostics import (
     SeenFrame,
     State,
 )
+from shared.presence import SITE_PEER
 from shared.protocol import INCOMING, FrameError, parse_frame
 from shared.protocol.codes import Code
 from worker.fanout import Frames
@@ -102,7 +103,7 @@ class Diagnostics:
     def refused(self, connection: Connection, data: bytes, event: str | None, code: str, error: str) -> None:
         """A frame was answered, or would have been, with a failure. event: None where it has none."""
         peer = connection.peer_key or connection.claimed
-        if peer is not None:
+        if peer is not None and peer != SITE_PEER:  # browsers have no owner who would look
             self._notes_of(peer).refusals.append((time.time(), data[:FRAME_BYTES], event, code, error))
 
     def broadcast(self, topic: str, frames: Frames, except_peer: str | None) -> None:
@@ -228,6 +229,7 @@ def expected(event: str | None, code: str) -> str:
 
 
 _EXPECTED: dict[str, str] = {
+    Code.INVALID_CREDENTIALS: "the client id and the secret of the game's page, as they were made last",
     Code.UNAUTHENTICATED: "authenticate first",
     Code.ALREADY_AUTHENTICATED: "one authenticate a socket",
     Code.NOT_SUBSCRIBED: "channels/subscribe to the channel first",

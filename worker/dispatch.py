@@ -37,7 +37,7 @@ from shared.protocol.frames import encode_answer
 from shared.services.moderation.actors import MODERATE, Role
 from shared.services.moderation.permissions import RULES
 from worker.answers import ANSWERED, Deferred
-from worker.routes import ROUTES, Replies, Route
+from worker.routes import Replies, Route
 
 if TYPE_CHECKING:
     from worker.connection import Connection
@@ -90,7 +90,7 @@ def _put_out_if_abusive(connection: Connection, answers: list[bytes]) -> list[by
 
 
 def _call(connection: Connection, frame: RawFrame) -> Any:
-    route = ROUTES.get(frame.event)
+    route = connection.routes.get(frame.event)
     if connection.peer is None and (route is None or not route.is_anonymous):
         raise Unauthenticated(sentence(Code.UNAUTHENTICATED))
     if route is None or not at_least(connection.version, route.since):
@@ -131,7 +131,7 @@ def roles_of(connection: Connection) -> frozenset[Role]:
 
 
 def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes]:
-    replies = ROUTES[frame.event].replies
+    replies = connection.routes[frame.event].replies
     is_answered = replies is Replies.TO_REF and (frame.ref is not None or connection.is_debugging)
     if result is ANSWERED or not is_answered:
         return []
@@ -148,7 +148,7 @@ def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes
 
 def _failure(connection: Connection, frame: RawFrame, error: DomainError, data: bytes) -> list[bytes]:
     connection.worker.diagnostics.refused(connection, data, frame.event, error.code, error.message)
-    route = ROUTES.get(frame.event)
+    route = connection.routes.get(frame.event)
     replies = Replies.TO_REF if route is None else route.replies
     if replies is Replies.ALWAYS and connection.peer is None:
         _turn_away(connection, error)

@@ -1,15 +1,17 @@
 """The built-in peer: the game `Grapevine` with the player `system`, always online (docs/protocol.md, §5 to §7).
 
-Every worker has it in its own presence view, where everything looks that looks for any other game; it has no socket.
+Every worker has `system` in its own presence view, without a socket, where everything looks that looks for any other
+game. Its other players are the people who chat in the browser: each page has a socket (`browser.py`).
 """
 
 from __future__ import annotations
 
-from shared.presence import SocketPresence
+from shared.presence import SITE_PEER, SocketPresence
 from shared.protocol.core import PROTOCOL_VERSION, SUPPORT_FLAGS
 from shared.protocol.types import player_key
+from shared.services.peers import Peer
 
-KEY = "grapevine"
+KEY = SITE_PEER
 SHORT_NAME = "Grapevine"
 NAME = "Grapevine"
 DESCRIPTION = "The player site of the network: profiles, characters, and chat from the browser"
@@ -24,9 +26,20 @@ IGNORE_LATER = "This could not be noted just now: try again in a minute."
 GAMES_ONLY = "Only games have characters to register."
 LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
 
+PEER = Peer(
+    key=KEY,
+    id=0,
+    short_name=SHORT_NAME,
+    is_application=False,
+    is_displayed=True,
+    credentials_serial=0,
+    name=NAME,
+)
+"""What the connections of browsers are sockets of."""
 
-def presence(worker_id: str, players: list[str]) -> SocketPresence:
-    """The peer as the presence view knows it. players: who chats in the browser."""
+
+def presence(worker_id: str) -> SocketPresence:
+    """`system`, as the presence view knows it. Those who chat in the browser have sockets of their own."""
     return SocketPresence(
         id=KEY,
         worker=worker_id,
@@ -34,7 +47,7 @@ def presence(worker_id: str, players: list[str]) -> SocketPresence:
         game=SHORT_NAME,
         version=PROTOCOL_VERSION,
         supports=[flag for flag in SUPPORT_FLAGS if flag != "achievements"],
-        players=[SYSTEM, *players],
+        players=[SYSTEM],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import gevent
 import structlog
@@ -13,10 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
-from shared.services import characters, versions
+from shared.services import accounts, characters, connection_checks, player_counts, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.services.moderation import retention
 from shared.settings import Settings
+from shared.times import floor
 from worker.database import Database
 
 LOOK_SECONDS = 60.0
@@ -33,18 +34,25 @@ Work = Callable[[Session], object]
 class Job:
     """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
     another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is.
-    is_batched: is run again, each time in a transaction of its own, until it returns 0."""
+    is_batched: is run again, each time in a transaction of its own, until it returns 0. is_aligned: is due at full
+    multiples of `every`, such as each quarter of an hour, however late it ran before."""
 
     name: str
     every: timedelta
     begin: Callable[[], Work]
     is_quiet: bool = False
     is_batched: bool = False
+    is_aligned: bool = False
+
+    def due_after(self, moment: datetime) -> datetime:
+        """When the job is due again once it has run."""
+        return (floor(moment, self.every) if self.is_aligned else moment) + self.every
 
 
 def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
-    """Every job there is. list_online: the games with players online, each with their names."""
+    """Every job there is. list_online: the games with a socket, each with the names of its players."""
     kept = timedelta(days=settings.version_days)
+    abandoned_after = timedelta(days=settings.unverified_days)
 
     def prune() -> Work:
         return lambda session: versions.prune(session, before=utc_now() - kept)
@@ -61,11 +69,29 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         online = list_online()
         return lambda session: characters.note_sightings(session, online, at=utc_now())
 
+    def count_players() -> Work:
+        players = {game_id: len(names) for game_id, names in list_online()}
+        return lambda session: player_counts.record(session, players, at=utc_now())
+
+    def plan_checks() -> Work:
+        return lambda session: connection_checks.plan(session, now=utc_now())
+
+    def remove_abandoned() -> Work:
+        return lambda session: accounts.remove_abandoned(session, before=utc_now() - abandoned_after)
+
     return [
         Job("prune-versions", timedelta(hours=1), prune),
         Job("delete-old-messages", timedelta(days=1), delete_messages, is_batched=True),
         Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
+        Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
+        Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
+        Job("count-players", player_counts.QUARTER, count_players, is_quiet=True, is_aligned=True),
+        Job(
+            "prune-player-counts",
+            timedelta(days=1),
+            lambda: lambda session: player_counts.prune(session, now=utc_now()),
+        ),
     ]
 
 
@@ -101,6 +127,6 @@ class Jobs:
             gevent.sleep(BETWEEN_BATCHES_SECONDS)  # others write too
             batch = self._database.write(job.begin())
             result += batch if isinstance(batch, int) else 0
-        self._database.write(lambda session: finish_job(session, name=job.name, due_at=utc_now() + job.every))
+        self._database.write(lambda session: finish_job(session, name=job.name, due_at=job.due_after(utc_now())))
         (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
         return True

@@ -26,6 +26,7 @@ from shared.limits import (
     TELLS_OF_PLAYER,
     Limit,
 )
+from shared.presence import SITE_PEER
 from shared.protocol.codes import Code, sentence
 from shared.protocol.types import player_key
 
@@ -212,7 +213,9 @@ class RateLimits:
         whole = self._peer(peer).whole
         bucket = whole.get(name)
         if bucket is None:
-            bucket = whole[name] = Bucket(self._limits[name], _factor(peer))
+            # Grapevine is as many games as people chat in the browser: a few who flood must not silence the rest.
+            factor = APPLICATION_FACTOR if peer == SITE_PEER else _factor(peer)
+            bucket = whole[name] = Bucket(self._limits[name], factor)
         return bucket
 
     def _of_player(self, peer: str, name: str, player: str) -> Bucket:

@@ -1,4 +1,4 @@
-"""Every event that peers send, on one page: its payload, its handler, and who may call it."""
+"""Every event that peers and browsers send, on one page: its payload, its handler, and who may call it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from shared.limits import REPORTS, SUBSCRIPTIONS
+from shared.limits import PLAYERS_STATUS, REPORTS, SUBSCRIPTIONS
 from shared.protocol import Incoming
+from shared.protocol.browser import AskWhoHears, Beat, MarkRead, Say, SendTellFromBrowser, SignInBrowser
 from shared.protocol.channels import RequestHistory, SendMessage, Subscribe, Unsubscribe
 from shared.protocol.core import Authenticate, Heartbeat
 from shared.protocol.games import RequestGames
@@ -24,7 +25,7 @@ from shared.protocol.players import RequestPlayers, SignIn, SignOut
 from shared.protocol.sync import RequestSync
 from shared.protocol.tells import SendTell
 from shared.services.moderation.permissions import Act
-from worker.handlers import channels, core, games, moderation, players, sync, tells
+from worker.handlers import browsers, channels, core, games, moderation, players, sync, tells
 
 
 class Replies(Enum):
@@ -84,4 +85,13 @@ ROUTES = by_event(
     Route(LiftSanction, moderation.lift, application=True, act=Act.LIFT),
     Route(RedactMessage, moderation.redact, application=True, act=Act.REDACT),
     Route(CreateReport, moderation.report, act=Act.REPORT, since="2.4.0", limits=(REPORTS,)),
+)
+
+BROWSER_ROUTES = by_event(
+    Route(SignInBrowser, browsers.authenticate, is_anonymous=True, replies=Replies.ALWAYS, wants_ref=True),
+    Route(Beat, browsers.heartbeat, replies=Replies.NEVER),
+    Route(Say, browsers.say),
+    Route(MarkRead, browsers.mark_read, replies=Replies.NEVER),
+    Route(AskWhoHears, browsers.listeners, limits=(PLAYERS_STATUS,)),
+    Route(SendTellFromBrowser, browsers.tell),
 )

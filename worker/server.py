@@ -3,7 +3,7 @@
 import json
 import logging
 import socket as stdlib_socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gevent
@@ -11,14 +11,13 @@ from gevent import socket
 from gevent.hub import get_hub
 from gevent.pywsgi import WSGIServer
 
-from worker.transport import SocketHandler, Transport, Wire
-from worker.upgrade import UpgradeHandler
+from worker.transport import Wire
+from worker.upgrade import Endpoint, UpgradeHandler
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 
-OnConnection = Callable[[Transport, str], SocketHandler]
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 Metrics = Callable[[], bytes]
 
@@ -26,10 +25,9 @@ Metrics = Callable[[], bytes]
 class SocketServer:
     """Listens, upgrades, and hands each connection on.
 
-    on_connection(transport, address) makes the handler of a new connection; the address is the client's, as a trusted
-    proxy tells it. health() and metrics() answer /_health and /metrics. With reuse_port, several workers share a
-    port. At most max_handshakes connections are not upgraded yet; the next wait unaccepted. One that takes longer
-    than handshake_seconds over its request and answer is dropped.
+    endpoints: the paths that are upgraded. health() and metrics() answer /_health and /metrics. With reuse_port,
+    several workers share a port. At most max_handshakes connections are not upgraded yet; the next wait unaccepted. One
+    that takes longer than handshake_seconds over its request and answer is dropped.
     """
 
     def __init__(
@@ -38,7 +36,7 @@ class SocketServer:
         port: int,
         *,
         wire: Wire,
-        on_connection: OnConnection,
+        endpoints: Mapping[str, Endpoint],
         health: Health,
         metrics: Metrics,
         reuse_port: bool = False,
@@ -49,7 +47,7 @@ class SocketServer:
         self._bind = bind
         self._port = port
         self._reuse_port = reuse_port
-        self._server = _Server(wire, on_connection, _pages(health, metrics), max_handshakes, handshake_seconds)
+        self._server = _Server(wire, endpoints, _pages(health, metrics), max_handshakes, handshake_seconds)
         self._server.trusts_proxy = trusts_proxy
 
     @property
@@ -109,13 +107,13 @@ class _Server(WSGIServer):
     def __init__(
         self,
         wire: Wire,
-        on_connection: OnConnection,
+        endpoints: Mapping[str, Endpoint],
         application: Any,
         max_handshakes: int,
         handshake_seconds: float,
     ) -> None:
         self.wire = wire
-        self.on_connection = on_connection
+        self.endpoints = endpoints
         self.trusts_proxy = False
         self._application = application
         self._max_handshakes = max_handshakes

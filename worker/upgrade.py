@@ -12,16 +12,18 @@ import binascii
 import ipaddress
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import WebSocketHandler
 
-from worker.transport import Transport
+from worker.transport import SocketHandler, Transport
 
 log = logging.getLogger(__name__)
 
 SOCKET_PATH = "/socket"
+CHAT_SOCKET_PATH = "/chat-socket"
 _VERSION = ("Sec-WebSocket-Version", "13")
 
 # A machine that vanishes without a word is noticed after about two minutes, whatever the layer above does.
@@ -40,6 +42,17 @@ class Refusal(NamedTuple):
     status: str
     text: str
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class Endpoint(NamedTuple):
+    """A path that is upgraded.
+
+    on_connection(transport, address) makes the handler of a new connection; the address is the client's, as a trusted
+    proxy tells it. refuse(environ, address) says why a good handshake is refused all the same, None if it is not.
+    """
+
+    on_connection: Callable[[Transport, str], SocketHandler]
+    refuse: Callable[[dict[str, Any], str], Refusal | None] = lambda environ, address: None
 
 
 def check_handshake(environ: dict[str, Any]) -> Refusal | None:
@@ -107,10 +120,12 @@ class UpgradeHandler(WebSocketHandler):
         # No answer depends on a body, so that none is waited for; the connection ends with the answer.
         self.wsgi_input.content_length = 0
         self.wsgi_input.chunked_input = False
-        if self.environ["PATH_INFO"] != SOCKET_PATH:
+        endpoint = self.server.endpoints.get(self.environ["PATH_INFO"])
+        if endpoint is None:
             WSGIHandler.run_application(self)
             return
-        refusal = check_handshake(self.environ)
+        address = self._address()
+        refusal = check_handshake(self.environ) or endpoint.refuse(self.environ, address)
         if refusal is not None:
             body = refusal.text.encode() + b"\n"
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
@@ -121,17 +136,19 @@ class UpgradeHandler(WebSocketHandler):
             return
         self.upgrade_connection()
         self.write(b"")
-        self._take_over()
+        self._take_over(endpoint, address)
 
-    def _take_over(self) -> None:
+    def _address(self) -> str:
+        peer = self.client_address[0] if isinstance(self.client_address, tuple) else ""
+        forwarded_for = self.environ.get("HTTP_X_FORWARDED_FOR", "") if self.server.trusts_proxy else ""
+        return address_of(peer, forwarded_for)
+
+    def _take_over(self, endpoint: Endpoint, address: str) -> None:
         websocket, self.websocket = self.websocket, None
         websocket.closed = True
         self.environ["wsgi.websocket"] = None
 
         server, sock = self.server, self.socket
-        peer = self.client_address[0] if isinstance(self.client_address, tuple) else ""
-        forwarded_for = self.environ.get("HTTP_X_FORWARDED_FOR", "") if server.trusts_proxy else ""
-        address = address_of(peer, forwarded_for)
         sock.setblocking(False)
         for level, option, value in _KEEPALIVE:
             sock.setsockopt(level, option, value)
@@ -140,7 +157,7 @@ class UpgradeHandler(WebSocketHandler):
         fd = sock.detach()
         transport = Transport(server.wire, fd, address)
         try:
-            handler = server.on_connection(transport, address)
+            handler = endpoint.on_connection(transport, address)
         except Exception:
             log.exception("a connection could not be taken on")
             transport.abort()

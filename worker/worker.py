@@ -24,7 +24,10 @@ from shared.services.peers import Peer
 from shared.services.versions import Change
 from shared.settings import Settings
 from worker import grapevine, notices
+from worker.browser_notices import AWAY_SECONDS, BrowserNotices
+from worker.browsers import Browsers
 from worker.chat import Chat
+from worker.checks import Checks
 from worker.connection import Connection
 from worker.database import Announcements, Database
 from worker.diagnostics import Diagnostics
@@ -45,6 +48,7 @@ from worker.server import SocketServer
 from worker.signals import Signals
 from worker.statuses import Statuses
 from worker.transport import Transport, Wire
+from worker.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint
 
 CLOSE_RESTARTING = 1012
 CLOSE_REVOKED = 4003
@@ -100,8 +104,13 @@ class Worker:
             self.diagnostics,
             offline_seconds=settings.offline_seconds,
         )
+        self.browser_notices = BrowserNotices(
+            self.presence, self.fanout, away_seconds=min(settings.offline_seconds, AWAY_SECONDS)
+        )
+        self.browsers = Browsers(self)
         self.failures = Failures(settings.rate_limits)
         self.jobs = Jobs(self.database, network_jobs(settings, self._list_online))
+        self.checks = Checks(self.database, allows_private=settings.check_private_addresses)
         self.heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
         )
@@ -115,7 +124,10 @@ class Worker:
             settings.bind,
             settings.socket_port,
             wire=self.wire,
-            on_connection=self._accept,
+            endpoints={
+                SOCKET_PATH: Endpoint(self._accept),
+                CHAT_SOCKET_PATH: Endpoint(self.browsers.accept, self.browsers.refuse),
+            },
             health=self._health,
             metrics=self._metrics,
             reuse_port=True,
@@ -126,6 +138,7 @@ class Worker:
         """Read the state, then listen. Raises OSError if the port is in use."""
         self.signals.on("versions", lambda signal: self.feed.wake())
         self.signals.on("network", self._told)
+        self.signals.on("checks", lambda signal: self.checks.wake())
         self.signals.on_connected(self.feed.wake)
         self.signals.on_connected(self._check_credentials)
         self.moderation.on_change = self._moderation_changed
@@ -136,11 +149,14 @@ class Worker:
         self.signals.on(players.PLAYERS, lambda signal: players.hear(self, signal))
         self.signals.on(tells.TELLS, lambda signal: tells.hear(self, signal))
         self.presence.on_change = self._presence_changed
-        self.presence.add_resident(grapevine.presence(self.id, players=[]))
+        self.presence.add_resident(grapevine.presence(self.id))
         self.presence.start()
         self.feed.start()
         self.heartbeats.start()
         self.jobs.start()
+        self.checks.start()
+        self.browsers.start()
+        self.browser_notices.start()
         self.signals.start()
         gevent.spawn(self._check_credentials_regularly)
         self.presence.wait_until_ready()
@@ -161,6 +177,7 @@ class Worker:
                 connection.close(CLOSE_RESTARTING, "the worker is restarting")
             while self.connections:
                 gevent.sleep(0.02)
+            self.browsers.write_read()
             self.signals.flush(timeout=2.0)
         _log.info("stopped", left=len(self.connections))
 
@@ -236,6 +253,8 @@ class Worker:
     def _told(self, signal: dict[str, Any]) -> None:
         if "restart" in signal:
             self.announce_restart(int(signal["restart"]))
+        if "user" in signal:
+            gevent.spawn(self.browsers.check, [int(signal["user"])])
         if "revoked" in signal:
             self._revocations += 1
             gevent.spawn(self._check_credentials, [signal["revoked"]])
@@ -245,6 +264,7 @@ class Worker:
         for change in changes:
             if change.kind == "channels":
                 self.statuses.channels_changed()
+                self.browsers.channel_changed(change.record_id)
                 if change.record is None:
                     self._forget_channel(change.record_id)
             elif change.kind == "games":
@@ -256,7 +276,9 @@ class Worker:
         self.replicas.start_over()
 
     def _presence_changed(self, peer: str, is_news: bool) -> None:
-        if peer != grapevine.KEY:
+        if peer == grapevine.KEY:
+            self.browser_notices.changed(is_news)
+        else:
             self.notices.changed(peer, is_news)
         self.statuses.changed(peer)
 
@@ -333,9 +355,12 @@ class Worker:
                     connection.close(CLOSE_REVOKED, "the credentials were made anew")
 
     def _list_online(self) -> list[tuple[int, list[str]]]:
-        """The games with players online, each with their names."""
-        games = [(peer, int(peer.removeprefix("game:"))) for peer in self.presence.by_peer if peer.startswith("game:")]
-        return [(game_id, names) for peer, game_id in games if (names := self.presence.players_of(peer))]
+        """The games with a socket, each with the names of its players."""
+        return [
+            (int(peer.removeprefix("game:")), self.presence.players_of(peer))
+            for peer in self.presence.by_peer
+            if peer.startswith("game:")
+        ]
 
     def _describe(self) -> dict[str, Any]:
         return {

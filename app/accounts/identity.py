@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec
 
@@ -10,14 +12,19 @@ from flask import Flask, abort, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_required, login_user
 from flask_login import UserMixin as FlaskLoginUser
+from sqlalchemy.exc import SQLAlchemyError
 
-from shared.db import reading
+from shared.db import reading, transaction, utc_now
+from shared.errors import Conflict
 from shared.models import User
-from shared.services import users
+from shared.services import accounts, users
 from shared.services.moderation.actors import Role
 from shared.services.moderation.permissions import RULES, Act
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
+RETURN_AFTER = timedelta(days=1)  # who is still signed in then has come back
 
 
 class SignedIn(FlaskLoginUser):
@@ -64,7 +71,21 @@ def load(cookie_id: str) -> SignedIn | None:
         return None
     with reading() as database:
         user = users.find_user(database, int(number))
-    return SignedIn(user) if user is not None and user.session_token == token else None
+    if user is None or user.session_token != token:
+        return None
+    if utc_now() - user.created_at > RETURN_AFTER:
+        try:
+            note_return(user)
+        except (SQLAlchemyError, Conflict) as error:  # the next page tries again
+            log.warning("that an account came back could not be noted: %s", error)
+    return SignedIn(user)
+
+
+def note_return(user: User) -> None:
+    """Keep that the person came back after registering: once in the life of an account."""
+    if user.returned_at is None:
+        with transaction() as database:
+            accounts.note_return(database, user_id=user.id, at=utc_now())
 
 
 def ask_to_sign_in() -> ResponseReturnValue:

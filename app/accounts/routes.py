@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.accounts import mails
 from app.accounts.forms import RegisterForm, SignInForm
-from app.accounts.identity import start_session
+from app.accounts.identity import note_return, start_session
 from app.errors import add_fault, faults_on
 from app.security import is_local_path
 from app.templating import form_page
@@ -55,6 +55,7 @@ def sign_in() -> ResponseReturnValue:
         except InvalidCredentials as error:
             add_fault(form, error)
         else:
+            note_return(user)
             start_session(user)
             flash(f"You are signed in as {user.username}.", "success")
             return redirect(_next_page(), 303)

@@ -79,3 +79,16 @@ def delete(connection_id: str) -> ResponseReturnValue:
         game = games.delete_connection(session, actor_id=current_user.id, connection_id=connection_id)
     flash("The way to connect is removed.", "success")
     return redirect(url_for("manage.show", short_name=game.short_name), 303)
+
+
+@bp.post("/games/<short_name>/check")
+@login_required
+def check(short_name: str) -> ResponseReturnValue:
+    """Let a worker try all ways to connect of a game now."""
+    with transaction() as session:
+        count = games.check_connections(session, actor_id=current_user.id, short_name=short_name)
+    if count:
+        flash("Your ways to connect are being tried. What comes of it is shown below in a moment.", "success")
+    else:
+        flash("There is no way to connect yet: add one, then it can be tried.", "notice")
+    return redirect(url_for("manage.show", short_name=short_name, _anchor="ways"), 303)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
 
-from app.forms import CredentialedForm, FlaskForm, checkbox, follows, required, strip
+from app.forms import CredentialedForm, FlaskForm, KeptBox, checkbox, follows, required, strip
 from shared.models.game import CONNECTION_TYPES
 from shared.services import games
 
@@ -17,6 +17,7 @@ class GameForm(CredentialedForm):
     homepage_url = URLField("Homepage", [follows(games.homepage_of)], filters=[strip])
     display = checkbox("Show this game to everyone", default=True)
     allow_character_registration = checkbox("Let players claim their characters here", default=True)
+    show_players = KeptBox("Show who is online on its page", default=True)
 
 
 class ConnectionForm(FlaskForm):
@@ -30,3 +31,9 @@ class ConnectionForm(FlaskForm):
     url = URLField("Address of the page", filters=[strip])
     host = StringField("Host", filters=[strip])
     port = StringField("Port", filters=[strip])
+
+
+class TransferForm(FlaskForm):
+    """Who gets a game."""
+
+    username = StringField("Username", [required("Say who gets the game.")], filters=[strip])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from sqlalchemy.orm import Session
 
 from app import once
 from app.errors import faults_on
+from app.games import owner
 from app.games.forms import ConnectionForm, GameForm
 from app.templating import form_page, secret_page
 from shared.db import reading, transaction
 from shared.models import Game
 from shared.models.credentials import Credentials
-from shared.services import games
+from shared.services import game_transfers, games
 from shared.services.moderation import sanctions
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
@@ -25,7 +26,11 @@ bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 def index() -> ResponseReturnValue:
     """The signed-in owner's games."""
     with reading() as session:
-        return render_template("games/mine.html", games=games.list_games_of(session, current_user.id))
+        return render_template(
+            "games/mine.html",
+            games=games.list_games_of(session, current_user.id),
+            offers=game_transfers.list_offers_to(session, current_user.id),
+        )
 
 
 @bp.route("/new", methods=["GET", "POST"])
@@ -45,6 +50,7 @@ def new() -> ResponseReturnValue:
                     homepage_url=form.homepage_url.data or "",
                     is_displayed=form.display.data,
                     allows_character_registration=form.allow_character_registration.data,
+                    show_players=form.show_players.data,
                 )
             flash(f"{game.name} is registered.", "success")
             return _with_secret(game.short_name, credentials, status=201)
@@ -58,6 +64,23 @@ def show(short_name: str) -> ResponseReturnValue:
     with reading() as session:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
         return secret_page(_page(session, game, once.take(f"game:{game.id}")))
+
+
+@bp.get("/<short_name>/live")
+def live(short_name: str) -> ResponseReturnValue:
+    """The parts of the page that change: 304 while they are as the asker has them, 401 once the session ended."""
+    if not current_user.is_authenticated:
+        return Response(status=401)
+    with reading() as session:
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        state = owner.state_of(session, game)
+        if request.if_none_match.contains(state.mark):
+            response = Response(status=304)
+        else:
+            response = Response(render_template("games/owner/live.html", **owner.context_of(state)))
+    response.set_etag(state.mark)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @bp.route("/<short_name>/edit", methods=["GET", "POST"])
@@ -74,6 +97,7 @@ def edit(short_name: str) -> ResponseReturnValue:
             "homepage_url": game.homepage_url,
             "display": game.is_displayed,
             "allow_character_registration": game.allows_character_registration,
+            "show_players": game.show_players,
         }
     )
     if form.validate_on_submit():
@@ -89,6 +113,7 @@ def edit(short_name: str) -> ResponseReturnValue:
                     homepage_url=form.homepage_url.data or "",
                     is_displayed=form.display.data,
                     allows_character_registration=form.allow_character_registration.data,
+                    show_players=form.show_players.data,
                 )
             flash(f"{changed.name} is saved. The network knows already.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)
@@ -125,11 +150,13 @@ def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200
 
 
 def _page(session: Session, game: Game, client_secret: str | None) -> str:
+    state = owner.state_of(session, game)
     standing = sanctions.list_of_game(session, game.id)
     return render_template(
         "games/manage.html",
-        game=game,
         client_secret=client_secret,
         connection_form=ConnectionForm(formdata=None),
+        transfer=game_transfers.find_transfer(session, game.id),
         sanctions_in_force=sum(sanction.state == "in force" for sanction in standing),
+        **owner.context_of(state),
     )

@@ -6,37 +6,76 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.accounts.identity import viewer_id
-from shared.db import reading
-from shared.services import characters, games
+from app.games.chart import player_charts
+from app.online import online_now
+from shared.db import reading, utc_now
+from shared.models.game import CONNECTION_TYPES
+from shared.services import characters, game_lists, game_pages, games, player_counts, rules
 
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24
 SHOWN_CHARACTERS = 200
+TICKED = ("1", "y", "yes", "on", "true")
 
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """All displayed games by name, or those that a search finds."""
-    search = request.args.get("q", "").strip()[:100]
+    """All displayed games, those online first, or those that a search and filters find."""
+    wanted = wanted_games()
+    now = online_now()
     with reading() as session:
-        page = games.list_public_games(session, search=search, page=page_number(), per_page=PER_PAGE)
-        return render_template("games/index.html", page=page, search=search)
+        ids = game_lists.find_public_ids(session, now.games)
+        software = game_lists.list_software(session)
+        return render_template(
+            "games/index.html",
+            page=game_lists.list_public_games(
+                session, wanted=wanted, online=ids, page=page_number(), per_page=PER_PAGE
+            ),
+            wanted=wanted,
+            online=now.games,
+            total=game_lists.count_public_games(session),
+            games_online=len(ids),
+            players_online=now.count_players(ids),
+            connection_types=CONNECTION_TYPES,
+            software=software if wanted.software in ("", *software) else [wanted.software, *software],
+        )
 
 
 @bp.get("/<short_name>")
 def show(short_name: str) -> ResponseReturnValue:
-    """One game: what it is, and how to get in."""
+    """One game: what it is, how to get in, and who is there."""
+    now = online_now()
     with reading() as session:
         game = games.get_public_game(session, short_name=short_name, viewer_id=viewer_id())
+        names = now.games.get(game.id)
         return render_template(
             "games/show.html",
             game=game,
             is_owner=game.owner_id == viewer_id(),
+            audience=None if names is None else game_pages.get_audience(session, game, names),
+            last_online_at=player_counts.last_counted_at(session, game.id) if names is None else None,
+            charts=player_charts(session, game.id, now=utc_now()),
             characters=characters.list_public_characters_of_game(session, game.id, limit=SHOWN_CHARACTERS),
         )
+
+
+def wanted_games() -> game_lists.Wanted:
+    """What the address asks for. A kind of connection that does not exist, or another nonsense, asks for nothing."""
+    connection = request.args.get("connection", "").strip().lower()
+    return game_lists.Wanted(
+        search=_text("q", longest=100),
+        is_online=request.args.get("online", "").strip().lower() in TICKED,
+        connection=connection if game_lists.is_connection_type(connection) else "",
+        software=_text("software", longest=200),
+    )
 
 
 def page_number() -> int:
     """The page of a long list that the address asks for; nonsense means the first."""
     text = request.args.get("page", "1")
     return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
+
+
+def _text(name: str, *, longest: int) -> str:
+    value = request.args.get(name, "").strip()[:longest]
+    return value if rules.may_be_kept(value) else ""

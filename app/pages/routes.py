@@ -5,21 +5,33 @@ from __future__ import annotations
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from shared.db import reading
-from shared.services import channels, games
+from app.online import online_now
+from app.pages.live import messages_today
+from shared.db import reading, utc_now
+from shared.services import channels, game_lists
 
 bp = Blueprint("pages", __name__)
 SHOWN_GAMES = 6
+SHOWN_CHANNELS = 24
 
 
 @bp.get("/")
 def home() -> ResponseReturnValue:
-    """What this is, and what is on it."""
+    """What this is, and what goes on in it now."""
+    now = online_now()
     with reading() as session:
+        ids = game_lists.find_public_ids(session, now.games)
         return render_template(
             "pages/home.html",
-            page=games.list_public_games(session, page=1, per_page=SHOWN_GAMES),
+            online=now.games,
+            games_total=game_lists.count_public_games(session),
+            games_online=len(ids),
+            players_online=now.count_players(ids),
+            messages_today=messages_today(session, now=utc_now()),
+            picked=game_lists.pick_game(session, ids),
+            games=game_lists.list_newest_games(session, limit=SHOWN_GAMES),
             channels=channels.list_public_channels(session),
+            channels_shown=SHOWN_CHANNELS,
         )
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0002"
+down_revision = "0006_chat_reading"
 
 # The audit trail is append-only in the database itself, whatever the code does. Who may change the tables may take the
 # triggers away; what they change then is found out by the hashes (`flask moderation verify-log`).

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, i
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shared.db import Model, UtcDateTime, utc_now
+from shared.models.connection_check import ConnectionCheck
 from shared.models.credentials import HasCredentials
 from shared.models.synced import Synced, SyncedPart
 from shared.models.user import User
@@ -22,7 +23,8 @@ CONNECTION_TYPES = ("web", "telnet", "secure telnet")
 class Game(Synced, HasCredentials, Model):
     """A registered text game. `short_name` is its public key, matched without case; `name` is what it shows.
 
-    name_key: the name case-folded, since databases differ in what lower() does to letters beyond ASCII.
+    name_key, description_key: both case-folded, since databases differ in what lower() does to letters beyond ASCII.
+    show_players: whether the game's page names who is online. It concerns the site alone, and is not synced.
     """
 
     __tablename__ = "games"
@@ -37,9 +39,11 @@ class Game(Synced, HasCredentials, Model):
     name: Mapped[str] = mapped_column(String(80))
     name_key: Mapped[str] = mapped_column(Text, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
+    description_key: Mapped[str] = mapped_column(Text, default="")
     homepage_url: Mapped[str | None] = mapped_column(String(500))
     is_displayed: Mapped[bool] = mapped_column(default=True)
     allows_character_registration: Mapped[bool] = mapped_column(default=True)
+    show_players: Mapped[bool] = mapped_column(default=True)
     redirect_uris: Mapped[list[str]] = mapped_column(JSON, default=list)
     protocol_version: Mapped[str | None] = mapped_column(String(20))
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
@@ -89,6 +93,7 @@ class GameConnection(SyncedPart, Model):
     port: Mapped[int | None]
 
     game: Mapped[Game] = relationship(back_populates="connections")
+    check: Mapped[ConnectionCheck | None] = relationship(viewonly=True)
 
     def public_form(self) -> dict[str, Any]:
         """As in the lists of the protocol: with `url`, or with `host` and `port`."""

@@ -19,6 +19,7 @@ class User(Model):
     address_key: the email case-folded. Several accounts may give one address; one at most holds it.
     email_key: the same for the account that holds its address, since its owner proved it or the operator made it so;
     for all others their `uid`, which is no address. So it is unique without telling anybody who gave what.
+    returned_at: when the person came back for the first time after registering; None if they never did.
     """
 
     __tablename__ = "users"
@@ -43,6 +44,7 @@ class User(Model):
     is_profile_hidden: Mapped[bool] = mapped_column(default=False)
     is_online_hidden: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    returned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property
     def holds_address(self) -> bool:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.bus import announce
 from shared.errors import Conflict, Forbidden, InvalidCredentials, NotFound
+from shared.models.channel import Channel
+from shared.models.character import Character
 from shared.models.game import Game
+from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
@@ -22,6 +27,7 @@ from shared.services.moderation import changes
 from shared.services.moderation.changes import Part
 
 RESETS_A_MAIL = 5
+ABANDONED_AT_ONCE = 500
 
 
 class LinkUsed(NotFound):
@@ -90,7 +96,7 @@ def change_password(session: Session, *, user_id: int, current: str, new: str) -
     new_hash = users.hash_password(new)
     user = _confirm(session, user_id, current)
     user.password_hash = new_hash
-    _end_sessions(user)
+    _end_sessions(session, user)
     return user
 
 
@@ -104,7 +110,7 @@ def reset_password(session: Session, *, user_id: int, email: str, mark: str, new
     if mark_of(user) != mark or user.address_key != email.casefold():
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     user.password_hash = new_hash
-    _end_sessions(user)
+    _end_sessions(session, user)
     if not user.is_verified and find_verified_holder(session, user.email, but=user.id) is None:
         _hold(session, user, user.email)
     return user
@@ -125,7 +131,7 @@ def check_new_email(session: Session, *, user_id: int, password: str, email: str
 def end_sessions(session: Session, *, user_id: int) -> User:
     """Sign the account out everywhere."""
     user = get_account(session, user_id)
-    _end_sessions(user)
+    _end_sessions(session, user)
     return user
 
 
@@ -134,11 +140,48 @@ def set_privacy(session: Session, *, user_id: int, is_profile_hidden: bool, is_o
     user = get_account(session, user_id)
     user.is_profile_hidden = is_profile_hidden
     user.is_online_hidden = is_online_hidden
+    _tell_workers(session, user.id)
 
 
 def replace_registration_key(session: Session, *, user_id: int) -> None:
     """Make a new key; whoever has the old one can register nothing with it."""
     _get_locked(session, user_id).registration_key = str(uuid.uuid4())
+
+
+def note_return(session: Session, *, user_id: int, at: datetime) -> None:
+    """The person of the account came back after registering. Only the first time is kept."""
+    user = session.get(User, user_id)
+    if user is not None and user.returned_at is None:
+        user.returned_at = at
+
+
+def remove_abandoned(session: Session, *, before: datetime) -> int:
+    """Delete the accounts registered before a moment that nobody came back to, whose address nobody proved, and that
+    have nothing: no game, character or channel. Their usernames are free again. Returns how many.
+    """
+    abandoned = session.scalars(
+        select(User)
+        .where(User.created_at < before, User.returned_at.is_(None), User.role == "player")
+        .where(~User.is_verified, User.email_key == User.uid)
+        .where(
+            ~select(Game.id).where(Game.owner_id == User.id).exists(),
+            ~select(Character.id).where(Character.user_id == User.id).exists(),
+            ~select(Channel.id).where(Channel.proposed_by_id == User.id).exists(),
+            ~select(GameTransfer.game_id).where(GameTransfer.to_user_id == User.id).exists(),
+        )
+        .order_by(User.id)
+        .limit(ABANDONED_AT_ONCE)
+        .with_for_update(of=User)
+    ).all()
+    removed = 0
+    for user in abandoned:
+        try:
+            with session.begin_nested():
+                session.delete(user)
+            removed += 1
+        except IntegrityError:  # it got something at the same moment
+            continue
+    return removed
 
 
 def delete_account(session: Session, *, user_id: int, password: str) -> None:
@@ -154,6 +197,7 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
         if len(admins) <= 1:
             raise Forbidden("the last admin cannot go: make another one first")
     session.add(ReservedUsername(key=user.username.lower()))
+    _tell_workers(session, user.id)
     session.delete(user)
     changes.mark(session, Part.PEOPLE)
     try:
@@ -180,8 +224,14 @@ def _confirm(session: Session, user_id: int, password: str) -> User:
     return user
 
 
-def _end_sessions(user: User) -> None:
+def _end_sessions(session: Session, user: User) -> None:
     user.session_token = str(uuid.uuid4())
+    _tell_workers(session, user.id)
+
+
+def _tell_workers(session: Session, user_id: int) -> None:
+    """Let the workers look at the account again: it may chat in a browser now."""
+    announce(session, "network", {"user": user_id})
 
 
 def _hold(session: Session, user: User, email: str) -> None:

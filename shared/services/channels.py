@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -152,6 +154,12 @@ def list_channels_proposed_by(session: Session, user_id: int) -> list[Channel]:
     return list(
         session.scalars(select(Channel).where(Channel.proposed_by_id == user_id).order_by(func.lower(Channel.name)))
     )
+
+
+def names_of(session: Session, ids: Iterable[int]) -> dict[int, str]:
+    """The names of channels, by id; those that are gone are left out."""
+    rows = session.execute(select(Channel.id, Channel.name).where(Channel.id.in_(list(ids))))
+    return {row.id: row.name for row in rows}
 
 
 def _create(session: Session, *, name: str, description: str | None, is_hidden: bool) -> Channel:

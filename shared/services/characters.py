@@ -115,6 +115,19 @@ def list_public_characters_of_game(session: Session, game_id: int, *, limit: int
     return list(session.scalars(shown.order_by(Character.name_key).limit(limit)))
 
 
+def list_claims(session: Session, game_id: int, names: Iterable[str]) -> dict[str, Character]:
+    """The approved characters among a game's players, by player key, each with its person."""
+    keys = sorted({player_key(name) for name in names})
+    found: dict[str, Character] = {}
+    for start in range(0, len(keys), 500):
+        part = keys[start : start + 500]
+        claimed = select(Character).where(
+            Character.game_id == game_id, Character.state == "approved", Character.name_key.in_(part)
+        )
+        found.update((one.name_key, one) for one in session.scalars(claimed.options(joinedload(Character.user))))
+    return found
+
+
 def state_mark(user: User, characters: Iterable[Character]) -> str:
     """A short text that changes with what a person's characters page shows; an entity tag."""
     rows = [f"{one.id} {one.state} {one.game.name} {one.game.short_name} {one.game.is_displayed}" for one in characters]

@@ -17,7 +17,7 @@ from shared.models.game import CONNECTION_TYPES, Game, GameConnection
 from shared.models.reserved_name import ReservedShortName
 from shared.models.user import User
 from shared.services import rules, short_names
-from shared.services.games import CONNECTIONS_A_GAME, description_of, homepage_of, name_of, name_taken
+from shared.services.games import CONNECTIONS_A_GAME, description_of, fold_words, homepage_of, name_of, name_taken
 
 _BATCH = 500
 _FIELDS = frozenset(
@@ -29,6 +29,7 @@ _FIELDS = frozenset(
         "homepage_url",
         "display",
         "allow_character_registration",
+        "show_players",
         "connections",
         "redirect_uris",
     ]
@@ -124,13 +125,14 @@ def _parse(session: Session, line: str, owners: dict[str, int]) -> ImportedGame:
         homepage_url=homepage_of(fields.get("homepage_url")),
         is_displayed=_flag(fields, "display"),
         allows_character_registration=_flag(fields, "allow_character_registration"),
+        show_players=_flag(fields, "show_players"),
         redirect_uris=[
             rules.web_address(uri, field="redirect_uris", what="a redirect address")
             for uri in _list(fields, "redirect_uris")
         ],
         connections=[_way(way) for way in _list(fields, "connections")],
     )
-    game.name_key = rules.name_key(game.name)
+    fold_words(game)
     if len(game.connections) > CONNECTIONS_A_GAME:
         raise Invalid(f"a game may have {CONNECTIONS_A_GAME} ways to connect at most", field="connections")
     return ImportedGame(game, game.make_credentials())

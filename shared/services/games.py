@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -14,8 +14,7 @@ from shared.models.credentials import Credentials
 from shared.models.game import Game, GameConnection
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
-from shared.pagination import Page, paginate
-from shared.services import rules, short_names, users
+from shared.services import connection_checks, rules, short_names, users
 
 GAMES_AN_OWNER = 50
 CONNECTIONS_A_GAME = 20
@@ -31,6 +30,7 @@ def create_game(
     homepage_url: str | None = "",
     is_displayed: bool = True,
     allows_character_registration: bool = True,
+    show_players: bool = True,
     actor_id: int | None = None,
 ) -> tuple[Game, Credentials]:
     """Register a game. The credentials are in clear here and nowhere else, ever. Who is no admin may have so many.
@@ -52,10 +52,11 @@ def create_game(
         homepage_url=homepage_of(homepage_url),
         is_displayed=bool(is_displayed),
         allows_character_registration=bool(allows_character_registration),
+        show_players=bool(show_players),
         redirect_uris=[],
         connections=[],
     )
-    game.name_key = rules.name_key(game.name)
+    fold_words(game)
     credentials = game.make_credentials()
     if short_names.is_reserved(session, game.short_name):
         raise short_names.taken()
@@ -77,6 +78,7 @@ def update_game(
     homepage_url: str | None = None,
     is_displayed: bool | None = None,
     allows_character_registration: bool | None = None,
+    show_players: bool | None = None,
 ) -> Game:
     """Change what is given; None leaves a field as it is, an empty text clears it.
 
@@ -92,7 +94,7 @@ def update_game(
     if name is not None:
         name = name_of(name)
         _require_free_name(session, rules.name_key(name), but=game.id)
-        game.name, game.name_key = name, rules.name_key(name)
+        game.name = name
     if description is not None:
         game.description = description_of(description)
     if homepage_url is not None:
@@ -101,6 +103,9 @@ def update_game(
         game.is_displayed = is_displayed
     if allows_character_registration is not None:
         game.allows_character_registration = allows_character_registration
+    if show_players is not None:
+        game.show_players = show_players
+    fold_words(game)
     _flush_names(session)
     return game
 
@@ -158,6 +163,7 @@ def update_connection(
     way = get_own_connection(session, actor_id=actor_id, connection_id=connection_id)
     for column, value in rules.way_to_connect(type=type, url=url, host=host, port=port).items():
         setattr(way, column, value)
+    connection_checks.forget(session, way.id)
     session.flush()
     return way
 
@@ -213,23 +219,14 @@ def get_public_game(session: Session, *, short_name: str, viewer_id: int | None 
     return game
 
 
-def list_public_games(session: Session, *, search: str = "", page: int = 1, per_page: int = 25) -> Page[Game]:
-    """Displayed games by name; `search` is looked for in names, short names and descriptions."""
-    statement = select(Game).where(Game.is_displayed).order_by(Game.name_key, Game.id)
-    if wanted := search.strip():
-        statement = statement.where(
-            or_(
-                Game.name_key.contains(rules.name_key(wanted), autoescape=True),
-                Game.short_name.icontains(wanted, autoescape=True),
-                Game.description.icontains(wanted, autoescape=True),
-            )
-        )
-    return paginate(session, statement, page=page, per_page=per_page)
-
-
 def list_games_of(session: Session, owner_id: int) -> list[Game]:
     """An owner's games by name, hidden ones too."""
     return list(session.scalars(select(Game).where(Game.owner_id == owner_id).order_by(Game.name_key)))
+
+
+def check_connections(session: Session, *, actor_id: int | None, short_name: str) -> int:
+    """Let the game's ways to connect be tried now. Returns how many there are. Raises NotFound."""
+    return connection_checks.request(session, get_own_game(session, actor_id=actor_id, short_name=short_name))
 
 
 def remember_client(session: Session, *, game_id: int, user_agent: str | None, protocol_version: str) -> None:
@@ -249,6 +246,12 @@ def remember_client(session: Session, *, game_id: int, user_agent: str | None, p
                 agent = session.scalar(select(UserAgent).where(UserAgent.name == user_agent))
         game.user_agent = agent
     game.protocol_version = protocol_version
+
+
+def fold_words(game: Game) -> None:
+    """Note the forms of a game's words in which they are compared and searched; after each change of them."""
+    game.name_key = rules.name_key(game.name)
+    game.description_key = rules.name_key(game.description or "")
 
 
 def _require_free_name(session: Session, name_key: str, *, but: int | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from shared.bus import announce
@@ -64,6 +64,18 @@ def announce_lines(session: Session, ids: Sequence[int], lines: Sequence[Line], 
 def last_message_id(session: Session) -> int:
     """The newest message's id; 0 in an empty history."""
     return session.scalar(select(Counter.value).where(Counter.name == Counter.MESSAGES)) or 0
+
+
+def last_id_before(session: Session, moment: datetime) -> int:
+    """The id of the last message sent before a moment; 0 if there is none. Looks at each one sent since."""
+    last = select(Message.id).where(Message.sent_at < moment).order_by(Message.id.desc()).limit(1)
+    return session.scalar(last) or 0
+
+
+def count_after(session: Session, message_id: int) -> tuple[int, int]:
+    """How many messages there are after an id, and the id of the last of them (the same id if there are none)."""
+    counted = session.execute(select(func.count(), func.max(Message.id)).where(Message.id > message_id)).one()
+    return counted[0], counted[1] or message_id
 
 
 def lines_since(

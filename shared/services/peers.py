@@ -39,8 +39,22 @@ class Peer:
         return replace(self, short_name=short_name, is_displayed=is_displayed)
 
 
+class WrongSecret(InvalidCredentials):
+    """The client id is a peer's, the secret is not. Its owner may know; the one who tried is told no more than others.
+
+    peer: the peer's key.
+    """
+
+    def __init__(self, peer: str) -> None:
+        super().__init__("invalid credentials")
+        self.peer = peer
+
+
 def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -> Peer:
-    """The peer of these credentials, without regard to case. Raises InvalidCredentials, as slowly for either half."""
+    """The peer of these credentials, without regard to case. Raises InvalidCredentials, as slowly for either half.
+
+    With the id of a peer it is WrongSecret.
+    """
     client_id = client_id.strip().lower()
     try:
         client_id.encode("utf-8")
@@ -50,13 +64,18 @@ def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -
         client_id = ""
     # The secret is compared before anything else is read, and both tables are always asked: all failures take the same.
     found: Game | Application | None = None
+    named: str | None = None
     for model in _MODELS:
         row = session.execute(
             select(model.id, model.client_secret_digest).where(model.client_id == client_id)
         ).one_or_none()
         if secret_matches(client_secret, row.client_secret_digest if row else _UNKNOWN) and row:
             found = _record(session, model, row.id)
+        elif row:
+            named = f"{'game' if model is Game else 'application'}:{row.id}"
     if found is None:
+        if named is not None:
+            raise WrongSecret(named)
         raise InvalidCredentials("invalid credentials")
     return _peer(found)
 

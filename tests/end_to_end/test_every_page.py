@@ -15,19 +15,28 @@ from playwright.sync_api import Page, Response
 from shared import db
 from shared.services import channels, characters, users
 from tests.support.moderating import make_moderated
+from tests.support.processes import free_port
 
 PASSWORD = "correct horse battery"
 HEAVIEST_KIB = 100  # without images
 
 NO_PAGES = {
     "/_health",
+    "/chat/<name>/lines",
+    "/chat/token.json",
+    "/chat/unread.json",
     "/docs/asyncapi.yaml",
     "/favicon.ico",
+    "/games/feed.atom",
     "/manage/characters/live",
+    "/manage/games/<short_name>/live",
     "/metrics",
     "/moderation/audit/export.csv",
     "/moderation/audit/export.json",
     "/moderation/live/lines",
+    "/robots.txt",
+    "/sitemap-<int:number>.xml",
+    "/sitemap.xml",
     "/static/<path:filename>",
 }
 MAILED = {  # what a link that has run out shows
@@ -58,11 +67,13 @@ EXAMPLES = {
     "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
     "/channels/<name>": "/channels/gossip",
     "/channels/<name>/edit": "/channels/proposed/edit",
+    "/chat/<name>": "/chat/gossip",
     "/games/<short_name>": "/games/Harbour",
     "/manage/connections/<connection_id>": "/manage/connections/{connection}",
     "/manage/games/<short_name>": "/manage/games/Harbour",
     "/manage/games/<short_name>/connections": "/manage/games/Harbour/connections",
     "/manage/games/<short_name>/edit": "/manage/games/Harbour/edit",
+    "/manage/games/<short_name>/transfer": "/manage/games/Harbour/transfer",
     "/players/<username>": "/players/keeper",
 }
 CLOSED = (
@@ -78,6 +89,18 @@ CLOSED = (
 LONG = "A-very-long-word-without-any-space-" * 6
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def environment(environment) -> dict[str, str]:
+    """The chat's page connects to the worker, whose port it must know before."""
+    port = free_port()
+    return {**environment, "SOCKET_PORT": str(port), "SOCKET_URL": f"ws://127.0.0.1:{port}/socket"}
+
+
+@pytest.fixture
+def worker(start_worker, site):
+    return start_worker(PUBLIC_URL=site.url)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from shared.bus import take_announcements
 from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models import Game, GameConnection, UserAgent
 from shared.models.credentials import secret_digest
-from shared.services import games, peers, short_names, versions
+from shared.services import game_lists, games, peers, short_names, versions
 from tests.support.racing import Racer, wait_until_blocked
 
 
@@ -427,7 +427,7 @@ def test_hidden_games_are_seen_by_few(make, session, owner):
     for viewer_id in (None, stranger.id, 999_999):
         with pytest.raises(NotFound):
             games.get_public_game(session, short_name="tea", viewer_id=viewer_id)
-    assert games.list_public_games(session).total == 0
+    assert game_lists.list_public_games(session).total == 0
     assert len(games.list_games_of(session, owner.id)) == 1
 
 
@@ -438,7 +438,8 @@ def test_games_are_listed_by_name_and_found_by_part(session, owner):
     create(session, owner, name="alba", short_name="B1", description="100% white")
 
     def found(search):
-        return [game.short_name for game in games.list_public_games(session, search=search).items]
+        wanted = game_lists.Wanted(search=search)
+        return [game.short_name for game in game_lists.list_public_games(session, wanted=wanted).items]
 
     assert found("") == ["B1", "Z1", "A1"]
     assert found("STRIPES") == found("z1") == found("ZEB") == ["Z1"]

@@ -21,6 +21,7 @@ from worker.frames import frame_text
 from worker.reader import Limits
 from worker.server import SocketServer
 from worker.transport import Transport, Wire
+from worker.upgrade import Endpoint
 
 closings: list[list[Any]] = []
 
@@ -149,7 +150,7 @@ if __name__ == "__main__":
         "127.0.0.1",
         options.port,
         wire=wire,
-        on_connection=lambda transport, address: Handler(transport),
+        endpoints={"/socket": Endpoint(lambda transport, address: Handler(transport))},
         health=lambda: (True, {"status": "ok"}),
         metrics=lambda: b"deliveries %d\n" % fanout.deliveries,
         handshake_seconds=options.handshake_seconds,

@@ -207,15 +207,12 @@ def test_a_request_that_needs_a_ref_and_has_none(hear):
 def test_a_bug_is_answered_internal_and_the_socket_stays(hear, monkeypatch):
     from dataclasses import replace
 
-    from worker import dispatch
     from worker.routes import ROUTES
 
     def broken(connection, payload):
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setitem(
-        dispatch.ROUTES, "channels/unsubscribe", replace(ROUTES["channels/unsubscribe"], handler=broken)
-    )
+    monkeypatch.setitem(ROUTES, "channels/unsubscribe", replace(ROUTES["channels/unsubscribe"], handler=broken))
     [frame] = hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": "r"})
     assert (frame["code"], frame["error"]) == ("internal", "internal error")
     assert hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}}) == []

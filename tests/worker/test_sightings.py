@@ -28,7 +28,8 @@ def test_a_profile_says_when_a_character_was_last_seen(any_database, engine, sto
             profile = profiles.get_profile(session, username="wren", viewer_id=None, online=frozenset())
             return profile.characters[0].seen_at
 
-    (job,) = [job for job in network_jobs(settings, lambda: [(game.id, ["WREN", "Odo"])]) if job.is_quiet]
+    online = [(game.id, ["WREN", "Odo"])]
+    (job,) = [job for job in network_jobs(settings, lambda: online) if job.name == "note-sightings"]
     jobs = Jobs(PlainDatabase(), [job])
     assert last_seen() is None
     assert jobs.run_if_due(job)

@@ -16,7 +16,7 @@ from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code,
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
 from shared.protocol.types import at_least, player_key
 from shared.services import games, peers
-from shared.services.peers import Peer
+from shared.services.peers import Peer, WrongSecret
 from worker.answers import ANSWERED
 from worker.handlers import channels
 
@@ -39,7 +39,11 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
     worker = connection.worker
     connection.claimed_id = request.client_id
     as_of = worker.news_of_peers
-    peer = _read_peer(worker, request)
+    try:
+        peer = _read_peer(worker, request)
+    except WrongSecret as error:
+        connection.claimed = error.peer
+        raise
     connection.claimed = peer.key
     if not request.supports:
         raise MissingSupport(MISSING_SUPPORTS)

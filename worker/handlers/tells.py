@@ -36,14 +36,14 @@ _log = structlog.get_logger(__name__)
 class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
     """The signal of topic `tells`: one player's tell was let through (for the limits), and who has to deliver it.
 
-    peer, player: who sent it. to_peer, to_socket: who gets it. frame: its JSON; None if it is delivered already.
+    peer, player: who sent it. to_sockets: who gets it, at other workers. frame: its JSON; None if it is delivered
+    already.
     """
 
     worker: str
     peer: str
     player: str
-    to_peer: str = ""
-    to_socket: str = ""
+    to_sockets: list[str] = []
     frame: str | None = None
 
 
@@ -60,8 +60,9 @@ def send(connection: Connection, tell: SendTell) -> None:
     takers = [socket for socket in worker.presence.by_peer[receiver].values() if TELLS in socket.supports]
     if not takers:
         raise NotSupported(sentence(Code.NOT_SUPPORTED))
+    is_to_system = receiver == grapevine.KEY and grapevine.is_system(tell.to_name)
     if (
-        receiver != grapevine.KEY
+        not is_to_system
         and "players" in connection.supports
         and not worker.presence.has_player(connection.peer.key, tell.from_name)
     ):
@@ -78,18 +79,20 @@ def send(connection: Connection, tell: SendTell) -> None:
         worker.moderation.check_tell(speaker)
 
     signal = TellSignal(worker.id, connection.peer.key, player_key(tell.from_name))
-    if receiver == grapevine.KEY:
-        if grapevine.is_system(tell.to_name):
-            gevent.spawn(_answer, connection, tell)  # after the success
+    if is_to_system:
+        gevent.spawn(_answer, connection, tell)  # after the success
     else:
         payload = ReceiveTell.of(connection.peer.short_name, tell, arrived_at=utc_now())
         frame = encode_event(payload.event, payload)
-        taker = _choose(worker, takers, tell.to_name)
-        own = worker.presence.find_own(taker.id)
-        if own is not None:
-            own.send(frame)
-        else:
-            signal = TellSignal(signal.worker, signal.peer, signal.player, receiver, taker.id, frame.decode())
+        elsewhere = []
+        for taker in _choose(worker, receiver, takers, tell.to_name):
+            own = worker.presence.find_own(taker.id)
+            if own is not None:
+                own.send(frame)
+            else:
+                elsewhere.append(taker.id)
+        if elsewhere:
+            signal = TellSignal(signal.worker, signal.peer, signal.player, elsewhere, frame.decode())
     worker.signals.publish(TELLS, signal)
 
 
@@ -100,18 +103,25 @@ def hear(worker: Worker, signal: Any) -> None:
         return
     worker.limits.debit_tell(heard.peer, heard.player)
     if heard.frame is not None:
-        connection = worker.presence.find_own(heard.to_socket)
-        if connection is not None:
-            connection.send(heard.frame.encode())
+        for socket_id in heard.to_sockets:
+            connection = worker.presence.find_own(socket_id)
+            if connection is not None:
+                connection.send(heard.frame.encode())
 
 
-def _choose(worker: Worker, takers: list[SocketPresence], player: str) -> SocketPresence:
-    """One of a game's sockets: where the player is, if that is known, and of this worker if possible."""
+def _choose(worker: Worker, receiver: str, takers: list[SocketPresence], player: str) -> list[SocketPresence]:
+    """One of a game's sockets: where the player is, if that is known, and of this worker if possible.
+
+    Of Grapevine's, every page that the person has open.
+    """
     key = player_key(player)
-    return max(
+    if receiver == grapevine.KEY:
+        return [socket for socket in takers if key in map(player_key, socket.players)]
+    one = max(
         takers,
         key=lambda socket: (key in map(player_key, socket.players), worker.presence.find_own(socket.id) is not None),
     )
+    return [one]
 
 
 def _answer(connection: Connection, tell: SendTell) -> None:
@@ -175,7 +185,7 @@ def _ignore(connection: Connection, tell: SendTell) -> str:
 
 def _register(connection: Connection, tell: SendTell) -> str:
     peer = connection.peer
-    if peer is None or peer.is_application:
+    if peer is None or peer.is_application or peer.key == grapevine.KEY:
         return grapevine.GAMES_ONLY
     try:
         return connection.worker.database.write(

@@ -1,0 +1,203 @@
+"""Charts of player counts: where each line and label of the SVG goes. `games/chart.html` draws, `games.css` colours.
+
+A count stands for the time until the next one, so lines go in steps; where a game was not connected, they stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from sqlalchemy.orm import Session
+
+from shared.services.player_counts import QUARTER, Span, list_counts, list_days, put_together
+from shared.times import floor
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+# Where the lines are in a drawing of 360 by 176, as the template has it too. It is about as wide as on the page, so
+# that its text is about as large as the page's.
+LEFT, RIGHT, TOP, BOTTOM = 40, 352, 10, 150
+MOST_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A label on an axis, and the place of its tick along that axis."""
+
+    at: float
+    text: str
+    anchor: str = "middle"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table beside the chart."""
+
+    start: datetime
+    when: str
+    most: int
+    average: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What the template draws. line, area: SVG paths, empty if the game was not connected in all this time."""
+
+    key: str
+    title: str
+    summary: str
+    line: str
+    area: str
+    x_marks: list[Mark]
+    y_marks: list[Mark]
+    rows: list[Row]
+
+
+def player_charts(session: Session, game_id: int, *, now: datetime) -> list[Chart]:
+    """A game's last day, week and year; no chart at all if it was never counted in that year."""
+    quarter, hour, today = floor(now, QUARTER), floor(now, HOUR), floor(now, DAY)
+    days = list_days(session, game_id, since=(today - 364 * DAY).date())
+    if not days:
+        return []
+    counts = list_counts(session, game_id, since=hour + HOUR - 7 * DAY)
+    last_day = [span for span in counts if span.start >= quarter + QUARTER - DAY]
+    hours = put_together(counts, lambda at: floor(at, HOUR))
+    return [
+        draw(
+            "day",
+            "Last day",
+            last_day,
+            end=quarter + QUARTER,
+            length=DAY,
+            step=QUARTER,
+            ticks=[(at, f"{at:%H:%M}") for at in _every(6 * HOUR, quarter + QUARTER, DAY)],
+            rows=_rows(put_together(last_day, lambda at: floor(at, HOUR)), lambda at: f"{at:%a %H:%M}"),
+        ),
+        draw(
+            "week",
+            "Last week",
+            hours,
+            end=hour + HOUR,
+            length=7 * DAY,
+            step=HOUR,
+            ticks=[(at, f"{at:%a}") for at in _every(DAY, hour + HOUR, 7 * DAY)],
+            rows=_rows(put_together(counts, lambda at: floor(at, DAY)), lambda at: f"{at:%A}, {at.day} {at:%b}"),
+        ),
+        draw(
+            "year",
+            "Last year",
+            days,
+            end=today + DAY,
+            length=365 * DAY,
+            step=DAY,
+            ticks=[(at, f"{at:%b}") for at in _months(today + DAY - 365 * DAY, today + DAY) if at.month % 2],
+            rows=_rows(put_together(days, _month), lambda at: f"{at:%B %Y}"),
+        ),
+    ]
+
+
+def draw(
+    key: str,
+    title: str,
+    spans: Sequence[Span],
+    *,
+    end: datetime,
+    length: timedelta,
+    step: timedelta,
+    ticks: Sequence[tuple[datetime, str]],
+    rows: list[Row],
+) -> Chart:
+    """Lay a chart out. spans: each `step` long, oldest first, within the `length` before `end`."""
+    start = end - length
+    scale = y_scale(max((span.most for span in spans), default=0))
+
+    def x(at: datetime) -> float:
+        return LEFT + (RIGHT - LEFT) * max(0.0, (at - start) / length)
+
+    def y(players: int) -> float:
+        return BOTTOM - (BOTTOM - TOP) * players / scale[-1]
+
+    runs = [[(x(span.start), x(span.start + step), y(span.most)) for span in run] for run in unbroken(spans, step=step)]
+    return Chart(
+        key=key,
+        title=title,
+        summary=_summary(spans),
+        line="".join(f"M{_n(run[0][0])} {_n(run[0][2])}{_steps(run)}" for run in runs),
+        area="".join(f"M{_n(run[0][0])} {BOTTOM}V{_n(run[0][2])}{_steps(run)}V{BOTTOM}Z" for run in runs),
+        x_marks=[Mark(x(at), text, "end" if x(at) > RIGHT - 12 else "middle") for at, text in ticks],
+        y_marks=[Mark(y(players), f"{players:,}") for players in scale],
+        rows=rows,
+    )
+
+
+def unbroken(spans: Sequence[Span], *, step: timedelta) -> list[list[Span]]:
+    """The stretches in which one span follows the other."""
+    runs: list[list[Span]] = []
+    for span in spans:
+        if runs and runs[-1][-1].start + step == span.start:
+            runs[-1].append(span)
+        else:
+            runs.append([span])
+    return runs
+
+
+def y_scale(most: int) -> list[int]:
+    """Round numbers from 0 to `most` or a little above, a few of them."""
+    size = 1
+    while True:
+        for factor in (1, 2, 5):
+            step = size * factor
+            steps = max(1, -(-most // step))
+            if steps <= MOST_STEPS:
+                return [step * number for number in range(steps + 1)]
+        size *= 10
+
+
+def _steps(run: Sequence[tuple[float, float, float]]) -> str:
+    """H x V y H x …, from the first span's left end: straight on for each, up or down where the next one differs."""
+    path, last = "", run[0][2]
+    for number, (_, right, height) in enumerate(run):
+        if height != last:
+            path += f"V{_n(height)}"
+            last = height
+        if number + 1 == len(run) or run[number + 1][2] != height:
+            path += f"H{_n(right)}"
+    return path
+
+
+def _summary(spans: Sequence[Span]) -> str:
+    if not spans:
+        return "Not connected in this time."
+    most = max(span.most for span in spans)
+    average = sum(span.total for span in spans) / sum(span.counts for span in spans)
+    return (
+        f"At most {most:,} {'player' if most == 1 else 'players'} at once, {average:,.1f} on average while connected."
+    )
+
+
+def _rows(spans: Sequence[Span], words: Callable[[datetime], str]) -> list[Row]:
+    return [Row(span.start, words(span.start), span.most, span.average) for span in spans]
+
+
+def _every(step: timedelta, end: datetime, length: timedelta) -> list[datetime]:
+    first = floor(end - length, step) + step
+    return [first + number * step for number in range(-(-(end - first) // step))]
+
+
+def _months(start: datetime, end: datetime) -> list[datetime]:
+    found = []
+    at = _month(start)
+    while (at := _month(at + 32 * DAY)) < end:
+        found.append(at)
+    return found
+
+
+def _month(at: datetime) -> datetime:
+    return datetime.combine(at.date().replace(day=1), time(), UTC)
+
+
+def _n(number: float) -> str:
+    """A coordinate as short as it can be."""
+    return f"{number:.1f}".removesuffix(".0")

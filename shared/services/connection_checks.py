@@ -1,0 +1,247 @@
+"""Checks of the ways to connect: which are due, who tries them, what came of it, and what to do about it.
+
+A worker takes those that are due (`take_due`) and notes what it found (`finish`); each is tried by one worker. Once a
+day, spread by chance, and when an owner asks.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.bus import announce
+from shared.db import utc_now
+from shared.models.connection_check import ConnectionCheck
+from shared.models.game import Game, GameConnection
+
+EVERY = timedelta(days=1)
+AGAIN = timedelta(minutes=10)  # where the fault may be ours
+JITTER = 0.1  # of that time, earlier or later, so that those of one moment drift apart
+SPREAD = timedelta(minutes=10)  # in which new ways get their first check
+LEASE = timedelta(minutes=2)
+PLAN_AT_MOST = 5_000
+
+
+class Outcome(StrEnum):
+    """What came of a try."""
+
+    OK = "ok"
+    REDIRECTED = "redirected"
+    TURNED_AWAY = "turned-away"
+    NAME_NOT_FOUND = "name-not-found"
+    NAME_UNANSWERED = "name-unanswered"
+    NOT_PUBLIC = "not-public"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed-out"
+    HUNG_UP = "hung-up"
+    NO_TLS = "no-tls"
+    CERTIFICATE_EXPIRED = "cert-expired"
+    CERTIFICATE_OF_ANOTHER = "cert-of-another"
+    CERTIFICATE_UNTRUSTED = "cert-untrusted"
+    NOT_HTTP = "not-http"
+    HTTP_ERROR = "http-error"
+
+
+class Meaning(NamedTuple):
+    """What an outcome says to an owner. advice: what to do; "" where nothing is to be done.
+
+    is_ok: None where the fault may be ours: then visitors are told nothing.
+    """
+
+    is_ok: bool | None
+    title: str
+    advice: str = ""
+
+
+MEANINGS: dict[Outcome, Meaning] = {
+    Outcome.OK: Meaning(True, "It works"),
+    Outcome.REDIRECTED: Meaning(
+        True,
+        "It leads elsewhere",
+        "The page answers and sends visitors to another host, where we did not follow. Give that address instead.",
+    ),
+    Outcome.TURNED_AWAY: Meaning(
+        True,
+        "It answers",
+        "The page turns our check away, as some do with all programs. Look yourself whether a browser gets in.",
+    ),
+    Outcome.NAME_NOT_FOUND: Meaning(
+        False,
+        "The name is not known",
+        "No address belongs to this host. Is it typed right? A new name takes up to a day to be known everywhere.",
+    ),
+    Outcome.NAME_UNANSWERED: Meaning(
+        None,
+        "The name could not be looked up",
+        "The name servers did not answer in time. It is tried again; if it stays so, look at those of your domain.",
+    ),
+    Outcome.NOT_PUBLIC: Meaning(
+        False,
+        "The address is not public",
+        "The host is on a private network, which players cannot reach. Give the address the rest of the world sees.",
+    ),
+    Outcome.REFUSED: Meaning(
+        False,
+        "Refused",
+        "The host is there, but nothing takes connections on this port. Does the game run, and listen on this port, "
+        "and for other machines too?",
+    ),
+    Outcome.UNREACHABLE: Meaning(
+        False, "No way there", "There is no route to the host from here. Is the address right, and the host connected?"
+    ),
+    Outcome.TIMED_OUT: Meaning(
+        False,
+        "No answer",
+        "Nothing came back in time. Often a firewall swallows connections: let this port through. Or the host is down.",
+    ),
+    Outcome.HUNG_UP: Meaning(
+        False,
+        "Hung up",
+        "It took the connection and closed it without a word. Is the game still starting, or full, or does it turn "
+        "unknown addresses away?",
+    ),
+    Outcome.NO_TLS: Meaning(
+        False,
+        "Not encrypted",
+        "The port is open, and does not speak TLS, or none newer than 1.1. If it is the plain port, list it as telnet.",
+    ),
+    Outcome.CERTIFICATE_EXPIRED: Meaning(
+        False,
+        "The certificate expired",
+        "Clients refuse it, or it is not valid yet. Renew it, load it into the game, and look at the host's clock.",
+    ),
+    Outcome.CERTIFICATE_OF_ANOTHER: Meaning(
+        False,
+        "The certificate is for another name",
+        "List the name that the certificate is made for, or get one for this host.",
+    ),
+    Outcome.CERTIFICATE_UNTRUSTED: Meaning(
+        False,
+        "The certificate is not trusted",
+        "It is self-signed, or the certificates between it and a known authority are missing: serve the full chain.",
+    ),
+    Outcome.NOT_HTTP: Meaning(
+        False, "Not a web page", "Something answers that is not HTTP. Is the port the one of the web server?"
+    ),
+    Outcome.HTTP_ERROR: Meaning(
+        False, "The page has an error", "The web server answers, and says that this page fails. Open it and see."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One way to connect that a worker has taken to try."""
+
+    connection_id: str
+    claim: str
+    type: str
+    url: str | None
+    host: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one try."""
+
+    outcome: Outcome
+    milliseconds: int
+    http_status: int | None = None
+
+
+def meaning_of(check: ConnectionCheck | None) -> Meaning | None:
+    """What the last try says; None if there was none yet."""
+    if check is None or check.outcome is None:
+        return None
+    return MEANINGS[Outcome(check.outcome)]
+
+
+def plan(session: Session, *, now: datetime) -> int:
+    """Give each way to connect that has no check yet its first one, soon, not all at once. Returns how many."""
+    missing = session.scalars(
+        select(GameConnection.id)
+        .outerjoin(ConnectionCheck, ConnectionCheck.connection_id == GameConnection.id)
+        .where(ConnectionCheck.connection_id.is_(None))
+        .limit(PLAN_AT_MOST)
+    ).all()
+    return sum(_make_due(session, way_id, at=now + SPREAD * random.random()) for way_id in missing)
+
+
+def request(session: Session, game: Game) -> int:
+    """Let every way to connect of a game be tried now. Returns how many there are."""
+    now = utc_now()
+    for way in game.connections:
+        if not _make_due(session, way.id, at=now):
+            check = session.get(ConnectionCheck, way.id)
+            if check is not None:
+                check.due_at = now
+    announce(session, "checks", {})
+    return len(game.connections)
+
+
+def forget(session: Session, connection_id: str) -> None:
+    """The way was edited: what is known of it is of another one, also what a worker is finding out now."""
+    check = session.get(ConnectionCheck, connection_id)
+    if check is not None:
+        session.delete(check)
+
+
+def take_due(session: Session, *, now: datetime, at_most: int) -> list[Target]:
+    """Take checks that are due and that nobody tries now; each is the taker's until its lease is over."""
+    due = session.scalars(
+        select(ConnectionCheck)
+        .where(ConnectionCheck.due_at <= now)
+        .where(or_(ConnectionCheck.lease_until.is_(None), ConnectionCheck.lease_until <= now))
+        .order_by(ConnectionCheck.due_at)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)  # SQLite has one writer at a time anyway
+    ).all()
+    for check in due:
+        check.claim, check.lease_until = str(uuid.uuid4()), now + LEASE
+    session.flush()
+    ways = _ways(session, [check.connection_id for check in due])
+    return [
+        Target(way.id, check.claim or "", way.type, way.url, way.host, way.port)
+        for check in due
+        if (way := ways.get(check.connection_id)) is not None
+    ]
+
+
+def finish(session: Session, target: Target, result: Result, *, now: datetime) -> bool:
+    """Note what came of a try. False if the way was edited or removed meanwhile, or the lease was lost."""
+    check = session.get(ConnectionCheck, target.connection_id, with_for_update=True)
+    if check is None or check.claim != target.claim:
+        return False
+    check.claim = check.lease_until = None
+    every = AGAIN if MEANINGS[result.outcome].is_ok is None else EVERY
+    check.due_at = now + every * random.uniform(1 - JITTER, 1 + JITTER)
+    check.checked_at, check.outcome = now, result.outcome.value
+    check.http_status, check.milliseconds = result.http_status, result.milliseconds
+    return True
+
+
+def _make_due(session: Session, connection_id: str, *, at: datetime) -> bool:
+    """Add a check; False if there is one, or somebody adds it or removes its way at this moment."""
+    if session.get(ConnectionCheck, connection_id) is not None:
+        return False
+    try:
+        with session.begin_nested():
+            session.add(ConnectionCheck(connection_id=connection_id, due_at=at))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _ways(session: Session, ids: Iterable[str]) -> dict[str, GameConnection]:
+    return {way.id: way for way in session.scalars(select(GameConnection).where(GameConnection.id.in_(list(ids))))}

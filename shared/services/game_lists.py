@@ -1,0 +1,115 @@
+"""Lists of the games that everyone may see. Who is online comes from presence, so callers say it: ids of games."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from shared.models.game import CONNECTION_TYPES, Game, GameConnection
+from shared.models.user_agent import UserAgent
+from shared.pagination import Page, paginate
+from shared.services import rules
+
+SOFTWARE_LISTED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list of games is narrowed to; all of it must be true of a game, and what is empty is true of all.
+
+    search: a part of the name, short name or description, in any case. connection: one of CONNECTION_TYPES.
+    software: a user agent's name.
+    """
+
+    search: str = ""
+    is_online: bool = False
+    connection: str = ""
+    software: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.search.strip() or self.is_online or self.connection or self.software)
+
+
+def list_public_games(
+    session: Session,
+    *,
+    wanted: Wanted = Wanted(),
+    online: Collection[int] = (),
+    page: int = 1,
+    per_page: int = 25,
+) -> Page[Game]:
+    """Displayed games: those online first, then the others, each by name."""
+    statement = select(Game).where(Game.is_displayed)
+    if words := wanted.search.strip():
+        key = rules.name_key(words)
+        statement = statement.where(
+            or_(
+                Game.name_key.contains(key, autoescape=True),
+                Game.short_name.icontains(words, autoescape=True),
+                Game.description_key.contains(key, autoescape=True),
+            )
+        )
+    if wanted.is_online:
+        statement = statement.where(_is_among(online))
+    if wanted.connection:
+        statement = statement.where(Game.connections.any(GameConnection.type == wanted.connection))
+    if wanted.software:
+        statement = statement.where(Game.user_agent.has(UserAgent.name == wanted.software))
+    if online and not wanted.is_online:
+        statement = statement.order_by(case((_is_among(online), 0), else_=1))
+    return paginate(session, statement.order_by(Game.name_key, Game.id), page=page, per_page=per_page)
+
+
+def count_public_games(session: Session) -> int:
+    """How many games everyone may see."""
+    return session.scalar(select(func.count()).select_from(Game).where(Game.is_displayed)) or 0
+
+
+def find_public_ids(session: Session, online: Collection[int]) -> list[int]:
+    """Which of the games online everyone may see."""
+    if not online:
+        return []
+    return list(session.scalars(select(Game.id).where(Game.is_displayed, _is_among(online))))
+
+
+def list_newest_games(session: Session, *, limit: int) -> list[Game]:
+    """The displayed games that were registered last, the newest first."""
+    newest = select(Game).where(Game.is_displayed).order_by(Game.created_at.desc(), Game.id.desc())
+    return list(session.scalars(newest.limit(limit)))
+
+
+def pick_game(session: Session, online: Collection[int]) -> Game | None:
+    """A displayed game at random among those online, if possible one that says how to connect. None without any."""
+    if not online:
+        return None
+    statement = select(Game.id).where(Game.is_displayed, _is_among(online))
+    ids = list(session.scalars(statement.where(Game.connections.any()))) or list(session.scalars(statement))
+    return session.get(Game, random.choice(ids)) if ids else None
+
+
+def list_software(session: Session) -> list[str]:
+    """The server software that displayed games run, by name: what most of them run, if there is much of it."""
+    used: Select[Any] = (
+        select(UserAgent.name)
+        .join(Game, Game.user_agent_id == UserAgent.id)
+        .where(Game.is_displayed)
+        .group_by(UserAgent.id, UserAgent.name)
+        .order_by(func.count().desc(), UserAgent.id)
+        .limit(SOFTWARE_LISTED)
+    )
+    return sorted(session.scalars(used), key=str.casefold)
+
+
+def is_connection_type(value: str) -> bool:
+    """True for a kind of way to connect that there is."""
+    return value in CONNECTION_TYPES
+
+
+def _is_among(ids: Collection[int]) -> ColumnElement[bool]:
+    """The numbers stand in the statement itself: databases take only so many parameters."""
+    return Game.id.in_(bindparam("online", sorted(ids), expanding=True, literal_execute=True, unique=True))

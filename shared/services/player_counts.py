@@ -1,0 +1,151 @@
+"""Player counts: noted every quarter of an hour while a game is connected, kept in a bounded number of rows.
+
+Single counts are kept for `COUNT_DAYS`. Each also goes into its day's row, kept for `DAILY_DAYS`: a game has some 1,200
+rows at most, however long it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import case, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from shared.models.game import Game
+from shared.models.player_count import DailyPlayerCount, PlayerCount
+from shared.times import floor
+
+QUARTER = timedelta(minutes=15)
+COUNT_DAYS = 8
+DAILY_DAYS = 400
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The players of one stretch of time: the most at once, the sum of the counts taken in it, how many those were."""
+
+    start: datetime
+    most: int
+    total: int
+    counts: int
+
+    @property
+    def average(self) -> float:
+        """The players on average, while the game was connected."""
+        return self.total / self.counts
+
+
+def quarter_of(moment: datetime) -> datetime:
+    """The beginning of the quarter of an hour that a moment lies in."""
+    return floor(moment, QUARTER)
+
+
+def record(session: Session, players: Mapping[int, int], *, at: datetime) -> int:
+    """Note how many players the connected games have, for the quarter of an hour that `at` lies in.
+
+    players: by game id; games that are gone by now are left out. A game's quarter is counted once, whoever comes
+    first: a second count of it changes nothing. Returns how many counts were new.
+    """
+    quarter = quarter_of(at)
+    recorded = 0
+    for ids in _batches(sorted(players)):
+        # Held until the commit: a game that is deleted at this moment would take the whole transaction along.
+        known = session.scalars(
+            select(Game.id).where(Game.id.in_(ids)).order_by(Game.id).with_for_update(read=True, key_share=True)
+        )
+        rows = [{"game_id": game_id, "at": quarter, "players": players[game_id]} for game_id in known]
+        if not rows:
+            continue
+        insert = _insert(session, PlayerCount).on_conflict_do_nothing().returning(PlayerCount.game_id)
+        new = session.scalars(insert, rows).all()
+        if new:
+            _add_to_day(session, {game_id: players[game_id] for game_id in new}, quarter)
+        recorded += len(new)
+    return recorded
+
+
+def prune(session: Session, *, now: datetime) -> int:
+    """Delete what is older than is kept. Returns how many rows went."""
+    oldest = now - timedelta(days=COUNT_DAYS)
+    counts = session.execute(delete(PlayerCount).where(PlayerCount.at < oldest))
+    oldest_day = now.astimezone(UTC).date() - timedelta(days=DAILY_DAYS)
+    days = session.execute(delete(DailyPlayerCount).where(DailyPlayerCount.day < oldest_day))
+    return int(counts.rowcount + days.rowcount)  # type: ignore[attr-defined]
+
+
+def list_counts(session: Session, game_id: int, *, since: datetime) -> list[Span]:
+    """A span for each count from `since` on, oldest first. There is none of when the game was not connected."""
+    found = session.execute(
+        select(PlayerCount.at, PlayerCount.players)
+        .where(PlayerCount.game_id == game_id, PlayerCount.at >= since)
+        .order_by(PlayerCount.at)
+    )
+    return [Span(at, players, players, 1) for at, players in found]
+
+
+def list_days(session: Session, game_id: int, *, since: date) -> list[Span]:
+    """A span for each day from `since` on which the game was connected, oldest first."""
+    found = session.scalars(
+        select(DailyPlayerCount)
+        .where(DailyPlayerCount.game_id == game_id, DailyPlayerCount.day >= since)
+        .order_by(DailyPlayerCount.day)
+    )
+    return [Span(datetime.combine(row.day, time(), UTC), row.most, row.total, row.counts) for row in found]
+
+
+def put_together(spans: Iterable[Span], start_of: Callable[[datetime], datetime]) -> list[Span]:
+    """Longer spans made of these. start_of: where the longer span of a moment begins."""
+    return [
+        Span(start, max(span.most for span in parts), sum(span.total for span in parts), sum(s.counts for s in parts))
+        for start, group in groupby(spans, key=lambda span: start_of(span.start))
+        if (parts := list(group))
+    ]
+
+
+def last_counted_at(session: Session, game_id: int) -> datetime | None:
+    """When the game was last found to be connected, to the quarter of an hour. None: not within `DAILY_DAYS`."""
+    last = select(DailyPlayerCount.last_at).where(DailyPlayerCount.game_id == game_id)
+    return session.scalar(last.order_by(DailyPlayerCount.day.desc()).limit(1))
+
+
+def _add_to_day(session: Session, players: Mapping[int, int], quarter: datetime) -> None:
+    insert = _insert(session, DailyPlayerCount)
+    more = insert.excluded
+    insert = insert.on_conflict_do_update(
+        index_elements=["game_id", "day"],
+        set_={
+            "most": case((more.most > DailyPlayerCount.most, more.most), else_=DailyPlayerCount.most),
+            "total": DailyPlayerCount.total + more.total,
+            "counts": DailyPlayerCount.counts + 1,
+            "last_at": case((more.last_at > DailyPlayerCount.last_at, more.last_at), else_=DailyPlayerCount.last_at),
+        },
+    )
+    session.execute(
+        insert,
+        [
+            {
+                "game_id": game_id,
+                "day": quarter.date(),
+                "most": count,
+                "total": count,
+                "counts": 1,
+                "last_at": quarter,
+            }
+            for game_id, count in players.items()
+        ],
+    )
+
+
+def _insert(session: Session, model: Any) -> Any:
+    """INSERT with what both databases know of conflicts, each in its own dialect."""
+    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(model)
+
+
+def _batches(ids: list[int]) -> list[list[int]]:
+    return [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]

@@ -1,0 +1,39 @@
+"""Every public record that has a page: visible channels, displayed games, profiles that are not hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from shared.models.channel import Channel
+from shared.models.game import Game
+from shared.models.user import User
+
+KINDS: tuple[tuple[str, Select[Any]], ...] = (
+    ("channel", select(Channel.name).where(Channel.is_hidden.is_(False)).order_by(Channel.id)),
+    ("game", select(Game.short_name).where(Game.is_displayed).order_by(Game.id)),
+    ("player", select(User.username).where(User.is_profile_hidden.is_(False)).order_by(User.id)),
+)
+
+
+def count_public(session: Session) -> int:
+    """How many of them there are."""
+    return sum(_count(session, statement) for _, statement in KINDS)
+
+
+def list_public(session: Session, *, start: int, limit: int) -> list[tuple[str, str]]:
+    """A part of the whole list: (kind, name), with kinds `channel`, `game`, `player`."""
+    found: list[tuple[str, str]] = []
+    for kind, statement in KINDS:
+        if len(found) >= limit:
+            break
+        names = session.scalars(statement.offset(start).limit(limit - len(found))).all()
+        found += [(kind, name) for name in names]
+        start = 0 if names else start - _count(session, statement)
+    return found
+
+
+def _count(session: Session, statement: Select[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) or 0

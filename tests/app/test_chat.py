@@ -1,0 +1,235 @@
+"""The chat's pages without scripts, and what its script asks the site for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.chat.text import linked
+from shared import chat_tokens
+from shared.db import transaction, utc_now
+from shared.presence import SOCKET_KEY, SocketPresence
+from shared.services import accounts, history, readings
+from shared.services.history import Line
+from tests.conftest import SECRET_KEY
+
+
+def say(channel, *texts, name="Ash", game="Harbour", peer="game:1"):
+    """Store lines; returns their ids."""
+    with transaction() as session:
+        lines = [Line(channel.id, peer, game, name, text, utc_now()) for text in texts]
+        return history.store_lines(session, lines, worker="w")
+
+
+def ids(page):
+    return [int(number) for number in re.findall(r'<li class="line" data-id="(\d+)"', page)]
+
+
+@pytest.fixture
+def reader(visitor, stored):
+    """Somebody signed in. `visitor.user` is the account."""
+    visitor.user = stored.user("wren")
+    return visitor.sign_in("wren")
+
+
+def test_channels_are_listed_hidden_ones_are_not(visitor, stored):
+    stored.channel("harbour", description="Ships & tides")
+    stored.channel("secret", is_hidden=True)
+    page = visitor.open("/chat")
+    assert "[harbour]" in page or ">harbour<" in page
+    assert "Ships & tides" in page and "secret" not in page
+    assert "Sign in" in page
+
+
+def test_without_channels_the_page_says_so(visitor):
+    assert "No channel is public yet" in visitor.open("/chat")
+
+
+@pytest.mark.parametrize("path", ["/chat/secret", "/chat/secret/lines", "/chat/nothing", "/chat/nothing/lines"])
+@pytest.mark.parametrize("role", [None, "player", "admin"])
+def test_hidden_and_unknown_channels_are_404_for_everybody(visitor, stored, path, role):
+    stored.channel("secret", is_hidden=True)
+    if role:
+        stored.user("wren", role=role)
+        visitor.sign_in("wren")
+    visitor.open(path)
+    assert visitor.status == 404
+
+
+def test_strangers_may_read_and_are_asked_to_sign_in(visitor, stored):
+    channel = stored.channel("gossip")
+    say(channel, "hello all")
+    page = visitor.open("/chat/gossip")
+    assert "hello all" in page and "Sign in to speak" in page
+    assert "chat-form" not in page and "data-socket" not in page
+    visitor.open("/chat/GOSSIP")
+    assert visitor.status == 200
+
+
+def test_an_empty_channel_says_so(visitor, stored):
+    stored.channel("gossip")
+    assert "Nobody has said anything here yet" in visitor.open("/chat/gossip")
+
+
+def test_pages_of_lines_lead_to_each_other(visitor, stored):
+    channel = stored.channel("gossip")
+    say(stored.channel("other"), "elsewhere")
+    made = say(channel, *(f"line {number}" for number in range(120)))
+
+    page = visitor.open("/chat/gossip")
+    assert ids(page) == made[70:]
+    older = re.search(r'id="chat-older"[^>]*href="([^"]+)"', page)[1]
+    page = visitor.open(older)
+    assert ids(page) == made[20:70] and "Back to now" in page
+    page = visitor.open(re.search(r'id="chat-older"[^>]*href="([^"]+)"', page)[1])
+    assert ids(page) == made[:20] and "Here the channel begins" in page
+    newer = re.search(r'rel="next" href="([^"]+)"', page)[1]
+    page = visitor.open(newer)
+    assert ids(page) == made[20:70]
+    page = visitor.open(re.search(r'rel="next" href="([^"]+)"', page)[1])
+    assert ids(page) == made[70:] and 'rel="next"' not in page
+
+
+def test_lines_for_the_script(visitor, stored):
+    channel = stored.channel("gossip")
+    made = say(channel, *(f"line {number}" for number in range(60)))
+    page = visitor.open(f"/chat/gossip/lines?after={made[0]}")
+    assert ids(page) == made[1:51] and 'data-more="yes"' in page
+    page = visitor.open(f"/chat/gossip/lines?before={made[10]}")
+    assert ids(page) == made[:10] and 'data-more="no"' in page
+    assert "<html" not in page
+
+
+@pytest.mark.parametrize("place", ["x", "-1", "", "9" * 19, "9" * 30, "1.5", "١"])
+def test_nonsense_in_the_address_is_no_error(visitor, stored, place):
+    say(stored.channel("gossip"), "hello")
+    for path in ("/chat/gossip", "/chat/gossip/lines"):
+        for name in ("before", "after"):
+            visitor.open(f"{path}?{name}={place}")
+            assert visitor.status == 200
+
+
+def test_what_strangers_write_is_text(visitor, stored):
+    """Nothing that a game sends is cleaned enough to be trusted here."""
+    channel = stored.channel("gossip", description="<script>alert(1)</script>")
+    evil = "<img src=x onerror=alert(1)> & \"quotes\" 'too'"
+    say(channel, evil, name="<b>Ash</b>", game="<i>G</i>")
+    for path in ("/chat/gossip", "/chat", "/chat/gossip/lines"):
+        body = visitor.client.get(path).get_data(as_text=True)
+        assert not re.search(r"<(img|b>Ash|i>G|script>alert)", body), path
+    assert evil in visitor.open("/chat/gossip")
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("see https://example.com/a?b=c&d=e, please", ["https://example.com/a?b=c&d=e"]),
+        (
+            "(http://example.com/x) and https://example.com/y_(z).",
+            ["http://example.com/x", "https://example.com/y_(z)"],
+        ),
+        ("HTTPS://Example.com!", ["HTTPS://Example.com"]),
+        ("javascript:alert(1) data:text/html,x ftp://x file:///etc", []),
+        ("https:// http://, https://.", []),
+        ('https://example.com/"onmouseover="alert(1)', ["https://example.com/"]),
+        ("https://example.com/<script>", ["https://example.com/"]),
+        ("xhttps://example.com", ["https://example.com"]),
+        ("", []),
+    ],
+)
+def test_addresses_become_links_that_vouch_for_nothing(text, links):
+    made = str(linked(text))
+    found = re.findall(r'<a href="([^"]*)" rel="nofollow noopener ugc" target="_blank">', made)
+    assert [address.replace("&amp;", "&") for address in found] == links
+    assert re.sub(r"</?a[^>]*>", "", made).count("<") == 0
+
+
+def test_a_page_has_what_its_script_needs(reader, stored, settings):
+    channel = stored.channel("gossip")
+    page = reader.open("/chat/gossip")
+    assert f'data-socket="{settings.chat_socket_url}"' in page
+    assert f'data-channel-id="{channel.id}"' in page and "as wren" in page
+    policy = reader.answer.headers["Content-Security-Policy"]
+    assert f"connect-src 'self' {settings.chat_socket_url.removesuffix('/chat-socket')};" in policy
+    assert "script-src 'self'" in policy and "default-src 'none'" in policy
+    reader.open("/games")
+    assert "ws:" not in reader.answer.headers["Content-Security-Policy"]
+
+
+def test_without_scripts_one_is_told_how_far_it_goes(reader, stored):
+    stored.channel("gossip")
+    assert re.search(r"<noscript>.*Speaking needs JavaScript.*</noscript>", reader.open("/chat/gossip"))
+
+
+def test_the_token_is_for_who_is_signed_in(reader, visitor, app):
+    assert app.test_client().get("/chat/token.json").status_code == 401
+    answer = reader.client.get("/chat/token.json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    token = chat_tokens.read_token(SECRET_KEY, answer.json["token"])
+    assert token.user_id == reader.user.id
+    assert token.mark == chat_tokens.session_mark(reader.user.session_token)
+    assert reader.user.session_token not in answer.get_data(as_text=True)
+    again = chat_tokens.read_token(SECRET_KEY, reader.client.get("/chat/token.json").json["token"])
+    assert again.number != token.number
+
+
+def test_an_ended_session_gets_no_token(reader):
+    with transaction() as session:
+        accounts.end_sessions(session, user_id=reader.user.id)
+    assert reader.client.get("/chat/token.json").status_code == 401
+    assert reader.client.get("/chat/unread.json").status_code == 401
+
+
+def test_unread_lines_are_counted_and_marked(reader, stored):
+    gossip, harbour = stored.channel("gossip"), stored.channel("harbour")
+    say(gossip, "one")
+    reader.open("/chat/gossip")
+    say(gossip, "two", "three")
+    say(harbour, "never opened")
+    assert reader.client.get("/chat/unread.json").json == {"gossip": 2, "harbour": 0}
+    assert re.search(r'unread-count">2<', reader.open("/chat"))
+    assert re.search(r'unread-count">2<', reader.open("/chat/harbour"))
+    page = reader.open("/chat/gossip")
+    assert page.index("one") < page.index("New since you were here") < page.index("two")
+    assert reader.client.get("/chat/unread.json").json["gossip"] == 0
+    assert "New since you were here" not in reader.open("/chat/gossip")
+
+
+def test_older_lines_mark_nothing(reader, stored):
+    gossip = stored.channel("gossip")
+    made = say(gossip, *(f"line {number}" for number in range(60)))
+    reader.open(f"/chat/gossip?before={made[55]}")
+    with transaction() as session:
+        assert readings.last_read(session, user_id=reader.user.id, channel_id=gossip.id) is None
+
+
+def test_who_hears_a_channel(visitor, stored, app):
+    channel = stored.channel("gossip")
+    bus = app.extensions["bus"]
+
+    def online(number, **fields):
+        socket = SocketPresence(id=str(number), worker="w", channels=[channel.id], **fields)
+        from msgspec.json import encode
+
+        bus.redis.set(SOCKET_KEY + socket.id, encode(socket))
+
+    online(1, peer="grapevine", game="Grapevine", players=["wren"])
+    online(2, peer="grapevine", game="Grapevine", players=["Wren"])
+    online(3, peer="grapevine", game="Grapevine", players=[])
+    online(4, peer="game:1", game="Harbour", players=["Ash", "Bram"])
+    online(5, peer="game:1", game="Harbour", players=["ash"])
+    online(6, peer="game:2", game="Hidden", is_displayed=False, players=["Eve"])
+    online(7, peer="application:1", game="App", is_application=True, is_displayed=False)
+    page = visitor.open("/chat/gossip")
+    people = re.search(r'id="chat-people">(.*?)</ul>', page, re.DOTALL)[1]
+    assert re.findall(r">([^<>]+)</a>", people) == ["Wren"]
+    games = re.search(r'id="chat-games">(.*?)</ul>', page, re.DOTALL)[1]
+    assert re.findall(r">([^<>]+)</a> <span class=\"soft\">(\d+)<", games) == [("Harbour", "2")]
+    assert "Hidden" not in page and "Eve" not in page
+
+
+def test_the_chat_is_there_while_redis_is_away(own_valkey, visitor, stored):
+    say(stored.channel("gossip"), "hello")
+    own_valkey.stop()
+    assert "hello" in visitor.open("/chat/gossip")

@@ -1,0 +1,146 @@
+"""What tells others of the network's pages: Open Graph tags, sitemap, robots.txt, the feed of new games."""
+
+from __future__ import annotations
+
+import html
+import re
+from xml.etree import ElementTree
+
+import pytest
+from sqlalchemy import update
+
+from app import create_app
+from shared import db
+from shared.models import User
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
+
+
+def addresses(client, path="/sitemap.xml"):
+    answer = client.get(path)
+    assert answer.status_code == 200 and answer.mimetype == "application/xml"
+    return [element.text for element in ElementTree.fromstring(answer.data).iter(f"{SITEMAP}loc")]
+
+
+def tags(client, path):
+    text = client.get(path).get_data(as_text=True)
+    return {
+        name: html.unescape(value)
+        for name, value in re.findall(r'<meta property="og:([^"]+)" content="([^"]*)">', text)
+    }
+
+
+def test_pages_say_what_they_are_to_those_who_show_links(make_settings, engine, stored):
+    """Title, description, address, kind, picture; what strangers wrote is escaped."""
+    client = create_app(make_settings(PUBLIC_URL="https://gossip.example")).test_client()
+    stored.game("Harbour", name='The "Harbour" <b>', description='Fog &\nlanterns "at" night. ' * 40)
+    stored.user("wren")
+    found = tags(client, "/games/Harbour")
+    assert found["title"].startswith('The "Harbour" <b>')
+    assert found["description"].startswith('Fog & lanterns "at" night.') and len(found["description"]) <= 200
+    assert (found["url"], found["type"]) == ("https://gossip.example/games/Harbour", "website")
+    assert found["site_name"]
+    picture = found["image"].removeprefix("https://gossip.example")
+    assert client.get(picture).content_type == "image/png"
+    assert tags(client, "/players/wren")["type"] == "profile"
+    for path in ("/", "/games", "/channels", "/conduct", "/docs"):
+        assert tags(client, path)["url"] == f"https://gossip.example{path}"
+
+
+def test_the_sitemap_has_what_everyone_may_see_and_no_more(any_database, app, stored):
+    """Pages, visible games and channels, profiles that are not hidden."""
+    stored.game("Harbour", owner=stored.user("wren"))
+    stored.game("Cellar", owner=stored.user("odo"), is_displayed=False)
+    stored.channel("gossip")
+    stored.channel("backroom", is_hidden=True)
+    with db.transaction() as session:
+        session.execute(update(User).where(User.username == "odo").values(is_profile_hidden=True))
+    found = addresses(app.test_client())
+    site = app.extensions["settings"].public_url
+    assert found == [
+        f"{site}{path}"
+        for path in (
+            "/",
+            "/games",
+            "/channels",
+            "/docs",
+            "/conduct",
+            "/channels/gossip",
+            "/games/Harbour",
+            "/players/wren",
+        )
+    ]
+    client = app.test_client()
+    assert {client.get(address.removeprefix(site)).status_code for address in found} == {200}
+
+
+def test_a_long_sitemap_has_an_index(any_database, app, stored, monkeypatch):
+    """The files together are the whole, each address once."""
+    owner = stored.user("wren")
+    for number in range(4):
+        stored.game(f"G{number}", owner=owner)
+        stored.channel()
+    client = app.test_client()
+    whole = addresses(client)
+    assert len(whole) == 5 + 4 + 4 + 1
+    site = app.extensions["settings"].public_url
+    for size in (1, 3, 5, 7):
+        monkeypatch.setattr("app.pages.sitemap.PER_FILE", size)
+        files = addresses(client)
+        assert len(files) == -(-len(whole) // size)
+        parts = [addresses(client, file.removeprefix(site)) for file in files]
+        assert max(map(len, parts)) <= size
+        assert [address for part in parts for address in part] == whole
+    assert client.get("/sitemap-0.xml").status_code == 404
+    assert client.get("/sitemap-3.xml").status_code == 404
+    assert client.get(f"/sitemap-{'9' * 30}.xml").status_code == 404
+
+
+def test_robots_are_told_where_the_sitemap_is(app):
+    answer = app.test_client().get("/robots.txt")
+    lines = answer.get_data(as_text=True).splitlines()
+    assert answer.mimetype == "text/plain" and "User-agent: *" in lines and "Disallow: /manage" in lines
+    assert f"Sitemap: {app.extensions['settings'].public_url}/sitemap.xml" in lines
+    assert "Disallow: /" not in lines
+
+
+def test_the_feed_of_new_games(any_database, app, stored):
+    """Well formed, the newest first, hidden ones never; an id outlives a new short name."""
+    from shared.services import games
+
+    client = app.test_client()
+    assert ElementTree.fromstring(client.get("/games/feed.atom").data).findall(f"{ATOM}entry") == []
+    owner = stored.user()
+    for number in range(32):
+        stored.game(f"G{number}", owner=owner)
+    stored.game("Odd", owner=owner, name="<Odd> & \uffff ]]>", description="<p>Fog\uffff</p> & lanterns")
+    stored.game("Cellar", owner=owner, is_displayed=False, description="Secret")
+
+    def entries():
+        answer = client.get("/games/feed.atom")
+        assert answer.status_code == 200 and answer.mimetype == "application/atom+xml"
+        feed = ElementTree.fromstring(answer.data)
+        assert feed.find(f"{ATOM}id").text and feed.find(f"{ATOM}updated").text.endswith("+00:00")
+        return [
+            (entry.find(f"{ATOM}title").text, entry.find(f"{ATOM}link").get("href"), entry.find(f"{ATOM}id").text)
+            for entry in feed.findall(f"{ATOM}entry")
+        ]
+
+    found = entries()
+    assert len(found) == 30 and "Cellar" not in str(found)
+    assert found[0][0] == "<Odd> &  ]]>" and found[0][1].endswith("/games/Odd")
+    assert [title for title, *_ in found[1:3]] == ["The G31", "The G30"]
+    assert len({mark for *_, mark in found}) == 30
+    with db.transaction() as session:
+        games.update_game(session, actor_id=None, short_name="Odd", new_short_name="Even")
+    assert entries()[0][1].endswith("/games/Even") and entries()[0][2] == found[0][2]
+    for path in ("/", "/games"):
+        assert 'type="application/atom+xml" title="New games" href="/games/feed.atom"' in client.get(path).text
+
+
+@pytest.mark.parametrize("path", ["/sitemap.xml", "/robots.txt", "/games/feed.atom"])
+def test_they_may_be_kept_for_a_while(client, path):
+    """They are the same for everybody, and set no cookie."""
+    answer = client.get(path)
+    assert "public, max-age=" in answer.headers["Cache-Control"] and "Set-Cookie" not in answer.headers

@@ -1,0 +1,174 @@
+"""The list of games: who is online, search, filters, counts."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+from sqlalchemy import event
+
+from shared import db
+from shared.services import games
+from tests.app.presence import be_online
+
+
+def shown(visitor, **wanted):
+    """The short names on the list's page, in order."""
+    page = visitor.open("/games?" + urlencode(wanted))
+    return [part.split("</p>")[0] for part in page.split('<p class="short">')[1:]]
+
+
+def runs(game, user_agent):
+    with db.transaction() as session:
+        games.remember_client(session, game_id=game.id, user_agent=user_agent, protocol_version="2.3.0")
+
+
+def test_online_games_come_first_then_all_by_name(any_database, app, visitor, stored, valkey):
+    """With their players; the counts on top are of displayed games alone."""
+    _, moss, tide = (stored.game(name, name=name) for name in ("Ash", "Moss", "Tide"))
+    hidden = stored.game("Cellar", is_displayed=False)
+    be_online(app, valkey, moss, ["Odo", "Wren"])
+    be_online(app, valkey, moss, ["WREN", "Bea"])
+    be_online(app, valkey, hidden, ["Ghost", "Rat"])
+    assert shown(visitor) == ["Moss", "Ash", "Tide"]
+    assert "3 players</span>" in visitor.page and "Cellar" not in visitor.page
+    assert "<strong>3 games</strong>" in visitor.page
+    assert "<strong>1 online</strong> now" in visitor.page and "<strong>3 players</strong> in them" in visitor.page
+
+    be_online(app, valkey, tide, [])
+    assert shown(visitor) == ["Moss", "Tide", "Ash"]
+    assert "<strong>2 online</strong> now" in visitor.page
+
+
+def test_filters_combine_and_stay_over_pages(any_database, app, visitor, stored, valkey):
+    """Each narrows what the others leave; the link to the next page has all of them."""
+    owner = stored.user()
+    for number in range(30):
+        game = stored.game(f"G{number:02}", owner=owner, description="Fog & “GULLS”, Ärger")
+        stored.connection(game, type="secure telnet")
+        runs(game, "Evennia 6 & more")
+        be_online(app, valkey, game, ["Odo"])
+    plain = stored.game("Plain", owner=owner, description="gulls, ärger")
+    stored.connection(plain, type="web", url="https://play.example.com/", host="", port=None)
+    runs(plain, "Other")
+
+    wanted = {"q": "ärGER", "online": "1", "connection": "secure telnet", "software": "Evennia 6 & more"}
+    assert len(shown(visitor, **wanted)) == 24
+    assert "30 games found with “ärGER”" in visitor.page
+    following = visitor.page.split('rel="next" href="')[1].split('"')[0]
+    visitor.open(following)
+    assert visitor.page.count('<p class="short">') == 6 and "Page 2 of 2" in visitor.page
+    assert 'value="ärGER"' in visitor.page and " checked>" in visitor.page
+    assert 'value="secure telnet" selected' in visitor.page and "<option selected>Evennia 6 & more<" in visitor.page
+
+    assert shown(visitor, connection="web") == ["Plain"]
+    assert shown(visitor, software="Other", q="GULLS") == ["Plain"]
+    assert shown(visitor, connection="web", online="1") == []
+    assert "No game is like that" in visitor.page
+
+
+@pytest.mark.parametrize("search", ["%", "_", "\\", "\\%", "100\\", "' OR 1=1 --", "{{ 7 * 7 }}"])
+def test_a_search_is_text(any_database, visitor, stored, search):
+    """What has a meaning to the database is looked for as it was typed."""
+    stored.game("Without", name="Plain", description="nothing of note")
+    stored.game("With", name="Odd", description=f"before {search} after")
+    assert shown(visitor, q=search) == ["With"]
+
+
+def test_a_search_folds_case_in_all_three_fields(any_database, visitor, stored):
+    """Beyond ASCII too, and after an edit."""
+    stored.game("Zwolf", name="ZWÖLF Türme", description="Straße am МОРЕ")
+    for search in ("zwölf tür", "ZWOLF", "STRASSE", "strasse AM море", "Straße"):
+        assert shown(visitor, q=search) == ["Zwolf"], search
+    with db.transaction() as session:
+        games.update_game(session, actor_id=None, short_name="Zwolf", description="Ein ÄSCHERNES Tal")
+    assert shown(visitor, q="äschernes") == ["Zwolf"]
+    assert shown(visitor, q="straße") == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"connection": "pigeon"},
+        {"connection": "<script>alert(1)</script>"},
+        {"online": "maybe"},
+        {"page": "-1"},
+        {"page": "9" * 40},
+        {"page": "²"},
+        {"q": "   "},
+        {"software": ""},
+        {"unknown": "field"},
+    ],
+)
+def test_filters_that_make_no_sense_ask_for_nothing(visitor, stored, wanted):
+    """The whole list is shown."""
+    stored.game("Ash")
+    assert shown(visitor, **wanted) == ["Ash"]
+    assert "found" not in visitor.page
+
+
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", '"><b onclick=x>', "x" * 5000, "\ud800"])
+@pytest.mark.parametrize("field", ["q", "software"])
+def test_filters_that_find_nothing_are_shown_as_text(visitor, stored, field, value):
+    """Nothing is found, or nothing was asked for; whatever it is, it is escaped."""
+    stored.game("Ash")
+    answer = visitor.client.get("/games?" + urlencode({field: value}, errors="surrogatepass"))
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200
+    assert "<script>" not in text and "<b onclick" not in text and len(text) < 20_000
+
+
+def test_software_of_hidden_games_is_not_offered(visitor, stored):
+    runs(stored.game("Ash"), "Seen 1.0")
+    runs(stored.game("Cellar", is_displayed=False), "Secret 1.0")
+    page = visitor.open("/games")
+    assert "Seen 1.0" in page and "Secret 1.0" not in page
+    assert shown(visitor, software="Secret 1.0") == []
+
+
+def test_without_games_the_page_says_so(visitor):
+    """And offers no filters."""
+    page = visitor.open("/games")
+    assert "No game is here yet" in page and 'name="connection"' not in page
+
+
+def test_while_redis_is_away_nobody_is_online(app, visitor, stored, own_valkey):
+    """The list is there, by name; the filter finds nobody."""
+    game = stored.game("Moss")
+    stored.game("Ash")
+    be_online(app, own_valkey, game, ["Odo"])
+    assert shown(visitor) == ["Moss", "Ash"]
+    own_valkey.stop()
+    app.extensions.pop("online")
+    assert shown(visitor) == ["Ash", "Moss"]
+    assert "0 online" in visitor.page
+    assert shown(visitor, online="1") == []
+    assert "No game is online just now" in visitor.page
+    assert "All is quiet" in visitor.open("/") and visitor.status == 200
+    assert "offline" in visitor.open("/games/Moss") and visitor.status == 200
+
+
+def test_the_list_asks_the_database_as_often_for_many_games_as_for_few(app, visitor, stored, valkey):
+    """No query for each game."""
+    statements = []
+    with app.app_context():
+        event.listen(
+            db.db.engine, "before_cursor_execute", lambda c, cu, statement, *rest: statements.append(statement)
+        )
+
+    def count():
+        statements.clear()
+        assert "player" in visitor.open("/games")
+        return len(statements)
+
+    owner = stored.user()
+    be_online(app, valkey, stored.game("First", owner=owner), ["Odo"])
+    few = count()
+    for number in range(20):
+        game = stored.game(f"B{number}", owner=owner)
+        stored.connection(game)
+        runs(game, f"Software {number % 3}")
+        be_online(app, valkey, game, ["Odo"])
+    many = count()
+    assert few > 2
+    assert many <= few + 2, statements

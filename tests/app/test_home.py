@@ -1,0 +1,131 @@
+"""The home page: the network's numbers, a game to try, what is new."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared import db
+from shared.services import history
+from shared.services.history import Line
+from shared.times import floor
+from tests.app.presence import be_online
+
+
+def say(channel, *moments):
+    with db.transaction() as session:
+        lines = [Line(channel.id, "game:1", "Harbour", "Wren", "Hello", moment) for moment in moments]
+        history.store_lines(session, lines, worker="w")
+
+
+def test_an_empty_network_is_friendly(visitor):
+    """No number is missing, and there is something to do."""
+    page = visitor.open("/")
+    assert "0 games</strong> online" in page and "0 messages</strong> today" in page
+    assert "All is quiet" in page and "No game is here yet" in page and "/manage/games/new" in page
+
+
+def test_numbers_and_a_game_to_try(any_database, app, visitor, stored, valkey):
+    """Of displayed games alone; the game picked says how to connect."""
+    _, lists_none, lists_one = (stored.game(name) for name in ("Ash", "Moss", "Tide"))
+    stored.connection(lists_one, host="tide.example.com", port=4000)
+    hidden = stored.game("Cellar", is_displayed=False)
+    stored.connection(hidden, host="cellar.example.com", port=4000)
+    assert "All is quiet" in visitor.open("/") and "all 3 that are registered" in visitor.page
+    be_online(app, valkey, hidden, ["Ghost"])
+    assert "All is quiet" in visitor.open("/") and "0 games</strong> online" in visitor.page
+
+    be_online(app, valkey, lists_none, ["Odo", "Bea"])
+    page = visitor.open("/")
+    assert "1 game</strong> online" in page and "2 players</strong> in them" in page
+    assert "The Moss" in page.split('id="picked-name"')[1].split("</h3>")[0]
+    be_online(app, valkey, lists_one, ["Wren"])
+    page = visitor.open("/")
+    assert "2 games</strong> online" in page and "3 players</strong> in them" in page
+    assert "The Tide" in page.split('id="picked-name"')[1].split("</h3>")[0]
+    assert "telnet://tide.example.com:4000" in page
+    assert "Cellar" not in page and "cellar.example.com" not in page
+
+
+def test_every_game_online_may_be_picked_and_a_hidden_one_never(any_database, engine, stored):
+    """By chance, so often that it would show."""
+    from shared.services import game_lists
+
+    shown = [stored.game() for _ in range(3)]
+    for game in shown:
+        stored.connection(game)
+    hidden = stored.game(is_displayed=False)
+    stored.connection(hidden)
+    ids = [game.id for game in (*shown, hidden)]
+    with db.reading() as session:
+        picked = {game_lists.pick_game(session, ids).id for _ in range(100)}
+        assert picked == {game.id for game in shown}
+        assert game_lists.pick_game(session, [hidden.id]) is None
+        assert game_lists.pick_game(session, []) is None
+
+
+def test_messages_are_counted_from_midnight(any_database, app, stored, monkeypatch):
+    """Those of other days are not; new ones come in, counted once; at midnight it begins anew."""
+    from app.pages import live
+
+    monkeypatch.setattr(live, "KEPT_SECONDS", 0.0)
+    channel = stored.channel("gossip")
+    noon = floor(db.utc_now(), timedelta(days=1)) + timedelta(hours=12)
+
+    def counted(now=noon):
+        with app.app_context(), db.reading() as session:
+            return live.messages_today(session, now=now)
+
+    assert counted() == 0
+    app.extensions.pop("messages_today")
+    say(channel, noon - timedelta(days=1), noon - timedelta(hours=13), noon - timedelta(hours=12), noon)
+    assert counted() == 2
+    say(channel, noon, noon)
+    assert counted() == counted() == 4
+    tomorrow = noon + timedelta(days=1)
+    assert counted(tomorrow) == 0
+    say(channel, tomorrow)
+    assert counted(tomorrow) == 1
+
+
+def test_the_database_is_not_asked_for_messages_on_each_look(app, visitor, stored):
+    """The number may be some seconds old."""
+    channel = stored.channel("gossip")
+    assert "0 messages</strong> today" in visitor.open("/")
+    say(channel, db.utc_now())
+    assert "0 messages</strong> today" in visitor.open("/")
+    app.extensions.pop("messages_today")
+    assert "1 message</strong> today" in visitor.open("/")
+
+
+def test_newest_games_and_public_channels(any_database, visitor, stored):
+    """The last six registered; nothing hidden."""
+    owner = stored.user()
+    for number in range(8):
+        stored.game(f"G{number}", owner=owner)
+    stored.game("Cellar", owner=owner, is_displayed=False)
+    stored.channel("gossip")
+    stored.channel("backroom", is_hidden=True)
+    page = visitor.open("/")
+    assert [part.split("<")[0] for part in page.split('<p class="short">')[1:]] == [f"G{n}" for n in range(7, 1, -1)]
+    assert "All 8 games" in page and "gossip" in page
+    assert "Cellar" not in page and "backroom" not in page
+
+
+@pytest.mark.parametrize("is_signed_in", [False, True])
+def test_it_says_what_there_is_for_players_and_for_owners(new_visitor, stored, is_signed_in):
+    """To strangers with the way in, to others with the ways to what is theirs."""
+    visitor = new_visitor()
+    if is_signed_in:
+        visitor.sign_in(stored.user("wren").username)
+    main = visitor.open("/").split("<main")[1]
+    assert "You play" in main and "You run a game" in main
+    assert ("/players/wren" in main) is is_signed_in
+    assert ('href="/register"' in main) is not is_signed_in
+
+
+def test_conduct_says_what_happens_and_how_to_appeal(visitor):
+    page = visitor.open("/conduct")
+    for words in ("For everyone", "For owners of games", "What moderators may do", "second look", "never stored"):
+        assert words in page, words

@@ -1,0 +1,253 @@
+"""The owner's page of a game: its sockets, what went wrong, its checks; live, and in words when parts are away."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import timedelta
+
+import msgspec
+import pytest
+import redis
+from flask import render_template
+
+from shared import db, diagnostics
+from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
+from shared.models import ConnectionCheck
+from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
+from shared.services.connection_checks import MEANINGS, Outcome
+from tests.app.conftest import Visitor
+
+PAGE = "/manage/games/Mine"
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def owner(stored):
+    return stored.user("wren", is_verified=True)
+
+
+@pytest.fixture
+def game(stored, owner):
+    return stored.game("Mine", owner=owner)
+
+
+@pytest.fixture
+def at_home(visitor, game):
+    return visitor.sign_in("wren")
+
+
+@pytest.fixture
+def put(redis_url, app, monkeypatch):
+    """Writes into Redis what workers write; the page looks again at once."""
+    monkeypatch.setattr("app.online.KEPT_SECONDS", 0.0)
+    with redis.Redis.from_url(redis_url) as client:
+
+        class Put:
+            def socket(self, game, **fields):
+                socket = SocketPresence(
+                    **{"id": "s1", "worker": "w1", "peer": f"game:{game.id}", "game": game.short_name, **fields}
+                )
+                client.set(SOCKET_KEY + socket.id, msgspec.json.encode(socket))
+
+            def seen(self, game, name, *items):
+                client.rpush(f"{diagnostics.KEY}game:{game.id}:{name}", *map(msgspec.json.encode, items))
+
+            def limits(self, game, *limits):
+                client.set(WORKER_KEY + "w1", b"{}")
+                state = msgspec.json.encode(State(time.time(), True, {}, list(limits)))
+                client.hset(f"{diagnostics.KEY}game:{game.id}:states", "w1", state)
+
+        yield Put()
+
+
+def check(way, outcome, **fields):
+    now = db.utc_now()
+    with db.transaction() as session:
+        session.add(
+            ConnectionCheck(
+                connection_id=way.id,
+                due_at=now + timedelta(hours=1),
+                checked_at=now,
+                outcome=outcome.value,
+                milliseconds=120,
+                **fields,
+            )
+        )
+
+
+def test_a_game_that_was_never_here_is_told_what_to_do(at_home):
+    page = at_home.open(PAGE)
+    assert at_home.status == 200 and page.count("<h1") == 1
+    assert "Not connected" in page and "has never been here" in page and 'href="#connect"' in page
+    assert "style=" not in page and len(page) < 40_000
+    assert "Nothing in the last day" in page and "None is listed" in page
+
+
+def test_each_socket_is_shown_with_all_that_is_known_of_it(at_home, game, stored, put):
+    stored.channel("gossip")
+    channel = stored.channel("secret", is_hidden=True)
+    now = time.time()
+    put.socket(
+        game,
+        address="203.0.113.7",
+        since=now - 7200,
+        seen_at=now - 180,
+        version="2.4.0",
+        user_agent="ExVenture 0.28",
+        supports=["channels", "players"],
+        channels=[channel.id, 9999],
+        players=["Wren", "Odo"],
+    )
+    put.socket(game, id="s2", since=now, supports=["channels"])
+    put.socket(stored.game("Other"), id="s3", address="198.51.100.1")
+    page = at_home.open(PAGE)
+    for words in (
+        "Connected",
+        "with 2 sockets",
+        "203.0.113.7",
+        "2 hours ago",
+        "3 minutes ago",
+        "2.4.0",
+        "ExVenture 0.28",
+    ):
+        assert words in page, words
+    assert ">secret</span>" in page and "Wren, Odo" in page and "Players (2)" in page
+    assert "none: the game hears nothing" in page and "not told: the game does not support" in page
+    assert "198.51.100.1" not in page and "Not connected" not in page
+
+
+def test_what_went_wrong_is_shown_newest_first_with_what_was_expected(at_home, game, put):
+    now = time.time()
+    put.seen(
+        game,
+        "refusals",
+        Refusal(now - 500, '{"event":"authenticate","payload":{"client_id":"•••"}}', "invalid-credentials", "no", "x"),
+        Refusal(now - 60, "{nope", "not-json", "not a frame", "one JSON object"),
+        Refusal(now - 30, '{"event":"channels/send"}', "rate-limited", "too many", "fewer"),
+    )
+    put.seen(
+        game,
+        "disconnects",
+        Disconnect(now - 400, 4001, "heartbeats were not answered", 59.7),
+        Disconnect(now - 20, None, "", 7300.0),
+    )
+    put.seen(game, "frames", SeenFrame(now - 60, "in", "{nope"), SeenFrame(now - 59, "out", '{"event":"heartbeat"}'))
+    put.limits(game, Headroom("channels/send:player", "alice", 3.7, 10, 2.0))
+    page = at_home.open(PAGE)
+    order = ["Too many at once", "Not a frame", "Authentication failed", "The connection just went", "4001", "from you"]
+    assert [page.index(words) for words in order] == sorted(page.index(words) for words in order)
+    for words in ("We said: not a frame", "Expected: one JSON object", "after 2 h", "after 59 s", "3 of 10", "alice"):
+        assert words in page, words
+    assert page.index('{"event":"heartbeat"}') < page.rindex("{nope")
+
+
+def test_what_strangers_wrote_is_never_markup(at_home, game, stored, put):
+    """Also where it was cut off."""
+    put.socket(game, address=EVIL, user_agent=EVIL, version=EVIL, supports=[EVIL], players=[EVIL])
+    put.seen(game, "refusals", Refusal(time.time(), EVIL * 20, EVIL, EVIL, EVIL * 20))
+    put.seen(game, "disconnects", Disconnect(time.time(), 1001, EVIL, 1.0))
+    put.seen(game, "frames", SeenFrame(time.time(), "in", EVIL * 100))
+    put.limits(game, Headroom("x:player", EVIL, 1.0, 2, 1.0))
+    for path in (PAGE, f"{PAGE}/live"):
+        at_home.open(path)
+        raw = at_home.answer.get_data(as_text=True)
+        assert "<script>alert" not in raw and "&lt;script&gt;alert" in raw
+
+
+def test_the_page_stays_small_whatever_is_kept(at_home, game, put):
+    put.seen(game, "frames", *[SeenFrame(time.time(), "in", "x" * 1024)] * 100)
+    put.seen(game, "refusals", *[Refusal(time.time(), "x" * 1024, "invalid", "y" * 300, "z" * 1024)] * 50)
+    assert len(at_home.open(PAGE)) < 100_000
+
+
+def test_live_answers_only_when_something_changed(at_home, game, put):
+    page = at_home.open(PAGE)
+    mark = re.search('data-mark="([0-9a-f]+)"', page)[1]
+
+    def ask():
+        return at_home.client.get(f"{PAGE}/live", headers={"If-None-Match": f'"{mark}"'})
+
+    answer = ask()
+    if answer.status_code == 200:  # a minute began in between
+        mark = answer.headers["ETag"].strip('"')
+        answer = ask()
+    assert (answer.status_code, answer.get_data()) == (304, b"")
+    put.socket(game, since=time.time())
+    answer = ask()
+    text = answer.get_data(as_text=True)
+    assert answer.status_code == 200 and answer.headers["ETag"] != f'"{mark}"' and 'id="connected"' in text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert set(re.findall('data-part="([a-z]+)"', text)) == set(re.findall('data-part="([a-z]+)"', page))
+
+
+def test_live_is_for_the_owner_only(at_home, new_visitor, stored):
+    assert new_visitor().client.get(f"{PAGE}/live").status_code == 401
+    assert new_visitor().sign_in(stored.user().username).client.get(f"{PAGE}/live").status_code == 404
+    assert new_visitor().sign_in(stored.admin().username).client.get(f"{PAGE}/live").status_code == 200
+
+
+def test_while_redis_is_away_the_page_says_so(own_valkey, at_home, stored, game, monkeypatch):
+    """Everything else on it works."""
+    monkeypatch.setattr("app.online.KEPT_SECONDS", 0.0)
+    stored.connection(game)
+    own_valkey.stop()
+    page = at_home.open(PAGE)
+    assert at_home.status == 200
+    assert "cannot see at this moment who is connected" in page and "cannot be seen at this moment" in page
+    assert "Not connected" not in page and "mud.example.com 4000" in page
+    assert at_home.client.get(f"{PAGE}/live").status_code == 200
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_what_came_of_a_check_is_said_with_advice(at_home, stored, game, outcome, app):
+    """On the owner's page in full, on the public page in two words, where it is known."""
+    way = stored.connection(game)
+    check(way, outcome, http_status=404 if outcome == Outcome.HTTP_ERROR else None)
+    page = at_home.open(PAGE)
+    meaning = MEANINGS[outcome]
+    assert meaning.title in page and meaning.advice in page and "in 120 ms" in page and "a moment ago" in page
+    assert ("(404)" in page) is (outcome == Outcome.HTTP_ERROR)
+    with app.test_request_context(), db.reading() as session:
+        shown = render_template("games/_checked.html", connection=session.merge(way, load=True)).strip()
+    words = {True: "checked <time", False: "not reachable <time", None: None}[meaning.is_ok]
+    assert (words in shown) if words else shown == ""
+
+
+def test_visitors_are_told_nothing_of_what_was_not_tried(app, stored, game):
+    way = stored.connection(game)
+    with app.test_request_context(), db.reading() as session:
+        assert render_template("games/_checked.html", connection=session.merge(way, load=True)).strip() == ""
+
+
+def test_check_now(at_home, stored, game):
+    """The checks are due at once, and the page says that they are under way."""
+    assert "no way to connect yet" in _check_now(at_home)
+    way = stored.connection(game)
+    assert "Not tried yet" in at_home.open(PAGE)
+    assert "are being tried" in _check_now(at_home)
+    assert "Being tried" in at_home.page
+    with db.reading() as session:
+        assert session.get(ConnectionCheck, way.id).due_at <= db.utc_now()
+
+
+def _check_now(at_home: Visitor) -> str:
+    at_home.send(f"{PAGE}/check", form_on=PAGE, follow=True)
+    assert at_home.status == 200
+    return at_home.page
+
+
+def test_others_cannot_ask_for_checks(at_home, new_visitor, stored):
+    stranger = new_visitor().sign_in(stored.user().username)
+    assert stranger.send(f"{PAGE}/check", form_on="/manage/games/new").status_code == 404
+    assert new_visitor().send(f"{PAGE}/check", form_on="/sign-in").location == "/sign-in"
+
+
+def test_checks_are_not_asked_for_without_end(engine, make_settings, stored, game):
+    from app import create_app
+
+    visitor = Visitor(create_app(make_settings(RATE_LIMITS="on"))).sign_in("wren")
+    for _ in range(10):
+        assert visitor.send(f"{PAGE}/check", form_on=PAGE).status_code == 303
+    assert visitor.send(f"{PAGE}/check", form_on=PAGE).status_code == 429
+    assert "tried often enough" in visitor.page

@@ -1,0 +1,393 @@
+"""Chat between real browsers and a real game, over real workers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from shared.db import reading, transaction, utc_now
+from shared.services import accounts, channels, history, readings
+from shared.services.history import Line
+from tests.support.client import SocketClient
+from tests.support.processes import free_port
+from tests.support.servers import RunningSite, RunningWorker
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+class Chat:
+    """A site whose pages connect to a worker on a port that stays the same over restarts."""
+
+    def __init__(self, start_site: Any, start_worker: Any, browser: Browser, **settings: str) -> None:
+        self.socket_port = free_port()
+        self.socket_url = f"ws://127.0.0.1:{self.socket_port}/socket"
+        self._settings = settings
+        self._start_worker = start_worker
+        self._browser = browser
+        self.site: RunningSite = start_site(SOCKET_URL=self.socket_url, **settings)
+        self.worker: RunningWorker = self.start_worker()
+        self.contexts: list[Any] = []
+
+    def start_worker(self) -> RunningWorker:
+        self.worker = self._start_worker(
+            SOCKET_PORT=str(self.socket_port), PUBLIC_URL=self.site.url, SOCKET_URL=self.socket_url, **self._settings
+        )
+        return self.worker
+
+    def open(self, **options: Any) -> Page:
+        """A page in a profile of its own."""
+        context = self._browser.new_context(base_url=self.site.url, **options)
+        context.set_default_timeout(10_000)
+        self.contexts.append(context)
+        return context.new_page()
+
+    def sign_in(self, username: str, path: str = "/chat/gossip", **options: Any) -> Page:
+        """A page of somebody signed in, that is live."""
+        page = self.open(**options)
+        page.goto(f"/sign-in?next={path}")
+        page.get_by_label("Username or email").fill(username)
+        page.get_by_label("Password").fill("correct horse battery")
+        page.locator("main form.stack button").click()
+        is_live(page)
+        return page
+
+
+def is_live(page: Page) -> None:
+    expect(page.locator("#chat-state")).to_have_text("Live", timeout=20_000)
+
+
+def say(page: Page, text: str) -> None:
+    page.locator("#chat-text").fill(text)
+    page.keyboard.press("Enter")
+
+
+def texts(page: Page) -> list[str]:
+    return page.locator("#chat-lines .line .said").all_inner_texts()
+
+
+def line(page: Page, text: str) -> Any:
+    return page.locator("#chat-lines .line").filter(has=page.get_by_text(text, exact=True))
+
+
+@pytest.fixture
+def open_chat(start_site: Any, start_worker: Any, browser: Browser) -> Iterator[Callable[..., Chat]]:
+    opened: list[Chat] = []
+
+    def make(**settings: str) -> Chat:
+        opened.append(Chat(start_site, start_worker, browser, **settings))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        for context in one.contexts:
+            context.close()
+        assert "Traceback" not in one.worker.output, one.worker.output
+        assert "Traceback" not in one.site.output, one.site.output
+
+
+@pytest.fixture
+def gossip(stored: Any) -> Any:
+    stored.user("wren")
+    stored.channel("testing")
+    return stored.channel("gossip", description="Talk between all games.")
+
+
+@pytest.fixture
+def join(stored: Any, connect: Any) -> Callable[..., SocketClient]:
+    """Opens sockets of the game Harbour."""
+    _, credentials = stored.game_with_credentials("Harbour")
+
+    def open_socket(url: str, name: str = "gossip") -> SocketClient:
+        game: SocketClient = connect(url)
+        game.authenticate(
+            credentials.client_id,
+            credentials.client_secret,
+            supports=["channels", "players", "tells"],
+            channels=[name, "testing"],
+            players=["Ash"],
+        )
+        return game
+
+    return open_socket
+
+
+def speak(game: SocketClient, text: str, *, name: str = "Ash", channel: str = "gossip") -> None:
+    answer = game.request("channels/send", {"channel": channel, "name": name, "message": text})
+    assert answer["status"] == "success", answer
+
+
+def test_browser_and_game_talk_with_a_restart_in_between(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
+    """Nothing is missed, nothing comes twice, and nobody reloads."""
+    stored.user("starling")
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page, other = chat.sign_in("wren"), chat.sign_in("starling")
+    page.evaluate("document.body.dataset.loaded = 'once'")
+
+    speak(game, "hello from the game")
+    expect(line(page, "hello from the game")).to_contain_text("Ash@Harbour")
+    say(page, "hello from the browser")
+    heard = game.wait_for("channels/broadcast")["payload"]
+    assert heard == {"channel": "gossip", "game": "Grapevine", "name": "wren", "message": "hello from the browser"}
+    for one in (page, other):
+        expect(line(one, "hello from the browser")).to_contain_text("wren@Grapevine")
+    expect(page.locator("#chat-text")).to_have_value("")
+
+    chat.worker.process.terminate()
+    assert chat.worker.process.wait(15) == 0
+    expect(page.locator("#chat-state")).not_to_have_text("Live")
+    say(page, "typed while away")
+    expect(page.locator("#chat-problem")).to_contain_text("Not connected")
+    expect(page.locator("#chat-text")).to_have_value("typed while away")
+    with transaction() as session:  # as another worker would have stored it
+        history.store_lines(
+            session, [Line(gossip.id, "game:1", "Harbour", "Ash", "said meanwhile", utc_now())], worker="another"
+        )
+    chat.start_worker()
+    is_live(page)
+    is_live(other)
+    page.locator("#chat-text").press("Enter")
+    game = join(chat.socket_url)
+    speak(game, "the game is back")
+    for one in (page, other):
+        expect(line(one, "the game is back")).to_be_visible()
+        assert texts(one)[:3] == ["hello from the game", "hello from the browser", "said meanwhile"]
+        assert sorted(texts(one)[3:]) == ["the game is back", "typed while away"]
+    expect(page.locator("body")).to_have_attribute("data-loaded", "once")
+
+
+def test_two_workers(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
+    """Browsers and games at different workers hear each other, and a tell comes to each page of its person."""
+    one, other = open_chat(), open_chat()
+    game = join(other.socket_url)
+    page, second = one.sign_in("wren"), other.sign_in("wren")
+    say(page, "over there")
+    assert game.wait_for("channels/broadcast")["payload"]["message"] == "over there"
+    expect(line(second, "over there")).to_have_count(1)
+    speak(game, "and back")
+    for opened in (page, second):
+        expect(line(opened, "and back")).to_have_count(1)
+        assert texts(opened) == ["over there", "and back"]
+
+    told = {"from_name": "Ash", "to_game": "Grapevine", "to_name": "Wren", "message": "psst"}
+    wait_until(
+        lambda: len(game.request("players/status", {"game": "Grapevine"})["payload"]["players"]) == 2, what="wren is on"
+    )
+    assert game.request("tells/send", told)["status"] == "success"
+    for opened in (page, second):
+        expect(opened.locator(".line.tell")).to_contain_text("Ash@Harbour tells you: psst")
+    say(page, "/r who is there?")
+    assert game.wait_for("tells/receive")["payload"]["message"] == "who is there?"
+    expect(page.locator(".line.tell").nth(1)).to_contain_text("You tell Ash@Harbour: who is there?")
+    say(page, "/tell Nobody@Harbour hello")
+    expect(page.locator("#chat-problem")).to_have_text("That player is not online.")
+    expect(page.locator("#chat-text")).to_have_value("/tell Nobody@Harbour hello")
+    page.reload()
+    expect(page.locator("#chat-lines .line")).to_have_count(2)
+
+
+def test_what_strangers_write_is_text_and_addresses_are_links(open_chat: Any, gossip: Any, join: Any) -> None:
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    faults: list[str] = []
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    # The worker takes tags away; these are none for it, and would be some for a careless page.
+    evil = "< img src=x onerror=alert(1)> &lt;b&gt; \" ' `"
+    link = "https://example.com/a?b=<c&d=(e),"
+    for text in (evil, f"look: {link} or http://example.com/x."):
+        speak(game, text, name="< i>Ash &amp;")
+    for _ in ("live", "after a reload"):
+        expect(page.locator("#chat-lines .line")).to_have_count(2)
+        assert texts(page)[0] == evil
+        assert page.locator("#chat-lines .who").first.inner_text() == "< i>Ash &amp;"
+        assert page.locator("#chat-lines :is(img, i, script)").count() == 0
+        links = page.locator("#chat-lines a")
+        assert [one.get_attribute("href") for one in links.all()] == [
+            "https://example.com/a?b=",
+            "http://example.com/x",
+        ]
+        assert {one.get_attribute("rel") for one in links.all()} == {"nofollow noopener ugc"}
+        page.reload()
+        is_live(page)
+    assert faults == []
+
+
+def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gossip: Any, join: Any) -> None:
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(130)]
+        history.store_lines(session, lines, worker="w")
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    expect(page.locator("#chat-lines .line")).to_have_count(50)
+    expect(line(page, "line 129")).to_be_in_viewport()
+    page.locator("#chat-log").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#chat-lines .line")).to_have_count(100)
+    expect(line(page, "line 80")).to_be_in_viewport()
+
+    speak(game, "something new")
+    expect(page.locator("#chat-news")).to_have_text("1 new line ↓")
+    expect(line(page, "line 80")).to_be_in_viewport()
+    page.keyboard.press("Home")
+    expect(page.locator("#chat-lines .line")).to_have_count(131)
+    page.keyboard.press("Home")
+    expect(page.locator(".chat-more")).to_have_text("Here the channel begins.")
+    assert texts(page) == [*(f"line {n}" for n in range(130)), "something new"]
+    expect(line(page, "line 0")).to_be_in_viewport()
+    page.locator("#chat-news").click()
+    expect(line(page, "something new")).to_be_in_viewport()
+    expect(page.locator("#chat-news")).to_be_hidden()
+
+
+def test_a_stranger_scrolls_too_and_a_browser_without_scripts_follows_links(open_chat: Any, gossip: Any) -> None:
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(60)]
+        history.store_lines(session, lines, worker="w")
+    chat = open_chat()
+    page = chat.open()
+    page.goto("/chat/gossip")
+    page.locator("#chat-log").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#chat-lines .line")).to_have_count(60)
+    expect(page.get_by_role("link", name="Sign in to speak")).to_be_visible()
+
+    plain = chat.open(java_script_enabled=False)
+    plain.goto("/chat/gossip")
+    assert texts(plain)[-1] == "line 59"
+    plain.get_by_role("link", name="Older lines").click()
+    assert texts(plain) == [f"line {n}" for n in range(10)]
+    plain.get_by_role("link", name="Newer lines").click()
+    assert texts(plain)[0] == "line 10"
+
+
+def test_unread_marks(open_chat: Any, gossip: Any, join: Any) -> None:
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren", "/chat/testing")
+    speak(game, "seen", channel="testing")
+    expect(line(page, "seen")).to_be_visible()
+    page.locator(".chat-channels").get_by_role("link", name="gossip").click()
+    is_live(page)
+    mark = page.locator('.chat-channels a[data-channel="testing"] .unread')
+    expect(mark).to_be_hidden()
+    for number in (1, 2):
+        speak(game, f"psst {number}", channel="testing")
+        expect(mark.locator(".unread-count")).to_have_text(str(number))
+    page.reload()
+    expect(mark.locator(".unread-count")).to_have_text("2")
+    page.goto("/chat")
+    expect(page.locator("main .unread:visible")).to_have_count(1)
+    page.locator("main").get_by_role("link", name="testing").click()
+    expect(page.locator(".new-mark")).to_be_visible()
+    with reading() as session:
+        testing = channels.get_channel(session, "testing")
+        user = accounts.users.find_user_by_username(session, "wren")
+    speak(game, "read live", channel="testing")
+    expect(line(page, "read live")).to_be_visible()
+
+    def unread() -> dict[int, int]:
+        with reading() as session:
+            return readings.count_unread(session, user_id=user.id, channel_ids=[testing.id])
+
+    wait_until(lambda: unread() == {testing.id: 0}, what="what is read live is noted")
+    page.goto("/chat")
+    expect(page.locator("main .unread:visible")).to_have_count(0)
+
+
+def test_a_session_that_ends_elsewhere_ends_the_chat(open_chat: Any, gossip: Any) -> None:
+    chat = open_chat()
+    page, elsewhere = chat.sign_in("wren"), chat.sign_in("wren")
+    elsewhere.goto("/account")
+    elsewhere.get_by_role("button", name="Sign out everywhere else").click()
+    expect(page.locator("#chat-state")).to_contain_text("You are signed out.")
+    expect(page.locator("#chat-form")).to_be_hidden()
+    elsewhere.goto("/chat/gossip")
+    is_live(elsewhere)
+    page.locator("#chat-state").get_by_role("link", name="Sign in").click()
+    expect(page).to_have_url(re.compile("/sign-in.*next="))
+
+
+def test_who_speaks_too_fast_is_told_and_loses_nothing(open_chat: Any, gossip: Any) -> None:
+    chat = open_chat(RATE_LIMITS="on", LIMITS="channels/send:player=2/0.05")
+    page = chat.sign_in("wren")
+    for number in range(3):
+        say(page, f"flood {number}")
+    expect(page.locator("#chat-problem")).to_contain_text("That was too fast. Try again in")
+    expect(page.locator("#chat-text")).to_have_value("flood 2")
+    assert texts(page) == ["flood 0", "flood 1"]
+
+
+def test_a_channel_that_is_hidden_meanwhile(open_chat: Any, gossip: Any, run_flask: Any) -> None:
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    assert run_flask("channel", "update", "gossip", "--hidden").returncode == 0
+    expect(page.locator("#chat-state")).to_have_text("This channel is not public any more.")
+    expect(page.locator("#chat-form")).to_be_hidden()
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+
+
+def test_who_is_there(open_chat: Any, gossip: Any, join: Any) -> None:
+    chat = open_chat()
+    join(chat.socket_url)
+    page = chat.sign_in("wren", viewport={"width": 1280, "height": 800})
+    expect(page.locator("#chat-people")).to_have_text("wren")
+    expect(page.locator("#chat-games")).to_have_text("Harbour 1")
+    expect(page.locator("#chat-people-count")).to_have_text("1")
+
+
+def test_times_are_the_readers_own(open_chat: Any, gossip: Any) -> None:
+    from datetime import UTC, datetime
+
+    with transaction() as session:
+        moments = [datetime(2025, 5, 3, hour, 30, tzinfo=UTC) for hour in (20, 22, 23)]
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"at {m:%H}", m) for m in moments]
+        history.store_lines(session, lines, worker="w")
+    chat = open_chat()
+    page = chat.open(timezone_id="Europe/Berlin", locale="en-GB")
+    page.goto("/chat/gossip")
+    assert page.locator(".line time").all_inner_texts() == ["22:30", "00:30", "01:30"]
+    assert page.locator(".day").all_inner_texts() == ["Saturday, 3 May 2025", "Sunday, 4 May 2025"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_input_is_always_within_reach(open_chat: Any, gossip: Any, join: Any, width: int) -> None:
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren", viewport={"width": width, "height": 700})
+    for number in range(40):
+        speak(game, f"a line that is long enough to need more than one row on a phone, number {number}")
+    expect(page.locator("#chat-lines .line")).to_have_count(40)
+    expect(page.locator("#chat-text")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#chat-lines .line").last).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    page.locator("#chat-text").focus()
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.closest('#chat-log') !== null")
+
+
+def test_what_was_just_read_is_not_new_after_a_reload(open_chat: Any, gossip: Any, join: Any) -> None:
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    for text in ("one", "two"):
+        speak(game, text)
+        expect(line(page, text)).to_be_visible()
+        page.reload()
+        is_live(page)
+        expect(page.locator(".new-mark")).to_have_count(0)
+    page.goto("/chat/testing")
+    is_live(page)
+    speak(game, "three")
+    expect(page.locator('.chat-channels a[data-channel="gossip"] .unread-count')).to_have_text("1")
+    page.goto("/chat/gossip")
+    assert page.locator("#chat-lines > li:not(.day)").all_inner_texts()[2] == "New since you were here"

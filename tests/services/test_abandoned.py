@@ -1,0 +1,84 @@
+"""Accounts that nobody came back to, and that nobody would miss, are removed in the end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from shared import db
+from shared.models import User
+from shared.services import accounts, channels, characters, game_transfers, games, users
+from tests.support.factory import PASSWORD
+from worker.jobs import Jobs, network_jobs
+
+
+class PlainDatabase:
+    """What `worker.database.Database` does, without gevent."""
+
+    def write(self, function):
+        with db.transaction() as session:
+            return function(session)
+
+
+def sign_up(username):
+    with db.transaction() as session:
+        return users.sign_up(session, username=username, email=f"{username}@example.com", password=PASSWORD)
+
+
+def grow_old(days=31):
+    with db.transaction() as session:
+        session.execute(update(User).values(created_at=db.utc_now() - timedelta(days=days)))
+
+
+def names():
+    with db.reading() as session:
+        return set(session.scalars(select(User.username)))
+
+
+@pytest.fixture
+def sweep(engine, settings):
+    (job,) = [job for job in network_jobs(settings) if job.name == "remove-abandoned-accounts"]
+    return lambda: Jobs(PlainDatabase(), [job]).run_if_due(job)
+
+
+def test_not_before_the_time(sweep):
+    sign_up("abandoned")
+    grow_old(days=29)
+    assert sweep() and names() == {"abandoned"}
+    assert not sweep(), "once a day"
+
+
+def test_after_the_time(any_database, sweep, stored):
+    """The name is free again."""
+    sign_up("abandoned")
+    sign_up("returned")
+    with db.transaction() as session:
+        returned = users.get_user_by_username(session, "returned")
+        accounts.note_return(session, user_id=returned.id, at=db.utc_now())
+    grow_old()
+    sign_up("young")
+    assert sweep() and names() == {"returned", "young"}
+    sign_up("abandoned")
+
+
+def test_each_reason_to_stay(any_database, sweep, stored):
+    """Taken away one by one from accounts that would be removed otherwise."""
+    operator_made = stored.user("operator-made")
+    game = stored.game("Mine", owner=operator_made)
+    reasons = ("verified", "owner", "player", "receiver", "helper", "proposer")
+    people = {name: sign_up(name) for name in (*reasons, "abandoned")}
+    stored.game("Theirs", owner=people["owner"])
+    passing = stored.game("Passing", owner=people["proposer"])
+    with db.transaction() as session:
+        verified = session.get(User, people["verified"].id)
+        accounts.verify_email(session, user_id=verified.id, email=verified.email, mark=accounts.mark_of(verified))
+        key = session.get(User, people["player"].id).registration_key
+        characters.register_character(session, game_id=game.id, name="Wren", key=key)
+        users.set_role(session, actor_id=None, username="helper", role="moderator")
+        game_transfers.offer_game(session, actor_id=game.owner_id, short_name="Mine", username="receiver")
+        channels.propose_channel(session, actor_id=people["proposer"].id, name="music")
+        games.delete_game(session, actor_id=None, short_name=passing.short_name)
+    grow_old()
+    assert sweep() and names() == {"operator-made", *people} - {"abandoned"}

@@ -1,0 +1,135 @@
+"""Which checks are due, who gets them, and which results count."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from shared import db
+from shared.bus import take_announcements
+from shared.errors import NotFound
+from shared.models import ConnectionCheck
+from shared.services import connection_checks, games, users
+from shared.services.connection_checks import EVERY, LEASE, SPREAD, Outcome, Result
+from tests.support.racing import Racer
+
+OK = Result(Outcome.OK, 12, 200)
+
+
+@pytest.fixture
+def ways(any_database, stored):
+    game = stored.game("Mine", owner=stored.user("keeper"))
+    return [stored.connection(game, port=port) for port in (4000, 4001, 4002)]
+
+
+def plan(now=None):
+    with db.transaction() as session:
+        return connection_checks.plan(session, now=now or db.utc_now())
+
+
+def take(now, at_most=10):
+    with db.transaction() as session:
+        return connection_checks.take_due(session, now=now, at_most=at_most)
+
+
+def finish(target, result=OK, now=None):
+    with db.transaction() as session:
+        return connection_checks.finish(session, target, result, now=now or db.utc_now())
+
+
+def checks():
+    with db.reading() as session:
+        return {check.connection_id: check for check in session.query(ConnectionCheck)}
+
+
+def test_new_ways_get_their_first_check_soon_and_one_only(ways):
+    now = db.utc_now()
+    assert (plan(now), plan(now)) == (3, 0)
+    dues = [check.due_at for check in checks().values()]
+    assert len(set(dues)) == 3 and all(now <= due <= now + SPREAD for due in dues)
+    assert take(now + SPREAD, at_most=2) != []
+    assert len(take(now + SPREAD)) == 1
+
+
+def test_each_is_taken_once_and_again_a_day_after(ways):
+    now = db.utc_now()
+    plan(now)
+    later = now + SPREAD
+    targets = take(later)
+    assert {(target.type, target.host, target.port) for target in targets} == {
+        ("telnet", "mud.example.com", port) for port in (4000, 4001, 4002)
+    }
+    assert take(later) == []
+    assert all(finish(target, now=later) for target in targets)
+    for check in checks().values():
+        assert (check.outcome, check.milliseconds, check.http_status) == ("ok", 12, 200)
+        assert check.checked_at == later and 0.9 * EVERY <= check.due_at - later <= 1.1 * EVERY
+        assert not check.is_waiting
+    assert take(later + 0.8 * EVERY) == []
+    assert len(take(later + 1.1 * EVERY)) == 3
+
+
+def test_a_worker_that_died_holds_up_a_check_for_its_lease_only(ways):
+    """And what it has to say after that does not count."""
+    plan()
+    now = db.utc_now() + SPREAD
+    old = take(now)
+    new = take(now + LEASE)
+    assert len(new) == 3
+    assert not finish(old[0])
+    assert finish(new[0])
+
+
+def test_an_edit_makes_every_result_of_before_void(ways):
+    """Also the one that is being found out at that moment."""
+    plan()
+    targets = take(db.utc_now() + SPREAD)
+    mine = next(target for target in targets if target.connection_id == ways[0].id)
+    with db.transaction() as session:
+        games.update_connection(
+            session, actor_id=None, connection_id=ways[0].id, type="telnet", host="new.example.com", port=4000
+        )
+    assert not finish(mine)
+    assert ways[0].id not in checks()
+    assert plan() == 1
+
+
+def test_a_way_that_is_removed_takes_its_check_along(ways):
+    plan()
+    targets = take(db.utc_now() + SPREAD)
+    with db.transaction() as session:
+        games.delete_connection(session, actor_id=None, connection_id=ways[0].id)
+    assert len(checks()) == 2
+    assert sorted(map(finish, targets)) == [False, True, True]
+
+
+def test_an_owner_asks_for_a_check_now(ways):
+    """Of ways that have a check and of those that have none; workers are told."""
+    plan()
+    with db.transaction() as session:
+        session.delete(session.get(ConnectionCheck, ways[0].id))
+    for target in take(db.utc_now() + SPREAD):
+        finish(target)
+    assert take(db.utc_now()) == []
+    with db.transaction() as session:
+        owner = users.get_user_by_username(session, "keeper")
+        assert games.check_connections(session, actor_id=owner.id, short_name="Mine") == 3
+    assert take_announcements(session) == [("checks", {})]
+    assert len(take(db.utc_now())) == 3
+
+
+def test_strangers_ask_for_nothing(ways, stored):
+    with pytest.raises(NotFound), db.transaction() as session:
+        games.check_connections(session, actor_id=stored.user().id, short_name="Mine")
+
+
+def test_two_who_look_at_the_same_moment_share_them_out(ways):
+    """No check is taken by both, on real connections that commit."""
+    plan()
+    now = db.utc_now() + SPREAD
+    for _ in range(5):
+        racers = [Racer(partial(take, now)) for _ in range(2)]
+        taken = [target.connection_id for racer in racers for target in racer.join()]
+        assert sorted(taken) == sorted(way.id for way in ways)
+        now += LEASE

@@ -1,0 +1,79 @@
+"""How far people have read: marks never go back, and are counted from."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.db import utc_now
+from shared.services import accounts, channels, history, readings
+from shared.services.history import Line
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+
+def say(session, channel, count=1):
+    """Store lines; returns the last one's id."""
+    lines = [Line(channel.id, "game:1", "G", "Ash", f"line {n}", utc_now()) for n in range(count)]
+    return history.store_lines(session, lines, worker="w")[-1]
+
+
+def test_a_mark_moves_on_and_never_back(session, make):
+    user, channel = make.user(), make.channel()
+    for told, kept in ((5, 5), (9, 9), (3, 9), (9, 9)):
+        readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=told)
+        assert readings.last_read(session, user_id=user.id, channel_id=channel.id) == kept
+
+
+def test_what_is_unread_is_counted_for_channels_opened_before(session, make):
+    user, other = make.user(), make.user()
+    opened, new, elsewhere = make.channel(), make.channel(), make.channel()
+    readings.mark_read(session, user_id=user.id, channel_id=opened.id, message_id=say(session, opened))
+    readings.mark_read(session, user_id=user.id, channel_id=elsewhere.id, message_id=0)
+    readings.mark_read(session, user_id=other.id, channel_id=opened.id, message_id=0)
+    say(session, opened, 3)
+    say(session, new, 5)
+    say(session, elsewhere, 2)
+
+    counted = readings.count_unread(session, user_id=user.id, channel_ids=[opened.id, new.id])
+    assert counted == {opened.id: 3}
+    assert readings.count_unread(session, user_id=other.id, channel_ids=[opened.id]) == {opened.id: 4}
+
+
+def test_no_more_than_so_many_are_counted(session, make):
+    user, channel = make.user(), make.channel()
+    readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=0)
+    say(session, channel, readings.UNREAD_AT_MOST + 5)
+    assert readings.count_unread(session, user_id=user.id, channel_ids=[channel.id]) == {
+        channel.id: readings.UNREAD_AT_MOST
+    }
+
+
+def test_marks_go_with_their_account_and_their_channel(session, make):
+    user, channel, kept = make.user(), make.channel(), make.channel()
+    stays = make.user()
+    for one in (user, stays):
+        for room in (channel, kept):
+            readings.mark_read(session, user_id=one.id, channel_id=room.id, message_id=1)
+    accounts.delete_account(session, user_id=user.id, password=make.password)
+    channels.delete_channel(session, name=channel.name)
+    session.commit()
+    found = [
+        (one, room)
+        for one in (user.id, stays.id)
+        for room in (channel.id, kept.id)
+        if readings.last_read(session, user_id=one, channel_id=room) is not None
+    ]
+    assert found == [(stays.id, kept.id)]
+
+
+@pytest.mark.parametrize("gone", ["account", "channel"])
+def test_a_mark_of_what_is_gone_is_dropped(session, make, gone):
+    """A worker writes what it heard a moment ago: then either may be deleted."""
+    user, channel = make.user(), make.channel()
+    ids = {"user_id": user.id, "channel_id": channel.id}
+    ids["user_id" if gone == "account" else "channel_id"] = 10_000
+    readings.mark_read(session, **ids, message_id=3)
+    readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=4)
+    session.commit()
+    assert readings.last_read(session, **ids) is None
+    assert readings.last_read(session, user_id=user.id, channel_id=channel.id) == 4

@@ -1,0 +1,562 @@
+"""The socket for browsers: who gets in, what ends it, and that it is one more player of the game Grapevine."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+from typing import Any
+
+import pytest
+import websocket
+
+from shared import chat_tokens
+from shared.db import reading, transaction
+from shared.services import accounts, channels, readings, users
+from tests.conftest import SECRET_KEY
+from tests.support.client import Frame, SocketClient
+from tests.support.network import Network
+from tests.support.servers import get
+from tests.support.waiting import wait_until
+
+ORIGIN = "http://chat.example.com:8080"
+NETWORK_SETTINGS = {"PUBLIC_URL": ORIGIN, "RATE_LIMITS": "on", "OFFLINE_SECONDS": "0.5"}
+_numbers = itertools.count(1)
+
+
+class Page(SocketClient):
+    """The socket of one open page."""
+
+    username = ""
+    user_id = 0
+
+
+def open_page(network: Network, *, worker: int = 0, **options: Any) -> Page:
+    """A socket that has not authenticated."""
+    url = network.workers[worker % len(network.workers)].url.replace("/socket", "/chat-socket")
+    page = Page(url, **{"origin": ORIGIN, **options})
+    network._opened.append(page)
+    return page
+
+
+def new_user(network: Network) -> Any:
+    return network.factory.user(f"person{next(_numbers)}", is_verified=True)
+
+
+def token_for(user: Any) -> str:
+    with reading() as session:
+        found = accounts.get_account(session, user.id)
+        return chat_tokens.make_token(SECRET_KEY, user_id=found.id, session_token=found.session_token)
+
+
+def come_in(network: Network, user: Any = None, *, channels: list[str] = (), worker: int = 0, **options: Any) -> Page:  # type: ignore[assignment]
+    """An authenticated page; every worker knows of it, unless its person hides."""
+    user = user or new_user(network)
+    page = open_page(network, worker=worker, **options)
+    answer = page.request("authenticate", {"token": token_for(user), "channels": list(channels)})
+    assert answer["status"] == "success", answer
+    page.username, page.user_id = user.username, user.id
+    return page
+
+
+def players_of_grapevine(asker: SocketClient) -> list[str]:
+    return asker.request("players/status", {"game": "Grapevine"})["payload"]["players"]
+
+
+@pytest.fixture
+def channel(network: Network) -> str:
+    """A public channel that every worker knows."""
+    name = network.factory.channel().name
+    for number in range(len(network.workers)):
+        watcher = network.join(worker=number)
+        wait_until(
+            lambda watcher=watcher: watcher.request("channels/subscribe", {"channel": name})["status"] == "success",
+            what="the channel is known",
+        )
+        watcher.close(1001)
+    return name
+
+
+# Who gets in
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example.com:8080", "http://chat.example.com", "https://chat.example.com:8080", "null"]
+)
+def test_pages_of_other_sites_are_refused(network: Network, origin: str) -> None:
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        open_page(network, origin=origin)
+    assert caught.value.status_code == 403
+
+
+def test_what_sends_no_origin_is_refused(network: Network) -> None:
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        open_page(network, origin=None, suppress_origin=True)
+    assert caught.value.status_code == 403
+
+
+def test_a_page_is_told_who_it_speaks_for(network: Network, channel: str) -> None:
+    user = new_user(network)
+    page = open_page(network)
+    answer = page.request("authenticate", {"token": token_for(user), "channels": [channel.upper(), "no-such-one", "!"]})
+    assert answer["payload"] == {"username": user.username, "channels": [channel]}
+    page.wait_for("heartbeat")
+
+
+def _refused(network: Network, token: Any) -> Frame:
+    page = open_page(network)
+    answer = page.request("authenticate", {"token": token}, seconds=15)
+    assert answer["status"] == "failure"
+    assert page.wait_closed() == 4000
+    return answer
+
+
+def test_a_token_works_once(network: Network) -> None:
+    token = token_for(new_user(network))
+    assert open_page(network).request("authenticate", {"token": token})["status"] == "success"
+    answer = _refused_elsewhere(network, token)
+    assert (answer["code"], answer["error"]) == ("invalid-credentials", "this token was used already")
+
+
+def _refused_elsewhere(network: Network, token: str) -> Frame:
+    page = open_page(network, worker=1)
+    answer = page.request("authenticate", {"token": token}, seconds=15)
+    assert page.wait_closed() == 4000
+    return answer
+
+
+def test_a_token_is_good_for_a_minute(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    from itsdangerous import TimestampSigner
+
+    user = new_user(network)
+    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda self: int(time.time()) - 61)
+    assert _refused(network, token_for(user))["error"] == "this token is too old"
+
+
+@pytest.mark.parametrize("forged", ["", "nonsense", "WzEsIngiLCJ5Il0.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb"])
+def test_a_forged_token_is_refused(network: Network, forged: str) -> None:
+    assert _refused(network, forged)["error"] == "this token is not valid"
+
+
+def test_a_token_signed_for_something_else_is_refused(network: Network) -> None:
+    from itsdangerous import URLSafeTimedSerializer
+
+    user = new_user(network)
+    mark = chat_tokens.session_mark(user.session_token)
+    for key, salt in ((SECRET_KEY, "link:reset"), ("another key, long enough", chat_tokens.SALT)):
+        token = URLSafeTimedSerializer(key, salt=salt).dumps([user.id, mark, "1"])
+        assert _refused(network, token)["error"] == "this token is not valid"
+
+
+def test_a_token_of_a_session_that_ended_is_refused(network: Network) -> None:
+    user = new_user(network)
+    token = token_for(user)
+    with transaction() as session:
+        accounts.end_sessions(session, user_id=user.id)
+    assert _refused(network, token)["error"] == "the session has ended"
+
+
+def test_nothing_works_before_the_token(network: Network, channel: str) -> None:
+    page = open_page(network)
+    answer = page.request("channels/send", {"channel": channel, "message": "hello"})
+    assert (answer["status"], answer["code"]) == ("failure", "unauthenticated")
+
+
+def test_games_credentials_are_worth_nothing_here_and_tokens_nothing_there(network: Network) -> None:
+    game = network.game()
+    page = open_page(network)
+    answer = page.request(
+        "authenticate", {"client_id": game.client_id, "client_secret": game.client_secret}, seconds=15
+    )
+    assert (answer["status"], answer["code"]) == ("failure", "invalid")
+    elsewhere = network.open()
+    assert elsewhere.request("authenticate", {"token": token_for(new_user(network))}, seconds=15)["status"] == "failure"
+
+
+@pytest.mark.parametrize("event", ["channels/subscribe", "channels/history", "players/sign-in", "games/status", "sync"])
+def test_what_games_send_is_unknown_here(network: Network, channel: str, event: str) -> None:
+    page = come_in(network)
+    assert page.request(event, {"channel": channel, "name": "x"})["code"] == "unknown-event"
+
+
+def test_the_limits_of_sockets_hold(network: Network) -> None:
+    page = come_in(network)
+    page.send_text("x" * 70_000)
+    assert page.wait_closed() == 1009
+    page = come_in(network)
+    page.send_raw(b"binary", opcode=websocket.ABNF.OPCODE_BINARY)
+    assert page.wait_closed() == 1003
+
+
+def test_a_page_that_is_dead_or_says_nothing_is_closed(start_worker: Any, stored: Any) -> None:
+    worker = start_worker(PUBLIC_URL=ORIGIN, HEARTBEAT_SECONDS="0.1", AUTHENTICATE_SECONDS="0.5")
+    url = worker.url.replace("/socket", "/chat-socket")
+    dead = Page(url, origin=ORIGIN, answers_heartbeats=False)
+    assert dead.request("authenticate", {"token": token_for(stored.user())})["status"] == "success"
+    silent = Page(url, origin=ORIGIN)
+    assert (dead.wait_closed(), silent.wait_closed()) == (4001, 4001)
+
+
+def test_a_page_that_does_not_read_is_closed_and_slows_nobody(start_worker: Any, stored: Any) -> None:
+    channel = stored.channel().name
+    worker = start_worker(PUBLIC_URL=ORIGIN, OUTBOUND_BYTES="65536")
+    url = worker.url.replace("/socket", "/chat-socket")
+    slow, quick = Page(url, origin=ORIGIN), Page(url, origin=ORIGIN)
+    for page in (slow, quick):
+        page.request("authenticate", {"token": token_for(stored.user()), "channels": [channel]})
+    slow.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    text = "x" * 4000
+    for number in range(5000):
+        assert quick.request("channels/send", {"channel": channel, "message": text})["status"] == "success"
+        if number % 50 == 0 and worker_sockets(worker) == 1:
+            break
+    assert slow.wait_closed() in (4002, None)
+    assert not quick.is_closed
+
+
+def worker_sockets(worker: Any) -> int:
+    """How many sockets a worker has now."""
+    found = re.search(r"^worker_sockets ([\d.]+)$", get(worker.port, "/metrics")[1], re.MULTILINE)
+    assert found
+    return int(float(found[1]))
+
+
+def test_one_person_may_have_so_many_pages(network: Network) -> None:
+    user = new_user(network)
+    pages = [come_in(network, user) for _ in range(12)]
+    answer = _refused(network, token_for(user))
+    assert answer["code"] == "rate-limited"
+    pages[0].close(1001)
+
+    def gets_in() -> bool:
+        page = open_page(network)
+        return page.request("authenticate", {"token": token_for(user)}, seconds=15)["status"] == "success"
+
+    wait_until(gets_in, seconds=20, what="room for another page")
+
+
+@pytest.mark.parametrize(
+    "event", ["channels/send", "channels/read", "channels/listeners", "tells/send", "heartbeat", "x"]
+)
+def test_nonsense_is_refused_and_harms_nothing(network: Network, channel: str, event: str) -> None:
+    page = come_in(network, channels=[channel])
+    odd: list[Any] = [
+        None,
+        [],
+        {},
+        7,
+        "text",
+        {"channel": None},
+        {"channel": [], "id": "x"},
+        {"channel": channel, "id": -1},
+    ]
+    odd += [
+        {"channel": channel, "message": "\ud800", "id": 10**30, "to_game": {}, "to_name": "\0"},
+        {"channel": "\0" * 99},
+    ]
+    for payload in odd:
+        page.send(event, payload, ref=1)
+        page.send(event, payload)
+    for text in ("", "{", "[]", "null", '{"event": {}}', "[" * 30_000, '{"event": "channels/send", "ref": {}}'):
+        page.send_text(text)
+    assert page.request("channels/send", {"channel": channel, "message": "still here"})["status"] == "success"
+    answers = [frame for frame in page.frames if frame.get("ref") == 1]
+    assert {frame["status"] for frame in answers} <= {"failure", "success"}
+    assert "internal" not in {frame.get("code") for frame in page.frames}
+
+
+# What is said
+
+
+def test_a_browser_and_a_game_hear_each_other(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    game = network.join(worker=1, channels=[channel], version="2.4.0")
+
+    assert page.request("channels/send", {"channel": channel, "message": "hello <b>there</b>"})["status"] == "success"
+    heard = game.wait_for("channels/broadcast", payload={"channel": channel})["payload"]
+    assert (heard["game"], heard["name"], heard["message"]) == ("Grapevine", page.username, "hello there")
+
+    game.request("channels/send", {"channel": channel, "name": "Ash", "message": "welcome"})
+    answer = page.wait_for("channels/broadcast", payload={"message": "welcome"})["payload"]
+    assert (answer["game"], answer["name"]) == (game.peer.short_name, "Ash")  # type: ignore[attr-defined]
+    assert answer["id"] > heard["id"] and answer["sent_at"].endswith("Z")
+
+
+def test_browsers_hear_each_other_and_themselves_once(network: Network, channel: str) -> None:
+    one, other = come_in(network, channels=[channel]), come_in(network, channels=[channel], worker=1)
+    one.request("channels/send", {"channel": channel, "message": "first"})
+    other.wait_for("channels/broadcast", payload={"message": "first"})
+    other.request("channels/send", {"channel": channel, "message": "second"})
+    for page in (one, other):
+        page.wait_for("channels/broadcast", payload={"message": "second"})
+        said = [frame["payload"]["message"] for frame in page.events("channels/broadcast")]
+        assert said == ["first", "second"]
+
+
+def test_the_own_line_comes_before_its_answer(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    page.send("channels/send", {"channel": channel, "message": "mine"}, ref=7)
+    page.wait_for("channels/send", ref=7)
+    order = [frame["event"] for frame in page.frames if frame["event"].startswith("channels/")]
+    assert order == ["channels/broadcast", "channels/send"]
+
+
+def test_nobody_speaks_under_another_name(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    page.request("channels/send", {"channel": channel, "message": "me", "name": "somebody", "game": "Other"})
+    heard = page.wait_for("channels/broadcast")["payload"]
+    assert (heard["name"], heard["game"]) == (page.username, "Grapevine")
+
+
+def test_hidden_channels_are_not_for_browsers(network: Network) -> None:
+    hidden = network.factory.channel(is_hidden=True).name
+    page = open_page(network)
+    answer = page.request("authenticate", {"token": token_for(new_user(network)), "channels": [hidden]})
+    assert answer["payload"]["channels"] == []
+    assert page.request("channels/send", {"channel": hidden, "message": "psst"})["code"] == "not-subscribed"
+
+
+@pytest.mark.parametrize("end", ["hidden", "deleted"])
+def test_a_channel_that_goes_is_closed(network: Network, channel: str, end: str) -> None:
+    page = come_in(network, channels=[channel])
+    with transaction() as session:
+        found = channels.get_channel(session, channel)
+        if end == "hidden":
+            channels.update_channel(session, name=channel, is_hidden=True)
+        else:
+            channels.delete_channel(session, name=channel)
+    assert page.wait_for("channels/closed")["payload"] == {"id": found.id}
+    assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
+
+
+def test_who_speaks_too_fast_is_told_so_and_nobody_else_is(network: Network, channel: str) -> None:
+    user = new_user(network)
+    pages = [come_in(network, user, channels=[channel]) for _ in range(2)]
+    answers = [pages[n % 2].request("channels/send", {"channel": channel, "message": f"{n}"}) for n in range(14)]
+    refused = [answer for answer in answers if answer["status"] == "failure"]
+    assert refused and {answer["code"] for answer in refused} == {"rate-limited"}
+    assert all(answer["retry_after_ms"] > 0 for answer in refused)
+    other = come_in(network, channels=[channel])
+    assert other.request("channels/send", {"channel": channel, "message": "calm"})["status"] == "success"
+
+
+def test_bad_text_names_the_field(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    for message in ("", "x" * 4001, None, 7):
+        answer = page.request("channels/send", {"channel": channel, "message": message})
+        assert answer["code"] == "invalid" and '"message"' in answer["error"]
+
+
+# Who is online
+
+
+def test_a_person_is_online_while_a_page_is_open_anywhere(network: Network) -> None:
+    game = network.join()
+    user = new_user(network)
+    first = come_in(network, user, worker=0)
+    told = {"game": "Grapevine", "name": user.username}
+    assert game.wait_for("players/sign-in", payload={"name": user.username})["payload"] == told
+    second = come_in(network, user, worker=1)
+    wait_until(lambda: user.username in players_of_grapevine(game), what="online")
+    first.close(1001)
+    network.flush(game)
+    assert user.username in players_of_grapevine(game)
+    second.close(1001)
+    assert game.wait_for("players/sign-out", payload={"name": user.username})["payload"] == told
+    assert user.username not in players_of_grapevine(game)
+    network.flush(game)
+    assert len([f for f in game.events("players/sign-in") if f["payload"]["name"] == user.username]) == 1
+    assert len([f for f in game.events("players/sign-out") if f["payload"]["name"] == user.username]) == 1
+
+
+def test_another_page_is_no_news(network: Network) -> None:
+    """Going from page to page closes one socket and opens another."""
+    game = network.join()
+    user = new_user(network)
+    for worker in (0, 1, 0):
+        come_in(network, user, worker=worker).close(1001)
+    game.wait_for("players/sign-out", payload={"name": user.username})
+    names = [frame["payload"]["name"] for frame in game.events("players/sign-in")]
+    assert names.count(user.username) == 1
+
+
+def test_who_hides_is_in_no_list_and_speaks_all_the_same(network: Network, channel: str) -> None:
+    user = new_user(network)
+    with transaction() as session:
+        accounts.set_privacy(session, user_id=user.id, is_profile_hidden=False, is_online_hidden=True)
+    game = network.join(channels=[channel], players=["Ash"])
+    page = come_in(network, user, channels=[channel])
+    page.request("channels/send", {"channel": channel, "message": "boo"})
+    assert game.wait_for("channels/broadcast")["payload"]["name"] == user.username
+    assert user.username not in players_of_grapevine(game)
+    assert user.username not in page.request("channels/listeners", {"channel": channel})["payload"]["people"]
+    answer = game.request(
+        "tells/send", {"from_name": "Ash", "to_game": "grapevine", "to_name": user.username, "message": "psst"}
+    )
+    assert (answer["code"], answer["error"]) == ("player-offline", "receiving player offline")
+    network.flush(game)
+    assert user.username not in [frame["payload"]["name"] for frame in game.events("players/sign-in")]
+
+
+def test_hiding_and_showing_oneself_takes_effect_at_once(network: Network) -> None:
+    game = network.join()
+    page = come_in(network)
+    for is_hidden in (True, False):
+        with transaction() as session:
+            accounts.set_privacy(session, user_id=page.user_id, is_profile_hidden=False, is_online_hidden=is_hidden)
+        wait_until(
+            lambda hidden=is_hidden: (page.username in players_of_grapevine(game)) is not hidden,  # type: ignore[misc]
+            what="the list is right",
+        )
+    assert not page.is_closed
+
+
+def test_who_hears_a_channel(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    game = network.join(channels=[channel], players=["Ash", "Bram"], worker=1)
+    wanted = {
+        "people": [page.username],
+        "people_count": 1,
+        "games": [{"game": game.peer.short_name, "players": 2}],  # type: ignore[attr-defined]
+    }
+    wait_until(
+        lambda: page.request("channels/listeners", {"channel": channel}).get("payload") == wanted, what="they are seen"
+    )
+
+
+# Tells
+
+
+def test_tells_go_both_ways_and_to_every_page_of_a_person(network: Network) -> None:
+    user = new_user(network)
+    pages = [come_in(network, user, worker=0), come_in(network, user, worker=1)]
+    stranger = come_in(network)
+    game = network.join(players=["Ash"])
+    wait_until(lambda: user.username in players_of_grapevine(game), what="online")
+    network.flush(game)  # every worker knows both pages
+    answer = game.request(
+        "tells/send",
+        {"from_name": "Ash", "to_game": "GRAPEVINE", "to_name": user.username.upper(), "message": "are you there?"},
+    )
+    assert answer["status"] == "success"
+    for page in pages:
+        told = page.wait_for("tells/receive")["payload"]
+        assert (told["from_game"], told["from_name"], told["message"]) == (
+            game.peer.short_name,  # type: ignore[attr-defined]
+            "Ash",
+            "are you there?",
+        )
+        assert len(page.events("tells/receive")) == 1
+    assert not stranger.events("tells/receive")
+    for page in pages:
+        answer = page.request(
+            "tells/send",
+            {"to_game": game.peer.short_name, "to_name": "ash", "message": "yes"},  # type: ignore[attr-defined]
+        )
+        assert answer["status"] == "success", answer
+        told = game.wait_for("tells/receive")["payload"]
+        assert (told["from_game"], told["from_name"], told["message"]) == ("Grapevine", user.username, "yes")
+
+
+def test_browsers_tell_each_other(network: Network) -> None:
+    one, other = come_in(network, worker=0), come_in(network, worker=1)
+    told = {"to_game": "Grapevine", "to_name": other.username, "message": "hi"}
+    wait_until(lambda: one.request("tells/send", told)["status"] == "success", what="the tell goes through")
+    assert other.wait_for("tells/receive")["payload"]["from_name"] == one.username
+
+
+@pytest.mark.parametrize(
+    ("to_game", "to_name", "code"),
+    [("NoSuchGame", "x", "game-offline"), ("Grapevine", "nobody-here", "player-offline"), ("", "", "invalid")],
+)
+def test_tells_that_reach_nobody(network: Network, to_game: str, to_name: str, code: str) -> None:
+    page = come_in(network)
+    answer = page.request("tells/send", {"to_game": to_game, "to_name": to_name, "message": "hi"})
+    assert answer["code"] == code
+
+
+def test_a_browser_registers_no_character(network: Network) -> None:
+    page = come_in(network)
+    told = {"to_game": "Grapevine", "to_name": "system", "message": "register 0eaed916-0000-4000-8000-000000000000"}
+    assert page.request("tells/send", told)["status"] == "success"
+    assert "Only games" in page.wait_for("tells/receive")["payload"]["message"]
+
+
+# What ends it
+
+
+def _change_password(user_id: int) -> None:
+    with transaction() as session:
+        accounts.change_password(session, user_id=user_id, current="correct horse battery", new="another horse battery")
+
+
+def _end_sessions(user_id: int) -> None:
+    with transaction() as session:
+        accounts.end_sessions(session, user_id=user_id)
+
+
+def _delete(user_id: int) -> None:
+    with transaction() as session:
+        accounts.delete_account(session, user_id=user_id, password="correct horse battery")
+
+
+@pytest.mark.parametrize("end", [_change_password, _end_sessions, _delete])
+def test_a_session_that_ends_closes_its_pages(network: Network, end: Any) -> None:
+    user = new_user(network)
+    pages = [come_in(network, user, worker=0), come_in(network, user, worker=1)]
+    other = come_in(network)
+    end(user.id)
+    for page in pages:
+        assert page.wait_closed() == 4003
+        assert page.close_reason == "the session has ended"
+    other.request("channels/listeners", {"channel": "none"})
+    assert not other.is_closed
+
+
+def test_another_name_is_taken_over(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    with transaction() as session:
+        from shared.bus import announce
+
+        user = users.find_user(session, page.user_id)
+        assert user is not None
+        user.username = f"renamed-{page.user_id}"
+        announce(session, "network", {"user": user.id})
+
+    def speaks() -> str:
+        page.request("channels/send", {"channel": channel, "message": "who am I?"})
+        return page.wait_for("channels/broadcast")["payload"]["name"]
+
+    wait_until(lambda: speaks() == f"renamed-{page.user_id}", what="the new name")
+
+
+# What was read
+
+
+def test_what_was_read_is_noted(network: Network, channel: str) -> None:
+    page = come_in(network, channels=[channel])
+    with reading() as session:
+        channel_id = channels.get_channel(session, channel).id
+
+    def noted() -> int | None:
+        with reading() as session:
+            return readings.last_read(session, user_id=page.user_id, channel_id=channel_id)
+
+    for number in (5, 9, 7):
+        page.send("channels/read", {"channel": channel, "id": number})
+    wait_until(lambda: noted() == 9, what="the mark")
+    page.send("channels/read", {"channel": channel, "id": 11})
+    page.request("channels/listeners", {"channel": channel})
+    page.close(1001)
+    wait_until(lambda: noted() == 11, what="the mark of a page that went")
+
+
+def test_reading_elsewhere_is_not_noted(network: Network, channel: str) -> None:
+    page = come_in(network)
+    page.send("channels/read", {"channel": channel, "id": 5}, ref="r")
+    assert page.request("channels/listeners", {"channel": channel})["code"] == "not-subscribed"
+    with reading() as session:
+        channel_id = channels.get_channel(session, channel).id
+        assert readings.last_read(session, user_id=page.user_id, channel_id=channel_id) is None

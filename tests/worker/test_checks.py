@@ -1,0 +1,108 @@
+"""Connection checks as real workers run them: each by one, on request at once, and nobody waits for them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from shared import bus, db
+from shared.models import ConnectionCheck
+from shared.services import games
+from tests.support.endpoints import greets, listening, says_nothing
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def ask(engine, redis_url):
+    """Asks for a check of a game as its owner's page does, signal and all."""
+    bus.publish_after_commit(bus.Bus(redis_url))
+
+    def ask_for(game):
+        with db.transaction() as session:
+            games.check_connections(session, actor_id=game.owner_id, short_name=game.short_name)
+
+    yield ask_for
+    bus.publish_after_commit(None)
+
+
+def outcomes():
+    with db.reading() as session:
+        return {check.connection_id: check.outcome for check in session.query(ConnectionCheck)}
+
+
+def all_done():
+    found = outcomes()
+    return found if found and all(found.values()) else None
+
+
+def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_database, start_worker, stored, ask):
+    """Workers look by themselves once a minute only: here the signal brings them."""
+    workers = [start_worker(CHECK_PRIVATE_ADDRESSES="on") for _ in range(2)]
+    game = stored.game("Mine")
+    with ExitStack() as stack:
+        endpoints = [stack.enter_context(listening(greets)) for _ in range(20)]
+        for endpoint in endpoints:
+            stored.connection(game, host="127.0.0.1", port=endpoint.port)
+        ask(game)
+        found = wait_until(lambda: len(found := all_done() or {}) == 20 and found, what="all are checked")
+        assert set(found.values()) == {"ok"}
+        assert [endpoint.connections for endpoint in endpoints] == [1] * 20
+        ask(game)
+        wait_until(lambda: min(endpoint.connections for endpoint in endpoints) == 2, what="all are checked again")
+        wait_until(all_done)
+        assert [endpoint.connections for endpoint in endpoints] == [2] * 20
+    for worker in workers:
+        assert "Traceback" not in worker.output, worker.output
+
+
+def test_without_the_setting_nothing_private_is_connected_to(start_worker, stored, ask):
+    """Whatever an owner types, also a name, and a number that is an address in disguise."""
+    start_worker()
+    game = stored.game("Mine")
+    with listening(greets) as endpoint:
+        for host in ("127.0.0.1", "localhost", "2130706433", "::1"):
+            stored.connection(game, host=host, port=endpoint.port)
+        stored.connection(game, type="web", url=f"http://127.0.0.1:{endpoint.port}/", host="", port=None)
+        ask(game)
+        found = wait_until(lambda: len(found := all_done() or {}) == 5 and found, what="all are checked")
+        assert set(found.values()) == {"not-public"}
+        assert endpoint.connections == 0
+
+
+def test_slow_checks_hold_up_no_socket(start_worker, stored, ask, connect):
+    """Hosts that take a connection and say nothing, as many as are tried at once."""
+    worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
+    game, credentials = stored.game_with_credentials("Mine")
+    with listening(says_nothing) as endpoint:
+        for _ in range(8):
+            stored.connection(game, type="secure telnet", host="localhost", port=endpoint.port)
+        ask(game)
+        wait_until(lambda: endpoint.connections == 8, what="all are being tried")
+        client = connect(worker.url)
+        began = time.monotonic()
+        client.authenticate(credentials.client_id, credentials.client_secret)
+        client.settle()
+        assert time.monotonic() - began < 2, "the worker waited for a check"
+        assert all_done() is None, "the checks were over before anything could wait for them"
+        found = wait_until(all_done, what="they end all the same")
+        assert set(found.values()) == {"timed-out"}
+
+
+def test_a_check_that_a_killed_worker_began_is_somebody_elses_later(start_worker, stored, ask):
+    """Its lease holds until then: nobody tries it twice meanwhile."""
+    worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
+    game = stored.game("Mine")
+    with listening(says_nothing) as endpoint:
+        stored.connection(game, type="secure telnet", host="127.0.0.1", port=endpoint.port)
+        ask(game)
+        wait_until(lambda: endpoint.connections == 1, what="it is being tried")
+        worker.kill()
+        with db.transaction() as session:
+            (check,) = session.query(ConnectionCheck)
+            assert check.outcome is None and check.lease_until > db.utc_now()
+            check.lease_until = db.utc_now()
+        other = start_worker(CHECK_PRIVATE_ADDRESSES="on")
+        wait_until(lambda: endpoint.connections == 2, what="another worker tries it")
+        assert "Traceback" not in other.output

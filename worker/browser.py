@@ -1,0 +1,52 @@
+"""One browser that chats: a socket of the built-in peer `Grapevine`, for one account. Source: docs/browser-chat.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.protocol.types import player_key
+from shared.services.chatters import Chatter
+from worker import grapevine
+from worker.connection import Connection
+from worker.routes import BROWSER_ROUTES
+from worker.transport import Transport
+
+if TYPE_CHECKING:
+    from worker.worker import Worker
+
+ONLINE_FLAGS = frozenset({"channels", "players", "tells"})
+HIDDEN_FLAGS = frozenset({"channels", "tells"})
+
+
+class BrowserConnection(Connection):
+    """As any connection, with other events, and an account instead of a game's credentials.
+
+    chatter: whose browser it is, None until it has authenticated. Its only player is the account's name, or none where
+    the account hides being online.
+    """
+
+    __slots__ = ("chatter",)
+    routes = BROWSER_ROUTES
+
+    def __init__(self, worker: Worker, transport: Transport) -> None:
+        super().__init__(worker, transport)
+        self.chatter: Chatter | None = None
+        self.variant = 1  # broadcasts with their ids
+        self.claimed_id = f"browser {transport.address}"
+
+    @property
+    def user_id(self) -> int | None:
+        """The account's id."""
+        return None if self.chatter is None else self.chatter.id
+
+    def become(self, chatter: Chatter) -> None:
+        """Speak for this account, or for what has become of it."""
+        self.chatter = chatter
+        self.peer = grapevine.PEER
+        self.supports = HIDDEN_FLAGS if chatter.is_online_hidden else ONLINE_FLAGS
+        self.players = {} if chatter.is_online_hidden else {player_key(chatter.username): chatter.username}
+
+    def closed(self, code: int | None, reason: str) -> None:
+        """The socket is gone (called by the transport, once)."""
+        self.is_open = False
+        self.worker.browsers.forget(self)
