@@ -1,7 +1,7 @@
 """Moderation: sanctions, reports, appeals, filters, states of channels, mutes and ignores, and the audit trail
 
 Revision ID: 0007
-Revises: 0002
+Revises: 0006_chat_reading
 """
 
 import sqlalchemy as sa

@@ -57,9 +57,7 @@ def channel_state(name):
 def test_the_history_is_searched(at_desk, world):
     """By words, player, game, channel and time; alone and together."""
     speak(world.channel, world.game, "Odo", "Good evening")
-    tomorrow, yesterday = (
-        (utc_now() + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M") for days in (1, -1)
-    )
+    tomorrow, yesterday = ((utc_now() + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M") for days in (1, -1))
     for query, finds in {
         "text=GOLD": True,
         "text=evening": False,

@@ -255,7 +255,5 @@ def test_a_ban_closes_every_form_but_those_named(app, sign_in, world) -> None:
     assert client.get("/report").status_code == 403
     for address in ("/", "/account", "/account/sanctions", "/manage/games", f"/appeals/new?sanction={ban.id}"):
         assert client.get(address).status_code == 200, address
-    answer = client.post(
-        f"/appeals/new?sanction={ban.id}", data={"csrf_token": token, "text": "It was my brother"}
-    )
+    answer = client.post(f"/appeals/new?sanction={ban.id}", data={"csrf_token": token, "text": "It was my brother"})
     assert answer.status_code == 303
