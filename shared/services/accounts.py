@@ -62,7 +62,7 @@ def get_linked(session: Session, *, user_id: int, mark: str, email: str | None =
     user = session.get(User, user_id)
     if user is None:
         raise LinkUsed("there is no such account any more")
-    is_proved = email is not None and user.is_verified and user.address_key == email.casefold()
+    is_proved = email is not None and user.is_verified and user.email == email
     if mark_of(user) != mark and not is_proved:
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     return user
@@ -75,7 +75,7 @@ def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> Us
     Raises LinkUsed, Conflict (another account proved the address first).
     """
     user = _get_locked(session, user_id)
-    if user.is_verified and user.address_key == email.casefold():
+    if user.is_verified and user.email == email:
         return user
     if mark_of(user) != mark:
         raise LinkUsed("this link works no more: it was used, or the account changed since")
@@ -99,7 +99,7 @@ def reset_password(session: Session, *, user_id: int, email: str, mark: str, new
     """
     new_hash = users.hash_password(new)
     user = _get_locked(session, user_id)
-    if mark_of(user) != mark or user.address_key != email.casefold():
+    if mark_of(user) != mark or user.address_key != rules.address_key(email):
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     user.password_hash = new_hash
     _end_sessions(user)
@@ -115,7 +115,7 @@ def check_new_email(session: Session, *, user_id: int, password: str, email: str
     """
     email = rules.email(email)
     user = _confirm(session, user_id, password)
-    if user.is_verified and user.address_key == email.casefold() and user.email == email:
+    if user.is_verified and user.email == email:
         raise Conflict("this is your address already", field="email")
     return email
 
@@ -189,7 +189,8 @@ def _hold(session: Session, user: User, email: str) -> None:
             raise Conflict("this address belongs to another account")
         holder.email_key = holder.uid
         session.flush()
-    user.email, user.address_key, user.email_key, user.is_verified = email, email.casefold(), email.casefold(), True
+    user.email, user.is_verified = email, True
+    user.address_key = user.email_key = rules.address_key(email)
     try:
         session.flush()
     except IntegrityError:

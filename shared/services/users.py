@@ -97,12 +97,12 @@ def find_user(session: Session, user_id: int) -> User | None:
 
 def find_holder(session: Session, email: str) -> User | None:
     """The user who holds this address, or None."""
-    return session.scalar(select(User).where(User.email_key == email.casefold()))
+    return session.scalar(select(User).where(User.email_key == rules.address_key(email)))
 
 
 def list_claimants(session: Session, email: str, *, limit: int) -> list[User]:
     """The users who gave this address and do not hold it, the newest first."""
-    claims = select(User).where(User.address_key == email.casefold(), User.email_key == User.uid)
+    claims = select(User).where(User.address_key == rules.address_key(email), User.email_key == User.uid)
     return list(session.scalars(claims.order_by(User.id.desc()).limit(limit)))
 
 
@@ -129,7 +129,7 @@ def list_users(session: Session, *, search: str = "", page: int = 1, per_page: i
         statement = statement.where(
             or_(
                 User.username.icontains(wanted, autoescape=True),
-                User.address_key.contains(wanted.casefold(), autoescape=True),
+                User.address_key.contains(wanted.lower(), autoescape=True),
             )
         )
     return paginate(session, statement, page=page, per_page=per_page)
@@ -177,7 +177,7 @@ def _new_user(session: Session, *, username: str, email: str, password: str) -> 
         username=username,
         email=email,
         email_key=uid,
-        address_key=email.casefold(),
+        address_key=rules.address_key(email),
         password_hash=password_hash,
     )
 

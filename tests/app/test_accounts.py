@@ -39,6 +39,7 @@ def test_a_new_account_is_signed_in_and_can_sign_out_and_in_again(visitor):
         ({"username": "Admin"}, "username", "not allowed"),
         ({"username": "TAKEN"}, "username", "taken"),
         ({"email": "nothing"}, "email", "not an email address"),
+        ({"email": "ö@example.com"}, "email", "no letters but a to z"),
         ({"password": "short", "password_confirmation": "short"}, "password", "8 characters"),
         ({"password_confirmation": "another one"}, "password_confirmation", "not the same"),
     ],
