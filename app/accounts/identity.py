@@ -11,11 +11,12 @@ from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user, login_required, login_user
 from flask_login import UserMixin as FlaskLoginUser
 
-from shared.db import reading
+from shared.db import reading, utc_now
 from shared.models import User
 from shared.services import users
 
 P = ParamSpec("P")
+RENEWED_KEY = "renewed"
 
 
 class SignedIn(FlaskLoginUser):
@@ -57,7 +58,17 @@ def load(cookie_id: str) -> SignedIn | None:
         return None
     with reading() as database:
         user = users.find_user(database, int(number))
-    return SignedIn(user) if user is not None and user.session_token == token else None
+    if user is None or user.session_token != token:
+        return None
+    renew_session()
+    return SignedIn(user)
+
+
+def renew_session() -> None:
+    """Once a day, let a session that is used end later."""
+    today = utc_now().date().isoformat()
+    if session.get(RENEWED_KEY) != today:
+        session[RENEWED_KEY] = today
 
 
 def ask_to_sign_in() -> ResponseReturnValue:
@@ -71,6 +82,7 @@ def start_session(user: User) -> None:
     """Sign an account in with a new session; nothing of an older one, its CSRF token included, lives on."""
     session.clear()
     session.permanent = True
+    renew_session()
     login_user(SignedIn(user))
 
 

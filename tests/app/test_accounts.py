@@ -1,7 +1,10 @@
 """Registering, signing in and out."""
 
+from datetime import timedelta
+
 import pytest
 
+from app.accounts import identity
 from shared import db
 from shared.models import User
 from shared.services import users
@@ -150,3 +153,22 @@ def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored,
     visitor, user = Visitor(app), stored.user()
     statuses = {visitor.send("/sign-in", login=user.username, password="wrong").status_code for _ in range(11)}
     assert statuses == {422, 429}
+
+
+@pytest.mark.parametrize("path", ["/account", "/manage/characters/live", "/docs/asyncapi.yaml", "/static/site.css"])
+def test_answers_that_change_no_session_set_no_cookie(visitor, stored, path):
+    """One that was slow would sign somebody in again who just signed out; one that a cache keeps, somebody else."""
+    visitor.sign_in(stored.user().username).open("/account")
+    answer = visitor.client.get(path)
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_session_in_use_lives_on(visitor, stored, monkeypatch):
+    """Each day that it is used, it has its whole time again."""
+    visitor.sign_in(stored.user().username)
+    tomorrow = db.utc_now() + timedelta(days=1)
+    monkeypatch.setattr(identity, "utc_now", lambda: tomorrow)
+    cookie = visitor.client.get("/account").headers["Set-Cookie"]
+    assert "Expires=" in cookie and "HttpOnly" in cookie
+    assert "Set-Cookie" not in visitor.client.get("/account").headers
