@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from flask import Flask, Response, request
@@ -11,7 +12,11 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import current_user
 
+from shared.services import rules
 from shared.settings import Settings
+
+NUL = "\0"
+IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,9 @@ class Allowance:
         if self.is_own and current_user.is_authenticated:
             return f"user:{current_user.id}"
         if self.field is None:
-            return f"address:{get_remote_address()}"
-        return f"account:{request.form.get(self.field, '').strip().casefold()[:100]}"
+            return f"address:{visitor_address()}"
+        # As the forms and the services read it: another spelling is no other account.
+        return f"account:{rules.address_key(request.form.get(self.field, '').replace(NUL, ''))[:254]}"
 
     def counts(self, response: Response) -> bool:
         """True when the answered request is one to be counted."""
@@ -63,12 +69,26 @@ ALLOWANCES = (
 )
 
 
+def visitor_address() -> str:
+    """Where the request came from. Of IPv6, the network: whoever has one address there has all of its 2^64."""
+    text = get_remote_address()
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if address.version == 4:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, IPV6_PREFIX), strict=False))
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Put the limits on their pages, unless RATE_LIMITS is off."""
     if not settings.rate_limits:
         return
     limiter = Limiter(
-        get_remote_address,
+        visitor_address,
         app=app,
         strategy="moving-window",
         storage_uri=_storage_uri(settings.redis_url),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.accounts import identity
+from app.limits import NUL, visitor_address
 from shared import db
 from shared.models import User
 from shared.services import users
@@ -141,6 +142,37 @@ def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(make
     assert "Try again in 15 minutes" in visitor.page
     assert 0 < int(answer.headers["Retry-After"]) <= 900
     visitor.sign_in(other.username)
+
+
+def test_another_spelling_is_no_other_account_to_the_limits(make_settings, engine, stored):
+    """What the form takes out of a name starts no count of its own."""
+    from app import create_app
+    from tests.app.conftest import Visitor
+
+    visitor, user = Visitor(create_app(make_settings(RATE_LIMITS="on"))), stored.user("wren")
+    spellings = ["w\0ren", "\0 WREN ", *(f"wren{NUL * count}" for count in range(8))]
+    statuses = [visitor.send("/sign-in", login=login, password="wrong").status_code for login in spellings]
+    assert statuses == [422] * 10
+    assert visitor.send("/sign-in", login=user.username, password=PASSWORD).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_an_ipv6_network_is_one_address_to_the_limits(app, first, second, is_one):
+    """Whoever has one of its addresses has them all."""
+    seen = set()
+    for address in (first, second):
+        with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+            seen.add(visitor_address())
+    assert (len(seen) == 1) is is_one
 
 
 def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored, own_valkey):
