@@ -133,6 +133,15 @@ def test_a_hidden_profile_is_not_there_for_strangers(any_database, at_home, new_
     assert "Bold" in stranger.open("/players/wren")
 
 
+def test_a_game_that_is_not_displayed_is_no_dead_link(at_home, new_visitor, stored):
+    """Its page is not there for players; the person is told why others do not see the character."""
+    act(at_home, tell("wren", stored.game("Secret", name="Secret", is_displayed=False), "Spy"), "approve")
+    for path in ("/manage/characters", "/players/wren"):
+        assert "Spy" in at_home.open(path) and "others do not see the character" in at_home.page
+        assert 'href="/games/Secret"' not in at_home.page
+    assert "Spy" not in new_visitor().open("/players/wren")
+
+
 def test_who_is_online_and_who_hides_it(app, at_home, new_visitor, game, valkey):
     """As presence says; nobody is while Redis is away."""
     act(at_home, tell("wren", game, "Bold"), "approve")
