@@ -102,7 +102,5 @@ def prune(session: Session, *, before: datetime, limit: int = PRUNED_AT_ONCE) ->
     )
     # A version superseded after `newest_old` is part of the state at `newest_old`: a reader may be paging it now.
     oldest = select(Version.id).where(Version.superseded_by <= newest_old).order_by(Version.id).limit(limit)
-    gone = session.execute(
-        delete(Version).where(Version.id.in_(oldest)).execution_options(synchronize_session=False)
-    )
+    gone = session.execute(delete(Version).where(Version.id.in_(oldest)).execution_options(synchronize_session=False))
     return gone.rowcount  # type: ignore[attr-defined]
