@@ -86,7 +86,8 @@ def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> Us
 def change_password(session: Session, *, user_id: int, current: str, new: str) -> User:
     """Give the account another password. All of its sessions end. Raises InvalidCredentials, Invalid."""
     new_hash = users.hash_password(new)
-    user = _confirm(session, user_id, current)
+    user = _get_locked(session, user_id)
+    _confirm(user, current)
     user.password_hash = new_hash
     _end_sessions(user)
     return user
@@ -114,7 +115,8 @@ def check_new_email(session: Session, *, user_id: int, password: str, email: str
     Whether another account has it is not said. Raises InvalidCredentials, Invalid, Conflict (it has it already).
     """
     email = rules.email(email)
-    user = _confirm(session, user_id, password)
+    user = get_account(session, user_id)
+    _confirm(user, password)
     if user.is_verified and user.email == email:
         raise Conflict("this is your address already", field="email")
     return email
@@ -144,7 +146,8 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
 
     Raises InvalidCredentials, Conflict (it owns games), Forbidden (the last admin).
     """
-    user = _confirm(session, user_id, password)
+    user = _get_locked(session, user_id)
+    _confirm(user, password)
     if session.scalar(select(Game.id).where(Game.owner_id == user.id).limit(1)):
         raise Conflict("you have games on the network: delete them first")
     if user.role == "admin":
@@ -169,12 +172,13 @@ def _get_locked(session: Session, user_id: int) -> User:
     return user
 
 
-def _confirm(session: Session, user_id: int, password: str) -> User:
-    """The account, if this is its password: asked for again before what could lock its person out."""
-    user = session.get(User, user_id)
-    if user is None or not users.password_matches(user, password):
+def _confirm(user: User, password: str) -> None:
+    """Ask for the password again, before what could lock the account's person out. Raises InvalidCredentials.
+
+    Who goes on to change the account has to hold its lock: else a password that is changed meanwhile still counts.
+    """
+    if not users.password_matches(user, password):
         raise InvalidCredentials("this is not your password", field="current_password")
-    return user
 
 
 def _end_sessions(user: User) -> None:
