@@ -24,7 +24,8 @@ class Allowance:
     """So many POSTs of one page for each address or account.
 
     field: the form field that names the account; None counts by address. is_own: counts by who is signed in.
-    failures_only: what succeeded is not counted.
+    is_own_email: by the email of who is signed in, which others may have given too. failures_only: what succeeded is
+    not counted.
     """
 
     endpoint: str
@@ -32,12 +33,15 @@ class Allowance:
     field: str | None = None
     failures_only: bool = False
     is_own: bool = False
+    is_own_email: bool = False
     message: str = ""
 
     def key(self) -> str:
         """Whose count this request goes to."""
         if self.is_own and current_user.is_authenticated:
             return f"user:{current_user.id}"
+        if self.is_own_email and current_user.is_authenticated:
+            return f"account:{rules.address_key(current_user.email)}"
         if self.field is None:
             return f"address:{visitor_address()}"
         # As the forms and the services read it: another spelling is no other account.
@@ -61,7 +65,7 @@ ALLOWANCES = (
     Allowance("links.request_reset", "30 per hour", message=MAILS),
     Allowance("links.request_reset", "5 per hour", field="email", message=MAILS),
     Allowance("links.reset", "30 per 5 minutes", message=RESETS),
-    Allowance("account.send_verification", "5 per hour", is_own=True, message=MAILS),
+    Allowance("account.send_verification", "5 per hour", is_own_email=True, message=MAILS),
     Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
     Allowance("account.change_password", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),

@@ -267,6 +267,20 @@ def test_mails_to_one_address_are_limited(make_settings, engine, path, fields, t
     assert visitor.send(path, **{**fields, "email": "other@example.com"}).status_code in (200, 422)
 
 
+def test_many_accounts_send_no_more_mails_to_one_address(make_settings, engine, mailbox):
+    """Anybody may give somebody's address, in as many accounts as they like."""
+    from app import create_app
+
+    app = create_app(make_settings(RATE_LIMITS="on"))
+    first, second = (register(Visitor(app), username) for username in ("first", "second"))
+    statuses = [first.send("/account/verify", form_on="/account").status_code for _ in range(5)]
+    assert statuses == [303] * 5 and len(mailbox.take()) == 7
+    assert second.send("/account/verify", form_on="/account").status_code == 429
+    assert mailbox.take() == []
+    other = register(Visitor(app), "other", "other@example.com")
+    assert other.send("/account/verify", form_on="/account").status_code == 303
+
+
 def test_one_address_on_the_internet_may_ask_so_often(make_settings, engine):
     from app import create_app
 
