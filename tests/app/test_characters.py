@@ -67,7 +67,7 @@ def test_from_the_key_to_the_profile(any_database, at_home, new_visitor, user, g
     assert "Nobody yet" in at_home.open("/manage/characters").split("flash")[-1]
 
 
-def test_nobody_decides_on_others_characters(at_home, new_visitor, stored, game):
+def test_nobody_decides_on_others_characters(any_database, at_home, new_visitor, stored, game):
     """Those of others are as little there as those that never were."""
     character_id = tell("wren", game, "Wren")
     stored.user("robin")
@@ -75,6 +75,7 @@ def test_nobody_decides_on_others_characters(at_home, new_visitor, stored, game)
     for what in ("approve", "deny", "delete"):
         assert act(robin, character_id, what).status_code == 404
         assert act(robin, 999, what).status_code == 404
+        assert act(robin, 10**30, what).status_code == 404
     assert robin.client.get(f"/manage/characters/{character_id}/approve").status_code == 405
     act(at_home, character_id, "approve")
     assert act(at_home, character_id, "deny").status_code == 409
