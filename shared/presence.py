@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 import redis
+import structlog
 
 SOCKET_KEY = "gossip:socket:"
 WORKER_KEY = "gossip:worker:"
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
+
+_log = structlog.get_logger(__name__)
 
 
 class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -37,9 +40,18 @@ class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def list_sockets(client: redis.Redis) -> list[SocketPresence]:
-    """Every socket on the network now. Raises redis.RedisError."""
+    """Every socket on the network now, but for what a worker of another version wrote in a way that is not known here.
+
+    Raises redis.RedisError.
+    """
     keys = list(client.scan_iter(match=SOCKET_KEY + "*", count=1000))
-    return [msgspec.json.decode(value, type=SocketPresence) for value in _values(client, keys)]
+    found = []
+    for value in _values(client, keys):
+        try:
+            found.append(msgspec.json.decode(value, type=SocketPresence))
+        except msgspec.MsgspecError as error:
+            _log.warning("a socket's presence cannot be read", error=str(error))
+    return found
 
 
 def list_workers(client: redis.Redis) -> list[dict[str, Any]]:

@@ -151,6 +151,7 @@ def test_who_is_online_and_who_hides_it(app, at_home, new_visitor, game, valkey)
     socket = SocketPresence(id="s", worker="w", peer=f"game:{game.id}", game="Harbour", players=["BOLD"])
     with redis.Redis.from_url(valkey.url) as client:
         client.set(SOCKET_KEY + "s", msgspec.json.encode(socket))
+        client.set(SOCKET_KEY + "other", b'{"id": "other", "channels": ["as another version writes them"]}')
     app.extensions.pop("online")
     assert "online now" in stranger.open("/players/wren")
     at_home.send("/account/privacy", form_on="/account", hide_online="y")
