@@ -47,9 +47,10 @@ class Allowance:
         # As the forms and the services read it: another spelling is no other account.
         return f"account:{rules.address_key(request.form.get(self.field, '').replace(NUL, ''))[:254]}"
 
-    def counts(self, response: Response) -> bool:
-        """True when the answered request is one to be counted."""
-        return not self.failures_only or response.status_code >= 400
+
+def has_failed(response: Response) -> bool:
+    """True when the answered request is one to be counted, where only failures are."""
+    return response.status_code >= 400
 
 
 SIGN_INS = "There were too many attempts to sign in that failed."
@@ -105,7 +106,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             allowance.amount,
             key_func=allowance.key,
             methods=["POST"],
-            deduct_when=allowance.counts,
+            deduct_when=has_failed if allowance.failures_only else None,
             error_message=allowance.message,
         )
         limited: Any = limit(app.view_functions[allowance.endpoint])

@@ -11,6 +11,7 @@ from shared import db
 from shared.services import users
 from tests.app.conftest import Visitor
 from tests.support.factory import PASSWORD
+from tests.support.racing import Racer
 
 EMAIL = "wren@example.com"
 NEW_PASSWORD = "another battery, horse"
@@ -279,6 +280,26 @@ def test_many_accounts_send_no_more_mails_to_one_address(make_settings, engine, 
     assert mailbox.take() == []
     other = register(Visitor(app), "other", "other@example.com")
     assert other.send("/account/verify", form_on="/account").status_code == 303
+
+
+def test_requests_at_the_same_moment_are_counted_too(make_settings, engine):
+    """Each is, before its mail is sent: a slow mail server must not be a way to more of them."""
+    from app import create_app
+
+    app = create_app(make_settings(RATE_LIMITS="on"))
+    sent = []
+
+    class SlowMailer:
+        """While it sends a mail, the next one is asked for."""
+
+        def send(self, mail):
+            sent.append(mail)
+            if len(sent) < 20:
+                Racer(lambda: Visitor(app).send("/reset", email=EMAIL)).join()
+
+    app.extensions["mailer"] = SlowMailer()
+    Visitor(app).send("/reset", email=EMAIL)
+    assert len(sent) == 5
 
 
 def test_one_address_on_the_internet_may_ask_so_often(make_settings, engine):
