@@ -27,15 +27,14 @@ _unknown_user_hash = _hasher.hash(str(uuid.uuid4()))
 def register_user(
     session: Session, *, username: str, email: str, password: str, role: str = "player", is_verified: bool = False
 ) -> User:
-    """Make an account that holds its address, as the operator does.
+    """Make an account that holds its address, as the operator does, whoever gave the same one without a proof.
 
     Raises Invalid and NameTaken with the field at fault (`username`, `email`, `password`).
     """
     if role not in ROLES:
         raise Invalid(f"a role is one of {', '.join(ROLES)}", field="role")
     user = _new_user(session, username=username, email=email, password=password)
-    gave_it = or_(User.email_key == user.address_key, User.address_key == user.address_key)
-    if session.scalar(select(User.id).where(gave_it).limit(1)):
+    if find_holder(session, user.email) is not None:
         raise NameTaken("an account with this email exists already", field="email")
     user.email_key, user.role, user.is_verified = user.address_key, role, is_verified
     return _add(session, user)

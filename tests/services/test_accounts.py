@@ -76,7 +76,8 @@ def test_an_address_takes_as_long_whoever_has_it(session, monkeypatch):
 
 
 def test_the_operator_s_accounts_hold_their_address(session):
-    """A proof takes it from one that was never verified, and from no other."""
+    """Whoever only gave it before. A proof takes it from one that was never verified, and from no other."""
+    sign_up(session, "squatter", password="the squatter's own")
     made = users.register_user(session, username="made", email=EMAIL, password=PASSWORD)
     assert made.holds_address and sign_in(session, EMAIL) == "made"
     proved = sign_up(session, "proved", password="another password")
