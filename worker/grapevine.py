@@ -20,8 +20,9 @@ SYSTEM = "system"
 HELP = (
     "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
     'every connected game, and chat from the browser. Tell me "register" and your key from the site to claim this '
-    "character."
+    'character; "ignore Bob@Game", "unignore Bob@Game" or "ignores" to choose whose tells you hear.'
 )
+IGNORE_LATER = "This could not be noted just now: try again in a minute."
 GAMES_ONLY = "Only games have characters to register."
 LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
 

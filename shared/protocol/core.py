@@ -57,6 +57,7 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
         Code.INVALID_CREDENTIALS,
         Code.MISSING_SUPPORT,
         Code.ALREADY_AUTHENTICATED,
+        Code.BANNED,
     )
     example: ClassVar[dict[str, Any]] = {
         "client_id": "4a6ebc3b-9d0b-4d5d-bd2c-0a4d2f5a6f0e",

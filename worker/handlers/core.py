@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
     """Let a peer in. Answers by itself: the first heartbeat, and an application's sync, follow the answer at once.
 
-    Raises AlreadyAuthenticated, InvalidCredentials and MissingSupport.
+    Raises AlreadyAuthenticated, InvalidCredentials, MissingSupport and Banned.
     """
     if connection.peer is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
@@ -54,6 +54,8 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
         # Something about a peer changed while this waited, and nobody told a socket that was not in yet.
         as_of = worker.news_of_peers
         peer = _read_peer(worker, request)
+    # Nothing waits from here until the socket is in, so a ban that comes later finds it.
+    worker.moderation.check_socket(peer.key, connection.transport.address)
 
     connection.supports = request.flags
     connection.version = request.version
