@@ -3,7 +3,8 @@
     python -m bench.moderation [--mutes 100] [--seconds 4] [--rounds 3] [--database postgresql://…]
 
 The delay is from the commit of a mute, by the service as the site calls it, to the answer of the first message that is
-refused at the second of two workers, where the player speaks without a pause. The cost is the throughput of one worker
+refused at the second of two workers, where the player speaks without a pause: beside it, the round trip of a message
+that is not refused, of which up to two are in the delay. The cost is the throughput of one worker
 with so many sanctions and filters in force, none of which any line meets, as a ratio to none; the settings take turns,
 so that all of them see the same machine.
 """
@@ -42,6 +43,7 @@ class Player:
         self.refused = threading.Event()
         self.heard = threading.Event()
         self.refused_at = 0.0
+        self.round_trips: list[float] = []
         self._socket = websocket.create_connection(url, skip_utf8_validation=True)
         keys = {name: credentials[name] for name in ("client_id", "client_secret")}
         self._send("authenticate", **keys, supports=["channels"], channels=["bench"])
@@ -49,22 +51,27 @@ class Player:
             pass
         threading.Thread(target=self._talk, daemon=True).start()
 
-    def _send(self, name: str, **payload: object) -> None:
+    def _send(self, name: str, /, **payload: object) -> None:
         self._socket.send(json.dumps({"event": name, "ref": "1", "payload": payload}))
 
     def _talk(self) -> None:
         while True:
+            start = time.perf_counter()
             self._send("channels/send", channel="bench", name="Alice", message="x" * 150)
-            frame = str(self._socket.recv())
+            frame = ""
             while '"channels/send"' not in frame:
                 if frame == '{"event":"heartbeat"}':
                     self._send("heartbeat")
-                frame = str(self._socket.recv())
+                try:
+                    frame = str(self._socket.recv())
+                except websocket.WebSocketConnectionClosedException:
+                    return  # the worker is stopped
             if '"failure"' in frame:
                 if not self.refused.is_set():
                     self.refused_at = time.perf_counter()
                     self.refused.set()
             else:
+                self.round_trips.append((time.perf_counter() - start) * 1000)
                 self.heard.set()
 
 
@@ -105,6 +112,7 @@ def measure_delay(stack: Stack, mutes: int) -> dict[str, Any]:
     return {
         "mutes": mutes,
         "median_ms": round(quantile(delays, 0.5), 2),
+        "message_round_trip_ms": round(quantile(player.round_trips, 0.5), 2),
         "p90_ms": round(quantile(delays, 0.9), 2),
         "max_ms": round(max(delays), 2),
     }

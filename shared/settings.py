@@ -54,10 +54,10 @@ class Settings:
     message_fragments: int = 64
     limits: Mapping[str, Limit] = field(default_factory=lambda: DEFAULTS)
     version_days: int = 30
-    message_days: int = 365
-    moderation_days: int = 1825
     unverified_days: int = 30
     check_private_addresses: bool = False
+    message_days: int = 365
+    moderation_days: int = 1825
     log_format: str = "console"
 
     @classmethod
@@ -99,10 +99,10 @@ class Settings:
             message_fragments=_integer(env, "MESSAGE_FRAGMENTS", cls.message_fragments, 1, 65_536),
             limits=_limits(env),
             version_days=_integer(env, "VERSION_DAYS", cls.version_days, 1, 36_500),
-            message_days=_integer(env, "MESSAGE_DAYS", cls.message_days, 1, 36_500),
-            moderation_days=_integer(env, "MODERATION_DAYS", cls.moderation_days, 1, 36_500),
             unverified_days=_integer(env, "UNVERIFIED_DAYS", cls.unverified_days, 1, 36_500),
             check_private_addresses=_choice(env, "CHECK_PRIVATE_ADDRESSES", "off", ("on", "off")) == "on",
+            message_days=_integer(env, "MESSAGE_DAYS", cls.message_days, 1, 36_500),
+            moderation_days=_integer(env, "MODERATION_DAYS", cls.moderation_days, 1, 36_500),
             log_format=_choice(env, "LOG_FORMAT", cls.log_format, ("console", "json")),
             mail_url=_mail_url(env),
             mail_from=_mail_from(env, public_url),

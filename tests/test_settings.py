@@ -57,10 +57,10 @@ def test_every_setting_is_read(read, tmp_path):
         "LOG_FORMAT": "Json",
         "PRESENCE_SECONDS": "5",
         "VERSION_DAYS": "3",
-        "MESSAGE_DAYS": "4",
-        "MODERATION_DAYS": "5",
         "UNVERIFIED_DAYS": "3",
         "CHECK_PRIVATE_ADDRESSES": "on",
+        "MESSAGE_DAYS": "4",
+        "MODERATION_DAYS": "5",
         "LIMITS": "events:socket=7/1",
     }
     settings = read(**wanted)

@@ -34,8 +34,8 @@ Work = Callable[[Session], object]
 class Job:
     """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
     another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is.
-    is_batched: is run again, each time in a transaction of its own, until it returns 0. is_aligned: is due at full
-    multiples of `every`, such as each quarter of an hour, however late it ran before."""
+    is_batched: is run again, each time in a transaction of its own, until it returns 0.
+    is_aligned: is due at full multiples of `every`, such as each quarter of an hour, however late it ran before."""
 
     name: str
     every: timedelta
@@ -80,7 +80,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         return lambda session: accounts.remove_abandoned(session, before=utc_now() - abandoned_after)
 
     return [
-        Job("prune-versions", timedelta(hours=1), prune),
+        Job("prune-versions", timedelta(days=1), prune, is_batched=True),
         Job("delete-old-messages", timedelta(days=1), delete_messages, is_batched=True),
         Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
         Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 RETURN_AFTER = timedelta(days=1)  # who is still signed in then has come back
+RENEWED_KEY = "renewed"
 
 
 class SignedIn(FlaskLoginUser):
@@ -78,6 +79,7 @@ def load(cookie_id: str) -> SignedIn | None:
             note_return(user)
         except (SQLAlchemyError, Conflict) as error:  # the next page tries again
             log.warning("that an account came back could not be noted: %s", error)
+    renew_session()
     return SignedIn(user)
 
 
@@ -86,6 +88,13 @@ def note_return(user: User) -> None:
     if user.returned_at is None:
         with transaction() as database:
             accounts.note_return(database, user_id=user.id, at=utc_now())
+
+
+def renew_session() -> None:
+    """Once a day, let a session that is used end later."""
+    today = utc_now().date().isoformat()
+    if session.get(RENEWED_KEY) != today:
+        session[RENEWED_KEY] = today
 
 
 def ask_to_sign_in() -> ResponseReturnValue:
@@ -99,6 +108,7 @@ def start_session(user: User) -> None:
     """Sign an account in with a new session; nothing of an older one, its CSRF token included, lives on."""
     session.clear()
     session.permanent = True
+    renew_session()
     login_user(SignedIn(user))
 
 

@@ -3,6 +3,7 @@
 
 (() => {
   const list = document.getElementById("live");
+  const log = list.parentElement; // scrolls
   const hold = document.getElementById("live-hold");
   const state = document.getElementById("live-state");
   const SECONDS = 2;
@@ -13,8 +14,8 @@
   let timer = 0;
   let isHeld = false;
 
-  const isAtEnd = () => list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  const toEnd = () => { list.scrollTop = list.scrollHeight; };
+  const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const toEnd = () => { log.scrollTop = log.scrollHeight; };
 
   function say(text) {
     state.hidden = !text;

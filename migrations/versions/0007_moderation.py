@@ -1,14 +1,14 @@
 """Moderation: sanctions, reports, appeals, filters, states of channels, mutes and ignores, and the audit trail
 
 Revision ID: 0007
-Revises: 0006_chat_reading
+Revises: 0006
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0006_chat_reading"
+down_revision = "0006"
 
 # The audit trail is append-only in the database itself, whatever the code does. Who may change the tables may take the
 # triggers away; what they change then is found out by the hashes (`flask moderation verify-log`).

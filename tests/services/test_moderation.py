@@ -257,7 +257,7 @@ def test_a_redacted_text_is_nowhere(make, session, moderator):
 def test_search_and_context(make, session, moderator):
     ids = [said(session, f"line {number}", name="Bob" if number % 2 else "Alice") for number in range(9)]
     said(session, "line elsewhere", channel_id=2, game="Oak")
-    assert messages.search(session, moderator, text="LINE", player="bo").total == 4
+    assert messages.search(session, moderator, text="LINE", player="bo").total == 5
     assert messages.search(session, moderator, game="oak").total == 1
     assert messages.search(session, moderator, text="100%").total == 0
     found = messages.context(session, moderator, message_id=ids[4], around=2)

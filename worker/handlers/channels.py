@@ -84,8 +84,7 @@ def speaker_of(connection: Connection, name: str) -> Speaker:
     """A player who speaks through a socket, as moderation knows them."""
     peer = connection.peer
     assert peer is not None
-    user_id: int | None = getattr(connection, "user_id", None)
-    return Speaker(peer.key, peer.short_name, name, player_key(name), connection.transport.address, user_id)
+    return Speaker(peer.key, peer.short_name, name, player_key(name), connection.transport.address, connection.user_id)
 
 
 def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
