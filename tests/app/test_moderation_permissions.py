@@ -189,8 +189,8 @@ def sign_in(new_visitor, world):
 POSTS = sorted(rule for rule in RULES if rule[0] == "POST")
 
 
-def test_pages_open_to_those_of_the_table_alone(sign_in, examples) -> None:
-    """Every page, by every role: what the table says and nothing else."""
+def test_pages_open_to_those_of_the_table_alone(any_database, sign_in, examples) -> None:
+    """Every page, by every role, on both databases: what the table says and nothing else."""
     wrong = []
     for role in ROLES:
         client, _token = sign_in(role)

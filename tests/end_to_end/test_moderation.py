@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.client import SocketClient
 from tests.support.moderating import Moderated, make_moderated
+from tests.support.processes import free_port
 from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse battery"
@@ -247,9 +248,7 @@ def test_an_owner_mutes_a_player_for_a_game(world, new_page) -> None:
         say(world.ashfall, f"Wren {number}")
         say(world.ashfall, f"Odo {number}", name="Odo")
         world.reef.wait_for("channels/broadcast", payload={"message": f"Odo {number}"})
-        return any(
-            frame["payload"]["message"] == f"Wren {number}" for frame in world.reef.events("channels/broadcast")
-        )
+        return any(frame["payload"]["message"] == f"Wren {number}" for frame in world.reef.events("channels/broadcast"))
 
     assert hears_wren()
     owner = sign_in(new_page(), "wright")
@@ -261,3 +260,39 @@ def test_an_owner_mutes_a_player_for_a_game(world, new_page) -> None:
     owner.get_by_role("button", name="Hear again wren@ashfall").click()
     done(owner, "hears wren@ashfall again")
     wait_until(hears_wren, what="Wren is heard again")
+
+
+def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, start_site, start_worker, browser) -> None:
+    """A person of the site, muted by their account: the chat says why, and so does their page."""
+    port = free_port()
+    address = f"ws://127.0.0.1:{port}/socket"
+    site = start_site(SOCKET_URL=address)
+    start_worker(SOCKET_PORT=str(port), PUBLIC_URL=site.url, SOCKET_URL=address)
+    world = make_moderated(stored)
+    with browser.new_context(base_url=site.url) as readers, browser.new_context(base_url=site.url) as moderators:
+        reader, desk = sign_in(readers.new_page(), "reader"), sign_in(moderators.new_page(), "mod")
+        reader.goto("/chat/gossip")
+        expect(reader.locator("#chat-state")).to_have_text("Live", timeout=20_000)
+        reader.locator(f"#chat-lines [data-id='{world.message}']").hover()
+        expect(reader.locator(f"a[href='/report?message={world.message}']")).to_be_visible()
+        reader.locator("#chat-text").fill("Hello, <3 everyone")
+        reader.keyboard.press("Enter")
+        line = reader.locator("#chat-lines .line", has_text="Hello, <3 everyone")
+        expect(line.locator("a.report")).to_have_attribute("href", re.compile(r"^/report\?message=\d+$"))
+
+        desk.goto("/moderation/records/users/reader")
+        expect(desk.locator("main")).to_contain_text("Hello, <3 everyone")
+        desk.get_by_role("link", name="Sanction reader").click()
+        desk.get_by_label("Reason").fill("Enough for today")
+        desk.get_by_role("button", name="Impose it").click()
+        done(desk, "in force")
+
+        def is_refused() -> bool:
+            reader.locator("#chat-text").fill("Still here?")
+            reader.keyboard.press("Enter")
+            return "Enough for today" in reader.locator("#chat-problem").inner_text()
+
+        wait_until(is_refused, what="the chat says why")
+        reader.goto("/account")
+        expect(reader.locator("#own-sanctions")).to_contain_text("Enough for today")
+        expect(reader.locator("#own-sanctions")).to_contain_text("by a moderator")
