@@ -191,7 +191,7 @@ def test_the_limits_of_sockets_hold(network: Network) -> None:
 
 
 def test_a_page_that_is_dead_or_says_nothing_is_closed(start_worker: Any, stored: Any) -> None:
-    worker = start_worker(PUBLIC_URL=ORIGIN, HEARTBEAT_SECONDS="0.1", AUTHENTICATE_SECONDS="0.5")
+    worker = start_worker(PUBLIC_URL=ORIGIN, HEARTBEAT_SECONDS="0.1", AUTHENTICATE_SECONDS="3")
     url = worker.url.replace("/socket", "/chat-socket")
     dead = Page(url, origin=ORIGIN, answers_heartbeats=False)
     assert dead.request("authenticate", {"token": token_for(stored.user())})["status"] == "success"
