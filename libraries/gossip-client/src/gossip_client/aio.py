@@ -41,6 +41,7 @@ class Client(BaseClient):
         Raises AuthenticationFailed, or ConnectFailed after so many seconds without a connection, or at once where
         whoever answers is no server of the network. The client is closed then.
         """
+        self._start_afresh()
         self._loop = asyncio.get_running_loop()
         self._told: deque[Event] = deque()
         self._stream: deque[Event] = deque(maxlen=EVENTS_KEPT)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from gossip_client.backoff import Backoff
-from gossip_client.core import Config, Core
+from gossip_client.core import Config, Core, State
 from gossip_client.events import Event
 from gossip_client.explain import check_url
 from gossip_client.view import View
@@ -117,6 +117,11 @@ class BaseClient:
     def server_version(self) -> str | None:
         """The protocol version of the server, once known."""
         return None if self._core is None else self._core.server_version
+
+    def _start_afresh(self) -> None:
+        """A client that was closed may connect again."""
+        if self._core is not None and self._core.state is State.CLOSED:
+            self._core = None
 
     def _handlers_of(self, event: Event) -> list[Handler]:
         return [handler for kind, found in self._handlers.items() if isinstance(event, kind) for handler in found]

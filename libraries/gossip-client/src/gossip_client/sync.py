@@ -39,6 +39,7 @@ class Client(BaseClient):
         Raises AuthenticationFailed, or ConnectFailed after so many seconds without a connection, or at once where
         whoever answers is no server of the network. The client is closed then.
         """
+        self._start_afresh()
         core = self.core
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
@@ -118,6 +119,11 @@ class Client(BaseClient):
             taken = [self._stream.popleft() for _ in range(min(limit, len(self._stream)))]
             self._news.notify_all()
         return taken
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client was closed, and every event was handed on."""
+        return self._is_closed
 
     # Requests
 

@@ -1,0 +1,79 @@
+"""A kind of records, and the model that keeps them. Channels and games are there; others can be registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
+from sqlalchemy.types import JSON, String, TypeEngine
+
+from backbone.models import Channel, Game, Record
+
+_OWN = ("extra", "deleted_at")
+_BIGGEST = 2**63
+
+
+class Kind:
+    """One kind. name: as in `sync/<name>`. model: a mapped class with the mixin `backbone.models.Record`, its columns
+    named as the fields of the record. A registered kind's table is its application's to make."""
+
+    def __init__(self, name: str, model: type[Record]) -> None:
+        self.name = name
+        self.model = model
+        self.table: Table = model.__table__  # type: ignore[attr-defined]
+        self.columns: dict[str, Column[Any]] = {
+            column.name: column for column in self.table.columns if column.name not in _OWN
+        }
+        self._types = {name: _types_of(column.type) for name, column in self.columns.items()}
+        self._checks = tuple(self._types.items())
+
+    def row(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record as a row; None where it has no usable id. What no column can hold goes to `extra`."""
+        number = record.get("id")
+        if type(number) is not int or not 0 <= number < _BIGGEST:
+            return None
+        row: dict[str, Any] = {}
+        for name, types in self._checks:
+            value = record.get(name)
+            if value is not None and types is not None and type(value) not in types:
+                value = None
+            row[name] = value
+        row["extra"] = None
+        row["deleted_at"] = None
+        if record.keys() != self._types.keys() or any(row[name] != value for name, value in record.items()):
+            extra = {name: value for name, value in record.items() if name not in row or row[name] != value}
+            row["extra"] = extra or None
+        return row
+
+    def record(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The record that a row was made of."""
+        record = {name: row[name] for name in self._types}
+        if row["extra"]:
+            record.update(row["extra"])
+        return record
+
+    def label(self, record: Mapping[str, Any]) -> str:
+        """What a person calls a record."""
+        for name in ("game", "name", "title"):
+            if isinstance(record.get(name), str):
+                return str(record[name])
+        return ""
+
+
+def _types_of(column_type: TypeEngine[Any]) -> frozenset[type] | None:
+    """The types of values that a column keeps as they are; None for all."""
+    if isinstance(column_type, JSON):
+        return None
+    if isinstance(column_type, Boolean):
+        return frozenset({bool})
+    if isinstance(column_type, Text | String):
+        return frozenset({str})
+    if isinstance(column_type, Integer | BigInteger):
+        return frozenset({int})
+    return None
+
+
+CHANNELS = Kind("channels", Channel)
+GAMES = Kind("games", Game)
+DEFAULT_KINDS = (CHANNELS, GAMES)
