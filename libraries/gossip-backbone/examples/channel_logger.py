@@ -4,6 +4,7 @@ GOSSIP_URL=… GOSSIP_CLIENT_ID=… GOSSIP_CLIENT_SECRET=… python channel_logg
 """
 
 import os
+import threading
 from datetime import UTC, datetime
 
 from backbone import Backbone, Channel, migrate
@@ -34,15 +35,29 @@ login = (os.environ[name] for name in ("GOSSIP_URL", "GOSSIP_CLIENT_ID", "GOSSIP
 backbone = Backbone(engine, *login, deletes="tombstones")
 
 
+news = threading.Condition()
+
+
+@backbone.on_commit
+def tell(changes):
+    with news:
+        news.notify_all()
+
+
+def find_channel(name):
+    query = select(Channel.id).where(func.lower(Channel.name) == name.lower(), Channel.deleted_at.is_(None))
+    with Session(engine) as session:
+        return session.scalar(query)
+
+
 @backbone.client.on(ChannelMessage)
 def write(said):
-    backbone.wait_synced(30)  # the channel itself may be on its way
+    with news:  # the channel itself may be on its way
+        channel_id = news.wait_for(lambda: find_channel(said.channel), 10)
+    when = said.sent_at or datetime.now(UTC)
     with Session(engine) as session, session.begin():
-        query = select(Channel).where(func.lower(Channel.name) == said.channel.lower(), Channel.deleted_at.is_(None))
-        channel = session.scalars(query).first()
-        if channel is not None:
-            when = said.sent_at or datetime.now(UTC)
-            session.add(Line(channel=channel, said_at=when, speaker=f"{said.name}@{said.game}", text=said.message))
+        speaker = f"{said.name}@{said.game}"
+        session.add(Line(channel_id=channel_id, said_at=when, speaker=speaker, text=said.message))
     print(f"[{said.channel}] {said.name}@{said.game}: {said.message}", flush=True)
 
 

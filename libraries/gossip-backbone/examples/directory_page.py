@@ -21,7 +21,7 @@ changed = threading.Condition()
 GAMES = """{% for game in games %}<li id="game-{{ game.id }}"><strong>{{ game.display_name }}</strong>
   {{ game.description or "" }} {% for way in game.connections %}<code>{{ way.url or way.host ~ ":" ~ way.port }}</code>
 {% endfor %}</li>{% else %}<li>No games yet.</li>{% endfor %}"""
-PAGE = """<!doctype html><title>Games</title><h1>Games</h1><ul>{{ list }}</ul><script>
+PAGE = """<!doctype html><title>Games</title><h1>Games</h1><ul>GAMES</ul><script>
 new EventSource("/changes").onmessage = async () =>
   document.querySelector("ul").innerHTML = await (await fetch("/list")).text();</script>"""
 
@@ -41,7 +41,7 @@ def game_list():
 
 @app.get("/")
 def page():
-    return render_template_string(PAGE.replace("{{ list }}", game_list().get_data(as_text=True)))
+    return PAGE.replace("GAMES", game_list().get_data(as_text=True))
 
 
 @app.get("/changes")

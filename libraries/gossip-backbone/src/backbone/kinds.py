@@ -27,24 +27,27 @@ class Kind:
         }
         self._types = {name: _types_of(column.type) for name, column in self.columns.items()}
         self._checks = tuple(self._types.items())
+        self._known = frozenset(self._types)
+        self._typed = tuple((name, types) for name, types in self._checks if types is not None)
+        self._blank = dict.fromkeys(_OWN)
 
     def row(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
         """The record as a row; None where it has no usable id. What no column can hold goes to `extra`."""
         number = record.get("id")
         if type(number) is not int or not 0 <= number < _BIGGEST:
             return None
+        if record.keys() == self._known:
+            for name, fitting in self._typed:
+                if type(record[name]) not in fitting:
+                    break
+            else:  # the usual record
+                return {**record, **self._blank}
         row: dict[str, Any] = {}
         for name, types in self._checks:
             value = record.get(name)
-            if value is not None and types is not None and type(value) not in types:
-                value = None
-            row[name] = value
-        row["extra"] = None
-        row["deleted_at"] = None
-        if record.keys() != self._types.keys() or any(row[name] != value for name, value in record.items()):
-            extra = {name: value for name, value in record.items() if name not in row or row[name] != value}
-            row["extra"] = extra or None
-        return row
+            row[name] = value if types is None or type(value) in types else None
+        extra = {name: value for name, value in record.items() if name not in row or row[name] != value}
+        return {**row, **self._blank, "extra": extra or None}
 
     def record(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The record that a row was made of."""
@@ -66,11 +69,11 @@ def _types_of(column_type: TypeEngine[Any]) -> frozenset[type] | None:
     if isinstance(column_type, JSON):
         return None
     if isinstance(column_type, Boolean):
-        return frozenset({bool})
+        return frozenset({bool, type(None)})
     if isinstance(column_type, Text | String):
-        return frozenset({str})
+        return frozenset({str, type(None)})
     if isinstance(column_type, Integer | BigInteger):
-        return frozenset({int})
+        return frozenset({int, type(None)})
     return None
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, cast
 
 from gossip_client import SyncComplete, SyncRecords
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -20,6 +19,7 @@ from backbone.kinds import Kind
 from backbone.migrations import reading, writing
 from backbone.models import Record, State
 from backbone.records import digest
+from backbone.upsert import Upsert
 
 Action = Literal["created", "updated", "deleted"]
 Deletes = Literal["remove", "tombstones"]
@@ -319,6 +319,8 @@ class _Batch:
     def _sweep(self, seen: dict[str, set[int]]) -> None:
         """Drop what a whole state left out."""
         for kind in self.store.kinds.values():
+            if kind.name in self.empty:
+                continue  # nothing was there before
             live = kind.table.c.deleted_at.is_(None)
             there = self.connection.scalars(select(kind.table.c.id).where(live))
             gone = [number for number in there if number not in seen.get(kind.name, ())]
@@ -378,12 +380,8 @@ class _Batch:
 
     def _upsert(self, kind: Kind, rows: list[dict[str, Any]], there: set[int]) -> None:
         names = [name for name in rows[0] if name != "id"]
-        dialect = self.connection.dialect.name
-        if dialect in ("sqlite", "postgresql"):
-            statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(kind.table)
-            changed = {name: statement.excluded[name] for name in names}
-            upsert = statement.on_conflict_do_update(index_elements=[kind.table.c.id], set_=changed)
-            self.connection.execute(upsert, rows)
+        if upsert := Upsert.of(kind, self.connection):
+            upsert.execute(self.connection, rows)
             return
         new = [row for row in rows if row["id"] not in there]
         if new:

@@ -115,7 +115,7 @@ class Client(BaseClient):
                 if len(self._stream) < EVENTS_AHEAD // 2:
                     self._roomy.set()
                 yield event
-            if self._closing.is_set() and not self._told:
+            if self._closing.is_set():
                 return
             self._streamed.clear()
             await self._streamed.wait()
@@ -259,8 +259,10 @@ class Client(BaseClient):
             self._outgoing.extend(frames)
             self._to_write.set()
         if told := core.events():
-            self._told.extend(told)
+            self._stream.extend(told)
+            self._told.extend(event for event in told if self._handlers_of(event))
             self._changed.set()
+            self._streamed.set()
         if core.is_ready and not self._first.done():
             self._first.set_result(None)
         if core.close_reason is not None and self._socket is not None:
@@ -293,10 +295,7 @@ class Client(BaseClient):
                         _log.warning("a handler of %s failed: %s", type(event).__name__, error)
                     except Exception:
                         _log.exception("a handler of %s failed", type(event).__name__)
-                self._stream.append(event)
-                self._streamed.set()
             if self._closing.is_set():
-                self._streamed.set()
                 return
             self._changed.clear()
             await self._changed.wait()

@@ -47,7 +47,6 @@ class Client(BaseClient):
         self._told: deque[Event] = deque()
         self._stream: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._is_streamed = False
-        self._is_closed = False
         self._closing = threading.Event()
         self._socket: ClientConnection | None = None
         self._last_reason = "no answer"
@@ -115,15 +114,15 @@ class Client(BaseClient):
         """The next events, as many as are there, `limit` at most. Empty when none came in time, or at the end."""
         with self._news:
             self._is_streamed = True
-            self._news.wait_for(lambda: self._stream or self._is_closed, seconds)
+            self._news.wait_for(lambda: self._stream or self._closing.is_set(), seconds)
             taken = [self._stream.popleft() for _ in range(min(limit, len(self._stream)))]
             self._news.notify_all()
         return taken
 
     @property
     def is_closed(self) -> bool:
-        """Whether the client was closed, and every event was handed on."""
-        return self._is_closed
+        """Whether the client was closed, and every event was taken."""
+        return self._closing.is_set() and not self._stream
 
     # Requests
 
@@ -274,10 +273,8 @@ class Client(BaseClient):
     def _collect(self) -> None:
         """Hand on what the core has to tell. The lock is held."""
         if told := self.core.events():
-            if self._handlers:
-                self._told.extend(told)
-            else:
-                self._stream.extend(told)
+            self._stream.extend(told)
+            self._told.extend(event for event in told if self._handlers_of(event))
             self._news.notify_all()
 
     def _pump(self) -> None:
@@ -297,8 +294,6 @@ class Client(BaseClient):
             with self._news:
                 self._news.wait_for(lambda: self._told or self._closing.is_set())
                 if not self._told:
-                    self._is_closed = True
-                    self._news.notify_all()
                     return
                 event = self._told.popleft()
             for handler in self._handlers_of(event):
@@ -308,6 +303,3 @@ class Client(BaseClient):
                     _log.warning("a handler of %s failed: %s", type(event).__name__, error)
                 except Exception:
                     _log.exception("a handler of %s failed", type(event).__name__)
-            with self._news:
-                self._stream.append(event)
-                self._news.notify_all()
