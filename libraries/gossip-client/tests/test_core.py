@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gossip_client import (
     AuthenticationRefused,
     Backoff,
@@ -33,6 +31,8 @@ from gossip_client import (
 )
 from gossip_client.core import Config, Core
 from gossip_client.frames import encode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 class Driver:
@@ -154,7 +154,7 @@ def test_bad_credentials_wait_long_and_longer(code):
         driver.says("authenticate", status="failure", error="invalid credentials", code=code)
         assert driver.core.close_reason == "the server refused the authentication: invalid credentials"
         waits.append(driver.lose())
-    assert waits[0] >= 30 and all(later > earlier for earlier, later in zip(waits[:4], waits[1:5], strict=True))
+    assert waits[0] >= 30 and all(later > earlier for earlier, later in pairwise(waits[:5]))
     assert driver.events(AuthenticationRefused)[0] == AuthenticationRefused(
         "invalid credentials", "invalid-credentials"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
 from sqlalchemy.types import JSON, String, TypeEngine
@@ -31,11 +31,8 @@ class Kind:
         self._typed = tuple((name, types) for name, types in self._checks if types is not None)
         self._blank = dict.fromkeys(_OWN)
 
-    def row(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The record as a row; None where it has no usable id. What no column can hold goes to `extra`."""
-        number = record.get("id")
-        if type(number) is not int or not 0 <= number < _BIGGEST:
-            return None
+    def row(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The record as a row. What no column can hold goes to `extra`."""
         if record.keys() == self._known:
             for name, fitting in self._typed:
                 if type(record[name]) not in fitting:
@@ -64,10 +61,15 @@ class Kind:
         return ""
 
 
+def is_id(value: object) -> TypeGuard[int]:
+    """Whether it can be the id of a record."""
+    return type(value) is int and 0 <= value < _BIGGEST
+
+
 def _types_of(column_type: TypeEngine[Any]) -> frozenset[type] | None:
     """The types of values that a column keeps as they are; None for all."""
     if isinstance(column_type, JSON):
-        return None
+        return frozenset({list, dict, type(None)})  # SQLite would make numbers of what looks like one
     if isinstance(column_type, Boolean):
         return frozenset({bool, type(None)})
     if isinstance(column_type, Text | String):

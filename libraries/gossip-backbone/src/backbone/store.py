@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from backbone.errors import DatabaseFailed, HookFailed, WrongNetwork, sentence
-from backbone.kinds import Kind
+from backbone.kinds import Kind, is_id
 from backbone.migrations import reading, writing
 from backbone.models import Record, State
 from backbone.records import digest
@@ -132,7 +132,7 @@ class Store:
     def records(self, connection: Connection, kind: Kind) -> Iterator[dict[str, Any]]:
         """All live records of a kind, by ascending id."""
         query = select(kind.table).where(kind.table.c.deleted_at.is_(None)).order_by(kind.table.c.id)
-        for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+        for row in connection.execute(query, execution_options={"yield_per": 1000}).mappings():
             yield kind.record({**row})
 
     def counts(self) -> dict[str, int]:
@@ -245,12 +245,12 @@ class _Batch:
         if kind is None:
             return
         waiting = self._waiting.setdefault(kind.name, {})
-        for number in event.deleted:
+        for number in filter(is_id, event.deleted):
             waiting[number] = None
         for record in event.records:
             identity = record.get("id") if isinstance(record, dict) else None
-            if not isinstance(identity, int):
-                _log.error("a record of %s without an id is ignored", kind.name)
+            if not is_id(identity):
+                _log.error("a record of %s without a usable id is ignored: %r", kind.name, identity)
                 continue
             waiting[identity] = record
             if self.seen is not None and event.cursor is None:
@@ -283,7 +283,7 @@ class _Batch:
     def _finish_state(self, complete: SyncComplete) -> None:
         self._write()
         self.complete = complete
-        is_whole = self.seen is not None or complete.is_reset or not any(complete.counts.values())
+        is_whole = self.seen is not None or complete.is_reset or _is_empty(complete)
         if is_whole:
             self._sweep(self.seen or {})
             self.seen = None
@@ -348,9 +348,6 @@ class _Batch:
                         self.changes.append(Change(kind, "deleted", number, None, kind.record(before)))
                 continue
             row = kind.row(record)
-            if row is None:
-                _log.error("a record of %s has an unusable id: %r", kind.name, number)
-                continue
             if before is not None and is_there and row == before:
                 continue
             rows.append(row)
@@ -390,3 +387,8 @@ class _Batch:
             if row["id"] in there:
                 values = {name: row[name] for name in names}
                 self.connection.execute(update(kind.table).where(kind.table.c.id == row["id"]).values(values))
+
+
+def _is_empty(complete: SyncComplete) -> bool:
+    """Whether the whole network has nothing, so that its state came without any records."""
+    return bool(complete.counts) and not any(complete.counts.values())

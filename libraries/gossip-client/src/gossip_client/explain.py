@@ -40,7 +40,7 @@ def explain(error: BaseException, url: str) -> str:
         status = error.response.status_code
         return f"{url} answered HTTP {status} instead of opening a WebSocket; is the path right (usually /socket)?"
     if isinstance(error, InvalidMessage | EOFError):
-        return f"{where} is no WebSocket server: it did not answer in HTTP"
+        return f"{where} is no WebSocket server: it answers something else"
     if isinstance(error, InvalidHandshake):
         return f"{where} is no WebSocket server: {error}"
     if isinstance(error, InvalidURI):
