@@ -15,16 +15,20 @@ from tests.conftest import (  # noqa: F401
     _missing,
     _session_valkey,
     any_database,
+    browser,
     connect,
     database_url,
     engine,
     environment,
     make_settings,
+    new_page,
     own_valkey,
+    page,
     postgres_server,
     redis_url,
     run_flask,
     session,
+    site,
     start_site,
     start_worker,
     stored,
@@ -50,7 +54,7 @@ def run_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(SOURCES), "PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def python() -> str:
     """The interpreter of the tests."""
     return sys.executable
