@@ -9,7 +9,7 @@ lag: the commit of an edit until the mirror's database has it committed, one edi
 kill: the mirror's process is killed at random moments while games are created, edited and deleted; at the end the
 replica is compared with the network record by record.
 
-The replica's database: SQLite in a file, or --database.
+The replica's database: SQLite in a file, or --database; `--database postgres` starts a throwaway PostgreSQL.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -34,13 +35,13 @@ from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.services import games
 from shared.settings import Settings
+from tests.support.postgres import Postgres
 
 SOURCES = [str(ROOT / "libraries" / name / "src") for name in ("gossip-client", "gossip-backbone")]
 sys.path[:0] = SOURCES
 
 from backbone import Backbone, Channel, Game, migrate  # noqa: E402
 from backbone.__main__ import open_database  # noqa: E402
-from backbone.models import Base  # noqa: E402
 
 ROUNDS = 5
 
@@ -265,14 +266,14 @@ def measure_kills(stack: Stack, application: dict[str, str], database: str, kill
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-            time.sleep(rng.uniform(0.2, 1.6))
+            time.sleep(rng.uniform(0.3, 2.5))
             process.kill()
             output = process.communicate()[0]
             during_state += "connected" in output and "in sync" not in output
             if rng.random() < 0.2:  # a whole state again, now and then
                 engine = open_database(database)
                 with engine.begin() as connection:
-                    if "backbone_state" in Base.metadata.tables and "in sync" in output:
+                    if "in sync" in output:
                         connection.exec_driver_sql("UPDATE backbone_state SET cursor = NULL")
                 engine.dispose()
     finally:
@@ -316,11 +317,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--database", default="")
     options = parser.parse_args()
-    with Stack() as stack:
+    with ExitStack() as cleanup, Stack() as stack:
         stack.games(options.games)
         application = stack.flask("application", "create", "Bench", "bench")[0]
         stack.worker()
         database = options.database or f"sqlite:///{stack.folder / 'replica.db'}"
+        if database == "postgres":
+            postgres = Postgres()
+            cleanup.callback(postgres.close)
+            database = postgres.create_database()
         kind = {"database": database.partition(":")[0], "games": options.games}
         if "first" in options.what:
             print(json.dumps({**kind, "first": measure_first(stack, application, database)}), flush=True)

@@ -33,7 +33,7 @@ def _snippets(name: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def environment_folder(tmp_path_factory: pytest.TempPathFactory, python: str) -> Path:
-    """The two wheels, and `venv` with them and what they ask for; made by the first of the run's processes to need it."""
+    """The two wheels, and `venv` with them and what they ask for. The first process to need it makes it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "wheels"
     folder.mkdir(exist_ok=True)
