@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TextIO
 
 from gossip_client import requests
@@ -53,7 +54,8 @@ def chat(
     def gap(event: GapRemains) -> None:
         _print(f"-- more was said on {event.channel} meanwhile than fits here")
 
-    with client:
+    client.connect(seconds=seconds)
+    with closing(client):
         try:
             client.subscribe(channel)
             _print(f"-- on {channel} as {name} (protocol {client.server_version}). {HELP}")

@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from gossip_client import requests
 from gossip_client.client import EVENTS_AHEAD, EVENTS_KEPT, MAX_BYTES, BaseClient
+from gossip_client.core import State
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
 from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
 from gossip_client.explain import closing, explain, is_final
@@ -84,7 +85,7 @@ class Client(BaseClient):
                 pass
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(10)
+                thread.join(3)
 
     def __enter__(self) -> Client:
         self.connect()
@@ -220,6 +221,8 @@ class Client(BaseClient):
                     self.url, open_timeout=15, ping_interval=None, max_size=MAX_BYTES, compression=None, close_timeout=2
                 ) as socket:
                     with self._lock:
+                        if core.state is State.CLOSED:
+                            return  # closed while the connection was being made
                         self._socket = socket
                         core.opened(time.monotonic())
                     reason = self._read(socket)
@@ -229,6 +232,8 @@ class Client(BaseClient):
                 error = failure
                 reason = explain(failure, self.url)
             with self._news:
+                if core is not self._core or core.state is State.CLOSED:
+                    return  # closed, and perhaps connected anew by others, meanwhile
                 self._socket = None
                 core.closed(time.monotonic(), reason, code=code)
                 self._last_reason = reason
