@@ -6,9 +6,10 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from gossip_client import Event
@@ -18,6 +19,8 @@ from gossip_client.sync import Client as SyncClient
 sys.path.insert(0, str(Path(__file__).parent))
 
 from old_server import OldServer
+
+T = TypeVar("T")
 
 
 class Face:
@@ -97,3 +100,14 @@ def old_server() -> Iterator[Callable[..., OldServer]]:
     yield start
     for server in started:
         server.close()
+
+
+@pytest.fixture
+def run_async() -> Callable[[Coroutine[Any, Any, T]], T]:
+    """Runs a coroutine in a thread of its own: in the tests' thread a browser's event loop may be there already."""
+
+    def run(coroutine: Coroutine[Any, Any, T]) -> T:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, asyncio.wait_for(coroutine, 20)).result()
+
+    return run

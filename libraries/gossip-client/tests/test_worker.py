@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 
@@ -145,7 +144,7 @@ def test_a_game_may_not_sync(make_client, worker, alpha):
     assert failure.value.code == "not-an-application"
 
 
-def test_coroutines_as_handlers_and_the_stream(worker, alpha, beta):
+def test_coroutines_as_handlers_and_the_stream(worker, alpha, beta, run_async):
     """What only asyncio has: a handler that makes a request and waits for it; `async for`."""
 
     async def conversation() -> list[str]:
@@ -163,7 +162,7 @@ def test_coroutines_as_handlers_and_the_stream(worker, alpha, beta):
                     return [event.name, event.message]
         return []
 
-    assert asyncio.run(asyncio.wait_for(conversation(), 20)) == ["Bob", "hello, Ann"]
+    assert run_async(conversation()) == ["Bob", "hello, Ann"]
 
 
 def test_a_handler_in_a_thread_may_make_requests(worker, alpha, beta):
