@@ -201,6 +201,21 @@ def test_what_a_later_version_sends_is_kept(any_database, store):
         assert found.description is None and found.extra["description"] == {"en": "x"} and found.extra["rating"] == 4.5
 
 
+def test_news_are_what_did_not_come_with_a_whole_state(make_store):
+    """Whatever else is in the same transaction."""
+    store = make_store()
+    store.wants_changes = True
+    first, second = game(1), game(2, "Beta")
+    applied = store.apply(
+        [SyncRecords("games", [first]), complete(10, [], [first]), SyncRecords("games", [second], (), 11)]
+    )
+    assert [change.id for change in applied.changes] == [1, 2] and [change.id for change in applied.news] == [2]
+    applied = store.apply([SyncRecords("games", [second]), complete(12, [], [second])])
+    assert [change.action for change in applied.changes] == ["deleted"] and not applied.news
+    applied = store.apply([SyncRecords("games", [], [2], 13), complete(13)])
+    assert [change.action for change in applied.news] == ["deleted"]
+
+
 def test_unknown_kinds_are_ignored_and_the_cursor_moves(store):
     applied = store.apply([SyncRecords("achievements", [{"id": 1, "x": 2}], [3], 11)])
     assert applied.cursor == 11 and applied.changes == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -23,16 +22,16 @@ class Progress:
         self._out = out or sys.stdout
         self._err = err or sys.stderr
         self._is_terminal = self._err.isatty()
-        self._counts: Counter[str] = Counter()
+        self._done = 0
         self._begun = time.monotonic()
-        self._is_whole = False
         self._printed = 0
 
     def heard(self, event: Event) -> None:
         """Something about the connection."""
         if isinstance(event, Connected):
-            self._begun, self._is_whole = time.monotonic(), False
-            self._counts.clear()
+            self._begun = time.monotonic()
+            self._done = 0
+            self._known = sum(event.counts.values()) or self._known
             self._say(f"connected (protocol {event.version})")
         elif isinstance(event, Disconnected) and event.retry_in is not None:
             self._say(f"disconnected: {event.reason}; trying again in {event.retry_in:.0f} s")
@@ -43,25 +42,24 @@ class Progress:
         """A transaction was committed."""
         if applied.complete is not None:
             self._finish_bar()
+            self._done = 0
             if applied.is_complete:
                 counts = _counted(applied.complete.counts)
                 seconds = time.monotonic() - self._begun
                 self._known = sum(applied.complete.counts.values())
                 self._say(f"in sync at {applied.cursor}: {counts} ({seconds:.1f} s)")
-            self._is_whole = False
         elif applied.cursor is None:
-            self._is_whole = True
-            self._counts["records"] += applied.records
+            self._done += applied.records
             self._bar()
-        if applied.cursor is not None and applied.complete is None:
-            for change in applied.changes:
-                self._say(line(change))
+        for change in applied.news:
+            self._say(line(change))
 
     def _bar(self) -> None:
-        done = self._counts["records"]
+        done = self._done
         if not self._is_terminal:
             if done // 1000 > self._printed // 1000:
-                print(f"syncing: {done:,} records", file=self._err, flush=True)
+                of = f" of about {self._known:,}" if self._known else ""
+                print(f"syncing: {done:,}{of} records", file=self._err, flush=True)
             self._printed = done
             return
         if self._known:
@@ -69,7 +67,7 @@ class Progress:
             bar = "#" * filled + " " * (_WIDTH - filled)
             text = f"syncing [{bar}] {done:,} of about {self._known:,} records"
         else:
-            # The server says how many there are only at the end: the block moves, the number grows.
+            # A server that does not say how many there are before the end: the block moves, the number grows.
             place = done // 100 % (_WIDTH - 3)
             text = f"syncing [{' ' * place}###{' ' * (_WIDTH - 3 - place)}] {done:,} records"
         print(f"\r{text}", end="", file=self._err, flush=True)

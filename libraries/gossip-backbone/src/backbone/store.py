@@ -69,7 +69,7 @@ class Applied:
     """What a batch did. is_complete: a `sync/complete` was in it, and the replica is whole at its cursor.
 
     is_lacking: one was in it, but the replica is not whole, or not equal: the whole state is needed. records: how many
-    records and deletes the batch held.
+    records and deletes the batch held. news: those of the changes that came by themselves, not with a whole state.
     """
 
     changes: Sequence[Change]
@@ -78,6 +78,7 @@ class Applied:
     is_lacking: bool
     records: int
     complete: SyncComplete | None = None
+    news: Sequence[Change] = ()
 
 
 Hook = Callable[[Session, Change], object]
@@ -185,7 +186,9 @@ class Store:
         except SQLAlchemyError as error:
             raise DatabaseFailed(f"the database cannot be written: {sentence(error)}") from error
         self._seen, self._empty = batch.seen, batch.empty
-        return Applied(changes, batch.cursor, batch.is_complete, batch.is_lacking, batch.records, batch.complete)
+        return Applied(
+            changes, batch.cursor, batch.is_complete, batch.is_lacking, batch.records, batch.complete, batch.news
+        )
 
     def _run_hooks(self, connection: Connection, changes: Sequence[Change]) -> None:
         with Session(bind=connection, join_transaction_mode="rollback_only") as session:
@@ -210,6 +213,7 @@ class _Batch:
         self.seen = seen
         self.empty = empty
         self.changes: list[Change] = []
+        self.news: list[Change] = []
         self.is_complete = self.is_lacking = False
         self.records = 0
         self.cursor: int | None = None
@@ -285,7 +289,8 @@ class _Batch:
         self.complete = complete
         is_whole = self.seen is not None or complete.is_reset or _is_empty(complete)
         if is_whole:
-            self._sweep(self.seen or {})
+            self.seen = self.seen or {}
+            self._sweep(self.seen)
             self.seen = None
             self.empty = set()
             self.cursor = complete.cursor
@@ -333,6 +338,11 @@ class _Batch:
         for name, records in waiting.items():
             self._write_kind(self.store.kinds[name], records)
 
+    def _change(self, change: Change) -> None:
+        self.changes.append(change)
+        if self.seen is None:
+            self.news.append(change)
+
     def _write_kind(self, kind: Kind, records: dict[int, dict[str, Any] | None]) -> None:
         is_new = kind.name in self.empty
         old = {} if is_new else self._rows(kind, list(records))
@@ -345,7 +355,7 @@ class _Batch:
                 if is_there:
                     gone.append(number)
                     if tells and before is not None:
-                        self.changes.append(Change(kind, "deleted", number, None, kind.record(before)))
+                        self._change(Change(kind, "deleted", number, None, kind.record(before)))
                 continue
             row = kind.row(record)
             if before is not None and is_there and row == before:
@@ -353,7 +363,7 @@ class _Batch:
             rows.append(row)
             if tells:
                 known = kind.record(before) if before is not None and is_there else None
-                self.changes.append(Change(kind, "updated" if known else "created", number, record, known))
+                self._change(Change(kind, "updated" if known else "created", number, record, known))
         if gone:
             self._delete(kind, gone)
         if rows:

@@ -379,7 +379,8 @@ class Core:
         for name in refused:
             self._want(name, False)
         ignored = _names(frame.fields.get("ignored"))
-        self._events.append(Connected(self.server_version, refused, ignored, self._was_connected))
+        counts = events.read_counts(frame.fields.get("counts"))
+        self._events.append(Connected(self.server_version, refused, ignored, self._was_connected, counts))
         self._was_connected = True
         if self.has_history and self.config.fills_gaps:
             for channel in self._channels.values():

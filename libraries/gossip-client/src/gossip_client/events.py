@@ -25,12 +25,15 @@ class Connected(Event):
     """The server let this client in. version: the server's protocol version.
 
     refused_channels: those of the client's list that cannot be subscribed to. is_again: it is not the first time.
+    counts: for applications, about how many records of each kind the whole state has that follows; empty where none
+    does, or where the server does not say.
     """
 
     version: str
     refused_channels: Sequence[str] = ()
     ignored_flags: Sequence[str] = ()
     is_again: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -259,11 +262,13 @@ def read_sync(frame: Frame) -> SyncRecords | SyncComplete | None:
     if kind == "complete":
         if not isinstance(cursor, int):
             return None
-        counts, digests = fields.get("counts"), fields.get("digests")
+        digests = fields.get("digests")
         return SyncComplete(
             cursor,
-            counts if isinstance(counts, dict) else {},
-            digests if isinstance(digests, dict) else {},
+            read_counts(fields.get("counts")),
+            {name: text for name, text in digests.items() if isinstance(text, str)}
+            if isinstance(digests, dict)
+            else {},
             fields.get("reset") is True,
             frame.ref,
         )
@@ -275,6 +280,13 @@ def read_sync(frame: Frame) -> SyncRecords | SyncComplete | None:
         cursor if isinstance(cursor, int) else None,
         frame.ref,
     )
+
+
+def read_counts(value: object) -> dict[str, int]:
+    """Numbers of records, by kind; what is none is left out."""
+    if not isinstance(value, dict):
+        return {}
+    return {kind: count for kind, count in value.items() if type(count) is int and count >= 0}
 
 
 def read_message(fields: Mapping[str, Any], *, channel: str | None = None, is_missed: bool = False) -> ChannelMessage:
