@@ -214,6 +214,35 @@ def test_a_restart_s_downtime_is_waited_out():
     assert driver.events(Disconnected)[0].code == 1012
 
 
+@pytest.mark.parametrize("downtime", ["Infinity", "NaN", "1e300", "-5", '"soon"', "[]"])
+def test_a_downtime_that_makes_no_sense_does_not_keep_it_away(downtime):
+    driver = Driver()
+    driver.open()
+    driver.core.received(f'{{"event": "restart", "payload": {{"downtime": {downtime}}}}}', driver.now)
+    assert driver.lose() <= 3601
+
+
+def test_what_is_wanted_while_it_is_let_in_is_subscribed_to():
+    """The list went with the authentication; what changed since is asked for after it."""
+    driver = Driver(channels=["gossip"], fills_gaps=False)
+    driver.core.opened(driver.now)
+    assert driver.sent("authenticate")[0]["payload"]["channels"] == ["gossip"]
+    wanted, unwanted = driver.ask(requests.subscribe("testing")), driver.ask(requests.unsubscribe("GOSSIP"))
+    driver.says("authenticate", {"version": "2.4.0"}, status="success")
+    sent = {frame["event"]: frame["payload"]["channel"] for frame in driver.sent()}
+    assert sent == {"channels/subscribe": "testing", "channels/unsubscribe": "gossip"}
+    assert wanted.is_done and unwanted.is_done and driver.core.channels == ["testing"]
+
+
+def test_a_subscription_on_its_way_when_the_connection_goes_is_taken_up_again():
+    driver = Driver()
+    driver.open()
+    request = driver.ask(requests.subscribe("testing"))
+    driver.lose()
+    assert request.is_done and request.error is None
+    assert driver.open()["payload"]["channels"] == ["testing"]
+
+
 def test_it_subscribes_again_to_what_it_wants_now():
     driver = Driver(channels=["gossip", "testing"])
     driver.open("2.3.0")
@@ -428,6 +457,42 @@ def test_a_gap_that_was_not_closed_is_read_the_next_time():
     assert [event.id for event in driver.events(ChannelMessage)] == [11, 20]
 
 
+@pytest.mark.parametrize("answer", ["failure", "silence"])
+def test_a_gap_that_could_not_be_read_is_told(answer):
+    """The server refuses the history, or does not answer: what was held is told, and that something lacks."""
+    driver = begin_with_history()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    driver.says("channels/broadcast", broadcast(20))
+    if answer == "failure":
+        driver.says("channels/history", ref=frame["ref"], status="failure", error="internal error", code="internal")
+    else:
+        driver.wait(15)
+    assert [event.id for event in driver.events(ChannelMessage)] == [20]
+    assert driver.events(GapRemains) == [GapRemains("gossip", 9)]
+
+
+def test_a_rate_limit_on_the_history_is_waited_out():
+    driver = begin_with_history()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    driver.says(
+        "channels/history",
+        ref=frame["ref"],
+        status="failure",
+        error="rate limit exceeded",
+        code="rate-limited",
+        retry_after_ms=2000,
+    )
+    driver.says("channels/broadcast", broadcast(12))
+    assert driver.sent("channels/history") == [] and driver.core.wakes_at() == driver.now + 2
+    driver.wait(2)
+    (frame,) = driver.sent("channels/history")
+    driver.says("channels/history", {"channel": "gossip", "messages": [said(11)], "more": False}, ref=frame["ref"])
+    assert [event.id for event in driver.events(ChannelMessage)] == [11, 12]
+    assert driver.events(GapRemains) == []
+
+
 def test_older_servers_are_asked_for_no_history():
     driver = Driver(channels=["gossip"])
     driver.open("2.3.0")
@@ -553,6 +618,26 @@ def test_a_sync_ends_with_its_complete():
     assert not request.is_done
     driver.says("sync/complete", {"cursor": 9, "counts": {}, "digests": {}}, ref=request.ref)
     assert request.result().cursor == 9 and len(driver.events(SyncRecords)) == 1
+
+
+def test_a_closed_client_hears_nothing_more():
+    driver = Driver(channels=["gossip"])
+    driver.open()
+    driver.core.shut()
+    driver.told += driver.core.events()
+    driver.says("channels/broadcast", broadcast(1))
+    driver.says("heartbeat")
+    assert isinstance(driver.told[-1], Disconnected) and driver.sent("heartbeat") == []
+
+
+def test_a_list_that_is_never_ended_leaves_nothing_behind():
+    driver = Driver(supports=["players"])
+    driver.open()
+    for _ in range(3):
+        driver.ask(requests.players_status())
+        driver.wait(20)
+        driver.says("heartbeat")
+    assert not driver.core._sentinels
 
 
 anything = st.recursive(

@@ -45,6 +45,7 @@ from gossip_client.requests import Answers, Request
 from gossip_client.view import View
 
 PROTOCOL_VERSION = "2.4.0"
+SUBSCRIPTIONS = ("channels/subscribe", "channels/unsubscribe")
 _log = logging.getLogger("gossip_client")
 
 
@@ -107,6 +108,8 @@ class Core:
         self._sentinels: dict[Ref, Ref] = {}
         self._outbox = Outbox(limit=config.queue_limit, seconds=config.queue_seconds)
         self._channels: dict[str, Channel] = {}
+        self._introduced: list[str] = []
+        self._later: list[tuple[float, Callable[[float], None]]] = []
         for name in config.channels:
             self._channels[name.lower()] = Channel(name, is_wanted=True)
         self._own: deque[tuple[str, str, str]] = deque(maxlen=500)
@@ -139,6 +142,7 @@ class Core:
             times.append(self._heard_at + self.config.silence_seconds)
             if self._refresh_at is not None:
                 times.append(self._refresh_at)
+        times += [due for due, _ in self._later]
         outbox = self._outbox.wakes_at(is_ready=self.state is State.READY and not self._fills)
         if outbox is not None:
             times.append(outbox)
@@ -174,11 +178,12 @@ class Core:
         self.reconnect_at = None
         self._heard_at = now
         self._opening_until = now + 2 * config.answer_seconds
+        self._introduced = self.channels
         payload: dict[str, Any] = {
             "client_id": config.client_id,
             "client_secret": config.client_secret,
             "supports": self._flags,
-            "channels": self.channels,
+            "channels": self._introduced,
             "version": PROTOCOL_VERSION,
         }
         if config.user_agent:
@@ -192,6 +197,8 @@ class Core:
 
     def received(self, text: str | bytes, now: float) -> None:
         """The server sent a message."""
+        if self.state is State.CLOSED:
+            return
         self._heard_at = now
         frame = parse(text)
         if frame is None:
@@ -261,6 +268,10 @@ class Core:
                 is_list = request.mode is Answers.MANY
                 error = None if is_list else RequestTimedOut(f"{request.event}: no answer in time")
                 self._finish(request, error, now)
+        due = [action for at, action in self._later if at <= now]
+        self._later = [(at, action) for at, action in self._later if at > now]
+        for action in due:
+            action(now)
         for request in self._outbox.expire(now):
             self._dropped(request, "too-old")
         if self.state is State.OPENING and now >= self._opening_until:
@@ -277,10 +288,10 @@ class Core:
     def ask(self, request: Request[Any], now: float) -> None:
         """Send a request, or let it wait for the connection if it may. Its `on_done` tells when it has ended."""
         request.asked_at = now
-        if request.event in ("channels/subscribe", "channels/unsubscribe") and request.payload is not None:
+        if request.event in SUBSCRIPTIONS and request.payload is not None:
             self._want(str(request.payload["channel"]), request.event == "channels/subscribe")
             if self.state in (State.AWAY, State.OPENING):
-                request.finish()  # the next authentication carries the list
+                request.finish()  # the next authentication carries the list, or what follows this one does
                 return
         if self.state is State.CLOSED:
             request.finish(Dropped(request.event, "closed") if request.waits else NotConnected("the client is closed"))
@@ -336,6 +347,8 @@ class Core:
     def _finish(self, request: Request[Any], error: GossipError | None, now: float) -> None:
         if request.ref is not None:
             self._pending.pop(request.ref, None)
+        if request.mode is Answers.MANY:
+            self._sentinels = {ref: other for ref, other in self._sentinels.items() if other != request.ref}
         was_queued = request is self._outbox.in_flight
         if self._outbox.answered(request, error, now):
             return
@@ -353,11 +366,14 @@ class Core:
         """The connection is gone, and with it every answer that was waited for."""
         pending, self._pending = self._pending, {}
         self._sentinels.clear()
+        self._later.clear()
         self._outbox.in_flight = None
         for request in pending.values():
             if request.waits:
                 request.finish(Dropped(request.event, "connection-lost"))
                 self._dropped(request, "connection-lost")
+            elif request.event in SUBSCRIPTIONS and self.state is not State.CLOSED:
+                request.finish()  # the next authentication carries the list
             else:
                 request.finish(NotConnected(f"{request.event}: the connection was lost before the answer came"))
 
@@ -378,6 +394,7 @@ class Core:
         refused = _names(frame.fields.get("refused_channels"))
         for name in refused:
             self._want(name, False)
+        self._settle_channels(refused, now)
         ignored = _names(frame.fields.get("ignored"))
         counts = events.read_counts(frame.fields.get("counts"))
         self._events.append(Connected(self.server_version, refused, ignored, self._was_connected, counts))
@@ -387,6 +404,15 @@ class Core:
                 self._catch_up(channel, now)
         self._refresh(now)
         self._flush(now)
+
+    def _settle_channels(self, refused: Collection[str], now: float) -> None:
+        """Ask for what has changed since the list of channels was sent."""
+        had = {name.lower(): name for name in self._introduced}
+        wanted = {name.lower(): name for name in self.channels}
+        for name in wanted.keys() - had.keys():
+            self._send(requests.subscribe(wanted[name]), now)
+        for name in had.keys() - wanted.keys() - {name.lower() for name in refused}:
+            self._send(requests.unsubscribe(had[name]), now)
 
     def _refused(self, failure: AuthenticationFailed) -> None:
         if not failure.is_about_credentials and len(self._flags) > 1:
@@ -510,7 +536,13 @@ class Core:
                         self._events.append(message)
             if not channel.is_filling:
                 return  # the connection went meanwhile
-            if page is not None and page.more and page.messages:
+            if isinstance(request.error, RequestFailed) and request.error.retry_after is not None:
+                again = self._heard_at + max(0.1, request.error.retry_after)
+                self._later.append((again, lambda now: self._read_page(channel, after, pages, now)))
+                return
+            if page is None:
+                self._events.append(GapRemains(channel.name, after))
+            elif page.more and page.messages:
                 last = max(message.id or 0 for message in page.messages)
                 if pages > 1 and last > after:
                     self._read_page(channel, last, pages - 1, self._heard_at)

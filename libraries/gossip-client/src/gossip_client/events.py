@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from gossip_client.frames import Frame, Ref, text_or_none
+
+LONGEST_DOWNTIME = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class AuthenticationRefused(Event):
 
 @dataclass(frozen=True)
 class Restarting(Event):
-    """The server is about to go away for so many seconds; the client comes back by itself after that."""
+    """The server is about to go away for so many seconds (an hour at most); the client comes back by itself after that."""
 
     downtime: float
 
@@ -346,7 +349,8 @@ def _texts(value: object) -> list[str]:
 
 
 def _downtime(frame: Frame) -> Restarting:
-    return Restarting(max(0.0, float(frame.fields.get("downtime") or 0)))
+    downtime = float(frame.fields.get("downtime") or 0)
+    return Restarting(min(max(downtime, 0.0), LONGEST_DOWNTIME) if math.isfinite(downtime) else 0.0)
 
 
 def _tell(frame: Frame) -> TellReceived:
