@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from gossip_client import requests
-from gossip_client.client import EVENTS_AHEAD, EVENTS_KEPT, MAX_BYTES, BaseClient
+from gossip_client.client import EVENTS_AHEAD, MAX_BYTES, BaseClient
 from gossip_client.core import State
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
 from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
@@ -39,12 +39,15 @@ class Client(BaseClient):
         """Connect, and wait until the server has let us in. From then on the client reconnects by itself.
 
         Raises AuthenticationFailed, or ConnectFailed after so many seconds without a connection, or at once where
-        whoever answers is no server of the network. The client is closed then.
+        whoever answers is no server of the network, or where the client is closed meanwhile. It is closed then. A
+        client that is connected already stays as it is.
         """
+        if self._is_started:
+            return
         self._start_afresh()
         self._loop = asyncio.get_running_loop()
         self._told: deque[Event] = deque()
-        self._stream: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._stream: deque[Event] = deque()
         self._is_streamed = False
         self._changed = asyncio.Event()
         self._streamed = asyncio.Event()
@@ -71,8 +74,12 @@ class Client(BaseClient):
         if self._core is None or not hasattr(self, "_tasks") or self._closing.is_set():
             return
         self._closing.set()
-        if self._first.done() and not self._first.cancelled():
-            self._first.exception()
+        if not self._first.done():
+            self._first.set_exception(
+                ConnectFailed(f"the client was closed before it was connected ({self._last_reason})")
+            )
+        if not self._first.cancelled():
+            self._first.exception()  # somebody has seen it
         self.core.shut()
         self._pump()
         if self._timer is not None:
@@ -88,6 +95,10 @@ class Client(BaseClient):
         if dispatch is not own:
             await asyncio.gather(dispatch, return_exceptions=True)
 
+    @property
+    def _is_started(self) -> bool:
+        return hasattr(self, "_tasks") and not self._closing.is_set()
+
     async def __aenter__(self) -> Client:
         await self.connect()
         return self
@@ -99,26 +110,31 @@ class Client(BaseClient):
 
     async def run(self) -> None:
         """Connect if that was not done, then stay until the client is closed."""
-        if not hasattr(self, "_tasks"):
+        if not self._is_started:
             await self.connect()
         await self._closing.wait()
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event, from the oldest that is still kept on (10,000); ends when the client is closed.
 
-        While this is read, a reader that is slow slows the connection down, and nothing is lost.
+        While this is read, a reader that is slow slows the connection down, and nothing is lost. A loop that is left
+        ends that; what it had not come to is kept for the next one.
         """
         self._is_streamed = True
-        while True:
-            while self._stream:
-                event = self._stream.popleft()
-                if len(self._stream) < EVENTS_AHEAD // 2:
-                    self._roomy.set()
-                yield event
-            if self._closing.is_set():
-                return
-            self._streamed.clear()
-            await self._streamed.wait()
+        try:
+            while True:
+                while self._stream:
+                    event = self._stream.popleft()
+                    if len(self._stream) < EVENTS_AHEAD // 2:
+                        self._roomy.set()
+                    yield event
+                if self._closing.is_set():
+                    return
+                self._streamed.clear()
+                await self._streamed.wait()
+        finally:
+            self._is_streamed = False
+            self._roomy.set()
 
     # Requests
 
@@ -179,6 +195,7 @@ class Client(BaseClient):
         answered: asyncio.Future[None] = self._loop.create_future()
         request.on_done = lambda request: None if answered.done() else answered.set_result(None)
         self.core.ask(request, self._loop.time())
+        self._roomy.set()  # a reader that waits for room must read the answer all the same
         self._pump()
         await answered
         return request.result()
@@ -193,6 +210,8 @@ class Client(BaseClient):
             if not self._first.done():
                 self._first.set_exception(error)
             self._closing.set()
+            self.core.shut()  # whoever waits for an answer waits no more
+            self._pump()
             self._streamed.set()
 
     async def _reconnect(self) -> None:
@@ -259,7 +278,7 @@ class Client(BaseClient):
             self._outgoing.extend(frames)
             self._to_write.set()
         if told := core.events():
-            self._stream.extend(told)
+            self._keep(self._stream, told, is_read=self._is_streamed)
             self._told.extend(event for event in told if self._handlers_of(event))
             self._changed.set()
             self._streamed.set()
@@ -272,7 +291,7 @@ class Client(BaseClient):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if core.state is not State.CLOSED and (due := core.wakes_at()) is not None:
+        if core.state is not State.CLOSED and core.close_reason is None and (due := core.wakes_at()) is not None:
             self._timer = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:
@@ -293,6 +312,10 @@ class Client(BaseClient):
                             await result
                     except GossipError as error:
                         _log.warning("a handler of %s failed: %s", type(event).__name__, error)
+                    except asyncio.CancelledError:
+                        if (task := asyncio.current_task()) is not None and task.cancelling():
+                            raise
+                        _log.warning("a handler of %s was cancelled", type(event).__name__)
                     except Exception:
                         _log.exception("a handler of %s failed", type(event).__name__)
             if self._closing.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from gossip_client.view import View
 Handler = Callable[[Any], Any]
 H = TypeVar("H", bound=Handler)
 
-EVENTS_KEPT = 10_000  # that nobody has asked for yet; the oldest go first
+EVENTS_KEPT = 10_000  # while nobody reads them; the oldest go first
 EVENTS_AHEAD = 1_000  # read ahead of a slow handler or reader; more waits in the network
 MAX_BYTES = 16 * 1024 * 1024  # of one message of the server
 
@@ -100,8 +101,11 @@ class BaseClient:
     def core(self) -> Core:
         """The state machine below; made at the first use, from the handlers that are there then."""
         if self._core is None:
-            self._core = Core(replace(self._config, supports=self.supports))
+            self._core = Core(replace(self._config, supports=self.supports, players=self._players_of_core()))
         return self._core
+
+    def _players_of_core(self) -> Callable[[], Iterable[str] | None] | None:
+        return self._players
 
     @property
     def view(self) -> View:
@@ -122,6 +126,12 @@ class BaseClient:
         """A client that was closed may connect again."""
         if self._core is not None and self._core.state is State.CLOSED:
             self._core = None
+
+    @staticmethod
+    def _keep(stream: deque[Event], told: Iterable[Event], *, is_read: bool) -> None:
+        stream.extend(told)
+        while not is_read and len(stream) > EVENTS_KEPT:
+            stream.popleft()
 
     def _handlers_of(self, event: Event) -> list[Handler]:
         return [handler for kind, found in self._handlers.items() if isinstance(event, kind) for handler in found]

@@ -64,7 +64,7 @@ class Config:
     client_secret: str = field(repr=False)
     channels: Collection[str] = ()
     supports: Collection[str] = ("channels",)
-    players: Callable[[], Iterable[str]] | None = None
+    players: Callable[[], Iterable[str] | None] | None = None
     user_agent: str | None = None
     game: str | None = None
     sync: Callable[[], Mapping[str, Any] | bool | None] | None = None
@@ -427,7 +427,8 @@ class Core:
         if self.config.players is None:
             return None
         try:
-            return [str(name) for name in self.config.players()]
+            names = self.config.players()
+            return None if names is None else [str(name) for name in names]
         except Exception:
             _log.exception("the game failed to say who is online; the server keeps its last list")
             return None

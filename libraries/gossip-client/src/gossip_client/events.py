@@ -58,7 +58,7 @@ class AuthenticationRefused(Event):
 
 @dataclass(frozen=True)
 class Restarting(Event):
-    """The server is about to go away for so many seconds (an hour at most); the client comes back by itself after that."""
+    """The server is about to go away for so many seconds (an hour at most); the client comes back by itself."""
 
     downtime: float
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -13,6 +14,7 @@ from gossip_client.events import GameStatus, HistoryPage, PlayersStatus, SyncCom
 from gossip_client.frames import Frame, Ref
 
 T = TypeVar("T")
+_log = logging.getLogger("gossip_client")
 
 
 class Answers(Enum):
@@ -69,7 +71,10 @@ class Request(Generic[T]):
             self.is_done = True
             self.error = error
             if self.on_done is not None:
-                self.on_done(self)
+                try:
+                    self.on_done(self)
+                except Exception:  # a bug of the caller's; others wait for their answers too
+                    _log.exception("what was to be done after %s failed", self.event)
 
 
 def _nothing(answers: Sequence[Frame]) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from gossip_client import requests
-from gossip_client.client import EVENTS_AHEAD, EVENTS_KEPT, MAX_BYTES, BaseClient
+from gossip_client.client import EVENTS_AHEAD, MAX_BYTES, BaseClient
 from gossip_client.core import State
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
 from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
@@ -38,20 +38,24 @@ class Client(BaseClient):
         """Connect, and wait until the server has let us in. From then on the client reconnects by itself.
 
         Raises AuthenticationFailed, or ConnectFailed after so many seconds without a connection, or at once where
-        whoever answers is no server of the network. The client is closed then.
+        whoever answers is no server of the network, or where the client is closed meanwhile. It is closed then. A
+        client that is connected already stays as it is.
         """
+        if self._is_started:
+            return
         self._start_afresh()
         core = self.core
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._told: deque[Event] = deque()
-        self._stream: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._stream: deque[Event] = deque()
         self._is_streamed = False
         self._closing = threading.Event()
         self._socket: ClientConnection | None = None
         self._last_reason = "no answer"
         self._failure: GossipError | None = None  # set by the other thread
+        self._players_now: list[str] | None = None
         self._threads = [
             threading.Thread(target=self._live, name="gossip-client", daemon=True),
             threading.Thread(target=self._dispatch, name="gossip-client-handlers", daemon=True),
@@ -59,11 +63,15 @@ class Client(BaseClient):
         for thread in self._threads:
             thread.start()
         with self._news:
-            is_over = self._news.wait_for(lambda: core.server_version or self._failure, seconds)
+            is_over = self._news.wait_for(
+                lambda: core.server_version or self._failure or self._closing.is_set(), seconds
+            )
             failure: GossipError | None = self._failure
         if failure is not None:
             self.close()
             raise failure
+        if core.server_version is None and self._closing.is_set():
+            raise ConnectFailed(f"the client was closed before it was connected ({self._last_reason})")
         if not is_over:
             self.close()
             raise ConnectFailed(f"no connection within {seconds:g} s: {self._last_reason}")
@@ -87,6 +95,10 @@ class Client(BaseClient):
             if thread is not threading.current_thread():
                 thread.join(3)
 
+    @property
+    def _is_started(self) -> bool:
+        return hasattr(self, "_threads") and not self._closing.is_set()
+
     def __enter__(self) -> Client:
         self.connect()
         return self
@@ -98,7 +110,7 @@ class Client(BaseClient):
 
     def run(self) -> None:
         """Connect if that was not done, then stay until the client is closed (by a handler, or another thread)."""
-        if not hasattr(self, "_threads"):
+        if not self._is_started:
             self.connect()
         while not self._closing.wait(1.0):
             pass
@@ -106,13 +118,22 @@ class Client(BaseClient):
     def events(self) -> Iterator[Event]:
         """Every event, from the oldest that is still kept on (10,000); ends when the client is closed.
 
-        While this is read, a reader that is slow slows the connection down, and nothing is lost.
+        While this is read, a reader that is slow slows the connection down, and nothing is lost. A loop that is left
+        ends that; what it had not come to is kept for the next one.
         """
-        while events := self.take(seconds=None):
-            yield from events
+        try:
+            while events := self.take(seconds=None, limit=1):
+                yield from events
+        finally:
+            with self._news:
+                self._is_streamed = False
+                self._news.notify_all()
 
     def take(self, *, seconds: float | None = None, limit: int = EVENTS_AHEAD) -> list[Event]:
-        """The next events, as many as are there, `limit` at most. Empty when none came in time, or at the end."""
+        """The next events, as many as are there, `limit` at most. Empty when none came in time, or at the end.
+
+        Whoever takes goes on taking: the connection waits for a taker that is slow, and nothing is lost.
+        """
         with self._news:
             self._is_streamed = True
             self._news.wait_for(lambda: self._stream or self._closing.is_set(), seconds)
@@ -179,12 +200,16 @@ class Client(BaseClient):
         return self._do(requests.any_request(event, payload))
 
     def post(self, request: Request[Any]) -> None:
-        """Send a request of `gossip_client.requests` without waiting; its `on_done` is called from another thread."""
+        """Send a request of `gossip_client.requests` without waiting.
+
+        Its `on_done` is called from another thread, with the client locked: it may note the end, and no more.
+        """
         if not hasattr(self, "_threads"):
             raise NotConnected("connect() comes first")
-        with self._lock:
+        with self._news:
             self.core.ask(request, time.monotonic())
             self._collect()
+            self._news.notify_all()  # a reader that waits for room must read the answer all the same
         self._pump()
 
     def _do(self, request: Request[T]) -> T:
@@ -204,6 +229,8 @@ class Client(BaseClient):
             with self._news:
                 self._failure = GossipError(f"a fault in gossip-client: {error!r}")
                 self._closing.set()
+                self.core.shut()  # whoever waits for an answer waits no more
+                self._collect()
                 self._news.notify_all()
 
     def _reconnect(self) -> None:
@@ -220,6 +247,7 @@ class Client(BaseClient):
                 with connect(
                     self.url, open_timeout=15, ping_interval=None, max_size=MAX_BYTES, compression=None, close_timeout=2
                 ) as socket:
+                    self._ask_players()
                     with self._lock:
                         if core.state is State.CLOSED:
                             return  # closed while the connection was being made
@@ -261,11 +289,27 @@ class Client(BaseClient):
             except TimeoutError:
                 self._tick()
                 continue
+            if len(text) < 1000 and "heartbeat" in (text if isinstance(text, str) else text.decode(errors="replace")):
+                self._ask_players()
             with self._news:
                 core.received(text, time.monotonic())
                 self._collect()
                 self._news.wait_for(lambda: not self._is_crowded() or core.is_waiting or self._closing.is_set())
         return "closed"
+
+    def _ask_players(self) -> None:
+        """Ask the game who is online before the core does: not under the client's lock, as the game may hold one of
+        its own while it calls the client."""
+        if self._players is None:
+            return
+        try:
+            self._players_now = [str(name) for name in self._players()]
+        except Exception:
+            _log.exception("the game failed to say who is online; the server keeps its last list")
+            self._players_now = None
+
+    def _players_of_core(self) -> Callable[[], list[str] | None] | None:
+        return None if self._players is None else lambda: self._players_now
 
     def _is_crowded(self) -> bool:
         return len(self._told) >= EVENTS_AHEAD or (self._is_streamed and len(self._stream) >= EVENTS_AHEAD)
@@ -278,7 +322,7 @@ class Client(BaseClient):
     def _collect(self) -> None:
         """Hand on what the core has to tell. The lock is held."""
         if told := self.core.events():
-            self._stream.extend(told)
+            self._keep(self._stream, told, is_read=self._is_streamed)
             self._told.extend(event for event in told if self._handlers_of(event))
             self._news.notify_all()
 
@@ -301,10 +345,12 @@ class Client(BaseClient):
                 if not self._told:
                     return
                 event = self._told.popleft()
+                if len(self._told) == EVENTS_AHEAD // 2:
+                    self._news.notify_all()
             for handler in self._handlers_of(event):
                 try:
                     handler(event)
                 except GossipError as error:
                     _log.warning("a handler of %s failed: %s", type(event).__name__, error)
-                except Exception:
+                except BaseException:  # an exit too: it would end this thread alone, and everyone would wait for it
                     _log.exception("a handler of %s failed", type(event).__name__)
