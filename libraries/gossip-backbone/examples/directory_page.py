@@ -7,7 +7,7 @@ GOSSIP_URL=… GOSSIP_CLIENT_ID=… GOSSIP_CLIENT_SECRET=… python directory_pa
 import os
 import threading
 
-from backbone import Backbone, Game
+from backbone import Backbone, Game, migrate
 from flask import Flask, Response, render_template_string
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
@@ -57,5 +57,6 @@ def changes():
 
 
 if __name__ == "__main__":
+    migrate(engine)  # the first visitor may be quicker than the first connection
     backbone.start()
     app.run(port=int(os.environ.get("PORT", "5000")), threaded=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import pytest
 from backbone import Backbone, Channel, DatabaseFailed, Game
 from backbone.kinds import DEFAULT_KINDS
 from backbone.store import Store
 from backbone.verify import verify
-from gossip_client import AuthenticationFailed, Backoff, ConnectFailed
+from gossip_client import AuthenticationFailed, Backoff, ConnectFailed, RequestTimedOut
 from gossip_client.sync import Client
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from shared import db
@@ -192,14 +195,74 @@ def test_what_goes_wrong_at_the_start(replica_engine, worker, application, tmp_p
         run(f"sqlite:///{tmp_path}/no/such/folder/x.db")
 
 
+def test_it_stops_at_once_while_it_connects(replica_engine, application):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/socket"
+        backbone = Backbone(replica_engine, url, application.client_id, application.client_secret)
+        backbone.start()
+        backbone.start()  # runs already
+        wait_until(lambda: hasattr(backbone.client, "_threads"))
+        begun = time.monotonic()
+        backbone.stop()
+        assert time.monotonic() - begun < 5
+        assert not backbone._thread.is_alive()
+
+
+def test_it_starts_again_after_a_stop(make_replica, stored):
+    stored.game("Alpha")
+    replica = make_replica()
+    replica.backbone.stop()
+    assert not replica.backbone.wait_synced(0)
+    replica.start()
+    edit("Alpha", description="again")
+    replica.wait_for("updated", "Alpha")
+
+
+def test_a_database_that_is_away_for_long_does_not_end_it(make_replica, stored, tmp_path, worker, application):
+    """In a thread of the host's it goes on trying, long after `run` would have raised."""
+    stored.game("Alpha")
+    folder = tmp_path / "later"
+    replica = make_replica(start=False, engine=create_engine(f"sqlite:///{folder}/replica.db"), database_seconds=0.1)
+    replica.backbone.start()
+    assert not replica.backbone.wait_synced(0.5)
+    folder.mkdir()
+    assert replica.backbone.wait_synced(20)
+
+
+def test_a_whole_state_that_fails_is_asked_for_again(make_replica, stored, monkeypatch):
+    """The digests differ, and the server does not answer the first time."""
+    monkeypatch.setattr("backbone.replica._ASK_AGAIN_SECONDS", 0.1)
+    game = stored.game("Alpha")
+    first = make_replica()
+    engine = first.backbone.engine
+    first.backbone.stop()
+    with Session(engine) as session, session.begin():
+        session.get(Game, game.id).description = "by hand"
+    second = make_replica(start=False)
+    post, asked = second.backbone.client.post, []
+
+    def fails_once(request):
+        asked.append(request)
+        if len(asked) == 1:
+            request.finish(RequestTimedOut("sync: no answer in time"))
+        else:
+            post(request)
+
+    monkeypatch.setattr(second.backbone.client, "post", fails_once)
+    second.start()
+    assert second.wait_for("updated", "Alpha").fields == ["description"] and len(asked) == 2
+
+
 def test_a_database_that_is_locked_for_a_while(make_replica, stored, replica_engine, check):
     """Changes wait for the lock, and are not lost."""
     game = stored.game()
     replica = make_replica(database_seconds=30.0)
+    tries, apply = [], replica.backbone.store.apply
+    replica.backbone.store.apply = lambda batch: (tries.append(batch), apply(batch))[1]
     with replica_engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         edit(game.short_name, description="locked out")
-        wait_until(lambda: True)
+        wait_until(lambda: tries, what="the change has come, and finds the lock")
         connection.rollback()
     replica.wait_for("updated", game.short_name, seconds=20)
     with db.transaction() as session:

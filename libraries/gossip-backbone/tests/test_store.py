@@ -143,6 +143,14 @@ def test_an_unchanged_record_is_no_change(store):
     assert applied.changes == []
 
 
+def test_what_python_takes_for_equal_is_a_change_all_the_same(any_database, store):
+    """1, 1.0 and true are three texts, and three digests."""
+    for cursor, value in enumerate((1, 1.0, True, [0.0], [-0.0]), 11):
+        record = game(2, "Beta", later=value)
+        store.apply([SyncRecords("games", [record], (), cursor)])
+        assert store.apply([complete(cursor, [channel(1)], [game(1), record])]).is_complete, value
+
+
 def test_an_interrupted_whole_state_has_no_cursor_and_starts_over(any_database, store):
     """A process that dies within a whole state leaves a mixture; the next one must not resume in it."""
     store.apply([SyncRecords("games", [game(2, "Beta", description="half")])])
@@ -214,6 +222,27 @@ def test_news_are_what_did_not_come_with_a_whole_state(make_store):
     assert [change.action for change in applied.changes] == ["deleted"] and not applied.news
     applied = store.apply([SyncRecords("games", [], [2], 13), complete(13)])
     assert [change.action for change in applied.news] == ["deleted"]
+
+
+def test_who_finds_the_replica_set_back_asks_for_everything(any_database, store, make_store):
+    """Mended meanwhile by another program, to a state before what this one has applied: changes in between lack."""
+    other = make_store()
+    store.apply([SyncRecords("games", [game(2, "Gamma")], (), 11)])
+    other.apply([SyncRecords("games", [game(1), game(2, "Beta")]), complete(10, [], [game(1), game(2, "Beta")])])
+    applied = store.apply([SyncRecords("games", [game(3, "Delta")], (), 12)])
+    assert applied.is_lacking and store.since() is None
+    state = [game(1), game(2, "Gamma"), game(3, "Delta")]
+    applied = store.apply([SyncRecords("games", state), complete(12, [], state)])
+    assert applied.is_complete and not applied.is_lacking and everything(store)["games"] == state
+    assert not store.apply([SyncRecords("games", [game(4)], (), 13)]).is_lacking
+
+
+def test_who_finds_the_replica_ahead_goes_on(store, make_store):
+    """Another mirror of the same database was quicker."""
+    make_store().apply([SyncRecords("games", [game(2, "Gamma")], (), 11)])
+    applied = store.apply([SyncRecords("games", [game(2, "Old")], (), 11), SyncRecords("games", [game(3)], (), 12)])
+    assert not applied.is_lacking and applied.cursor == 12
+    assert everything(store)["games"] == [game(1), game(2, "Gamma"), game(3)]
 
 
 def test_unknown_kinds_are_ignored_and_the_cursor_moves(store):

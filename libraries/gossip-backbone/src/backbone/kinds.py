@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -30,6 +31,7 @@ class Kind:
         self._known = frozenset(self._types)
         self._typed = tuple((name, types) for name, types in self._checks if types is not None)
         self._blank = dict.fromkeys(_OWN)
+        self._loose = ["extra", *(name for name, column in self.columns.items() if isinstance(column.type, JSON))]
 
     def row(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The record as a row. What no column can hold goes to `extra`."""
@@ -52,6 +54,12 @@ class Kind:
         if row["extra"]:
             record.update(row["extra"])
         return record
+
+    def is_same(self, row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Whether rows that Python calls equal are: to Python 1, 1.0 and True are one, as JSON they are not."""
+        return all(
+            json.dumps(row[name], sort_keys=True) == json.dumps(other[name], sort_keys=True) for name in self._loose
+        )
 
     def label(self, record: Mapping[str, Any]) -> str:
         """What a person calls a record."""

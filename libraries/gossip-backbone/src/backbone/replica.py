@@ -19,6 +19,7 @@ from gossip_client import (
     SyncRecords,
     requests,
 )
+from gossip_client.requests import Request
 from gossip_client.sync import Client
 from sqlalchemy import Engine, create_engine
 
@@ -29,6 +30,7 @@ from backbone.store import Action, Applied, Change, Deletes, Hook, Store
 
 _log = logging.getLogger("backbone")
 _EVENTS_AT_ONCE = 100  # in one transaction, where that many wait
+_ASK_AGAIN_SECONDS = 10.0  # after the server failed to send the whole state
 H = TypeVar("H", bound=Hook)
 N = TypeVar("N", bound=Callable[[Sequence[Change]], Any])
 
@@ -68,7 +70,8 @@ class Backbone:
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._thread: threading.Thread | None = None
-        self._whole_asked_at: float | None = None
+        self._is_whole_asked_for = False
+        self._ask_again_at: float | None = None
 
     # Set up
 
@@ -104,6 +107,8 @@ class Backbone:
         Raises DatabaseFailed, HookFailed, WrongNetwork; ConnectFailed if the first connection cannot be made;
         AuthenticationFailed.
         """
+        if self._stopping.is_set():
+            return
         migrate(self.engine)
         self._since = self.store.since()
         try:
@@ -114,7 +119,11 @@ class Backbone:
             self.client.close()
 
     def start(self) -> None:
-        """Run in a thread. A network that cannot be reached is tried again for ever; other failures are logged."""
+        """Run in a thread, if it does not yet. A network or a database that cannot be reached is tried again for ever;
+        other failures are logged, and end it."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._stopping.clear()
         self._thread = threading.Thread(target=self._run_for_ever, name="backbone", daemon=True)
         self._thread.start()
 
@@ -122,8 +131,12 @@ class Backbone:
         """End `run`, and wait for the thread of `start`."""
         self._stopping.set()
         self.client.close()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(30)
+        thread, deadline = self._thread, time.monotonic() + 30
+        if thread is None or thread is threading.current_thread():
+            return
+        while thread.is_alive() and time.monotonic() < deadline:
+            self.client.close()  # it may just have begun to connect
+            thread.join(0.2)
 
     def wait_synced(self, seconds: float | None = None) -> bool:
         """Wait until the replica is whole and up to date; False if it is not in time."""
@@ -132,10 +145,15 @@ class Backbone:
     def _run_for_ever(self) -> None:
         wait = 1.0
         while not self._stopping.is_set():
+            begun = time.monotonic()
             try:
                 self.run()
-            except ConnectFailed as error:
-                _log.warning("no connection, trying again in %.0f s: %s", wait, error)
+            except (ConnectFailed, DatabaseFailed) as error:
+                if self._stopping.is_set():
+                    return
+                if time.monotonic() - begun > 300:
+                    wait = 1.0
+                _log.warning("trying again in %.0f s: %s", wait, error)
                 self._stopping.wait(wait)
                 wait = min(60.0, wait * 2)
             except Exception as error:
@@ -148,6 +166,8 @@ class Backbone:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
+            if self._ask_again_at is not None and time.monotonic() >= self._ask_again_at:
+                self._ask_for_whole()
             events = self.client.take(seconds=1.0, limit=_EVENTS_AT_ONCE)
             if not events and self.client.is_closed:
                 return
@@ -164,7 +184,7 @@ class Backbone:
     def _heard(self, event: Event) -> None:
         if isinstance(event, Connected):
             self.store.start_over()
-            self._whole_asked_at = None
+            self._is_whole_asked_for, self._ask_again_at = False, None
         elif isinstance(event, Disconnected):
             self._synced.clear()
         self.on_event(event)
@@ -179,12 +199,12 @@ class Backbone:
             return
         self._since = applied.cursor
         if applied.is_complete:
-            self._whole_asked_at = None
+            self._is_whole_asked_for, self._ask_again_at = False, None
             self._synced.set()
-        if applied.is_lacking and self._whole_asked_at is None:
-            self._whole_asked_at = time.monotonic()
-            self._since = None
-            self.client.post(requests.sync(None))
+        if applied.is_lacking:
+            self._synced.clear()
+            if not self._is_whole_asked_for:
+                self._ask_for_whole()
         if applied.changes:
             for listener in self._listeners:
                 try:
@@ -192,6 +212,19 @@ class Backbone:
                 except Exception:
                     _log.exception("a listener failed")
         self.on_applied(applied)
+
+    def _ask_for_whole(self) -> None:
+        self._is_whole_asked_for, self._ask_again_at = True, None
+        self._since = None
+        request = requests.sync(None)
+        request.on_done = self._whole_ended
+        self.client.post(request)
+
+    def _whole_ended(self, request: Request[SyncComplete]) -> None:
+        """Called from another thread. If it failed: again, a little later. (A new connection brings it by itself.)"""
+        if request.error is not None:
+            _log.warning("the whole state did not come: %s", request.error)
+            self._ask_again_at = time.monotonic() + _ASK_AGAIN_SECONDS
 
     def _apply_patiently(self, batch: list[SyncRecords | SyncComplete]) -> Applied | None:
         """Apply, and try again for a while where the database fails: a lock goes away, a server comes back."""

@@ -68,7 +68,7 @@ class Position:
 class Applied:
     """What a batch did. is_complete: a `sync/complete` was in it, and the replica is whole at its cursor.
 
-    is_lacking: one was in it, but the replica is not whole, or not equal: the whole state is needed. records: how many
+    is_lacking: the replica is found not to be whole, or not equal: the whole state is needed. records: how many
     records and deletes the batch held. news: those of the changes that came by themselves, not with a whole state.
     """
 
@@ -105,6 +105,7 @@ class Store:
         self.wants_changes = False
         self._seen: dict[str, set[int]] | None = None
         self._empty: set[str] = set()
+        self._known: int | None = None
 
     # Reading
 
@@ -168,7 +169,7 @@ class Store:
 
         Raises DatabaseFailed or HookFailed: then nothing was applied, and the same events may be given again.
         """
-        batch = _Batch(self, self._seen, set(self._empty))
+        batch = _Batch(self, self._seen, set(self._empty), self._known)
         try:
             with writing(self.engine) as connection:
                 batch.begin(connection)
@@ -185,7 +186,7 @@ class Store:
             ) from error
         except SQLAlchemyError as error:
             raise DatabaseFailed(f"the database cannot be written: {sentence(error)}") from error
-        self._seen, self._empty = batch.seen, batch.empty
+        self._seen, self._empty, self._known = batch.seen, batch.empty, batch.cursor
         return Applied(
             changes, batch.cursor, batch.is_complete, batch.is_lacking, batch.records, batch.complete, batch.news
         )
@@ -208,8 +209,9 @@ class Store:
 class _Batch:
     """One transaction's worth of events."""
 
-    def __init__(self, store: Store, seen: dict[str, set[int]] | None, empty: set[str]) -> None:
+    def __init__(self, store: Store, seen: dict[str, set[int]] | None, empty: set[str], known: int | None) -> None:
         self.store = store
+        self.known = known
         self.seen = seen
         self.empty = empty
         self.changes: list[Change] = []
@@ -232,6 +234,11 @@ class _Batch:
             connection.execute(insert(_state).values(network=self.store.network, kinds=[], counts={}))
         self.position = self.store._position(connection)
         self.cursor = self.position.cursor
+        if self.known is not None and self.seen is None and (self.cursor is None or self.cursor < self.known):
+            # Another program has set the replica back, to before what this one has applied and will not get again.
+            _log.warning("the replica was set back by another program: asking for the whole state")
+            self.cursor = None
+            self.is_lacking = True
 
     def add(self, event: SyncRecords | SyncComplete) -> None:
         """Take in an event; rows are written later, many at once."""
@@ -289,6 +296,7 @@ class _Batch:
         self.complete = complete
         is_whole = self.seen is not None or complete.is_reset or _is_empty(complete)
         if is_whole:
+            self.is_lacking = False
             self.seen = self.seen or {}
             self._sweep(self.seen)
             self.seen = None
@@ -358,7 +366,7 @@ class _Batch:
                         self._change(Change(kind, "deleted", number, None, kind.record(before)))
                 continue
             row = kind.row(record)
-            if before is not None and is_there and row == before:
+            if before is not None and is_there and row == before and kind.is_same(row, before):
                 continue
             rows.append(row)
             if tells:

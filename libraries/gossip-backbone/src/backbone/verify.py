@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gossip_client import SyncComplete, SyncRecords
+from gossip_client import SyncComplete, SyncRecords, requests
 from gossip_client.sync import Client
 from sqlalchemy.exc import SQLAlchemyError
 
 from backbone.errors import BackboneError, DatabaseFailed, sentence
-from backbone.kinds import Kind
+from backbone.kinds import Kind, is_id
 from backbone.migrations import reading
 from backbone.records import arranged, digest
 from backbone.store import Store
@@ -107,15 +107,22 @@ def _start(events: Sequence[SyncRecords]) -> Sequence[SyncRecords]:
 
 
 def _ask(client: Client, since: int | None) -> tuple[list[SyncRecords], SyncComplete]:
-    """The events that answer a `sync`. Others (changes made meanwhile) are left out."""
-    complete = client.sync(since)
+    """The events that answer a `sync`. Others (changes made meanwhile) are left out. Raises GossipError."""
+    client.take(seconds=0)  # from now on nothing is dropped
+    request = requests.sync(since)
+    client.post(request)
     events: list[SyncRecords] = []
     while True:
-        for event in client.take(seconds=10.0):
-            if isinstance(event, SyncRecords) and event.ref == complete.ref:
+        is_done = request.is_done
+        taken = client.take(seconds=0.5)
+        for event in taken:
+            if isinstance(event, SyncRecords) and event.ref == request.ref:
                 events.append(event)
-            elif isinstance(event, SyncComplete) and event.ref == complete.ref:
+            elif isinstance(event, SyncComplete) and event.ref == request.ref:
                 return events, event
+        if is_done and not taken:
+            request.result()
+            raise BackboneError("the network's answer had no end")
 
 
 def _overlay(records: Records, event: SyncRecords) -> None:
@@ -125,7 +132,8 @@ def _overlay(records: Records, event: SyncRecords) -> None:
     for number in event.deleted:
         known.pop(number, None)
     for record in event.records:
-        known[record["id"]] = record
+        if isinstance(record, dict) and is_id(record.get("id")):
+            known[record["id"]] = record
 
 
 def _sorted(records: Mapping[int, dict[str, Any]]) -> Iterator[dict[str, Any]]:
