@@ -25,6 +25,11 @@ def _run(command: list[str], **options: object) -> str:
     return str(done.stdout)
 
 
+def _pip(python: str, folder: Path) -> list[str]:
+    """The tests' pip, working on the environment, which has none."""
+    return [python, "-m", "pip", "--python", str(folder / "venv/bin/python")]
+
+
 def _snippets(name: str) -> list[str]:
     """The blocks of Python in a README."""
     text = (LIBRARIES / name / "README.md").read_text()
@@ -46,16 +51,9 @@ def environment_folder(tmp_path_factory: pytest.TempPathFactory, python: str) ->
                 leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
                 shutil.copytree(LIBRARIES / name, sources[-1], ignore=leave, dirs_exist_ok=True)
             _run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *sources])
-            venv.create(folder / "venv", with_pip=True, clear=True)
-            install = [
-                str(folder / "venv/bin/python"),
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ]
-            _run([*install, *map(str, folder.glob("*.whl"))])
+            venv.create(folder / "venv", clear=True)
+            wheels = map(str, folder.glob("*.whl"))
+            _run([*_pip(python, folder), "install", "--quiet", "--disable-pip-version-check", *wheels])
             (folder / "done").touch()
     return folder
 
@@ -87,8 +85,9 @@ def test_the_wheels_hold_types_and_nothing_else(wheels: dict[str, Path]) -> None
         assert {file.partition("/")[0].partition("-")[0] for file in files} == {package, name.replace("-", "_")}
 
 
-def test_little_is_installed_with_them(installed: str, clean: dict[str, object]) -> None:
-    names = set(re.findall(r"^([\w-]+)==", _run([installed, "-m", "pip", "freeze"], **clean).lower(), re.MULTILINE))
+def test_little_is_installed_with_them(environment_folder: Path, python: str, clean: dict[str, object]) -> None:
+    frozen = _run([*_pip(python, environment_folder), "freeze"], **clean).lower()
+    names = set(re.findall(r"^([\w-]+)==", frozen, re.MULTILINE))
     assert names - {"typing-extensions", "typing_extensions", "greenlet"} == {"websockets", "sqlalchemy"}
 
 

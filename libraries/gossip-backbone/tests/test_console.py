@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from backbone.__main__ import main
 from sqlalchemy import create_engine
 
 from shared import db
@@ -41,6 +42,19 @@ def run(variables, python):
 
 
 @pytest.fixture
+def run_here(monkeypatch, capsys, application):
+    """As `run`, without a process of its own."""
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", application.client_secret)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        status = main(arguments)
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
 def mirror(variables, python, network, replica_url):
     """Starts mirrors; those that still run are killed after the test."""
     started = []
@@ -55,11 +69,11 @@ def mirror(variables, python, network, replica_url):
         process.kill()
 
 
-def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run, network, replica_url, stored):
+def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run_here, network, replica_url, stored):
     for _ in range(30):
         stored.game()
     stored.game("Alpha")
-    first = run("status", "--database", replica_url)
+    first = run_here("status", "--database", replica_url)
     assert first.returncode == 1 and first.stderr.count("\n") == 1
 
     process = mirror()
@@ -70,9 +84,9 @@ def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run, network, 
     with db.transaction() as session:
         games.delete_game(session, actor_id=None, short_name="Alpha")
     process.wait_for_line(lambda line: line.endswith("deleted games 31 Alpha"))
-    shown = run("status", "--database", replica_url)
+    shown = run_here("status", "--database", replica_url)
     assert shown.returncode == 0 and "games    30" in shown.stdout
-    checked = run("verify", *network, "--database", replica_url)
+    checked = run_here("verify", *network, "--database", replica_url)
     assert checked.returncode == 0 and checked.stdout.startswith("equal at "), checked.stderr
     assert process.stop() == 0 and "Traceback" not in process.output
 
@@ -80,11 +94,11 @@ def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run, network, 
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE backbone_games SET homepage_url = 'https://x.example.com' WHERE id = 3")
     engine.dispose()
-    found = run("verify", *network, "--database", replica_url)
+    found = run_here("verify", *network, "--database", replica_url)
     assert found.returncode == 1 and "differs in homepage_url" in found.stdout
-    mended = run("verify", *network, "--database", replica_url, "--mend")
+    mended = run_here("verify", *network, "--database", replica_url, "--mend")
     assert mended.returncode == 0 and "1 records differ" in mended.stdout and "mended" in mended.stdout
-    assert run("verify", *network, "--database", replica_url).returncode == 0
+    assert run_here("verify", *network, "--database", replica_url).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -124,8 +138,8 @@ def test_a_database_that_is_no_database(run, network, tmp_path):
     assert done.returncode == 1 and "file is not a database" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_killed_at_any_moment_it_comes_back_equal(any_database, mirror, run, network, replica_url, stored):
-    """kill -9 at random moments of whole states and of changes, while the network changes."""
+def test_killed_at_any_moment_it_comes_back_equal(any_database, mirror, run_here, network, replica_url, stored):
+    """kill -9 in whole states and in changes, while the network changes. (The bench does it fifty times.)"""
     rng = random.Random(4)
     names = [stored.game().short_name for _ in range(60)]
     is_over = threading.Event()
@@ -143,9 +157,9 @@ def test_killed_at_any_moment_it_comes_back_equal(any_database, mirror, run, net
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        for turn in range(6):
+        for turn in range(3):
             process = mirror()
-            if turn % 2:
+            if turn == 1:
                 process.wait_for_line("in sync at")
             else:
                 process.wait_for_line("connected")
@@ -157,5 +171,5 @@ def test_killed_at_any_moment_it_comes_back_equal(any_database, mirror, run, net
     last = mirror()
     last.wait_for_line("in sync at")
     assert last.stop() == 0
-    checked = run("verify", *network, "--database", replica_url)
+    checked = run_here("verify", *network, "--database", replica_url)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from typing import Any
 
@@ -16,14 +17,22 @@ KNOWN_FLAGS = {"1.0.0": {"channels"}, "2.3.0": {"channels", "players", "tells", 
 class OldServer:
     """Listens at `url`. `frames`: what came, with the sockets still open in `sockets`."""
 
-    def __init__(self, version: str = "2.3.0", *, secret: str = "secret", answers: bool = True) -> None:
+    def __init__(
+        self,
+        version: str = "2.3.0",
+        *,
+        secret: str = "secret",
+        answers: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.version = version
         self.secret = secret
         self.answers = answers
         self.frames: list[dict[str, Any]] = []
         self.sockets: list[ServerConnection] = []
-        self._server: Server = serve(self._serve, "127.0.0.1", 0)
-        self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}/socket"
+        self._server: Server = serve(self._serve, "127.0.0.1", 0, ssl=tls)
+        scheme = "ws" if tls is None else "wss"
+        self.url = f"{scheme}://127.0.0.1:{self._server.socket.getsockname()[1]}/socket"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 

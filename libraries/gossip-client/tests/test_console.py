@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
+from pathlib import Path
 
 import pytest
 from gossip_client import ChannelMessage
 from gossip_client.doctor import examine
+
+TLS = Path(__file__).parent / "tls"  # an authority of these tests' own, and what it says of 127.0.0.1 until 2126
 
 
 @pytest.fixture
@@ -108,3 +112,27 @@ def test_the_doctor_names_the_step_that_fails(worker, stored, old_server):
     lines: list[str] = []
     assert examine(old_server("2.3.0").url, "id", "secret", seconds=3, say=lines.append) == 0
     assert "older than this client" in lines[-2]
+
+
+@pytest.fixture
+def encrypted(old_server):
+    """A server behind TLS, with a certificate of the tests' authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "server.pem")
+    return old_server("2.3.0", tls=context)
+
+
+def test_the_doctor_finds_nothing_wrong_over_tls(encrypted, monkeypatch, make_client):
+    """Where this machine knows the authority; and a client connects there too."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "ca.pem"))
+    lines: list[str] = []
+    assert examine(encrypted.url, "id", "secret", seconds=5, say=lines.append) == 0, lines
+    (step,) = [line for line in lines if line.split()[1] == "TLS"]
+    assert step.startswith("ok") and "the certificate is valid" in step
+    assert make_client(encrypted.url).is_connected
+
+
+def test_the_doctor_does_not_trust_a_stranger(encrypted):
+    lines: list[str] = []
+    assert examine(encrypted.url, "id", "secret", seconds=5, say=lines.append) == 1
+    assert lines[-2].startswith("FAIL  TLS") and "is not valid" in lines[-2] and "root certificates" in lines[-1]

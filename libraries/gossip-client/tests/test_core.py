@@ -501,7 +501,7 @@ def test_older_servers_are_asked_for_no_history():
     assert driver.sent() == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_no_message_is_lost_or_told_twice(data):
     """Whatever comes in whatever order over several drops: each of the history is told once, as long as it lasts."""
@@ -661,7 +661,7 @@ payloads = anything | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.tuples(names, payloads, anything, st.sampled_from(["success", "failure", None, 5])), max_size=8))
 def test_no_frame_breaks_it(frames):
     """Whatever a server sends, the core neither raises nor stops to answer heartbeats."""
