@@ -13,10 +13,9 @@ import websocket
 from shared import chat_tokens
 from shared.db import reading, transaction
 from shared.services import accounts, channels, readings, users
-from tests.conftest import SECRET_KEY
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
-from tests.support.servers import get
+from tests.support.servers import SECRET_KEY, get
 from tests.support.waiting import wait_until
 
 ORIGIN = "http://chat.example.com:8080"
