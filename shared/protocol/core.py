@@ -129,6 +129,10 @@ class AuthenticateSuccess(Outgoing, event="authenticate", flag="core"):
     refused_channels: Annotated[
         list[str] | UnsetType, about("Names of the list that cannot be subscribed to; the rest is")
     ] = UNSET
+    counts: Annotated[
+        dict[str, int] | UnsetType,
+        about("For applications of 2.4.0 and later that are sent the whole state now: about how many records it has"),
+    ] = UNSET
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {"unicode": "✔️", "version": PROTOCOL_VERSION}

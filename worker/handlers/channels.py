@@ -36,7 +36,7 @@ def subscribe(connection: Connection, request: Subscribe) -> None:
         worker.limits.spend_new_channel(connection.peer_key or "")
         create(worker, [request.channel])
     channel = worker.directory.find_channel(request.channel)
-    if channel is None:
+    if channel is None or worker.moderation.is_closed(channel.id):
         raise ChannelRefused(could_not_subscribe(request.channel))
     join(connection, channel)
 
