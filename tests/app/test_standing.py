@@ -3,7 +3,7 @@
 import pytest
 
 from shared import db
-from shared.services import applications
+from shared.services import applications, users
 from shared.services.moderation import appeals, game_mutes, ignores, messages, reports, sanctions
 from tests.support.moderating import actor, make_moderated, speak
 
@@ -248,3 +248,36 @@ def test_an_application_is_given_its_scopes(visitor, stored):
     assert scopes() == [] and "checked" not in browser.client.get(page).text
     browser.send(f"{page}/scopes", form_on=page, moderate="y")
     assert scopes() == ["moderate"]
+
+
+# Bans
+
+
+def ban(world, **fields):
+    with db.transaction() as session:
+        fields = {"kind": "ban", "target_kind": "user", "target": "reader", "reason": "flooding", **fields}
+        sanctions.sanction(session, actor(session, world.admin), **fields)
+
+
+@pytest.mark.parametrize("target", ["192.0.2.7", "192.0.2.0/24"])
+def test_from_a_banned_address_nobody_registers_or_writes(new_visitor, world, target):
+    """Reading stays open, and so does signing in: the account may have its own say elsewhere."""
+    ban(world, target_kind="address", target=target)
+    for address, status in (("192.0.2.7", 403), ("::ffff:192.0.2.7", 403), ("198.51.100.7", 200)):
+        client = new_visitor().client
+        client.environ_base["REMOTE_ADDR"] = address
+        answer = client.get("/register")
+        assert answer.status_code == status, address
+        assert ("flooding" in answer.text and target in answer.text) is (status == 403)
+        assert client.get("/games").status_code == client.get("/sign-in").status_code == 200
+
+
+def test_the_ban_that_is_shown_is_the_longest(any_database, stored):
+    """A ban for good has no end, which the two databases sort at different ends."""
+    world = make_moderated(stored)
+    ban(world, seconds=600)
+    ban(world, reason="for good")
+    ban(world, seconds=86_400)
+    with db.reading() as session:
+        found = sanctions.find_site_ban(session, users.get_user_by_username(session, "reader").id)
+    assert found is not None and found.reason == "for good"

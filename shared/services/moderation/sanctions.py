@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from shared.bus import announce
@@ -189,10 +189,21 @@ def concerns(session: Session, found: Sanction, user_id: int) -> bool:
 
 def find_site_ban(session: Session, user_id: int) -> Sanction | None:
     """The ban, of everything, that keeps a user from speaking on the site; None if there is none."""
+    return _find_ban(session, Sanction.user_id == user_id)
+
+
+def find_address_ban(session: Session, address: str) -> Sanction | None:
+    """The ban, of everything, that an address is under; None if there is none."""
+    return _find_ban(session, Sanction.address.in_(targets.networks_of(address)))
+
+
+def _find_ban(session: Session, whose: ColumnElement[bool]) -> Sanction | None:
+    """The one that lasts longest."""
     statement = select(Sanction).where(
-        in_force_at(utc_now()), Sanction.kind == "ban", Sanction.user_id == user_id, Sanction.channel_id.is_(None)
+        in_force_at(utc_now()), Sanction.kind == "ban", Sanction.channel_id.is_(None), whose
     )
-    return session.scalar(statement.order_by(Sanction.until.desc()).limit(1))
+    longest = (Sanction.until.is_(None).desc(), Sanction.until.desc())
+    return session.scalar(statement.order_by(*longest).limit(1))
 
 
 def in_force_at(now: datetime) -> Any:

@@ -96,6 +96,18 @@ def player(session: Session, *, name: str, game: str) -> Target:
     return Target("player", f"{name}@{peer.short_name}", peer=peer.key, player_key=key)
 
 
+def networks_of(text: str) -> list[str]:
+    """Every network that an address is in, as sanctions spell them; none for what is no address."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return []
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    lengths = range(_WIDEST[address.version], address.max_prefixlen + 1)
+    return [str(ipaddress.ip_network((address, length), strict=False)) for length in lengths]
+
+
 def parse_network(text: str) -> str:
     """An address or a CIDR network in its usual spelling; a single address is a network of one.
 
