@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from shared.db import utc_now
 from shared.services import accounts, characters, connection_checks, player_counts, versions
 from shared.services.jobs import claim_job, finish_job
-from shared.services.moderation import retention
+from shared.services.moderation import retention, tell_counts
 from shared.settings import Settings
 from shared.times import floor
 from worker.database import Database
@@ -65,6 +65,10 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         before = utc_now() - timedelta(days=settings.moderation_days)
         return lambda session: retention.delete_old_records(session, before=before)
 
+    def prune_tell_counts() -> Work:
+        before = utc_now() - timedelta(days=settings.message_days)
+        return lambda session: tell_counts.prune(session, before=before)
+
     def note_sightings() -> Work:
         online = list_online()
         return lambda session: characters.note_sightings(session, online, at=utc_now())
@@ -83,6 +87,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         Job("prune-versions", timedelta(days=1), prune, is_batched=True),
         Job("delete-old-messages", timedelta(days=1), delete_messages, is_batched=True),
         Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
+        Job("prune-tell-counts", timedelta(days=1), prune_tell_counts),
         Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
         Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),

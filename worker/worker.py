@@ -47,6 +47,7 @@ from worker.replicas import Replicas
 from worker.server import SocketServer
 from worker.signals import Signals
 from worker.statuses import Statuses
+from worker.tell_counts import TellCounts
 from worker.transport import Transport, Wire
 from worker.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint
 
@@ -109,6 +110,7 @@ class Worker:
         )
         self.browsers = Browsers(self)
         self.failures = Failures(settings.rate_limits)
+        self.tell_counts = TellCounts(self.database)
         self.jobs = Jobs(self.database, network_jobs(settings, self._list_online))
         self.checks = Checks(self.database, allows_private=settings.check_private_addresses)
         self.heartbeats = Heartbeats(
@@ -154,6 +156,7 @@ class Worker:
         self.feed.start()
         self.heartbeats.start()
         self.jobs.start()
+        self.tell_counts.start()
         self.checks.start()
         self.browsers.start()
         self.browser_notices.start()
@@ -178,6 +181,7 @@ class Worker:
             while self.connections:
                 gevent.sleep(0.02)
             self.browsers.write_read()
+            self.tell_counts.write()
             self.signals.flush(timeout=2.0)
         _log.info("stopped", left=len(self.connections))
 

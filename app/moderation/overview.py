@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.acting import looking
 from shared.db import utc_now
-from shared.services.moderation import audit, channel_states, records
+from shared.services.moderation import audit, channel_states, records, tell_counts
 
 bp = Blueprint("overview", __name__)
 SHOWN_ACTS = 8
@@ -26,6 +26,7 @@ def index() -> ResponseReturnValue:
         return render_template(
             "moderation/index.html",
             waiting=records.count_waiting(session, actor),
+            tells=tell_counts.count(session, actor, now=now),
             states=states,
             now=now,
             entries=audit.list_entries(session, per_page=SHOWN_ACTS).items,

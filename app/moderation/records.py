@@ -7,9 +7,11 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from app.acting import looking
+from shared.db import utc_now
 from shared.errors import Invalid, NotFound
 from shared.services import peers, users
-from shared.services.moderation import records
+from shared.services.moderation import records, tell_counts
+from shared.services.moderation.tell_counts import Tells
 
 bp = Blueprint("records", __name__, url_prefix="/records")
 
@@ -51,7 +53,8 @@ def player() -> ResponseReturnValue:
 def game(short_name: str) -> ResponseReturnValue:
     """A game, or an application, with its players."""
     with looking() as (session, actor):
-        return _page(session, records.get_record_of_game(session, actor, short_name=short_name))
+        record = records.get_record_of_game(session, actor, short_name=short_name)
+        return _page(session, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer))
 
 
 @bp.get("/users/<username>")
@@ -61,6 +64,6 @@ def user(username: str) -> ResponseReturnValue:
         return _page(session, records.get_record_of_user(session, actor, username=username))
 
 
-def _page(session: Session, record: records.Record) -> str:
+def _page(session: Session, record: records.Record, tells: Tells | None = None) -> str:
     names = records.channel_names(session, record.messages)
-    return render_template("moderation/record.html", record=record, target=record.target, names=names)
+    return render_template("moderation/record.html", record=record, target=record.target, names=names, tells=tells)

@@ -15,6 +15,7 @@ from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, San
 from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
+from shared.models.tell_count import TellCount
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
 from shared.models.version import Counter, Version
@@ -46,6 +47,7 @@ __all__ = [
     "ReservedShortName",
     "ReservedUsername",
     "Sanction",
+    "TellCount",
     "User",
     "UserAgent",
     "Version",

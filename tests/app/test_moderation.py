@@ -7,12 +7,13 @@ from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import select
 
 from shared import db
 from shared.db import utc_now
-from shared.models import Appeal, Filter, Message, Report, Sanction
+from shared.models import Appeal, Filter, Game, Message, Report, Sanction
 from shared.services import channels
-from shared.services.moderation import appeals, audit, channel_states, filters, reports, sanctions
+from shared.services.moderation import appeals, audit, channel_states, filters, reports, sanctions, tell_counts
 from tests.support.moderating import actor, make_moderated, speak
 
 HTML = '<script>alert(1)</script><b x="1">'
@@ -461,3 +462,20 @@ def test_the_overview_counts_what_waits(at_desk, world):
     at_desk.send(f"{page}/lift", form_on=page, reason="Enough")
     at_desk.open("/moderation")
     assert at_desk.text_of("in-force") == "0"
+
+
+def test_tells_are_only_counted(at_desk, world):
+    """Of all, and of one game's players, by day; never what they say."""
+    now = utc_now()
+    with db.transaction() as session:
+        game = session.scalar(select(Game).where(Game.short_name == "Harbour"))
+        mine = f"game:{game.id}"
+        tell_counts.add(session, {mine: 3, "game:999": 2}, at=now)
+        tell_counts.add(session, {mine: 1}, at=now)
+        tell_counts.add(session, {mine: 10}, at=now - timedelta(days=6))
+        tell_counts.add(session, {mine: 100}, at=now - timedelta(days=7))
+    assert '<dd id="tells">6 <span class="soft">(16 in 7 days)</span></dd>' in at_desk.open("/moderation")
+    page = at_desk.open("/moderation/records/games/Harbour")
+    assert '<dd id="tells">4 today, 14 in 7 days</dd>' in page
+    with db.transaction() as session:
+        assert tell_counts.prune(session, before=now - timedelta(days=6)) == 1

@@ -6,7 +6,10 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from shared import db
+from shared.models import TellCount
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
 
@@ -177,3 +180,22 @@ def test_no_tell_is_in_the_log(network: Network, pair: tuple[SocketClient, Socke
     receiver.wait_for("tells/receive")
     for worker in network.workers:
         assert "a secret of theirs" not in worker.output
+
+
+def test_tells_are_counted_by_their_sender_and_day_and_nothing_else_is_kept(start_worker: Any, stored: Any) -> None:
+    """What is left to count is written when the worker stops."""
+    games = [stored.game_with_credentials(name) for name in ("Counting", "Counted")]
+    worker = start_worker()
+    sender, receiver = (SocketClient(worker.url) for _ in games)
+    for client, (_game, credentials), player in zip((sender, receiver), games, ("Odo", "Quark"), strict=True):
+        client.authenticate(
+            credentials.client_id, credentials.client_secret, supports=["channels", "tells"], players=[player]
+        )
+    told = {"from_name": "Odo", "to_game": "Counted", "to_name": "Quark", "message": "A secret of ours"}
+    assert sender.request("tells/send", told)["status"] == "success"
+    assert sender.request("tells/send", told)["status"] == "success"
+    assert sender.request("tells/send", {**told, "to_name": "Nobody"})["status"] == "failure"
+    worker.stop()
+    with db.reading() as session:
+        found = [(row.peer, row.tells) for row in session.scalars(select(TellCount))]
+        assert found == [(f"game:{games[0][0].id}", 2)]

@@ -68,7 +68,6 @@ def send(connection: Connection, tell: SendTell) -> None:
     ):
         raise PlayerOffline(SENDING_PLAYER_OFFLINE)
     speaker = speaker_of(connection, tell.from_name)
-    is_to_system = receiver == grapevine.KEY and grapevine.is_system(tell.to_name)
     # Who is not wanted hears what a player who is away would give.
     if not worker.presence.has_player(receiver, tell.to_name) or (
         not is_to_system and worker.moderation.is_unwanted((receiver, player_key(tell.to_name)), speaker)
@@ -93,6 +92,7 @@ def send(connection: Connection, tell: SendTell) -> None:
                 elsewhere.append(taker.id)
         if elsewhere:
             signal = TellSignal(signal.worker, signal.peer, signal.player, elsewhere, frame.decode())
+        worker.tell_counts.note(connection.peer.key)
     worker.signals.publish(TELLS, signal)
 
 

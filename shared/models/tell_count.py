@@ -1,0 +1,20 @@
+"""How many tells were sent: all that is kept of them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import BigInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model
+
+
+class TellCount(Model):
+    """The tells that the players of one peer (its key) sent on one day (UTC)."""
+
+    __tablename__ = "tell_counts"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    peer: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tells: Mapped[int] = mapped_column(BigInteger)
