@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from flask import Flask, Response, request
@@ -11,7 +12,11 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import current_user
 
+from shared.services import rules
 from shared.settings import Settings
+
+NUL = "\0"
+IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class Allowance:
     """So many POSTs of one page for each address or account.
 
     field: the form field that names the account; None counts by address. is_own: counts by who is signed in.
-    failures_only: what succeeded is not counted.
+    is_own_email: by the email of who is signed in, which others may have given too. failures_only: what succeeded is
+    not counted.
     """
 
     endpoint: str
@@ -27,19 +33,24 @@ class Allowance:
     field: str | None = None
     failures_only: bool = False
     is_own: bool = False
+    is_own_email: bool = False
     message: str = ""
 
     def key(self) -> str:
         """Whose count this request goes to."""
         if self.is_own and current_user.is_authenticated:
             return f"user:{current_user.id}"
+        if self.is_own_email and current_user.is_authenticated:
+            return f"account:{rules.address_key(current_user.email)}"
         if self.field is None:
-            return f"address:{get_remote_address()}"
-        return f"account:{request.form.get(self.field, '').strip().casefold()[:100]}"
+            return f"address:{visitor_address()}"
+        # As the forms and the services read it: another spelling is no other account.
+        return f"account:{rules.address_key(request.form.get(self.field, '').replace(NUL, ''))[:254]}"
 
-    def counts(self, response: Response) -> bool:
-        """True when the answered request is one to be counted."""
-        return not self.failures_only or response.status_code >= 400
+
+def has_failed(response: Response) -> bool:
+    """True when the answered request is one to be counted, where only failures are."""
+    return response.status_code >= 400
 
 
 SIGN_INS = "There were too many attempts to sign in that failed."
@@ -57,7 +68,7 @@ ALLOWANCES = (
     Allowance("links.request_reset", "30 per hour", message=MAILS),
     Allowance("links.request_reset", "5 per hour", field="email", message=MAILS),
     Allowance("links.reset", "30 per 5 minutes", message=RESETS),
-    Allowance("account.send_verification", "5 per hour", is_own=True, message=MAILS),
+    Allowance("account.send_verification", "5 per hour", is_own_email=True, message=MAILS),
     Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
     Allowance("account.change_password", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
@@ -67,12 +78,26 @@ ALLOWANCES = (
 )
 
 
+def visitor_address() -> str:
+    """Where the request came from. Of IPv6, the network: whoever has one address there has all of its 2^64."""
+    text = get_remote_address()
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if address.version == 4:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, IPV6_PREFIX), strict=False))
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Put the limits on their pages, unless RATE_LIMITS is off."""
     if not settings.rate_limits:
         return
     limiter = Limiter(
-        get_remote_address,
+        visitor_address,
         app=app,
         strategy="moving-window",
         storage_uri=_storage_uri(settings.redis_url),
@@ -85,7 +110,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             allowance.amount,
             key_func=allowance.key,
             methods=["POST"],
-            deduct_when=allowance.counts,
+            deduct_when=has_failed if allowance.failures_only else None,
             error_message=allowance.message,
         )
         limited: Any = limit(app.view_functions[allowance.endpoint])

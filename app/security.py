@@ -43,6 +43,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=is_https,
         PERMANENT_SESSION_LIFETIME=timedelta(days=SESSION_DAYS),
+        # Only what changed is set: an answer that was slow, or that a cache kept, must not bring an old session back.
+        SESSION_REFRESH_EACH_REQUEST=False,
         # A token lives as long as its session: a form left open overnight can still be sent.
         WTF_CSRF_TIME_LIMIT=None,
     )

@@ -108,13 +108,13 @@ class Mailer:
 
     def send(self, mail: Mail) -> None:
         """Hand a mail over to the server, or write it. Raises MailUnavailable."""
-        message = self._message(mail)
         try:
+            message = self._message(mail)
             if self._server is None:
                 self._write(mail, message)
             else:
                 self._deliver(self._server, message)
-        except (OSError, smtplib.SMTPException) as error:
+        except (OSError, smtplib.SMTPException, ValueError) as error:  # the last for an address that no header can hold
             _log.error("a mail could not be sent", subject=mail.subject, error=f"{type(error).__name__}: {error}")
             raise MailUnavailable("the mail could not be sent, since our mail server does not take it now") from error
 

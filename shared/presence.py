@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import redis
+import structlog
 
 from shared.protocol.types import player_key
 
@@ -20,6 +21,8 @@ WORKER_KEY = "gossip:worker:"
 SITE_PEER = "grapevine"  # the peer key of the site itself: its players chat in the browser
 PEOPLE_AT_MOST = 200
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
+
+_log = structlog.get_logger(__name__)
 
 
 class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -72,9 +75,18 @@ def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listen
 
 
 def list_sockets(client: redis.Redis) -> list[SocketPresence]:
-    """Every socket on the network now. Raises redis.RedisError."""
+    """Every socket on the network now, but for what a worker of another version wrote in a way that is not known here.
+
+    Raises redis.RedisError.
+    """
     keys = list(client.scan_iter(match=SOCKET_KEY + "*", count=1000))
-    return [msgspec.json.decode(value, type=SocketPresence) for value in _values(client, keys)]
+    found = []
+    for value in _values(client, keys):
+        try:
+            found.append(msgspec.json.decode(value, type=SocketPresence))
+        except msgspec.MsgspecError as error:
+            _log.warning("a socket's presence cannot be read", error=str(error))
+    return found
 
 
 def list_workers(client: redis.Redis) -> list[dict[str, Any]]:

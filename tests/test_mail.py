@@ -184,6 +184,14 @@ def test_a_server_that_is_away_or_refuses_is_one_error(tmp_path):
         Mailer(server_url="", sender=SENDER, instance_path=tmp_path).send(MAIL)
 
 
+def test_an_address_that_no_header_can_hold_is_the_same_error(tmp_path):
+    """Whoever asks for a mail gets a page that says that it could not be sent."""
+    mailer = Mailer(server_url="", sender=SENDER, instance_path=tmp_path)
+    with pytest.raises(MailUnavailable):
+        mailer.send(Mail(to="ö@example.com", subject="x", text="x"))
+    assert not (tmp_path / "mail").exists()
+
+
 @pytest.mark.parametrize(
     ("url", "server"),
     [

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 RETURN_AFTER = timedelta(days=1)  # who is still signed in then has come back
+RENEWED_KEY = "renewed"
 
 
 class SignedIn(FlaskLoginUser):
@@ -66,6 +67,7 @@ def load(cookie_id: str) -> SignedIn | None:
         user = users.find_user(database, int(number))
     if user is None or user.session_token != token:
         return None
+    renew_session()
     if utc_now() - user.created_at > RETURN_AFTER:
         try:
             note_return(user)
@@ -81,6 +83,13 @@ def note_return(user: User) -> None:
             accounts.note_return(database, user_id=user.id, at=utc_now())
 
 
+def renew_session() -> None:
+    """Once a day, let a session that is used end later."""
+    today = utc_now().date().isoformat()
+    if session.get(RENEWED_KEY) != today:
+        session[RENEWED_KEY] = today
+
+
 def ask_to_sign_in() -> ResponseReturnValue:
     """Send someone to the sign-in page, and back to the page they wanted when that can be opened again."""
     flash("Please sign in first.", "notice")
@@ -92,6 +101,7 @@ def start_session(user: User) -> None:
     """Sign an account in with a new session; nothing of an older one, its CSRF token included, lives on."""
     session.clear()
     session.permanent = True
+    renew_session()
     login_user(SignedIn(user))
 
 

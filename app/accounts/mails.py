@@ -33,10 +33,14 @@ def change_of_email(session: Session, user: User, email: str) -> Mail:
 
 
 def reset(session: Session, email: str) -> Mail:
-    """To an address that somebody typed: a link for each account it may reset, or word that there is none."""
-    found = [(user.username, make_link(RESET, user)) for user in accounts.list_resettable(session, email)]
-    link = found[0][1] if found else ""
-    return _mail(email, "reset", link=link, accounts=found, email=email, lifetime=RESET.lifetime)
+    """A link for each account that may be reset by a mail to this address, or word that there is none.
+
+    Sent to the address as the account has it, never as a stranger spelled it: it has to be the same mailbox.
+    """
+    users = accounts.list_resettable(session, email)
+    found = [(user.username, make_link(RESET, user)) for user in users]
+    to, link = (users[0].email, found[0][1]) if found else (email, "")
+    return _mail(to, "reset", link=link, accounts=found, email=email, lifetime=RESET.lifetime)
 
 
 def email_changed(user: User, old_email: str) -> Mail:

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 from msgspec import inspect as types
 
-from shared.limits import Limit
+from shared.limits import NEW_CHANNELS, Limit
 from shared.protocol import INCOMING, OUTGOING, Incoming
 from shared.protocol.base import alternatives
 from shared.protocol.catalogue import (
@@ -224,6 +224,10 @@ def failures() -> list[Failure]:
     ]
 
 
+# Limits of what an event does, not of the event: what it is, and of what.
+_LIMITS_IN_WORDS = {NEW_CHANNELS: ("channels/subscribe", "game, where it creates a channel")}
+
+
 class LimitRow(NamedTuple):
     """A row of the table of limits. event: None for all of them together."""
 
@@ -237,7 +241,7 @@ def limits(known: Mapping[str, Limit]) -> list[LimitRow]:
     """The rate limits, as the settings have them."""
     rows = []
     for name, limit in known.items():
-        event, _, of_each = name.partition(":")
+        event, of_each = _LIMITS_IN_WORDS.get(name) or name.split(":", 1)
         refill = f"{limit.per_second:g} a second" if limit.per_second >= 1 else f"1 in {1 / limit.per_second:g} s"
         rows.append(LimitRow(None if event == "events" else event, of_each, limit.burst, refill))
     return rows

@@ -16,7 +16,8 @@ ROLES = ("player", "moderator", "admin")
 class User(Model):
     """A person with an account. `session_token` changes when all of their sessions must end.
 
-    address_key: the email case-folded. Several accounts may give one address; one at most holds it.
+    address_key: what all spellings of the email have in common (`rules.address_key`). Several accounts may give one
+    address; one at most holds it.
     email_key: the same for the account that holds its address, since its owner proved it or the operator made it so;
     for all others their `uid`, which is no address. So it is unique without telling anybody who gave what.
     returned_at: when the person came back for the first time after registering; None if they never did.

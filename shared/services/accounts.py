@@ -68,7 +68,7 @@ def get_linked(session: Session, *, user_id: int, mark: str, email: str | None =
     user = session.get(User, user_id)
     if user is None:
         raise LinkUsed("there is no such account any more")
-    is_proved = email is not None and user.is_verified and user.address_key == email.casefold()
+    is_proved = email is not None and user.is_verified and user.email == email
     if mark_of(user) != mark and not is_proved:
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     return user
@@ -81,7 +81,7 @@ def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> Us
     Raises LinkUsed, Conflict (another account proved the address first).
     """
     user = _get_locked(session, user_id)
-    if user.is_verified and user.address_key == email.casefold():
+    if user.is_verified and user.email == email:
         return user
     if mark_of(user) != mark:
         raise LinkUsed("this link works no more: it was used, or the account changed since")
@@ -92,7 +92,8 @@ def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> Us
 def change_password(session: Session, *, user_id: int, current: str, new: str) -> User:
     """Give the account another password. All of its sessions end. Raises InvalidCredentials, Invalid."""
     new_hash = users.hash_password(new)
-    user = _confirm(session, user_id, current)
+    user = _get_locked(session, user_id)
+    _confirm(user, current)
     user.password_hash = new_hash
     _end_sessions(session, user)
     return user
@@ -105,7 +106,7 @@ def reset_password(session: Session, *, user_id: int, email: str, mark: str, new
     """
     new_hash = users.hash_password(new)
     user = _get_locked(session, user_id)
-    if mark_of(user) != mark or user.address_key != email.casefold():
+    if mark_of(user) != mark or user.address_key != rules.address_key(email):
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     user.password_hash = new_hash
     _end_sessions(session, user)
@@ -120,8 +121,9 @@ def check_new_email(session: Session, *, user_id: int, password: str, email: str
     Whether another account has it is not said. Raises InvalidCredentials, Invalid, Conflict (it has it already).
     """
     email = rules.email(email)
-    user = _confirm(session, user_id, password)
-    if user.is_verified and user.address_key == email.casefold() and user.email == email:
+    user = get_account(session, user_id)
+    _confirm(user, password)
+    if user.is_verified and user.email == email:
         raise Conflict("this is your address already", field="email")
     return email
 
@@ -187,7 +189,8 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
 
     Raises InvalidCredentials, Conflict (it owns games), Forbidden (the last admin).
     """
-    user = _confirm(session, user_id, password)
+    user = _get_locked(session, user_id)
+    _confirm(user, password)
     if session.scalar(select(Game.id).where(Game.owner_id == user.id).limit(1)):
         raise Conflict("you have games on the network: delete them first")
     if user.role == "admin":
@@ -213,12 +216,13 @@ def _get_locked(session: Session, user_id: int) -> User:
     return user
 
 
-def _confirm(session: Session, user_id: int, password: str) -> User:
-    """The account, if this is its password: asked for again before what could lock its person out."""
-    user = session.get(User, user_id)
-    if user is None or not users.password_matches(user, password):
+def _confirm(user: User, password: str) -> None:
+    """Ask for the password again, before what could lock the account's person out. Raises InvalidCredentials.
+
+    Who goes on to change the account has to hold its lock: else a password that is changed meanwhile still counts.
+    """
+    if not users.password_matches(user, password):
         raise InvalidCredentials("this is not your password", field="current_password")
-    return user
 
 
 def _end_sessions(session: Session, user: User) -> None:
@@ -239,7 +243,8 @@ def _hold(session: Session, user: User, email: str) -> None:
             raise Conflict("this address belongs to another account")
         holder.email_key = holder.uid
         session.flush()
-    user.email, user.address_key, user.email_key, user.is_verified = email, email.casefold(), email.casefold(), True
+    user.email, user.is_verified = email, True
+    user.address_key = user.email_key = rules.address_key(email)
     try:
         session.flush()
     except IntegrityError:

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db import utc_now
+from shared.db import UtcDateTime, utc_now
 from shared.errors import Conflict, DomainError, Forbidden, NotFound
 from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
@@ -19,6 +20,7 @@ from shared.models.user import User
 from shared.protocol.types import player_key
 
 CHARACTERS_A_USER = 200
+NAMES_AT_ONCE = 500
 COMMAND = "register"
 
 
@@ -165,24 +167,31 @@ def get_own_character(session: Session, *, actor_id: int, character_id: int) -> 
 
 
 def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]], *, at: datetime) -> int:
-    """Remember that approved characters are online. online: (game id, its players' names). Returns how many were."""
+    """Remember that approved characters are online. online: (game id, its players' names). Returns how many were.
+
+    One statement for each game, however many are online there; a character that is removed meanwhile is left out.
+    """
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     seen = 0
     for game_id, names in online:
-        keys = {player_key(name) for name in names}
-        for start in range(0, len(keys), 500):
-            part = sorted(keys)[start : start + 500]
-            found = session.scalars(
-                select(Character.id).where(
-                    Character.game_id == game_id, Character.name_key.in_(part), Character.state == "approved"
+        keys = sorted({player_key(name) for name in names})
+        for start in range(0, len(keys), NAMES_AT_ONCE):
+            found = (
+                select(Character.id, literal(at, UtcDateTime))
+                .where(
+                    Character.game_id == game_id,
+                    Character.name_key.in_(keys[start : start + NAMES_AT_ONCE]),
+                    Character.state == "approved",
                 )
+                .with_for_update(read=True, key_share=True)
             )
-            for character_id in found:
-                sighting = session.get(CharacterSighting, character_id)
-                if sighting is None:
-                    session.add(CharacterSighting(character_id=character_id, seen_at=at))
-                else:
-                    sighting.seen_at = at
-                seen += 1
+            noted = session.execute(
+                insert(CharacterSighting)
+                .from_select(["character_id", "seen_at"], found)
+                .on_conflict_do_update(index_elements=["character_id"], set_={"seen_at": at})
+                .execution_options(preserve_rowcount=True)
+            )
+            seen += noted.rowcount  # type: ignore[attr-defined]
     return seen
 
 

@@ -91,10 +91,25 @@ def username(value: object) -> str:
 def email(value: object) -> str:
     """An email address, normalized. Whether anybody reads mail there is not asked."""
     value = line(value, field="email", longest=254, what="the email address")
+    if not value.rpartition("@")[0].isascii():
+        # Many mail servers do not take it (RFC 6531), and then its owner could never prove it.
+        raise Invalid("before the @, an email address has no letters but a to z here", field="email")
     try:
-        return validate_email(value, check_deliverability=False).normalized
+        return validate_email(value, check_deliverability=False, allow_smtputf8=False).normalized
     except EmailNotValidError:
         raise Invalid("this is not an email address: it looks like name@example.com", field="email") from None
+
+
+def address_key(value: str) -> str:
+    """What all spellings of one email address have in common; a text that is no address is only put in lower case.
+
+    Never `casefold`: it makes one of straße.example and strasse.example, which belong to different people.
+    """
+    try:
+        value = email(value)
+    except Invalid:
+        value = value.strip()
+    return value.lower()
 
 
 def short_name(value: object) -> str:

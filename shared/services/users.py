@@ -27,15 +27,14 @@ _unknown_user_hash = _hasher.hash(str(uuid.uuid4()))
 def register_user(
     session: Session, *, username: str, email: str, password: str, role: str = "player", is_verified: bool = False
 ) -> User:
-    """Make an account that holds its address, as the operator does.
+    """Make an account that holds its address, as the operator does, whoever gave the same one without a proof.
 
     Raises Invalid and NameTaken with the field at fault (`username`, `email`, `password`).
     """
     if role not in ROLES:
         raise Invalid(f"a role is one of {', '.join(ROLES)}", field="role")
     user = _new_user(session, username=username, email=email, password=password)
-    gave_it = or_(User.email_key == user.address_key, User.address_key == user.address_key)
-    if session.scalar(select(User.id).where(gave_it).limit(1)):
+    if find_holder(session, user.email) is not None:
         raise NameTaken("an account with this email exists already", field="email")
     user.email_key, user.role, user.is_verified = user.address_key, role, is_verified
     return _add(session, user)
@@ -97,12 +96,12 @@ def find_user(session: Session, user_id: int) -> User | None:
 
 def find_holder(session: Session, email: str) -> User | None:
     """The user who holds this address, or None."""
-    return session.scalar(select(User).where(User.email_key == email.casefold()))
+    return session.scalar(select(User).where(User.email_key == rules.address_key(email)))
 
 
 def list_claimants(session: Session, email: str, *, limit: int) -> list[User]:
     """The users who gave this address and do not hold it, the newest first."""
-    claims = select(User).where(User.address_key == email.casefold(), User.email_key == User.uid)
+    claims = select(User).where(User.address_key == rules.address_key(email), User.email_key == User.uid)
     return list(session.scalars(claims.order_by(User.id.desc()).limit(limit)))
 
 
@@ -129,7 +128,7 @@ def list_users(session: Session, *, search: str = "", page: int = 1, per_page: i
         statement = statement.where(
             or_(
                 User.username.icontains(wanted, autoescape=True),
-                User.address_key.contains(wanted.casefold(), autoescape=True),
+                User.address_key.contains(wanted.lower(), autoescape=True),
             )
         )
     return paginate(session, statement, page=page, per_page=per_page)
@@ -177,7 +176,7 @@ def _new_user(session: Session, *, username: str, email: str, password: str) -> 
         username=username,
         email=email,
         email_key=uid,
-        address_key=email.casefold(),
+        address_key=rules.address_key(email),
         password_hash=password_hash,
     )
 

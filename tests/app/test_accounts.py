@@ -1,7 +1,11 @@
 """Registering, signing in and out."""
 
+from datetime import timedelta
+
 import pytest
 
+from app.accounts import identity
+from app.limits import NUL, visitor_address
 from shared import db
 from shared.models import User
 from shared.services import users
@@ -39,6 +43,7 @@ def test_a_new_account_is_signed_in_and_can_sign_out_and_in_again(visitor):
         ({"username": "Admin"}, "username", "not allowed"),
         ({"username": "TAKEN"}, "username", "taken"),
         ({"email": "nothing"}, "email", "not an email address"),
+        ({"email": "ö@example.com"}, "email", "no letters but a to z"),
         ({"password": "short", "password_confirmation": "short"}, "password", "8 characters"),
         ({"password_confirmation": "another one"}, "password_confirmation", "not the same"),
     ],
@@ -139,6 +144,37 @@ def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(make
     visitor.sign_in(other.username)
 
 
+def test_another_spelling_is_no_other_account_to_the_limits(make_settings, engine, stored):
+    """What the form takes out of a name starts no count of its own."""
+    from app import create_app
+    from tests.app.conftest import Visitor
+
+    visitor, user = Visitor(create_app(make_settings(RATE_LIMITS="on"))), stored.user("wren")
+    spellings = ["w\0ren", "\0 WREN ", *(f"wren{NUL * count}" for count in range(8))]
+    statuses = [visitor.send("/sign-in", login=login, password="wrong").status_code for login in spellings]
+    assert statuses == [422] * 10
+    assert visitor.send("/sign-in", login=user.username, password=PASSWORD).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_an_ipv6_network_is_one_address_to_the_limits(app, first, second, is_one):
+    """Whoever has one of its addresses has them all."""
+    seen = set()
+    for address in (first, second):
+        with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+            seen.add(visitor_address())
+    assert (len(seen) == 1) is is_one
+
+
 def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored, own_valkey):
     """The counts are then kept in the process."""
     from app import create_app
@@ -149,3 +185,22 @@ def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored,
     visitor, user = Visitor(app), stored.user()
     statuses = {visitor.send("/sign-in", login=user.username, password="wrong").status_code for _ in range(11)}
     assert statuses == {422, 429}
+
+
+@pytest.mark.parametrize("path", ["/account", "/manage/characters/live", "/docs/asyncapi.yaml", "/static/site.css"])
+def test_answers_that_change_no_session_set_no_cookie(visitor, stored, path):
+    """One that was slow would sign somebody in again who just signed out; one that a cache keeps, somebody else."""
+    visitor.sign_in(stored.user().username).open("/account")
+    answer = visitor.client.get(path)
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_session_in_use_lives_on(visitor, stored, monkeypatch):
+    """Each day that it is used, it has its whole time again."""
+    visitor.sign_in(stored.user().username)
+    tomorrow = db.utc_now() + timedelta(days=1)
+    monkeypatch.setattr(identity, "utc_now", lambda: tomorrow)
+    cookie = visitor.client.get("/account").headers["Set-Cookie"]
+    assert "Expires=" in cookie and "HttpOnly" in cookie
+    assert "Set-Cookie" not in visitor.client.get("/account").headers

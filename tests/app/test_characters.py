@@ -67,7 +67,7 @@ def test_from_the_key_to_the_profile(any_database, at_home, new_visitor, user, g
     assert "Nobody yet" in at_home.open("/manage/characters").split("flash")[-1]
 
 
-def test_nobody_decides_on_others_characters(at_home, new_visitor, stored, game):
+def test_nobody_decides_on_others_characters(any_database, at_home, new_visitor, stored, game):
     """Those of others are as little there as those that never were."""
     character_id = tell("wren", game, "Wren")
     stored.user("robin")
@@ -75,6 +75,7 @@ def test_nobody_decides_on_others_characters(at_home, new_visitor, stored, game)
     for what in ("approve", "deny", "delete"):
         assert act(robin, character_id, what).status_code == 404
         assert act(robin, 999, what).status_code == 404
+        assert act(robin, 10**30, what).status_code == 404
     assert robin.client.get(f"/manage/characters/{character_id}/approve").status_code == 405
     act(at_home, character_id, "approve")
     assert act(at_home, character_id, "deny").status_code == 409
@@ -133,6 +134,15 @@ def test_a_hidden_profile_is_not_there_for_strangers(any_database, at_home, new_
     assert "Bold" in stranger.open("/players/wren")
 
 
+def test_a_game_that_is_not_displayed_is_no_dead_link(at_home, new_visitor, stored):
+    """Its page is not there for players; the person is told why others do not see the character."""
+    act(at_home, tell("wren", stored.game("Secret", name="Secret", is_displayed=False), "Spy"), "approve")
+    for path in ("/manage/characters", "/players/wren"):
+        assert "Spy" in at_home.open(path) and "others do not see the character" in at_home.page
+        assert 'href="/games/Secret"' not in at_home.page
+    assert "Spy" not in new_visitor().open("/players/wren")
+
+
 def test_who_is_online_and_who_hides_it(app, at_home, new_visitor, game, valkey):
     """As presence says; nobody is while Redis is away."""
     act(at_home, tell("wren", game, "Bold"), "approve")
@@ -141,6 +151,7 @@ def test_who_is_online_and_who_hides_it(app, at_home, new_visitor, game, valkey)
     socket = SocketPresence(id="s", worker="w", peer=f"game:{game.id}", game="Harbour", players=["BOLD"])
     with redis.Redis.from_url(valkey.url) as client:
         client.set(SOCKET_KEY + "s", msgspec.json.encode(socket))
+        client.set(SOCKET_KEY + "other", b'{"id": "other", "channels": ["as another version writes them"]}')
     app.extensions.pop("online")
     assert "online now" in stranger.open("/players/wren")
     at_home.send("/account/privacy", form_on="/account", hide_online="y")

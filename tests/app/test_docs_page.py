@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from app.docs import reading
+from shared.limits import DEFAULTS
 from shared.protocol import INCOMING, OUTGOING
 from shared.protocol.asyncapi import document
 from shared.protocol.catalogue import Kind, anchor, frame_kinds, record_of
@@ -99,6 +101,14 @@ def test_limits_are_those_of_the_settings(make_settings, engine) -> None:
     assert "<code>tells/send</code></th><td>player</td><td>7</td><td>1 in 4 s</td>" in page
     assert "<code>channels/send</code></th><td>game</td><td>100</td><td>20 a second</td>" in page
     assert "switched off" not in page
+
+
+def test_limits_are_of_events_that_there_are() -> None:
+    """Whoever reads the table looks for them above."""
+    rows = reading.limits(DEFAULTS)
+    assert len(rows) == len(DEFAULTS)
+    assert {row.event for row in rows} <= {*INCOMING, None}
+    assert all(row.of_each.split(",")[0] in ("socket", "player", "game") for row in rows)
 
 
 def test_the_page_is_light_enough(page: str) -> None:

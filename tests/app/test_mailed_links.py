@@ -11,6 +11,7 @@ from shared import db
 from shared.services import users
 from tests.app.conftest import Visitor
 from tests.support.factory import PASSWORD
+from tests.support.racing import Racer
 
 EMAIL = "wren@example.com"
 NEW_PASSWORD = "another battery, horse"
@@ -115,7 +116,7 @@ def test_a_reset_lets_people_back_in_and_everybody_else_out(any_database, visito
     assert thief.client.get("/account").status_code == 200
     mailbox.take()
     visitor.send("/reset", email="WREN@example.com")
-    link = mailbox.take_link(to="WREN@example.com")
+    link = mailbox.take_link(to=EMAIL)
     assert "Wren" in visitor.open(link) and visitor.answer.headers["Cache-Control"] == "no-store"
     for password, again, field in (("short", "short", "password"), (NEW_PASSWORD, "else", "password_confirmation")):
         assert visitor.send(link, password=password, password_confirmation=again).status_code == 422
@@ -130,6 +131,34 @@ def test_a_reset_lets_people_back_in_and_everybody_else_out(any_database, visito
     assert visitor.status == 404 and "works no more" in visitor.page
     visitor.sign_in(EMAIL, NEW_PASSWORD)
     assert stored_user().is_verified
+
+
+def test_an_address_that_looks_alike_is_another_one(any_database, visitor, stored, mailbox):
+    """Whoever has straße.example must not get into the account of somebody at strasse.example."""
+    stored.user("owner", email="wren@strasse.example", is_verified=True)
+    visitor.send("/reset", email="wren@straße.example")
+    (mail,) = mailbox.take()
+    assert mail["To"] == "wren@xn--strae-oqa.example" and "No account has this address" in mail.get_content()
+
+
+def test_another_spelling_of_an_address_is_the_same(any_database, visitor, stored, mailbox):
+    """As its host is written in DNS, or with wide letters; the mail goes where the account says."""
+    stored.user("owner", email="wren@münchen.example", is_verified=True)
+    for spelling in ("Wren@xn--mnchen-3ya.example", "WREN@ＭÜNCHEN.example"):
+        visitor.send("/reset", email=spelling)
+        (mail,) = mailbox.take()
+        assert mail["To"] == "wren@xn--mnchen-3ya.example" and '"owner"' in mail.get_content()
+        visitor.sign_in(spelling)
+
+
+def test_the_same_address_in_another_case_is_taken_over(visitor, mailbox):
+    """The account shows it, and is mailed to, as its owner spells it now."""
+    register(visitor)
+    visitor.open(mailbox.take_link(to=EMAIL))
+    visitor.send("/account/email", email="Wren@example.com", current_password=PASSWORD)
+    visitor.open(mailbox.take_link(to="Wren@example.com"))
+    assert "Wren@example.com is verified" in visitor.page and stored_user().email == "Wren@example.com"
+    assert mailbox.take() == []
 
 
 def test_another_address_is_had_by_its_mail(visitor, stored, mailbox):
@@ -237,6 +266,40 @@ def test_mails_to_one_address_are_limited(make_settings, engine, path, fields, t
     answer = visitor.send(path, **{**fields, "email": EMAIL.upper()})
     assert answer.status_code == 429 and "Too many" in visitor.page and "Try again in" in visitor.page
     assert visitor.send(path, **{**fields, "email": "other@example.com"}).status_code in (200, 422)
+
+
+def test_many_accounts_send_no_more_mails_to_one_address(make_settings, engine, mailbox):
+    """Anybody may give somebody's address, in as many accounts as they like."""
+    from app import create_app
+
+    app = create_app(make_settings(RATE_LIMITS="on"))
+    first, second = (register(Visitor(app), username) for username in ("first", "second"))
+    statuses = [first.send("/account/verify", form_on="/account").status_code for _ in range(5)]
+    assert statuses == [303] * 5 and len(mailbox.take()) == 7
+    assert second.send("/account/verify", form_on="/account").status_code == 429
+    assert mailbox.take() == []
+    other = register(Visitor(app), "other", "other@example.com")
+    assert other.send("/account/verify", form_on="/account").status_code == 303
+
+
+def test_requests_at_the_same_moment_are_counted_too(make_settings, engine):
+    """Each is, before its mail is sent: a slow mail server must not be a way to more of them."""
+    from app import create_app
+
+    app = create_app(make_settings(RATE_LIMITS="on"))
+    sent = []
+
+    class SlowMailer:
+        """While it sends a mail, the next one is asked for."""
+
+        def send(self, mail):
+            sent.append(mail)
+            if len(sent) < 20:
+                Racer(lambda: Visitor(app).send("/reset", email=EMAIL)).join()
+
+    app.extensions["mailer"] = SlowMailer()
+    Visitor(app).send("/reset", email=EMAIL)
+    assert len(sent) == 5
 
 
 def test_one_address_on_the_internet_may_ask_so_often(make_settings, engine):

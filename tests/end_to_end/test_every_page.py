@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Response
 
+from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, make_link
 from shared import db
 from shared.services import channels, characters, users
 from tests.support.processes import free_port
@@ -192,6 +194,25 @@ def test_every_page_of_a_visitor(watch, addresses) -> None:
             watched.visit(address, status_of(address))
     watched.visit("/nowhere", 404)
     watched.visit("/admin", 200)  # the page to sign in, with a word on why
+    assert watched.faults == []
+
+
+def test_pages_that_have_nothing_to_show_yet(watch, app, site, stored) -> None:
+    """A network without games or channels, an account without anything, and the links of mails that still work."""
+    user = stored.user("newcomer")
+    with app.test_request_context():
+        links = [urlsplit(make_link(purpose, user)).path for purpose in (VERIFY, CHANGE_EMAIL, RESET)]
+    watched = watch()
+    for address in ("/", "/games", "/games?q=none", "/channels", "/players/newcomer", *links):
+        watched.visit(address, 200)
+    page = watched.page
+    page.goto("/sign-in")
+    page.get_by_label("Username or email").fill("newcomer")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main form.stack button").click()
+    page.wait_for_url(lambda url: "sign-in" not in url)
+    for address in ("/manage/games", "/manage/characters", "/account", "/account/delete", "/players/newcomer"):
+        watched.visit(address, 200)
     assert watched.faults == []
 
 

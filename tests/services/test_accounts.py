@@ -76,7 +76,8 @@ def test_an_address_takes_as_long_whoever_has_it(session, monkeypatch):
 
 
 def test_the_operator_s_accounts_hold_their_address(session):
-    """A proof takes it from one that was never verified, and from no other."""
+    """Whoever only gave it before. A proof takes it from one that was never verified, and from no other."""
+    sign_up(session, "squatter", password="the squatter's own")
     made = users.register_user(session, username="made", email=EMAIL, password=PASSWORD)
     assert made.holds_address and sign_in(session, EMAIL) == "made"
     proved = sign_up(session, "proved", password="another password")
@@ -146,6 +147,33 @@ def test_a_reset_works_once_and_proves_the_address(engine):
         racer.join()
     with db.reading() as session:
         assert sign_in(session, EMAIL, "the first password") == "wren"
+
+
+@pytest.mark.usefixtures("any_database")
+@pytest.mark.parametrize("act", ["change", "delete"])
+def test_an_old_password_is_good_for_nothing_while_another_is_set(engine, act):
+    """Who knows it cannot overtake the owner who locks them out at this moment."""
+    with db.transaction() as session:
+        user = sign_up(session)
+
+    def use_the_old_one():
+        with db.transaction() as other:
+            if act == "change":
+                accounts.change_password(other, user_id=user.id, current=PASSWORD, new="the thief's password")
+            else:
+                accounts.delete_account(other, user_id=user.id, password=PASSWORD)
+
+    with db.transaction() as session:
+        accounts.reset_password(
+            session, user_id=user.id, email=user.email, mark=accounts.mark_of(user), new="the owner's password"
+        )
+        session.flush()
+        racer = Racer(use_the_old_one)
+        wait_until_blocked(engine, racer)
+    with pytest.raises(InvalidCredentials):
+        racer.join()
+    with db.reading() as session:
+        assert sign_in(session, "wren", "the owner's password") == "wren"
 
 
 def test_links_are_old_once_the_account_changed(session):

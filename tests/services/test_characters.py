@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from shared import db
 from shared.db import utc_now
@@ -246,6 +246,47 @@ def test_sightings_are_of_approved_characters_and_move_on(make, session, user, g
         assert characters.note_sightings(session, online, at=at) == 1
         session.commit()
     assert [one.seen_at for one in session.scalars(select(CharacterSighting))] == [now]
+
+
+@pytest.mark.usefixtures("any_database")
+def test_noting_who_is_online_takes_one_statement_a_game(engine, session, user, game):
+    """It holds up the other writers for no longer when many are online."""
+    names = [f"Player{number}" for number in range(20)]
+    for name in names:
+        claim(session, user, game, name, approve=True)
+    session.commit()
+    run = []
+    event.listen(engine, "before_cursor_execute", lambda c, cu, statement, *rest: run.append(statement))
+    for _ in range(2):
+        run.clear()
+        assert characters.note_sightings(session, [(game.id, names)], at=utc_now()) == 20
+        session.flush()
+        assert len([statement for statement in run if not statement.startswith("BEGIN")]) == 1
+        session.commit()
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_character_removed_meanwhile_is_no_fault(engine, stored):
+    """Those of all others are noted all the same."""
+    user, game = stored.user("wren"), stored.game("Harbour")
+    with db.transaction() as session:
+        user = accounts.get_account(session, user.id)
+        going, staying = (claim(session, user, game, name, approve=True) for name in ("Going", "Staying"))
+    with db.transaction() as session:
+        characters.note_sightings(session, [(game.id, ["going"])], at=utc_now() - timedelta(minutes=1))
+
+    def note():
+        with db.transaction() as other:
+            return characters.note_sightings(other, [(game.id, ["going", "staying"])], at=utc_now())
+
+    with db.transaction() as session:
+        characters.delete_character(session, actor_id=user.id, character_id=going.id)
+        session.flush()
+        racer = Racer(note)
+        wait_until_blocked(engine, racer)
+    assert racer.join() == 1
+    with db.reading() as session:
+        assert session.scalars(select(CharacterSighting.character_id)).all() == [staying.id]
 
 
 def test_profiles_show_what_their_person_lets_them(make, session, user, game):
