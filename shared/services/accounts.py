@@ -99,6 +99,15 @@ def change_password(session: Session, *, user_id: int, current: str, new: str) -
     return user
 
 
+def set_password(session: Session, *, username: str, new: str) -> User:
+    """Give an account another password, as the operator. All of its sessions end. Raises NotFound, Invalid."""
+    new_hash = users.hash_password(new)
+    user = users.get_user_by_username(session, username)
+    user.password_hash = new_hash
+    _end_sessions(session, user)
+    return user
+
+
 def reset_password(session: Session, *, user_id: int, email: str, mark: str, new: str) -> User:
     """Give the account whose mail was read another password. All of its sessions end; the address is proved by it.
 
