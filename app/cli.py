@@ -1,4 +1,4 @@
-"""The command line: `flask user|game|application|channel|network|database …`. Each command prints one JSON object on one line.
+"""The command line: `flask user|game|application|channel|network|database …`. Each command prints one line of JSON.
 
 What the rules refuse becomes one line on standard error and exit status 1. The operator may do everything.
 """

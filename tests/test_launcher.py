@@ -109,6 +109,7 @@ def test_a_first_start_prints_the_way_in_and_a_second_keeps_the_data(launch, tmp
     assert f"http://127.0.0.1:{launcher.web_port}/" in launcher.output
     assert f"ws://127.0.0.1:{launcher.socket_port}/socket" in launcher.output
     assert re.search(r"First admin +keeper\n +Password +\S{16}\n", launcher.output)
+    assert re.search(r"Email +none: set yours under Account", launcher.output)
     assert get(launcher.web_port, "/_health")[0] == 200
     assert get(launcher.socket_port, "/_health")[0] == 200
     assert len(below) >= 5  # Valkey, gunicorn and its worker, the socket worker, and who waits for them
@@ -251,6 +252,7 @@ def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
     [
         ("WEB_PORT", "many", 2),
         ("HEARTBEAT_SECONDS", "-1", 2),
+        ("WEB_CONCURRENCY", "abc", 2),
         ("DATABASE_URL", "mysql://127.0.0.1/gossip", 2),
         ("BIND", "192.0.2.1", 1),
         ("DATABASE_URL", "postgres://me:secret-word@127.0.0.1:1/gossip", 1),
@@ -263,7 +265,7 @@ def test_what_cannot_work_is_one_line(launch, setting, value, status):
     launcher = launch(**{setting: value})
     assert launcher.wait() == status, launcher.output
     line = _only_line(launcher)
-    assert line.startswith("Cannot start: ") and setting in line
+    assert line.startswith("error: ") and setting in line
     assert "secret-word" not in line
 
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app import known_browsers
 from app.accounts import mails
 from app.accounts.forms import ResetForm, ResetRequestForm
 from app.accounts.identity import keep_session
@@ -60,6 +61,7 @@ def reset(token: str) -> ResponseReturnValue:
                         session, user_id=link.user_id, email=link.email, mark=link.mark, new=form.password.data or ""
                     )
                 mails.send_if_possible(mails.password_changed(user))
+                known_browsers.remember(user)  # else those who guess would still keep its person out
                 flash("Your password is changed. You are signed out everywhere: sign in with the new one.", "success")
                 return redirect(url_for("accounts.sign_in"), 303)
     except accounts.LinkUsed as error:

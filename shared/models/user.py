@@ -16,6 +16,7 @@ ROLES = ("player", "moderator", "admin")
 class User(Model):
     """A person with an account. `session_token` changes when all of their sessions must end.
 
+    email: empty for the first admin until they set one.
     address_key: what all spellings of the email have in common (`rules.address_key`). Several accounts may give one
     address; one at most holds it.
     email_key: the same for the account that holds its address, since its owner proved it or the operator made it so;

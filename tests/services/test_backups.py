@@ -28,8 +28,10 @@ def test_a_copy_is_whole_private_and_of_one_moment(url, stored, tmp_path):
     with db.transaction() as session:
         session.execute(text("CREATE TABLE ballast (page BLOB)"))
         session.execute(
-            text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
-                    "INSERT INTO ballast SELECT randomblob(4000) FROM n")
+            text(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
+                "INSERT INTO ballast SELECT randomblob(4000) FROM n"
+            )
         )
     seen = []
 
