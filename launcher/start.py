@@ -143,7 +143,7 @@ def _serve(
 
 def _start_valkey(settings: Settings, signals: StopSignals, run_path: Path, stack: ExitStack) -> Valkey:
     socket_path = embedded_redis_socket(settings.instance_path)
-    valkey = Valkey(socket_path, log_path=run_path / "valkey.log")
+    valkey = Valkey(socket_path, log_path=run_path / "valkey.log", kept_path=run_path / "valkey.rdb")
     if socket_path.parent != settings.instance_path:
         stack.callback(_remove_if_empty, socket_path.parent)
     stack.callback(forget, run_path, "valkey")

@@ -43,6 +43,7 @@ class Settings:
     socket_url: str
     mail_url: str
     mail_from: str
+    admin_email: str
     web_port: int = 4100
     socket_port: int = 4110
     bind: str = "127.0.0.1"
@@ -61,7 +62,6 @@ class Settings:
     log_format: str = "console"
     web_concurrency: int = 1
     worker_metrics_port: int = 0
-    admin_email: str = ""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -17,11 +17,6 @@ NAME = "Grapevine"
 DESCRIPTION = "The player site of the network: profiles, characters, and chat from the browser"
 SYSTEM = "system"
 
-HELP = (
-    "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
-    'every connected game, and chat from the browser. Tell me "register" and your key from the site to claim this '
-    "character."
-)
 GAMES_ONLY = "Only games have characters to register."
 LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
 
@@ -47,6 +42,15 @@ def presence(worker_id: str) -> SocketPresence:
         version=PROTOCOL_VERSION,
         supports=[flag for flag in SUPPORT_FLAGS if flag != "achievements"],
         players=[SYSTEM],
+    )
+
+
+def help_text(public_url: str) -> str:
+    """What `system` answers to whatever is no request."""
+    return (
+        "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
+        f"every connected game, and chat from the browser: {public_url}/chat . "
+        'Tell me "register" and your key from the site to claim this character.'
     )
 
 

@@ -41,7 +41,7 @@ def register() -> ResponseReturnValue:
                     "The mail to your address could not be sent. Your account is kept: ask for it later.",
                     "notice",
                 )
-            return redirect(_next_page(), 303)
+            return redirect(_next_page("account.welcome"), 303)
     return form_page("accounts/register.html", form)
 
 
@@ -59,7 +59,7 @@ def sign_in() -> ResponseReturnValue:
             note_return(user)
             start_session(user)
             flash(f"You are signed in as {user.username}.", "success")
-            return redirect(_next_page(), 303)
+            return redirect(_next_page("manage.index"), 303)
     return form_page("accounts/sign_in.html", form)
 
 
@@ -79,6 +79,6 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("pages.home"), 303)
 
 
-def _next_page() -> str:
+def _next_page(usual: str) -> str:
     target = request.args.get("next", "")
-    return target if is_local_path(target) else url_for("manage.index")
+    return target if is_local_path(target) else url_for(usual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wtforms import SelectChoice, SelectField, StringField
 
 from app.channels.forms import ProposeForm
-from app.forms import CredentialedForm, FlaskForm, checkbox, follows, strip
+from app.forms import FlaskForm, checkbox, follows, name_field, short_name_field, strip
 from shared.errors import Invalid
 from shared.models.user import ROLES
 
@@ -16,8 +16,11 @@ class ChannelForm(ProposeForm):
     is_hidden = checkbox("Hidden: in no list, and closed to browsers")
 
 
-class ApplicationForm(CredentialedForm):
+class ApplicationForm(FlaskForm):
     """A network application."""
+
+    name = name_field()
+    short_name = short_name_field()
 
 
 class RoleForm(FlaskForm):

@@ -25,7 +25,7 @@ REGISTER = {
 def test_a_new_account_is_signed_in_and_can_sign_out_and_in_again(visitor):
     """Register, sign out, sign in by email in another case."""
     answer = visitor.send("/register", **REGISTER)
-    assert (answer.status_code, answer.location) == (303, "/manage/games")
+    assert (answer.status_code, answer.location) == (303, "/account/welcome")
     assert "Welcome, Wren" in visitor.open("/manage/games")
 
     visitor.send("/sign-out", form_on="/manage/games", follow=True)

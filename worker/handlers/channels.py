@@ -24,6 +24,7 @@ from worker.answers import Deferred
 from worker.fanout import ChannelTopic
 
 if TYPE_CHECKING:
+    from shared.services.peers import Peer
     from worker.connection import Connection
     from worker.worker import Worker
 
@@ -33,7 +34,7 @@ def subscribe(connection: Connection, request: Subscribe) -> None:
     worker = connection.worker
     if is_unknown(worker, request.channel):
         worker.limits.spend_new_channel(connection.peer_key or "")
-        create(worker, [request.channel])
+        create(worker, [request.channel], made_by=connection.peer.short_name if connection.peer else None)
     channel = worker.directory.find_channel(request.channel)
     if channel is None:
         raise ChannelRefused(could_not_subscribe(request.channel))
@@ -85,7 +86,7 @@ def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
     return channel
 
 
-def find_or_create(worker: Worker, peer: str, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
+def find_or_create(worker: Worker, peer: Peer, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
     """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have.
 
     A peer that has made too many gets no more.
@@ -94,12 +95,12 @@ def find_or_create(worker: Worker, peer: str, names: Sequence[str]) -> tuple[lis
     for name in names:
         if is_unknown(worker, name):
             try:
-                worker.limits.spend_new_channel(peer)
+                worker.limits.spend_new_channel(peer.key)
             except TooMany:
                 break
             unknown.append(name)
     if unknown:
-        create(worker, unknown)
+        create(worker, unknown, made_by=peer.short_name)
     found: list[ChannelRecord] = []
     refused: list[str] = []
     for name in names:
@@ -122,9 +123,11 @@ def is_unknown(worker: Worker, name: str) -> bool:
     return True
 
 
-def create(worker: Worker, names: Sequence[str]) -> None:
+def create(worker: Worker, names: Sequence[str], *, made_by: str | None) -> None:
     """Make channels of these names, hidden, unless somebody just did, and wait until this worker knows of them."""
-    worker.database.write(lambda session: [channels.ensure_channel(session, name=name) for name in names])
+    worker.database.write(
+        lambda session: [channels.ensure_channel(session, name=name, made_by=made_by) for name in names]
+    )
     # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
     worker.feed.wait_for(worker.database.read(versions.last_cursor))
 

@@ -122,7 +122,11 @@ def _answer(connection: Connection, tell: SendTell) -> None:
         from_name=grapevine.SYSTEM,
         to_name=tell.from_name,
         sent_at=utc_now().replace(microsecond=0),
-        message=_register(connection, tell) if characters.is_register_tell(tell.message) else grapevine.HELP,
+        message=(
+            _register(connection, tell)
+            if characters.is_register_tell(tell.message)
+            else grapevine.help_text(connection.worker.settings.public_url)
+        ),
     )
     connection.send(encode_event(payload.event, payload))
 
