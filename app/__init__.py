@@ -19,9 +19,11 @@ from app import (
     games,
     health,
     limits,
+    moderation,
     pages,
     players,
     security,
+    standing,
     templating,
 )
 from app.cli import register_commands
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> Flask:
     templating.init_app(app)
     security.init_app(app, settings)
     accounts.init_app(app)
-    for module in (pages, docs, games, channels, characters, players, chat, admin):
+    for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, standing):
         module.init_app(app)
     limits.init_app(app, settings)
     errors.init_app(app)

@@ -1,4 +1,4 @@
-"""The command line: `flask user|game|application|channel|network|database …`. Each command prints one line of JSON.
+"""The command line: `flask user|game|application|channel|network|moderation|database …`. Each prints a line of JSON.
 
 What the rules refuse becomes one line on standard error and exit status 1. The operator may do everything.
 """
@@ -20,9 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from shared.bus import Bus
 from shared.db import check_database, db, reading, transaction, utc_now
 from shared.errors import DomainError
+from shared.models.application import SCOPES
 from shared.models.channel import Channel
+from shared.models.moderation import SANCTION_KINDS, TARGET_KINDS, Sanction
 from shared.models.user import ROLES
 from shared.services import accounts, applications, backups, channels, game_import, games, network, users
+from shared.services.moderation import actors, audit, sanctions
 from shared.settings import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,11 +36,21 @@ applications_group = AppGroup("application", help="Network applications, that ma
 channels_group = AppGroup("channel", help="Chat channels.")
 network_group = AppGroup("network", help="The network as a whole.")
 database_group = AppGroup("database", help="Backups of the records.")
+moderation_group = AppGroup("moderation", help="Moderation and its audit trail.")
 
 
 def register_commands(app: Flask) -> None:
     """Add the groups of commands to the app."""
-    for group in (users_group, games_group, applications_group, channels_group, network_group, database_group):
+    groups = (
+        users_group,
+        games_group,
+        applications_group,
+        channels_group,
+        network_group,
+        moderation_group,
+        database_group,
+    )
+    for group in groups:
         app.cli.add_command(group)
 
 
@@ -202,16 +215,33 @@ def delete_game(short_name: str) -> None:
 @command(applications_group, "create")
 @click.argument("name")
 @click.argument("short_name", metavar="SHORT")
-def create_application(name: str, short_name: str) -> None:
+@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="What it may do beside the usual.")
+def create_application(name: str, short_name: str, scopes: tuple[str, ...]) -> None:
     """Make a network application. The secret is shown this once."""
     with transaction() as session:
-        application, credentials = applications.create_application(session, name=name, short_name=short_name)
+        application, credentials = applications.create_application(
+            session, name=name, short_name=short_name, scopes=scopes
+        )
     say(
         id=application.id,
         short_name=application.short_name,
         client_id=credentials.client_id,
         client_secret=credentials.client_secret,
+        **({"scopes": application.scopes} if application.scopes else {}),
     )
+
+
+@command(applications_group, "update")
+@click.argument("short_name", metavar="SHORT")
+@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, help="All that it may do from now on.")
+@click.option("--no-scopes", is_flag=True, help="Take every scope away.")
+def update_application(short_name: str, scopes: tuple[str, ...], no_scopes: bool) -> None:
+    """Say which scopes an application has."""
+    with transaction() as session:
+        application = applications.get_application(session, short_name)
+        if scopes or no_scopes:
+            applications.set_scopes(session, short_name=short_name, scopes=scopes)
+    say(id=application.id, short_name=application.short_name, scopes=application.scopes)
 
 
 @command(channels_group, "create")
@@ -263,6 +293,54 @@ def network_status() -> None:
     """What the network looks like now."""
     with reading() as session:
         say(**network.network_status(session, _bus()))
+
+
+@command(moderation_group, "sanction")
+@click.argument("kind", type=click.Choice(SANCTION_KINDS))
+@click.argument("target")
+@click.option("--of", "target_kind", type=click.Choice(TARGET_KINDS), default="player", show_default=True)
+@click.option("--channel", help="On this channel alone.")
+@click.option("--seconds", type=int, help="How long; for good if it is left out.")
+@click.option("--reason", required=True)
+def sanction(kind: str, target: str, target_kind: str, channel: str | None, seconds: int | None, reason: str) -> None:
+    """Warn, mute or ban TARGET: Bob@Game, a game, a username, or an address or network."""
+    with transaction() as session:
+        made = sanctions.sanction(
+            session,
+            actors.OPERATOR,
+            kind=kind,
+            target_kind=target_kind,
+            target=target,
+            channel=channel,
+            seconds=seconds,
+            reason=reason,
+        )
+    _say_sanction(made)
+
+
+@command(moderation_group, "lift")
+@click.argument("sanction_id", metavar="ID", type=int)
+@click.option("--reason", required=True)
+def lift(sanction_id: int, reason: str) -> None:
+    """End a sanction before its time."""
+    with transaction() as session:
+        found = sanctions.lift(session, actors.OPERATOR, sanction_id=sanction_id, reason=reason)
+    _say_sanction(found)
+
+
+@command(moderation_group, "verify-log")
+def verify_log() -> None:
+    """Check that nothing in the audit trail was changed, moved or removed; name the first entry that was."""
+    with reading() as session:
+        found = audit.verify(session)
+    say(ok=found.is_whole, entries=found.entries, head=found.head, broken_at=found.broken_at, fault=found.fault)
+    if not found.is_whole:
+        sys.exit(1)
+
+
+def _say_sanction(found: Sanction) -> None:
+    until = None if found.until is None else found.until.isoformat(timespec="seconds")
+    say(id=found.id, kind=found.kind, target=found.target, channel=found.channel, until=until, state=found.state)
 
 
 @command(database_group, "backup")

@@ -129,11 +129,18 @@ def error_page(status: int, *, title: str = "", message: str = "", retry_after_s
 
 
 @contextmanager
-def faults_on(form: FlaskForm) -> Iterator[None]:
-    """Put a domain error about what was typed beside its field (or on top of the form) and go on after the block."""
+def faults_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
+    """Put a domain error about what was typed beside its field (or on top of the form) and go on after the block.
+
+    names: the fields in which one types what must be there and be in one's reach; then so are NotFound and Forbidden.
+    """
     try:
         yield
     except (Invalid, Conflict) as error:
+        add_fault(form, error)
+    except (NotFound, Forbidden) as error:
+        if error.field not in names:
+            raise
         add_fault(form, error)
 
 

@@ -67,6 +67,7 @@ SIGN_INS = "There were too many attempts to sign in that failed."
 REGISTRATIONS = "Too many accounts were registered from here."
 MAILS = "Too many mails were asked for."
 RESETS = "There were too many attempts to choose a new password."
+REPORTS = "You reported a lot in a short time: what you sent so far is with the moderators."
 CHECKS = "Your ways to connect were tried often enough for now."
 OFFERS = "Games were offered too often."
 PASSWORDS = "There were too many attempts with a wrong password."
@@ -98,6 +99,7 @@ ALLOWANCES = (
     Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
     Allowance("account.change_password", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
+    Allowance("reports.new", "30 per hour", is_own=True, message=REPORTS),
     Allowance("account.delete", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
     Allowance("connections.check", "10 per 10 minutes", is_own=True, message=CHECKS),
     Allowance("transfers.offer", "20 per hour", is_own=True, message=OFFERS),

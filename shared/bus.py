@@ -8,6 +8,7 @@ network     {"restart": downtime seconds}, {"revoked": peer key} or {"user": id 
 checks      {}: connection checks are due
 messages    chat lines just stored, from one worker to the others
 presence    sockets that came, changed or went
+moderation  {"revision", "parts"}: what workers enforce has changed; or {"tells"}: warnings to players who are online
 """
 
 from __future__ import annotations

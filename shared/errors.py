@@ -108,6 +108,36 @@ class ChannelRefused(Invalid):
     code = "channel-refused"
 
 
+class ChannelPaused(Unavailable):
+    """Moderators let nobody speak on the channel now."""
+
+    code = "channel-paused"
+
+
+class Muted(Forbidden):
+    """The player, the game, the person or the address may not speak; the sentence says why and until when."""
+
+    code = "muted"
+
+
+class Banned(Forbidden):
+    """The same, shut out altogether."""
+
+    code = "banned"
+
+
+class Filtered(Invalid):
+    """A filter of the moderators refuses the message."""
+
+    code = "filtered"
+
+
+class MissingScope(Forbidden):
+    """The application was not given this power."""
+
+    code = "missing-scope"
+
+
 class UnknownGame(NotFound):
     """There is no game of that name."""
 

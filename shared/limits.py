@@ -24,6 +24,7 @@ NEW_CHANNELS = "channels/create:game"
 MESSAGES_OF_PLAYER = "channels/send:player"
 MESSAGES_OF_GAME = "channels/send:game"
 TELLS_OF_PLAYER = "tells/send:player"
+REPORTS = "reports/create:socket"
 
 DEFAULTS: Mapping[str, Limit] = {
     EVENTS: Limit(400, 20),
@@ -34,6 +35,7 @@ DEFAULTS: Mapping[str, Limit] = {
     SUBSCRIPTIONS: Limit(60, 2),
     NEW_CHANNELS: Limit(100, 0.1),
     TELLS_OF_PLAYER: Limit(10, 2),
+    REPORTS: Limit(10, 0.1),
 }
 
 

@@ -59,6 +59,8 @@ class Settings:
     version_days: int = 30
     unverified_days: int = 30
     check_private_addresses: bool = False
+    message_days: int = 365
+    moderation_days: int = 1825
     log_format: str = "console"
     web_concurrency: int = 1
     worker_metrics_port: int = 0
@@ -107,6 +109,8 @@ class Settings:
             version_days=_integer(env, "VERSION_DAYS", cls.version_days, 1, 36_500),
             unverified_days=_integer(env, "UNVERIFIED_DAYS", cls.unverified_days, 1, 36_500),
             check_private_addresses=_choice(env, "CHECK_PRIVATE_ADDRESSES", "off", ("on", "off")) == "on",
+            message_days=_integer(env, "MESSAGE_DAYS", cls.message_days, 1, 36_500),
+            moderation_days=_integer(env, "MODERATION_DAYS", cls.moderation_days, 1, 36_500),
             log_format=_choice(env, "LOG_FORMAT", cls.log_format, ("console", "json")),
             mail_url=_mail_url(env),
             mail_from=_mail_from(env, public_url),

@@ -49,7 +49,7 @@ def _collect(session: Session, _context: UOWTransaction) -> None:
 
 @event.listens_for(Session, "before_commit")
 def _write_versions(session: Session) -> None:
-    if not _is_outermost_commit(session):
+    if not is_outermost_commit(session):
         return  # a savepoint is being released; the transaction is still open
     session.flush()
     touched = _resolve(session, session.info.pop(_TOUCHED, set()))
@@ -67,7 +67,7 @@ def _write_versions(session: Session) -> None:
         announce(session, "versions", {"cursor": cursor})
 
 
-def _is_outermost_commit(session: Session) -> bool:
+def is_outermost_commit(session: Session) -> bool:
     """True in the hook of the transaction itself, False in those of its savepoints.
 
     Hooks are told the session only, and a savepoint may still be open when its transaction commits; so it is

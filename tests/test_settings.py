@@ -59,6 +59,8 @@ def test_every_setting_is_read(read, tmp_path):
         "VERSION_DAYS": "3",
         "UNVERIFIED_DAYS": "3",
         "CHECK_PRIVATE_ADDRESSES": "on",
+        "MESSAGE_DAYS": "4",
+        "MODERATION_DAYS": "5",
         "LIMITS": "events:socket=7/1",
         "WEB_CONCURRENCY": "4",
         "WORKER_METRICS_PORT": "4120",

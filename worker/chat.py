@@ -27,8 +27,10 @@ from shared.protocol import encode_event
 from shared.protocol.channels import Broadcast
 from shared.protocol.codes import Code, sentence
 from shared.protocol.sync import ChannelRecord
+from shared.protocol.types import player_key
 from shared.services import history
 from shared.services.history import Line
+from shared.services.moderation import reports
 from worker import grapevine
 from worker.answers import Deferred
 from worker.connection import Connection
@@ -38,6 +40,7 @@ from worker.directory import Directory
 from worker.fanout import ChannelTopic, Fanout, Frames
 from worker.frames import frame_text
 from worker.limits import RateLimits
+from worker.moderation import Moderation
 from worker.signals import Signals
 
 BATCH = 500
@@ -77,6 +80,7 @@ class SpokenLines(msgspec.Struct, frozen=True):
 class _Waiting:
     line: Line
     answer: Deferred
+    flags: tuple[int, ...] = ()
 
 
 class Chat:
@@ -93,6 +97,7 @@ class Chat:
         *,
         limits: RateLimits,
         diagnostics: Diagnostics,
+        moderation: Moderation,
     ) -> None:
         """listeners: the connections that hear a channel, by its id."""
         self._worker_id = worker_id
@@ -103,6 +108,7 @@ class Chat:
         self._listeners = listeners
         self._limits = limits
         self._diagnostics = diagnostics
+        self._moderation = moderation
         self._waiting: list[_Waiting] = []
         self._come = Event()
         self._is_idle = Event()
@@ -117,18 +123,24 @@ class Chat:
     def start(self) -> None:
         """Begin to store. Raises what the database raises."""
         self._mark(self._database.read(history.last_message_id))
-        self._signals.on("messages", self._hear)
+        self._signals.on("messages", self.hear)
         self._signals.on_connected(self._reconnected)
         gevent.spawn(self._store_all)
 
-    def say(self, connection: Connection, channel: ChannelRecord, name: str, text: str) -> Deferred:
-        """Store a line and hand it on; the answer comes when it is stored. Raises NotStored if too many wait."""
+    def say(
+        self, connection: Connection, channel: ChannelRecord, name: str, text: str, *, flags: tuple[int, ...] = ()
+    ) -> Deferred:
+        """Store a line and hand it on; the answer comes when it is stored. Raises NotStored if too many wait.
+
+        flags: the filters that want it looked at.
+        """
         assert connection.peer is not None
         if len(self._waiting) >= WAITING_AT_MOST:
             raise NotStored("internal error: too many messages wait to be stored, try again")
         waiting = _Waiting(
-            Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()), Deferred()
+            Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()), Deferred(), flags
         )
+        self._moderation.note_line(connection.peer.key, player_key(name), channel.id, text)
         self._waiting.append(waiting)
         self._is_idle.clear()
         self._come.set()
@@ -172,23 +184,46 @@ class Chat:
                 self._diagnostics.broadcast(channel_topic(said.line.channel_id), frames, said.line.peer)
             waiting.answer.resolve()
         self._signals.publish("messages", SpokenLines(self._worker_id, spoken))
+        flagged = [(said.id, waiting.flags) for said, waiting in zip(spoken, batch, strict=True) if waiting.flags]
+        if flagged:
+            gevent.spawn(self._flag, flagged)
+
+    def _flag(self, flagged: list[tuple[int, tuple[int, ...]]]) -> None:
+        """Put lines that a filter found something in before the moderators. They are said all the same."""
+        try:
+            self._database.write(
+                lambda session: [
+                    reports.flag_message(session, message_id=message_id, filter_id=filter_id)
+                    for message_id, filters in flagged
+                    for filter_id in filters
+                ]
+            )
+        except SQLAlchemyError as error:
+            _log.error("flagged messages could not be reported", count=len(flagged), error=str(error))
 
     def _deliver(self, spoken: SpokenLine) -> Frames | None:
         channel = self._directory.channels.get(spoken.line.channel_id)
         if channel is None:
             return None  # it was deleted a moment ago
         frames = _frames(channel.name, spoken)
-        self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=_not_heard_by(spoken.line.peer))
+        line = spoken.line
+        muting = self._moderation.muting_peers(line.peer, line.game, line.name)
+        self._fanout.broadcast(
+            ChannelTopic(channel.id), frames, except_peer=_not_heard_by(line.peer), except_also=muting
+        )
         return frames
 
-    def _hear(self, signal: Any) -> None:
+    def hear(self, signal: Any) -> None:
+        """Lines of other workers, or of none: those that a service stored. Hearing one twice does no harm."""
         heard = msgspec.convert(signal, SpokenLines)
         if heard.worker == self._worker_id:
             return
         if heard.has_missed:
             gevent.spawn(self._catch_up)
         for spoken in heard.lines:
-            self._limits.debit_message(spoken.line.peer, spoken.line.name)
+            line = spoken.line
+            self._limits.debit_message(line.peer, line.name)
+            self._moderation.note_line(line.peer, player_key(line.name), line.channel_id, line.text)
         if self._is_catching_up:
             self._held += heard.lines
             if len(self._held) > HELD_AT_MOST:  # the history has them too
@@ -279,9 +314,12 @@ class Chat:
         line = Line(message.channel_id, message.peer, message.game, message.name, message.text, message.sent_at)
         frames = _frames(channel.name, SpokenLine(message.id, line))
         sent_at = message.sent_at.timestamp()
+        muting = self._moderation.muting_peers(message.peer, message.game, message.name)
         for connection in self._listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.opened_at)
-            if connection.peer_key != _not_heard_by(message.peer) and subscribed_at <= sent_at:
+            if connection.peer_key == _not_heard_by(message.peer) or connection.peer_key in muting:
+                continue
+            if subscribed_at <= sent_at:
                 connection.transport.send(frames.framed(connection.variant))
 
 

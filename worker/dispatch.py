@@ -11,11 +11,31 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import structlog
 
-from shared.errors import DomainError, Invalid, MissingSupport, NotAnApplication, Unauthenticated
-from shared.protocol import FrameError, Outgoing, RawFrame, decode_payload, encode_failure, encode_success, parse_frame
-from shared.protocol.codes import SENTENCES, Code, missing_support, sentence
+from shared.errors import (
+    Banned,
+    DomainError,
+    Forbidden,
+    Invalid,
+    MissingScope,
+    MissingSupport,
+    NotAnApplication,
+    Unauthenticated,
+)
+from shared.protocol import (
+    FrameError,
+    Outgoing,
+    RawFrame,
+    at_least,
+    decode_payload,
+    encode_failure,
+    encode_success,
+    parse_frame,
+)
+from shared.protocol.codes import SENTENCES, Code, missing_scope, missing_support, sentence
 from shared.protocol.core import Authenticate
 from shared.protocol.frames import encode_answer
+from shared.services.moderation.actors import MODERATE, Role
+from shared.services.moderation.permissions import RULES
 from worker.answers import ANSWERED, Deferred
 from worker.routes import Replies, Route
 
@@ -23,6 +43,7 @@ if TYPE_CHECKING:
     from worker.connection import Connection
 
 CLOSE_AUTHENTICATION_FAILED = CLOSE_ABUSIVE = 4000
+CLOSE_BANNED = 4003
 CLOSE_INTERNAL = 1011
 GOODBYE = SENTENCES[Code.RATE_LIMITED][1]
 
@@ -72,7 +93,7 @@ def _call(connection: Connection, frame: RawFrame) -> Any:
     route = connection.routes.get(frame.event)
     if connection.peer is None and (route is None or not route.is_anonymous):
         raise Unauthenticated(sentence(Code.UNAUTHENTICATED))
-    if route is None:
+    if route is None or not at_least(connection.version, route.since):
         raise _UnknownEvent(sentence(Code.UNKNOWN_EVENT))
     _admit(connection, route)
     if route.payload.needs_ref and frame.ref is None:
@@ -84,11 +105,29 @@ def _call(connection: Connection, frame: RawFrame) -> Any:
 
 
 def _admit(connection: Connection, route: Route) -> None:
-    """Who may call what; the table of events says it. Raises MissingSupport, NotAnApplication."""
+    """Who may call what; the table of events says it.
+
+    Raises MissingSupport, NotAnApplication, MissingScope, Forbidden.
+    """
     if route.application and not connection.is_application:
         raise NotAnApplication(sentence(Code.NOT_AN_APPLICATION))
     if route.flag is not None and connection.peer is not None and route.flag not in connection.supports:
         raise MissingSupport(missing_support(route.flag))
+    if route.act is not None and not RULES[route.act] & roles_of(connection):
+        if route.application:
+            raise MissingScope(missing_scope(MODERATE))
+        raise Forbidden(f"{route.payload.event} is for games")
+
+
+def roles_of(connection: Connection) -> frozenset[Role]:
+    """What a socket's peer is, for the table of permissions."""
+    peer = connection.peer
+    if peer is None:
+        return frozenset([Role.VISITOR])
+    if not peer.is_application:
+        return frozenset([Role.GAME])
+    may_moderate = connection.worker.moderation.may_moderate(peer.id)
+    return frozenset([Role.APPLICATION, *([Role.MODERATING_APPLICATION] if may_moderate else [])])
 
 
 def _success(connection: Connection, frame: RawFrame, result: Any) -> list[bytes]:
@@ -131,6 +170,9 @@ def _turn_away(connection: Connection, error: DomainError) -> None:
     """
     if isinstance(error, _Internal):
         connection.goodbye = (CLOSE_INTERNAL, error.message)
+        return
+    if isinstance(error, Banned):
+        connection.goodbye = (CLOSE_BANNED, error.message)
         return
     connection.goodbye = (CLOSE_AUTHENTICATION_FAILED, error.message)
     failures = connection.worker.failures

@@ -126,6 +126,10 @@ class _Broadcast(NamedTuple):
     topic: Hashable
     frames: Frames
     except_peer: Hashable
+    except_also: frozenset[Hashable]
+
+    def is_kept_from(self, peer: Hashable) -> bool:
+        return peer is not None and (peer == self.except_peer or peer in self.except_also)
 
 
 class _Private:
@@ -222,13 +226,20 @@ class Fanout:
 
     # What goes out
 
-    def broadcast(self, topic: Hashable, frames: Frames, *, except_peer: Hashable = None) -> None:
-        """Send to all who have joined the topic, but for the sockets of one peer. Never blocks."""
+    def broadcast(
+        self,
+        topic: Hashable,
+        frames: Frames,
+        *,
+        except_peer: Hashable = None,
+        except_also: frozenset[Hashable] = frozenset(),
+    ) -> None:
+        """Send to all who have joined the topic, but for the sockets of one peer, or of several. Never blocks."""
         if topic not in self._groups_by_topic and not (
             type(topic) is ChannelTopic and ANY_CHANNEL in self._groups_by_topic
         ):
             return
-        self._batch.append(_Broadcast(topic, frames, except_peer))
+        self._batch.append(_Broadcast(topic, frames, except_peer, except_also))
         if not self._is_flushing:
             self._start_flushing()
 
@@ -331,6 +342,9 @@ class Fanout:
     ) -> Iterator[tuple[list[Output], list[bytes]]]:
         """Who gets what of a batch, for sockets without a private list."""
         excluded = {broadcast.except_peer for broadcast in batch}
+        for broadcast in batch:
+            if broadcast.except_also:
+                excluded |= broadcast.except_also
         for group in self._groups_reached_by(batch):
             variant = group.variant
             wanted = [broadcast for broadcast in batch if group.wants(broadcast.topic)]
@@ -350,7 +364,7 @@ class Fanout:
                 self.deliveries += len(frames) * len(transports)
                 yield transports, _pieces(frames)
             for peer, own in filtered.items():
-                frames = [f for b in wanted if b.except_peer != peer and (f := b.frames.framed(variant))]
+                frames = [f for b in wanted if not b.is_kept_from(peer) and (f := b.frames.framed(variant))]
                 if frames:
                     self.deliveries += len(frames) * len(own)
                     yield own, _pieces(frames)
@@ -385,10 +399,10 @@ def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes
     peer = transport.subscriber.peer_key
     return [
         framed
-        for topic, frames, except_peer in (batch[start:] if start else batch)
-        if group.wants(topic)
-        and (except_peer is None or except_peer != peer)
-        and (framed := frames.framed(group.variant))
+        for broadcast in (batch[start:] if start else batch)
+        if group.wants(broadcast.topic)
+        and not broadcast.is_kept_from(peer)
+        and (framed := broadcast.frames.framed(group.variant))
     ]
 
 

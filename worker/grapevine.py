@@ -17,6 +17,7 @@ NAME = "Grapevine"
 DESCRIPTION = "The player site of the network: profiles, characters, and chat from the browser"
 SYSTEM = "system"
 
+IGNORE_LATER = "This could not be noted just now: try again in a minute."
 GAMES_ONLY = "Only games have characters to register."
 LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
 
@@ -50,7 +51,8 @@ def help_text(public_url: str) -> str:
     return (
         "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
         f"every connected game, and chat from the browser: {public_url}/chat . "
-        'Tell me "register" and your key from the site to claim this character.'
+        'Tell me "register" and your key from the site to claim this character; '
+        '"ignore Bob@Game", "unignore Bob@Game" or "ignores" to choose whose tells you hear.'
     )
 
 

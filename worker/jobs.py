@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 from shared.db import utc_now
 from shared.services import accounts, characters, connection_checks, player_counts, versions
 from shared.services.jobs import claim_job, finish_job
+from shared.services.moderation import retention
 from shared.settings import Settings
 from shared.times import floor
 from worker.database import Database
 
 LOOK_SECONDS = 60.0
 LEASE = timedelta(minutes=10)
+BETWEEN_BATCHES_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
 
@@ -32,12 +34,14 @@ Work = Callable[[Session], object]
 class Job:
     """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
     another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is.
+    is_batched: is run again, each time in a transaction of its own, until it returns 0.
     is_aligned: is due at full multiples of `every`, such as each quarter of an hour, however late it ran before."""
 
     name: str
     every: timedelta
     begin: Callable[[], Work]
     is_quiet: bool = False
+    is_batched: bool = False
     is_aligned: bool = False
 
     def due_after(self, moment: datetime) -> datetime:
@@ -52,6 +56,14 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
 
     def prune() -> Work:
         return lambda session: versions.prune(session, before=utc_now() - kept)
+
+    def delete_messages() -> Work:
+        before = utc_now() - timedelta(days=settings.message_days)
+        return lambda session: retention.delete_old_messages(session, before=before)
+
+    def delete_records() -> Work:
+        before = utc_now() - timedelta(days=settings.moderation_days)
+        return lambda session: retention.delete_old_records(session, before=before)
 
     def note_sightings() -> Work:
         online = list_online()
@@ -68,7 +80,9 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         return lambda session: accounts.remove_abandoned(session, before=utc_now() - abandoned_after)
 
     return [
-        Job("prune-versions", timedelta(hours=1), prune),
+        Job("prune-versions", timedelta(days=1), prune, is_batched=True),
+        Job("delete-old-messages", timedelta(days=1), delete_messages, is_batched=True),
+        Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
         Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
         Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
@@ -107,7 +121,12 @@ class Jobs:
         """Run a job if it is due and this worker gets it."""
         if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
-        result = self._database.write(job.begin())
+        result: object = self._database.write(job.begin())
+        batch = result
+        while job.is_batched and isinstance(batch, int) and isinstance(result, int) and batch:
+            gevent.sleep(BETWEEN_BATCHES_SECONDS)  # others write too
+            batch = self._database.write(job.begin())
+            result += batch if isinstance(batch, int) else 0
         self._database.write(lambda session: finish_job(session, name=job.name, due_at=job.due_after(utc_now())))
         (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
         return True

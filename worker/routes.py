@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from shared.limits import PLAYERS_STATUS, SUBSCRIPTIONS
+from shared.limits import PLAYERS_STATUS, REPORTS, SUBSCRIPTIONS
 from shared.protocol import Incoming
 from shared.protocol.browser import AskWhoHears, Beat, MarkRead, Say, SendTellFromBrowser, SignInBrowser
 from shared.protocol.channels import RequestHistory, SendMessage, Subscribe, Unsubscribe
 from shared.protocol.core import Authenticate, Heartbeat
 from shared.protocol.games import RequestGames
+from shared.protocol.moderation import (
+    CreateReport,
+    ImposeSanction,
+    LiftSanction,
+    PauseChannel,
+    RedactMessage,
+    ResumeChannel,
+)
 from shared.protocol.players import RequestPlayers, SignIn, SignOut
 from shared.protocol.sync import RequestSync
 from shared.protocol.tells import SendTell
-from worker.handlers import browsers, channels, core, games, players, sync, tells
+from shared.services.moderation.permissions import Act
+from worker.handlers import browsers, channels, core, games, moderation, players, sync, tells
 
 
 class Replies(Enum):
@@ -34,7 +43,8 @@ class Route:
     flag: the support flag that the socket must have declared. application: only for network applications.
     is_anonymous: allowed before authentication. wants_ref: the handler is given the ref too, since it sends its answers
     itself. limits: those of the socket that each request counts to, beside that of all events; handlers see to those
-    that depend on what is asked or come after other checks.
+    that depend on what is asked or come after other checks. act: what of the table of permissions it is; the peer's
+    roles must allow it. since: clients of older versions are told that there is no such event.
     """
 
     payload: type[Incoming]
@@ -45,6 +55,8 @@ class Route:
     replies: Replies = Replies.TO_REF
     wants_ref: bool = False
     limits: tuple[str, ...] = ()
+    act: Act | None = None
+    since: str = "1.0.0"
 
 
 def by_event(*routes: Route) -> dict[str, Route]:
@@ -67,6 +79,12 @@ ROUTES = by_event(
     Route(SendTell, tells.send, flag="tells"),
     Route(RequestGames, games.status, flag="games", wants_ref=True),
     Route(RequestSync, sync.request_sync, application=True, wants_ref=True),
+    Route(PauseChannel, moderation.pause, application=True, act=Act.PAUSE),
+    Route(ResumeChannel, moderation.resume, application=True, act=Act.RESUME),
+    Route(ImposeSanction, moderation.sanction, application=True, act=Act.SANCTION),
+    Route(LiftSanction, moderation.lift, application=True, act=Act.LIFT),
+    Route(RedactMessage, moderation.redact, application=True, act=Act.REDACT),
+    Route(CreateReport, moderation.report, act=Act.REPORT, since="2.4.0", limits=(REPORTS,)),
 )
 
 BROWSER_ROUTES = by_event(

@@ -18,6 +18,8 @@ from shared import __version__
 from shared.protocol import encode_event
 from shared.protocol.core import Restart
 from shared.services import peers
+from shared.services.moderation import changes
+from shared.services.moderation.changes import Part
 from shared.services.peers import Peer
 from shared.services.versions import Change
 from shared.settings import Settings
@@ -33,10 +35,11 @@ from worker.directory import Directory
 from worker.failures import Failures
 from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout
 from worker.feed import Feed
-from worker.handlers import players, tells
+from worker.handlers import moderation, players, tells
 from worker.heartbeats import Heartbeats
 from worker.jobs import Jobs, network_jobs
 from worker.limits import RateLimits, SocketLimits
+from worker.moderation import Moderation
 from worker.notices import Notices
 from worker.presence import Presence
 from worker.reader import Limits
@@ -77,6 +80,7 @@ class Worker:
         self.replicas = Replicas(self.database, self.feed, self.fanout)
         self.limits = RateLimits(settings.limits, is_on=settings.rate_limits)
         self.diagnostics = Diagnostics(self.id, self.signals, self.limits)
+        self.moderation = Moderation(self.database, self.signals)
         self.chat = Chat(
             self.id,
             self.database,
@@ -86,6 +90,7 @@ class Worker:
             self._listeners,
             limits=self.limits,
             diagnostics=self.diagnostics,
+            moderation=self.moderation,
         )
         self.presence = Presence(self.id, self.signals, self._describe, expires_seconds=settings.presence_seconds)
         self.statuses = Statuses(
@@ -149,6 +154,10 @@ class Worker:
         self.signals.on("checks", lambda signal: self.checks.wake())
         self.signals.on_connected(self.feed.wake)
         self.signals.on_connected(self._check_credentials)
+        self.moderation.on_change = self._moderation_changed
+        self.moderation.on_acts = lambda acts: moderation.tell_acts(self, acts)
+        self.moderation.on_tells = lambda given: tells.deliver_from_system(self, given)
+        self.moderation.start()
         self.chat.start()
         self.signals.on(players.PLAYERS, lambda signal: players.hear(self, signal))
         self.signals.on(tells.TELLS, lambda signal: tells.hear(self, signal))
@@ -202,6 +211,7 @@ class Worker:
         if peer.is_application:
             connection.limits = SocketLimits()  # it has other limits from now on
             self.fanout.join(connection, [ANY_CHANNEL])
+            self._join_moderation(connection, peer)
         self.fanout.join(connection, connection.supports & {players.PLAYERS, notices.GAMES})
         self.diagnostics.arrived(connection)
         self.presence.arrive(connection)
@@ -250,6 +260,10 @@ class Worker:
             self.signals.publish(topic, signal)
             if topic == "versions":
                 self.feed.wake()
+            elif topic == "messages":
+                self.chat.hear(signal)
+            elif topic == changes.TOPIC and "revision" in signal:
+                self.moderation.hear(signal)
 
     def _told(self, signal: dict[str, Any]) -> None:
         if "restart" in signal:
@@ -282,6 +296,30 @@ class Worker:
         else:
             self.notices.changed(peer, is_news)
         self.statuses.changed(peer)
+
+    def _moderation_changed(self, parts: frozenset[Part]) -> None:
+        """What moderators decided is another now (called by the view, which is that already)."""
+        if Part.SANCTIONS in parts:
+            self._close_banned()
+        if Part.APPLICATIONS in parts:
+            for connection in list(self.connections):
+                if connection.peer is not None and connection.is_application:
+                    self._join_moderation(connection, connection.peer)
+
+    def _close_banned(self) -> None:
+        """Close the sockets of banned games and addresses."""
+        sanctions = self.moderation.sanctions
+        keys = [peer for peer in sanctions.peers if peer in self.by_peer]
+        sockets = {connection for key in keys for connection in self.by_peer[key]}
+        for connection in list(self.connections) if sanctions.has_addresses else sockets:
+            ban = self.moderation.find_ban(connection.peer_key, connection.transport.address)
+            if ban is not None:
+                connection.close(CLOSE_REVOKED, ban.message)
+
+    def _join_moderation(self, connection: Connection, peer: Peer) -> None:
+        """Let an application hear what moderators do, if it may."""
+        change = self.fanout.join if self.moderation.may_moderate(peer.id) else self.fanout.leave
+        change(connection, [moderation.MODERATION])
 
     def _forget_channel(self, channel_id: int) -> None:
         for connection in self._listeners(channel_id):

@@ -19,6 +19,8 @@ from shared.db import reading, transaction, utc_now
 from shared.errors import Conflict
 from shared.models import User
 from shared.services import accounts, users
+from shared.services.moderation.actors import Role
+from shared.services.moderation.permissions import RULES, Act
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,11 @@ class SignedIn(FlaskLoginUser):
     def is_admin(self) -> bool:
         """True for those who may open the admin pages."""
         return self.role == "admin"
+
+    @property
+    def is_moderator(self) -> bool:
+        """True for those who may open the moderators' pages."""
+        return Role(self.role) in RULES[Act.SEE]
 
     def get_id(self) -> str:
         """What the session cookie says of this account."""
@@ -68,12 +75,12 @@ def load(cookie_id: str) -> SignedIn | None:
         user = users.find_user(database, int(number))
     if user is None or user.session_token != token:
         return None
-    renew_session()
     if utc_now() - user.created_at > RETURN_AFTER:
         try:
             note_return(user)
         except (SQLAlchemyError, Conflict) as error:  # the next page tries again
             log.warning("that an account came back could not be noted: %s", error)
+    renew_session()
     return SignedIn(user)
 
 

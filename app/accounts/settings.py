@@ -15,6 +15,7 @@ from shared.db import reading, transaction
 from shared.errors import Forbidden
 from shared.mail import MailUnavailable
 from shared.services import accounts, characters, games, rules
+from shared.services.moderation import sanctions
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -25,8 +26,14 @@ def show() -> ResponseReturnValue:
     """What there is to set."""
     with reading() as database:
         user = accounts.get_account(database, current_user.id)
-    form = PrivacyForm(data={"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden})
-    return render_template("accounts/show.html", user=user, form=form)
+        standing = sanctions.list_of_user(database, user.id)
+        form = PrivacyForm(data={"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden})
+        return render_template(
+            "accounts/show.html",
+            user=user,
+            form=form,
+            sanctions=[sanction for sanction in standing if sanction.state == "in force"],
+        )
 
 
 @bp.get("/welcome")

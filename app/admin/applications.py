@@ -8,7 +8,7 @@ from flask_login import current_user
 
 from app import once
 from app.accounts.identity import admin_required
-from app.admin.forms import ApplicationForm
+from app.admin.forms import ApplicationForm, ScopesForm
 from app.errors import faults_on
 from app.templating import form_page, secret_page
 from shared.db import reading, transaction
@@ -40,6 +40,7 @@ def new() -> ResponseReturnValue:
                     actor_id=current_user.id,
                     name=form.name.data or "",
                     short_name=form.short_name.data or "",
+                    scopes=form.scopes(),
                 )
             flash(f"{application.name} is created.", "success")
             return _with_secret(application, credentials, status=201)
@@ -53,6 +54,19 @@ def show(short_name: str) -> ResponseReturnValue:
     with reading() as session:
         application = applications.get_application(session, short_name)
     return secret_page(_page(application, once.take(f"application:{application.id}")))
+
+
+@bp.post("/<short_name>/scopes")
+@admin_required
+def set_scopes(short_name: str) -> ResponseReturnValue:
+    """Say what an application may do; its sockets may at once."""
+    form = ScopesForm()
+    with transaction() as session:
+        application = applications.set_scopes(
+            session, actor_id=current_user.id, short_name=short_name, scopes=form.scopes()
+        )
+    flash(f"What {application.name} may do is saved, and holds at once.", "success")
+    return redirect(url_for(".show", short_name=application.short_name), 303)
 
 
 @bp.post("/<short_name>/regenerate")
@@ -84,4 +98,5 @@ def _with_secret(application: Application, credentials: Credentials, *, status: 
 
 
 def _page(application: Application, client_secret: str | None) -> str:
-    return render_template("admin/application.html", application=application, client_secret=client_secret)
+    form = ScopesForm(formdata=None, data={scope: True for scope in application.scopes})
+    return render_template("admin/application.html", application=application, client_secret=client_secret, form=form)

@@ -7,6 +7,7 @@ from wtforms import SelectChoice, SelectField, StringField
 from app.channels.forms import ProposeForm
 from app.forms import FlaskForm, checkbox, follows, name_field, short_name_field, strip
 from shared.errors import Invalid
+from shared.models.application import SCOPES
 from shared.models.user import ROLES
 
 
@@ -16,7 +17,17 @@ class ChannelForm(ProposeForm):
     is_hidden = checkbox("Hidden: in no list, and closed to browsers")
 
 
-class ApplicationForm(FlaskForm):
+class ScopesForm(FlaskForm):
+    """What an application may do beside what all may."""
+
+    moderate = checkbox("May moderate: pause channels, sanction, lift, redact; is told of what moderators do")
+
+    def scopes(self) -> list[str]:
+        """The scopes that are ticked."""
+        return [scope for scope in SCOPES if self[scope].data]
+
+
+class ApplicationForm(ScopesForm):
     """A network application."""
 
     name = name_field()

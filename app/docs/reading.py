@@ -54,6 +54,15 @@ FLAGS: dict[str, tuple[str, str]] = {
         "For network applications only: the records of all channels and games, whole and then change by change, so "
         "that a copy can be kept.",
     ),
+    "moderation": (
+        "Moderation",
+        "For network applications with the scope `moderate`: they pause channels, impose and lift sanctions, take "
+        "messages away, and are told of every act.",
+    ),
+    "reports": (
+        "Reports",
+        "Any game may report a player or a message to the moderators. These events belong to no flag.",
+    ),
 }
 
 _WORDS: dict[type[types.Type], tuple[str, str]] = {
@@ -64,6 +73,7 @@ _WORDS: dict[type[types.Type], tuple[str, str]] = {
     types.StructType: ("object", "objects"),
     types.RawType: ("object", "objects"),
     types.NoneType: ("null", "null"),
+    types.AnyType: ("value", "values"),
 }
 
 

@@ -16,6 +16,7 @@ from shared.db import reading, transaction
 from shared.models import Game
 from shared.models.credentials import Credentials
 from shared.services import game_transfers, games
+from shared.services.moderation import sanctions
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 
@@ -150,10 +151,12 @@ def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200
 
 def _page(session: Session, game: Game, client_secret: str | None) -> str:
     state = owner.state_of(session, game)
+    standing = sanctions.list_of_game(session, game.id)
     return render_template(
         "games/manage.html",
         client_secret=client_secret,
         connection_form=ConnectionForm(formdata=None),
         transfer=game_transfers.find_transfer(session, game.id),
+        sanctions_in_force=sum(sanction.state == "in force" for sanction in standing),
         **owner.context_of(state),
     )

@@ -11,8 +11,8 @@ from shared.settings import Settings
 bp = Blueprint("sitemap", __name__)
 PER_FILE = 10_000  # the protocol's limits are 50,000 addresses and 50 MB
 KEPT_SECONDS = 600
-PAGES = ("pages.home", "games.index", "channels.index", "docs.index", "pages.conduct")
-CLOSED = ("/account", "/admin", "/manage", "/moderation", "/register", "/reset", "/sign-in")
+PAGES = ("pages.home", "games.index", "channels.index", "docs.index", "pages.conduct", "transparency.index")
+CLOSED = ("/account", "/admin", "/appeals", "/manage", "/moderation", "/register", "/report", "/reset", "/sign-in")
 
 
 @bp.get("/robots.txt")

@@ -97,6 +97,13 @@
     return piece;
   }
 
+  function reportLink(id, name) {
+    const link = span("report", "report", "a");
+    link.href = `/report?message=${id}`;
+    link.append(span("unseen", ` what ${name} said`));
+    return link;
+  }
+
   // around: what stands before and after the name, of a tell.
   function makeLine({ id, sent_at, name, game, message }, around) {
     const row = document.createElement("li");
@@ -107,6 +114,7 @@
     const body = document.createElement("p");
     const [before, after] = around ?? ["", ""];
     body.append(before, span("who", name, "b"), span("from", "@" + game), `${after} `, span("said", linked(message)));
+    if (id !== undefined) body.append(" ", reportLink(id, name));
     row.append(time, body);
     localize(row);
     return row;

@@ -1,13 +1,13 @@
 """Chat in the browser: how far people have read
 
-Revision ID: 0006_chat_reading
+Revision ID: 0006
 Revises: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006_chat_reading"
+revision = "0006"
 down_revision = "0005"
 
 

@@ -1,14 +1,14 @@
 """The address that an account asked to have, and the game that made a channel by subscribing to it
 
-Revision ID: 0008_pending_email
-Revises: 0006
+Revision ID: 0008
+Revises: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008_pending_email"
-down_revision = "0006_chat_reading"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:

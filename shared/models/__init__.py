@@ -2,6 +2,7 @@
 
 import shared.sync  # noqa: F401  installs the hooks
 from shared.models.application import Application
+from shared.models.audit import AuditEntry, ModerationHead
 from shared.models.channel import Channel
 from shared.models.character import Character, CharacterSighting
 from shared.models.chat_reading import ChatReading
@@ -10,29 +11,41 @@ from shared.models.game import Game, GameConnection
 from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
 from shared.models.message import Message
+from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, Sanction
 from shared.models.player_count import DailyPlayerCount, PlayerCount
+from shared.models.report import Appeal, Report, Reporter
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
 from shared.models.version import Counter, Version
 
 __all__ = [
+    "Appeal",
     "Application",
+    "AuditEntry",
     "Channel",
+    "ChannelState",
     "Character",
     "CharacterSighting",
     "ChatReading",
     "ConnectionCheck",
     "Counter",
     "DailyPlayerCount",
+    "Filter",
     "Game",
     "GameConnection",
+    "GameMute",
     "GameTransfer",
+    "Ignore",
     "Job",
     "Message",
+    "ModerationHead",
     "PlayerCount",
+    "Report",
+    "Reporter",
     "ReservedShortName",
     "ReservedUsername",
+    "Sanction",
     "User",
     "UserAgent",
     "Version",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Index, String, text
+from sqlalchemy import JSON, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db import Model, UtcDateTime, utc_now
 from shared.models.credentials import HasCredentials
 
+SCOPES = ("moderate",)
+
 
 class Application(HasCredentials, Model):
-    """A network application. To games it looks like one more game; its short name is of the same namespace."""
+    """A network application. To games it looks like one more game; its short name is of the same namespace.
+
+    scopes: what it may do beside what all may (`SCOPES`).
+    """
 
     __tablename__ = "applications"
     __table_args__ = (
@@ -23,4 +28,5 @@ class Application(HasCredentials, Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     short_name: Mapped[str] = mapped_column(String(15))
     name: Mapped[str] = mapped_column(String(80))
+    scopes: Mapped[list[str]] = mapped_column(JSON, default=list)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -15,6 +15,8 @@ class Message(Model):
 
     peer: the sender's peer key (`game:7`, `application:3`, `grapevine`). game: its short name then. worker: the id of
     the worker that took it in. No foreign keys: the history outlives games and channels.
+
+    redacted_at, redacted_by: when moderators took its text away, and who; the text is gone from the row then.
     """
 
     __tablename__ = "messages"
@@ -28,3 +30,5 @@ class Message(Model):
     text: Mapped[str] = mapped_column(Text)
     worker: Mapped[str] = mapped_column(String(36))
     sent_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    redacted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    redacted_by: Mapped[str | None] = mapped_column(String(80))

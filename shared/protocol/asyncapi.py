@@ -152,6 +152,8 @@ def _frame(kind: FrameKind) -> JSON:
             "error": {"type": "string", "description": "A sentence for people"},
             "code": {"enum": [str(code) for code in kind.codes], "description": "A word for programs"},
             "retry_after_ms": {"type": "integer", "minimum": 0, "description": "When to try again"},
+            "seconds_left": {"type": "integer", "minimum": 0, "description": "Until a mute or a ban ends"},
+            "lifted_by": {"type": "string", "description": "Who may lift a mute or a ban before"},
         }
         required += ["error", "code"]
     elif cls is not None and not is_bare:

@@ -16,6 +16,9 @@ from shared.protocol.base import Incoming, Outgoing
 from shared.protocol.codes import COMMON, SENTENCES, Code, sentence
 from shared.protocol.events import INCOMING, OUTGOING
 
+FLAGLESS = ("core", "sync", "moderation", "reports")
+"""Families of events that need no flag in `supports`."""
+
 
 class Kind(StrEnum):
     """What a frame is: asked by a peer, its answer (good or bad), or said by the worker unasked."""
@@ -76,7 +79,7 @@ def events_of_worker() -> list[type[Outgoing]]:
 
 def failure_codes(cls: type[Incoming]) -> tuple[Code, ...]:
     """What may come of a request, its own failures first."""
-    flag = (Code.MISSING_SUPPORT,) if cls.flag not in ("core", "sync") else ()
+    flag = (Code.MISSING_SUPPORT,) if cls.flag not in FLAGLESS else ()
     return tuple(dict.fromkeys((*cls.failures, *flag, *COMMON)))
 
 

@@ -50,7 +50,13 @@ class SendMessage(Incoming, event="channels/send"):
     name: Name
     message: Words
 
-    failures: ClassVar[tuple[Code, ...]] = (Code.NOT_SUBSCRIBED, Code.CHANNEL_PAUSED, Code.MUTED, Code.BANNED)
+    failures: ClassVar[tuple[Code, ...]] = (
+        Code.NOT_SUBSCRIBED,
+        Code.CHANNEL_PAUSED,
+        Code.MUTED,
+        Code.BANNED,
+        Code.FILTERED,
+    )
     example: ClassVar[dict[str, Any]] = {"channel": "gossip", "name": "Alice", "message": "Hello, world!"}
 
 

@@ -1,5 +1,6 @@
 """The stable words for what went wrong, and their sentences. Source: docs/protocol.md, §2. Pure: no I/O, no clock."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -26,6 +27,10 @@ class Code(StrEnum):
     NOT_SUPPORTED = "not-supported"
     NOT_AN_APPLICATION = "not-an-application"
     MISSING_SCOPE = "missing-scope"
+    FILTERED = "filtered"
+    NOT_FOUND = "not-found"
+    FORBIDDEN = "forbidden"
+    CONFLICT = "conflict"
     INTERNAL = "internal"
 
 
@@ -39,7 +44,7 @@ SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.MISSING_SUPPORT: ('missing support for "players"', "missing supports", "must support channels"),
     Code.NOT_SUBSCRIBED: ("not subscribed to 'gossip'",),
     Code.CHANNEL_REFUSED: ("Could not subscribe to 'no good name'",),
-    Code.CHANNEL_PAUSED: ("channel is paused",),
+    Code.CHANNEL_PAUSED: ("channel is paused", "channel is closed"),
     Code.MUTED: ("muted until 2026-11-23T06:15:44Z: flooding", "muted: flooding"),
     Code.BANNED: ("banned until 2026-11-23T06:15:44Z: flooding", "banned: flooding"),
     Code.RATE_LIMITED: ("rate limit exceeded", "rate limit exceeded, goodbye"),
@@ -49,6 +54,15 @@ SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.NOT_SUPPORTED: ("not supported",),
     Code.NOT_AN_APPLICATION: ("not an application",),
     Code.MISSING_SCOPE: ('missing scope "moderate"',),
+    Code.FILTERED: (
+        "this message is not allowed here: it holds a word or a pattern that the moderators refuse",
+        "too many links in one message",
+        "too many messages in a short time",
+        "the same message too often",
+    ),
+    Code.NOT_FOUND: ("there is no such sanction",),
+    Code.FORBIDDEN: ("only admins may sanction a moderator or an admin",),
+    Code.CONFLICT: ("this sanction is lifted already",),
     Code.INTERNAL: ("internal error",),
 }
 """Every code with the sentences that go with it; names and times in them are examples."""
@@ -99,6 +113,12 @@ def missing_support(flag: str) -> str:
 def missing_scope(scope: str) -> str:
     """Said of an event that the application has no scope for."""
     return f'missing scope "{scope}"'
+
+
+def sanctioned(code: Code, until: datetime | None, reason: str) -> str:
+    """Said of what a muted or banned one tries to do. until: the end, None for good."""
+    end = "" if until is None else f" until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{code}{end}: {reason}"
 
 
 def not_subscribed(channel: str) -> str:

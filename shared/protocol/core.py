@@ -57,6 +57,7 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
         Code.INVALID_CREDENTIALS,
         Code.MISSING_SUPPORT,
         Code.ALREADY_AUTHENTICATED,
+        Code.BANNED,
     )
     example: ClassVar[dict[str, Any]] = {
         "client_id": "4a6ebc3b-9d0b-4d5d-bd2c-0a4d2f5a6f0e",
@@ -127,6 +128,10 @@ class AuthenticateSuccess(Outgoing, event="authenticate", flag="core"):
     ignored: Annotated[list[str] | UnsetType, about("Flags declared that the server does not know")] = UNSET
     refused_channels: Annotated[
         list[str] | UnsetType, about("Names of the list that cannot be subscribed to; the rest is")
+    ] = UNSET
+    counts: Annotated[
+        dict[str, int] | UnsetType,
+        about("For applications of 2.4.0 and later that are sent the whole state now: about how many records it has"),
     ] = UNSET
 
     status: ClassVar[str | None] = "success"

@@ -4,7 +4,7 @@ A name may stand in both tables: requests and their answers, or notices, share i
 success have no class for that answer.
 """
 
-from shared.protocol import channels, core, games, players, sync, tells
+from shared.protocol import channels, core, games, moderation, players, sync, tells
 from shared.protocol.base import Incoming, Outgoing
 
 INCOMING: dict[str, type[Incoming]] = {
@@ -22,6 +22,12 @@ INCOMING: dict[str, type[Incoming]] = {
         tells.SendTell,
         games.RequestGames,
         sync.RequestSync,
+        moderation.PauseChannel,
+        moderation.ResumeChannel,
+        moderation.ImposeSanction,
+        moderation.LiftSanction,
+        moderation.RedactMessage,
+        moderation.CreateReport,
     )
 }
 
@@ -44,5 +50,8 @@ OUTGOING: dict[str, type[Outgoing]] = {
         sync.SyncChannels,
         sync.SyncGames,
         sync.SyncComplete,
+        moderation.SanctionAnswer,
+        moderation.ModerationAct,
+        moderation.ReportAnswer,
     )
 }

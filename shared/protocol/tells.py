@@ -17,7 +17,13 @@ class SendTell(Incoming, event="tells/send"):
     message: Words
     sent_at: Annotated[UtcTime | None, about("ISO 8601 in UTC; missing, null or empty means now")] = None
 
-    failures: ClassVar[tuple[Code, ...]] = (Code.GAME_OFFLINE, Code.NOT_SUPPORTED, Code.PLAYER_OFFLINE, Code.MUTED)
+    failures: ClassVar[tuple[Code, ...]] = (
+        Code.GAME_OFFLINE,
+        Code.NOT_SUPPORTED,
+        Code.PLAYER_OFFLINE,
+        Code.MUTED,
+        Code.BANNED,
+    )
     example: ClassVar[dict[str, Any]] = {
         "from_name": "Alice",
         "to_game": "ExVenture",

@@ -23,6 +23,8 @@ from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
+from shared.services.moderation import changes
+from shared.services.moderation.changes import Part
 
 RESETS_A_MAIL = 5
 ABANDONED_AT_ONCE = 500
@@ -217,6 +219,7 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
     session.add(ReservedUsername(key=user.username.lower()))
     _tell_workers(session, user.id)
     session.delete(user)
+    changes.mark(session, Part.PEOPLE)
     try:
         session.flush()
     except IntegrityError:  # a game was registered at the same moment

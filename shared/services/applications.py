@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.bus import announce
-from shared.errors import NotFound
-from shared.models.application import Application
+from shared.errors import Invalid, NotFound
+from shared.models.application import SCOPES, Application
 from shared.models.credentials import Credentials
 from shared.services import rules, short_names, users
+from shared.services.moderation import changes
+from shared.services.moderation.changes import Part
 
 
 def create_application(
-    session: Session, *, name: str, short_name: str, actor_id: int | None = None
+    session: Session, *, name: str, short_name: str, scopes: Sequence[str] = (), actor_id: int | None = None
 ) -> tuple[Application, Credentials]:
-    """Make an application, as an admin. Raises Forbidden, Invalid, NameTaken."""
+    """Make an application, as an admin. scopes: of SCOPES. Raises Forbidden, Invalid, NameTaken."""
     users.require_admin(session, actor_id)
     application = Application(
-        name=rules.line(name, field="name", longest=80, what="the name"), short_name=rules.short_name(short_name)
+        name=rules.line(name, field="name", longest=80, what="the name"),
+        short_name=rules.short_name(short_name),
+        scopes=_scopes(scopes),
     )
     credentials = application.make_credentials()
     if short_names.is_reserved(session, application.short_name):
@@ -30,7 +36,18 @@ def create_application(
     except IntegrityError:
         raise short_names.taken() from None
     short_names.reserve(session, application.short_name, application_id=application.id)
+    changes.mark(session, Part.APPLICATIONS)
     return application, credentials
+
+
+def set_scopes(session: Session, *, short_name: str, scopes: Sequence[str], actor_id: int | None = None) -> Application:
+    """Say what an application may do beside what all may; its sockets may at once. Raises Forbidden, NotFound, Invalid
+    (field `scopes`)."""
+    users.require_admin(session, actor_id)
+    application = get_application(session, short_name)
+    application.scopes = _scopes(scopes)
+    changes.mark(session, Part.APPLICATIONS)
+    return application
 
 
 def list_applications(session: Session) -> list[Application]:
@@ -66,3 +83,10 @@ def delete_application(session: Session, *, short_name: str, actor_id: int | Non
     announce(session, "network", {"revoked": f"application:{application.id}"})
     session.delete(application)
     session.flush()
+
+
+def _scopes(scopes: Sequence[str]) -> list[str]:
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown:
+        raise Invalid(f"there is no scope {unknown[0]}, only {', '.join(SCOPES)}", field="scopes")
+    return sorted(set(scopes))

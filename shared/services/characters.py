@@ -18,6 +18,8 @@ from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
 from shared.models.user import User
 from shared.protocol.types import player_key
+from shared.services.moderation import changes
+from shared.services.moderation.changes import Part
 
 CHARACTERS_A_USER = 200
 NAMES_AT_ONCE = 500
@@ -139,6 +141,7 @@ def approve_character(session: Session, *, actor_id: int, character_id: int) -> 
     character = get_own_character(session, actor_id=actor_id, character_id=character_id)
     if not character.is_approved:
         character.state, character.approved_at = "approved", utc_now()
+        changes.mark(session, Part.PEOPLE)
     return character
 
 
@@ -155,6 +158,7 @@ def delete_character(session: Session, *, actor_id: int, character_id: int) -> C
     """Remove a character, whatever its state; its name is free again. Raises NotFound."""
     character = get_own_character(session, actor_id=actor_id, character_id=character_id)
     session.delete(character)
+    changes.mark(session, Part.PEOPLE)
     return character
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from shared.bus import announce
 from shared.models.message import Message
 from shared.models.version import Counter
 
@@ -54,6 +55,12 @@ def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list
     return ids
 
 
+def announce_lines(session: Session, ids: Sequence[int], lines: Sequence[Line], *, worker: str) -> None:
+    """Let every worker hand on stored lines that no worker took in, after the commit. worker: as it was stored."""
+    spoken = [{"id": number, "line": asdict(line)} for number, line in zip(ids, lines, strict=True)]
+    announce(session, "messages", {"worker": worker, "lines": spoken})
+
+
 def last_message_id(session: Session) -> int:
     """The newest message's id; 0 in an empty history."""
     return session.scalar(select(Counter.value).where(Counter.name == Counter.MESSAGES)) or 0
@@ -74,9 +81,12 @@ def count_after(session: Session, message_id: int) -> tuple[int, int]:
 def lines_since(
     session: Session, message_id: int, *, after: datetime, not_from: str | None = None, limit: int = 500
 ) -> list[Message]:
-    """Messages after an id, sent after a moment, not taken in by the worker `not_from`; oldest first."""
+    """Messages after an id, sent after a moment, not taken in by the worker `not_from`; oldest first, no redacted."""
     statement = (
-        select(Message).where(Message.id > message_id, Message.sent_at > after).order_by(Message.id).limit(limit)
+        select(Message)
+        .where(Message.id > message_id, Message.sent_at > after, Message.redacted_at.is_(None))
+        .order_by(Message.id)
+        .limit(limit)
     )
     if not_from is not None:
         statement = statement.where(Message.worker != not_from)
@@ -88,9 +98,10 @@ def channel_page(
 ) -> tuple[list[Message], bool]:
     """Up to `limit` messages of a channel, oldest first, and whether there are more that way.
 
-    `after`: those that follow that id; otherwise the newest ones, of before `before` if given.
+    `after`: those that follow that id; otherwise the newest ones, of before `before` if given. Redacted ones are left
+    out.
     """
-    statement = select(Message).where(Message.channel_id == channel_id)
+    statement = select(Message).where(Message.channel_id == channel_id, Message.redacted_at.is_(None))
     if after is not None:
         found = list(session.scalars(statement.where(Message.id > after).order_by(Message.id).limit(limit + 1)))
         return found[:limit], len(found) > limit

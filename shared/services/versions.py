@@ -71,6 +71,16 @@ def state_page(
     return [(record_id, record or "") for record_id, record in session.execute(statement)]
 
 
+def counts(session: Session) -> dict[str, int]:
+    """How many records of each kind there are now; a kind that has none is absent."""
+    statement = (
+        select(Version.kind, func.count())
+        .where(Version.superseded_by.is_(None), Version.action != "deleted")
+        .group_by(Version.kind)
+    )
+    return {kind: count for kind, count in session.execute(statement)}
+
+
 def newest_records(session: Session, kind: str, record_ids: Sequence[int]) -> list[tuple[int, str]]:
     """The records of these ids that exist: (id, canonical JSON)."""
     found: list[tuple[int, str]] = []

@@ -12,7 +12,7 @@ from shared.db import transaction, utc_now
 from shared.presence import SOCKET_KEY, SocketPresence
 from shared.services import accounts, history, readings
 from shared.services.history import Line
-from tests.conftest import SECRET_KEY
+from tests.support.servers import SECRET_KEY
 
 
 def say(channel, *texts, name="Ash", game="Harbour", peer="game:1"):

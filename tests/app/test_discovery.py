@@ -66,6 +66,7 @@ def test_the_sitemap_has_what_everyone_may_see_and_no_more(any_database, app, st
             "/channels",
             "/docs",
             "/conduct",
+            "/transparency",
             "/channels/gossip",
             "/games/Harbour",
             "/players/wren",
@@ -83,9 +84,9 @@ def test_a_long_sitemap_has_an_index(any_database, app, stored, monkeypatch):
         stored.channel()
     client = app.test_client()
     whole = addresses(client)
-    assert len(whole) == 5 + 4 + 4 + 1
+    assert len(whole) == 6 + 4 + 4 + 1
     site = app.extensions["settings"].public_url
-    for size in (1, 3, 5, 7):
+    for size in (1, 3, 5, 8):
         monkeypatch.setattr("app.pages.sitemap.PER_FILE", size)
         files = addresses(client)
         assert len(files) == -(-len(whole) // size)

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, Response
 from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, make_link
 from shared import db
 from shared.services import channels, characters, users
+from tests.support.moderating import make_moderated
 from tests.support.processes import free_port
 
 PASSWORD = "correct horse battery"
@@ -32,6 +33,9 @@ NO_PAGES = {
     "/manage/characters/live",
     "/manage/games/<short_name>/live",
     "/metrics",
+    "/moderation/audit/export.csv",
+    "/moderation/audit/export.json",
+    "/moderation/live/lines",
     "/robots.txt",
     "/sitemap-<int:number>.xml",
     "/sitemap.xml",
@@ -44,6 +48,23 @@ MAILED = {  # what a link that has run out shows
 }
 EXAMPLES = {
     **MAILED,
+    "/appeals/new": "/appeals/new?sanction={sanction}",
+    "/manage/games/<short_name>/mutes": "/manage/games/Reef/mutes",
+    "/manage/games/<short_name>/sanctions": "/manage/games/Reef/sanctions",
+    "/moderation/appeals": "/moderation/appeals?state=",
+    "/moderation/appeals/<id:appeal_id>": "/moderation/appeals/{appeal}",
+    "/moderation/channels/<name>": "/moderation/channels/noise",
+    "/moderation/filters/<id:filter_id>": "/moderation/filters/{filter}",
+    "/moderation/messages/<id:message_id>": "/moderation/messages/{message}",
+    "/moderation/records/games/<short_name>": "/moderation/records/games/Reef",
+    "/moderation/records/player": "/moderation/records/player?name=Wren@Reef",
+    "/moderation/records/users/<username>": "/moderation/records/users/reader",
+    "/moderation/reports": "/moderation/reports?state=",
+    "/moderation/reports/<id:report_id>": "/moderation/reports/{report}",
+    "/moderation/sanctions": "/moderation/sanctions?all=1",
+    "/moderation/sanctions/<id:sanction_id>": "/moderation/sanctions/{sanction}",
+    "/moderation/sanctions/new": "/moderation/sanctions/new?message={message}",
+    "/report": "/report?message={message}",
     "/admin/applications/<short_name>": "/admin/applications/Mirror",
     "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
     "/channels/<name>": "/channels/gossip",
@@ -57,6 +78,16 @@ EXAMPLES = {
     "/manage/games/<short_name>/transfer": "/manage/games/Harbour/transfer",
     "/players/<username>": "/players/keeper",
 }
+CLOSED = (
+    "/account",
+    "/admin",
+    "/appeals",
+    "/channels/new",
+    "/channels/proposed",
+    "/manage",
+    "/moderation",
+    "/report",
+)
 LONG = "A-very-long-word-without-any-space-" * 6
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -100,7 +131,10 @@ def world(stored, worker, connect) -> dict[str, str]:
             character = characters.register_character(session, game_id=game.id, name=name, key=key)
             if name == "Wren":
                 characters.approve_character(session, actor_id=admin.id, character_id=character.id)
-    return {"connection": str(connection.id)}
+    moderated = make_moderated(
+        stored, admin=admin, owner=admin, game="Reef", channel="noise", text=f"Buy gold <b>now</b> {LONG}"
+    )
+    return {"connection": str(connection.id), **moderated.ids()}
 
 
 @pytest.fixture
@@ -190,7 +224,7 @@ def test_every_page_of_an_admin(watch, addresses) -> None:
 def test_every_page_of_a_visitor(watch, addresses) -> None:
     watched = watch()
     for address in addresses:
-        if not address.startswith(("/admin", "/manage", "/account", "/channels/new", "/channels/proposed")):
+        if not address.startswith(CLOSED):
             watched.visit(address, status_of(address))
     watched.visit("/nowhere", 404)
     watched.visit("/admin", 200)  # the page to sign in, with a word on why

@@ -46,6 +46,14 @@ def test_an_empty_log(session):
     assert not versions.reaches_back_to(session, 1)
 
 
+def test_how_many_records_there_are(log, make):
+    """As in the state of this moment: deleted records do not count, nor older versions."""
+    assert versions.counts(log) == {"channels": 2}
+    make.game("Coffee")
+    log.commit()
+    assert versions.counts(log) == {"channels": 2, "games": 1}
+
+
 def test_changes_after_a_cursor_in_order(log):
     changes = versions.since(log, 0)
     assert [change.cursor for change in changes] == [1, 2, 3, 4, 5, 6]

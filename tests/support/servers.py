@@ -9,6 +9,8 @@ from typing import Any
 from tests.support.processes import ServerProcess, clean_environment, free_port
 from tests.support.waiting import wait_until
 
+SECRET_KEY = "a key for tests, long enough to be taken"
+
 
 def get(port: int, path: str, *, seconds: float = 5.0) -> tuple[int, str]:
     """Status and body of a GET; status 0 when nobody answers."""

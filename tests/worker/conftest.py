@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SECRET_KEY
 from tests.support.factory import Factory
 from tests.support.network import Network
-from tests.support.servers import RunningWorker
+from tests.support.servers import SECRET_KEY, RunningWorker
 from tests.support.valkey import TestValkey
 
 

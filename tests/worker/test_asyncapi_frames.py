@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
-from shared.db import transaction
-from shared.models import Game, UserAgent
+from shared.db import transaction, utc_now
+from shared.models import Game, Message, UserAgent
 from shared.models.credentials import secret_digest
 from shared.protocol import INCOMING, OUTGOING
 from shared.protocol.catalogue import Kind, frame_kinds
-from shared.services import channels, games
+from shared.services import applications, channels, games
 from tests.support.asyncapi import Described
 from tests.support.client import Frame, SocketClient
 from tests.support.network import ALL_FLAGS, Network, Peer
@@ -114,7 +115,10 @@ def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -
     talk = Conversation()
     network.factory.channel("gossip", is_hidden=False)
     game = example_game(network)
-    application = talk.hears(network.join(network.application()))
+    moderator = network.application()
+    with transaction() as session:
+        applications.set_scopes(session, short_name=moderator.short_name, scopes=["moderate"])
+    application = talk.hears(network.join(moderator))
     other = talk.hears(network.join(example_sender(network), players=["Alice"], channels=["gossip"], version="2.3.0"))
     newer = talk.hears(network.join(network.game(), channels=["gossip"], version="2.4.0"))
     assert "reset" not in application.wait_for("sync/complete")["payload"]
@@ -174,6 +178,15 @@ def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -
         channels.delete_channel(session, name=channel.name)
     change(application, "channels", lambda payload: payload.get("deleted") == [made["channels"][0]["id"]])
 
+    # Moderation
+    with transaction() as session:
+        session.add(example_message(session, game))
+    talk.request(newer, "reports/create")
+    for event in ("pause", "resume", "sanction", "lift", "redact"):
+        talk.request(application, f"moderation/{event}")
+        act = application.wait_for("moderation/act")["payload"]
+        assert (act["by"], act["role"]) == (moderator.short_name, "application")
+
     # Ends
     talk.request(client, "players/sign-out")
     assert other.wait_for("players/sign-out")["payload"] == payload_of("players/sign-out")
@@ -193,6 +206,21 @@ def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -
     assert talk.sent == set(INCOMING)
     assert {name.rpartition(".")[0] for name in heard} >= {event.replace("/", "-") for event in OUTGOING}
     assert heard >= {kind.name for kind in frame_kinds() if kind.kind in (Kind.SUCCESS, Kind.EVENT)}
+
+
+def example_message(session: Session, game: Peer) -> Message:
+    """The message that the examples of moderation speak of."""
+    report = EXAMPLES["reports-create.request"]["payload"]
+    return Message(
+        id=report["message_id"],
+        channel_id=channels.get_channel(session, "gossip").id,
+        peer=game.key,
+        game=report["game"],
+        name=report["name"],
+        text="hello",
+        worker="none",
+        sent_at=utc_now(),
+    )
 
 
 def change(application: SocketClient, kind: str, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -249,5 +277,5 @@ def test_the_classes_say_what_the_routes_do() -> None:
     for event, route in ROUTES.items():
         cls = INCOMING[event]
         assert cls.is_answered is (route.replies is not Replies.NEVER)
-        assert (cls.flag == "sync") is route.application
+        assert (cls.flag in ("sync", "moderation")) is route.application
         assert (route.flag or cls.flag) == cls.flag

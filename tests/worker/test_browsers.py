@@ -13,10 +13,9 @@ import websocket
 from shared import chat_tokens
 from shared.db import reading, transaction
 from shared.services import accounts, channels, readings, users
-from tests.conftest import SECRET_KEY
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
-from tests.support.servers import get
+from tests.support.servers import SECRET_KEY, get
 from tests.support.waiting import wait_until
 
 ORIGIN = "http://chat.example.com:8080"
@@ -191,7 +190,7 @@ def test_the_limits_of_sockets_hold(network: Network) -> None:
 
 
 def test_a_page_that_is_dead_or_says_nothing_is_closed(start_worker: Any, stored: Any) -> None:
-    worker = start_worker(PUBLIC_URL=ORIGIN, HEARTBEAT_SECONDS="0.1", AUTHENTICATE_SECONDS="0.5")
+    worker = start_worker(PUBLIC_URL=ORIGIN, HEARTBEAT_SECONDS="0.1", AUTHENTICATE_SECONDS="3")
     url = worker.url.replace("/socket", "/chat-socket")
     dead = Page(url, origin=ORIGIN, answers_heartbeats=False)
     assert dead.request("authenticate", {"token": token_for(stored.user())})["status"] == "success"

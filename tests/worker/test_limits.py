@@ -102,6 +102,7 @@ def test_the_table_is_that_of_the_protocol() -> None:
         "channels/subscribe:socket": (60, 2),
         "channels/create:game": (100, 0.1),
         "tells/send:player": (10, 2),
+        "reports/create:socket": (10, 0.1),
     }
 
 

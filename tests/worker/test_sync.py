@@ -121,6 +121,25 @@ def state_now(kind):
         return {record.id: record.sync_payload() for record in session.scalars(select(model))}
 
 
+def test_who_is_sent_the_whole_state_is_told_how_much_it_is(network):
+    """In the answer to `authenticate`, for applications of 2.4.0; nobody else's answer has it."""
+    peer, game = network.application(), network.game()
+    network.factory.channel("counted")
+
+    def counts(peer, **payload):
+        answer = network.open().authenticate(peer.client_id, peer.client_secret, **payload)
+        return answer["payload"].get("counts")
+
+    known = counts(peer, version="2.4.0")
+    assert known == {kind: len(state_now(kind)) for kind in ("channels", "games")}
+    assert known["channels"] and known["games"]
+    assert counts(peer, version="2.4.0", sync={"since": None}) == known
+    assert counts(peer, version="2.4.0", sync={"since": last_cursor()}) is None
+    assert counts(peer, version="2.4.0", sync=False) is None
+    assert counts(peer) is counts(peer, version="2.3.0") is None
+    assert counts(game, version="2.4.0") is None
+
+
 def many(network, count=25):
     """So many games and channels more, some hidden, some with ways to connect."""
     for number in range(count):

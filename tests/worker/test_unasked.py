@@ -31,6 +31,7 @@ FAILURES: list[tuple[Code, list[str], str, Any, int]] = [
     (Code.INVALID, ALL, "tells/send", {**TELL, "message": ""}, 1),
     (Code.UNKNOWN_EVENT, ALL, "achievements/sync", None, 1),
     (Code.UNKNOWN_EVENT, ALL, "channels/no-such", {}, 1),
+    (Code.UNKNOWN_EVENT, ALL, "reports/create", {}, 1),  # of version 2.4.0
     (Code.MISSING_SUPPORT, ["channels"], "players/sign-in", {"name": "A"}, 1),
     (Code.MISSING_SUPPORT, ["channels"], "players/sign-out", {"name": "A"}, 1),
     (Code.MISSING_SUPPORT, ["channels"], "players/status", None, 1),
@@ -48,6 +49,11 @@ FAILURES: list[tuple[Code, list[str], str, Any, int]] = [
     (Code.GAME_OFFLINE, ALL, "tells/send", {**TELL, "to_game": "NoSuch"}, 1),
     (Code.PLAYER_OFFLINE, ALL, "tells/send", {**TELL, "to_name": "Nobody"}, 1),
     (Code.NOT_AN_APPLICATION, ALL, "sync", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/pause", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/resume", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/sanction", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/lift", {}, 1),
+    (Code.NOT_AN_APPLICATION, ALL, "moderation/redact", {}, 1),
 ]
 ELSEWHERE = {
     Code.NOT_JSON,  # frames that cannot be read: test_frames_refused.py
@@ -60,6 +66,10 @@ ELSEWHERE = {
     Code.MUTED,
     Code.BANNED,
     Code.MISSING_SCOPE,
+    Code.FILTERED,
+    Code.NOT_FOUND,
+    Code.FORBIDDEN,
+    Code.CONFLICT,
 }
 
 

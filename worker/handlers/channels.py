@@ -17,11 +17,12 @@ from shared.protocol.channels import (
 )
 from shared.protocol.codes import could_not_subscribe, not_subscribed
 from shared.protocol.sync import ChannelRecord
-from shared.protocol.types import whole_seconds
+from shared.protocol.types import player_key, whole_seconds
 from shared.services import channels, rules, versions
 from shared.services import history as messages
 from worker.answers import Deferred
 from worker.fanout import ChannelTopic
+from worker.sanctions import Speaker
 
 if TYPE_CHECKING:
     from shared.services.peers import Peer
@@ -36,7 +37,7 @@ def subscribe(connection: Connection, request: Subscribe) -> None:
         worker.limits.spend_new_channel(connection.peer_key or "")
         create(worker, [request.channel], made_by=connection.peer.short_name if connection.peer else None)
     channel = worker.directory.find_channel(request.channel)
-    if channel is None:
+    if channel is None or worker.moderation.is_closed(channel.id):
         raise ChannelRefused(could_not_subscribe(request.channel))
     join(connection, channel)
 
@@ -51,11 +52,13 @@ def unsubscribe(connection: Connection, request: Unsubscribe) -> None:
 def send(connection: Connection, message: SendMessage) -> Deferred:
     """Say something: stored in the history, then handed on. The answer comes once it is stored.
 
-    Raises NotSubscribed, TooMany.
+    Raises NotSubscribed, ChannelPaused, Muted, Banned, Filtered, TooMany.
     """
     channel = require_subscribed(connection, message.channel)
-    connection.worker.limits.spend_message(connection, message.name)
-    return connection.worker.chat.say(connection, channel, message.name, message.message)
+    worker = connection.worker
+    checked = worker.moderation.check_line(speaker_of(connection, message.name), channel, message.message)
+    worker.limits.spend_message(connection, message.name)
+    return worker.chat.say(connection, channel, message.name, checked.text, flags=checked.flags)
 
 
 def history(connection: Connection, request: RequestHistory) -> HistoryAnswer:
@@ -78,6 +81,13 @@ def history(connection: Connection, request: RequestHistory) -> HistoryAnswer:
     )
 
 
+def speaker_of(connection: Connection, name: str) -> Speaker:
+    """A player who speaks through a socket, as moderation knows them."""
+    peer = connection.peer
+    assert peer is not None
+    return Speaker(peer.key, peer.short_name, name, player_key(name), connection.transport.address, connection.user_id)
+
+
 def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
     """The channel of this name, if the socket hears it. Raises NotSubscribed."""
     channel = connection.worker.directory.find_channel(name)
@@ -87,7 +97,8 @@ def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
 
 
 def find_or_create(worker: Worker, peer: Peer, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
-    """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have.
+    """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have, or that
+    moderators have closed.
 
     A peer that has made too many gets no more.
     """
@@ -105,7 +116,7 @@ def find_or_create(worker: Worker, peer: Peer, names: Sequence[str]) -> tuple[li
     refused: list[str] = []
     for name in names:
         channel = worker.directory.find_channel(name)
-        if channel is None:
+        if channel is None or worker.moderation.is_closed(channel.id):
             refused.append(name)
         else:
             found.append(channel)

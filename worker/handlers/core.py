@@ -11,11 +11,12 @@ from msgspec import UNSET
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import AlreadyAuthenticated, DomainError, MissingSupport
+from shared.models.synced import KINDS
 from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
 from shared.protocol.types import at_least, player_key
-from shared.services import games, peers
+from shared.services import games, peers, versions
 from shared.services.peers import Peer, WrongSecret
 from worker.answers import ANSWERED
 from worker.handlers import channels
@@ -32,7 +33,7 @@ _log = structlog.get_logger(__name__)
 def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
     """Let a peer in. Answers by itself: the first heartbeat, and an application's sync, follow the answer at once.
 
-    Raises AlreadyAuthenticated, InvalidCredentials and MissingSupport.
+    Raises AlreadyAuthenticated, InvalidCredentials, MissingSupport and Banned.
     """
     if connection.peer is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
@@ -50,10 +51,13 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
     if "channels" not in request.supports:
         raise MissingSupport(MUST_SUPPORT_CHANNELS)
     found, refused = channels.find_or_create(worker, peer, request.channels)
+    counts = _read_counts(worker, peer, request)
     while worker.news_of_peers != as_of:
         # Something about a peer changed while this waited, and nobody told a socket that was not in yet.
         as_of = worker.news_of_peers
         peer = _read_peer(worker, request)
+    # Nothing waits from here until the socket is in, so a ban that comes later finds it.
+    worker.moderation.check_socket(peer.key, connection.transport.address)
 
     connection.supports = request.flags
     connection.version = request.version
@@ -62,7 +66,9 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
     _set_players(connection, request.players)
     if request.debug:
         connection.debug()
-    success = AuthenticateSuccess(ignored=request.ignored or UNSET, refused_channels=refused or UNSET)
+    success = AuthenticateSuccess(
+        ignored=request.ignored or UNSET, refused_channels=refused or UNSET, counts=UNSET if counts is None else counts
+    )
     connection.send(encode_success(success.event, ref, success))
     worker.admit(connection, peer)
     for channel in found:
@@ -81,6 +87,15 @@ def _read_peer(worker: Worker, request: Authenticate) -> Peer:
             session, client_id=request.client_id, client_secret=request.client_secret
         )
     )
+
+
+def _read_counts(worker: Worker, peer: Peer, request: Authenticate) -> dict[str, int] | None:
+    """How many records an application is about to be sent, for it to show how far it is; None for everyone else."""
+    is_new = at_least(request.version, VERSION_WITH_HISTORY)
+    if not (is_new and peer.is_application and request.is_sync_wanted and request.sync_since is None):
+        return None
+    known = worker.database.read(versions.counts)
+    return {kind: known.get(kind, 0) for kind in KINDS}
 
 
 def _remember_client(worker: Worker, peer: Peer, user_agent: str | None, version: str) -> None:

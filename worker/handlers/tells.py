@@ -20,7 +20,9 @@ from shared.protocol.codes import RECEIVING_PLAYER_OFFLINE, SENDING_PLAYER_OFFLI
 from shared.protocol.tells import ReceiveTell, SendTell
 from shared.protocol.types import player_key
 from shared.services import characters
+from shared.services.moderation import ignores
 from worker import grapevine
+from worker.handlers.channels import speaker_of
 
 if TYPE_CHECKING:
     from worker.connection import Connection
@@ -48,7 +50,7 @@ class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
 def send(connection: Connection, tell: SendTell) -> None:
     """Pass a tell on to the game that it names.
 
-    Raises, in this order: GameOffline, NotSupported, PlayerOffline (sending, then receiving), TooMany.
+    Raises, in this order: GameOffline, NotSupported, PlayerOffline (sending, then receiving), TooMany, Muted or Banned.
     """
     worker = connection.worker
     assert connection.peer is not None
@@ -65,9 +67,16 @@ def send(connection: Connection, tell: SendTell) -> None:
         and not worker.presence.has_player(connection.peer.key, tell.from_name)
     ):
         raise PlayerOffline(SENDING_PLAYER_OFFLINE)
-    if not worker.presence.has_player(receiver, tell.to_name):
+    speaker = speaker_of(connection, tell.from_name)
+    is_to_system = receiver == grapevine.KEY and grapevine.is_system(tell.to_name)
+    # Who is not wanted hears what a player who is away would give.
+    if not worker.presence.has_player(receiver, tell.to_name) or (
+        not is_to_system and worker.moderation.is_unwanted((receiver, player_key(tell.to_name)), speaker)
+    ):
         raise PlayerOffline(RECEIVING_PLAYER_OFFLINE)
     worker.limits.spend_tell(connection, tell.from_name)
+    if not is_to_system:  # with `system` anyone may speak: it answers, and nobody else hears it
+        worker.moderation.check_tell(speaker)
 
     signal = TellSignal(worker.id, connection.peer.key, player_key(tell.from_name))
     if is_to_system:
@@ -122,13 +131,56 @@ def _answer(connection: Connection, tell: SendTell) -> None:
         from_name=grapevine.SYSTEM,
         to_name=tell.from_name,
         sent_at=utc_now().replace(microsecond=0),
-        message=(
-            _register(connection, tell)
-            if characters.is_register_tell(tell.message)
-            else grapevine.help_text(connection.worker.settings.public_url)
-        ),
+        message=_answer_to(connection, tell),
     )
     connection.send(encode_event(payload.event, payload))
+
+
+def deliver_from_system(worker: Worker, tells: list[dict[str, str]]) -> None:
+    """Hand on what `system` has to say to players who are online. Every worker is asked; the one that has the first of
+    the sockets with the player does it."""
+    for tell in tells:
+        key = tell["player"]
+        takers = [
+            (socket.id, name)
+            for socket in worker.presence.by_peer.get(tell["peer"], {}).values()
+            if TELLS in socket.supports
+            for name in socket.players
+            if player_key(name) == key
+        ]
+        if not takers:
+            continue
+        socket_id, name = min(takers)
+        own = worker.presence.find_own(socket_id)
+        if own is not None:
+            payload = ReceiveTell(
+                from_game=grapevine.SHORT_NAME,
+                from_name=grapevine.SYSTEM,
+                to_name=name,
+                sent_at=utc_now().replace(microsecond=0),
+                message=tell["text"],
+            )
+            own.send(encode_event(payload.event, payload))
+
+
+def _answer_to(connection: Connection, tell: SendTell) -> str:
+    if characters.is_register_tell(tell.message):
+        return _register(connection, tell)
+    if ignores.is_ignore_tell(tell.message):
+        return _ignore(connection, tell)
+    return grapevine.help_text(connection.worker.settings.public_url)
+
+
+def _ignore(connection: Connection, tell: SendTell) -> str:
+    assert connection.peer is not None
+    peer = connection.peer.key
+    try:
+        return connection.worker.database.write(
+            lambda session: ignores.answer_ignore_tell(session, peer=peer, name=tell.from_name, text=tell.message)
+        )
+    except SQLAlchemyError as error:
+        _log.error("an ignore could not be noted", peer=peer, error=type(error).__name__)
+        return grapevine.IGNORE_LATER
 
 
 def _register(connection: Connection, tell: SendTell) -> str:

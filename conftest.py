@@ -26,7 +26,7 @@ from tests.support.client import SocketClient
 from tests.support.factory import Factory
 from tests.support.postgres import Postgres, find_programs
 from tests.support.processes import ROOT, clean_environment
-from tests.support.servers import RunningSite, RunningWorker
+from tests.support.servers import SECRET_KEY, RunningSite, RunningWorker
 from tests.support.valkey import TestValkey
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from shared.settings import Settings
-
-SECRET_KEY = "a key for tests, long enough to be taken"
-
 
 # What this machine has
 

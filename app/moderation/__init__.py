@@ -1,0 +1,28 @@
+"""The moderators' pages: what is said, who complained, who may not speak, and what was done. See docs/moderation.md."""
+
+from flask import Blueprint, Flask
+
+from app.moderation import (
+    appeals,
+    audit,
+    channels,
+    filters,
+    guard,
+    live,
+    messages,
+    overview,
+    records,
+    reports,
+    sanctions,
+    words,
+)
+
+
+def init_app(app: Flask) -> None:
+    """Add the pages, all behind one guard."""
+    bp = Blueprint("moderation", __name__, url_prefix="/moderation")
+    bp.before_request(guard.admit)
+    for module in (overview, live, messages, reports, sanctions, appeals, channels, filters, records, audit):
+        bp.register_blueprint(module.bp)
+    words.init_app(app)
+    app.register_blueprint(bp)

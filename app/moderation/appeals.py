@@ -1,0 +1,50 @@
+"""Appeals, decided by another than who acted."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.acting import acting, looking
+from app.errors import faults_on
+from app.games.routes import page_number
+from app.moderation.forms import DecideForm
+from app.templating import form_page
+from shared.models.report import APPEAL_STATES
+from shared.services.moderation import appeals, records
+
+bp = Blueprint("appeals", __name__, url_prefix="/appeals")
+PER_PAGE = 30
+
+
+@bp.get("")
+def index() -> ResponseReturnValue:
+    """The open ones, the oldest first; or those decided."""
+    state = request.args.get("state", "open")
+    state = state if state in (*APPEAL_STATES, "") else "open"
+    with looking() as (session, actor):
+        page = appeals.list_appeals(session, actor, state=state, page=page_number(), per_page=PER_PAGE)
+        return render_template("moderation/appeals.html", page=page, state=state, states=APPEAL_STATES)
+
+
+@bp.route("/<id:appeal_id>", methods=["GET", "POST"])
+def show(appeal_id: int) -> ResponseReturnValue:
+    """What is said against a sanction, and the decision."""
+    form = DecideForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with acting() as (session, actor):
+                appeals.decide_appeal(
+                    session,
+                    actor,
+                    appeal_id=appeal_id,
+                    is_granted=form.decision.data == "granted",
+                    outcome=form.outcome.data or "",
+                )
+            flash("The appeal is decided. Who appealed sees the outcome.", "success")
+            return redirect(url_for(".index"), 303)
+    with looking() as (session, actor):
+        appeal = records.get_appeal(session, actor, appeal_id)
+        imposed = appeal.sanction.actor_kind, appeal.sanction.actor_id
+        is_own = imposed == (actor.kind, actor.id) or appeal.user_id == actor.id
+        return form_page("moderation/appeal.html", form, appeal=appeal, is_own=is_own)

@@ -1,0 +1,55 @@
+"""The audit trail: who did what, when, to whom, why; and all of it to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flask import Blueprint, Response, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.acting import looking
+from app.games.routes import page_number
+from app.moderation.words import ACTS
+from shared.db import reading
+from shared.services.moderation import audit
+
+bp = Blueprint("audit", __name__, url_prefix="/audit")
+PER_PAGE = 50
+Export = Callable[[Session], Iterator[str]]
+
+
+@bp.get("")
+def index() -> ResponseReturnValue:
+    """The entries, the newest first."""
+    search = request.args.get("q", "").strip()[:100]
+    act = request.args.get("act", "")
+    target_id = request.args.get("target", "")[:200]
+    with looking() as (session, _actor):
+        page = audit.list_entries(
+            session, search=search, act=act, target_id=target_id, page=page_number(), per_page=PER_PAGE
+        )
+        return render_template(
+            "moderation/audit.html", page=page, search=search, chosen=act, target_id=target_id, acts=ACTS
+        )
+
+
+@bp.get("/export.csv")
+def export_csv() -> ResponseReturnValue:
+    """The whole trail for a spreadsheet."""
+    return _streamed(audit.export_csv, "text/csv", "audit-trail.csv")
+
+
+@bp.get("/export.json")
+def export_json() -> ResponseReturnValue:
+    """The whole trail for programs."""
+    return _streamed(audit.export_json, "application/json", "audit-trail.json")
+
+
+def _streamed(export: Export, mimetype: str, filename: str) -> Response:
+    def pieces() -> Iterator[str]:
+        with reading() as session:
+            yield from export(session)
+
+    headers = {"Content-Disposition": f'attachment; filename="{filename}"', "Cache-Control": "no-store"}
+    return Response(pieces(), mimetype=mimetype, headers=headers)

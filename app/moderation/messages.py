@@ -1,0 +1,64 @@
+"""The history: search, a message among those around it, redaction."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.acting import acting, looking
+from app.errors import faults_on
+from app.games.routes import page_number
+from app.moderation.forms import ReasonForm, SearchForm
+from app.templating import form_page
+from shared.services.moderation import messages, records
+
+bp = Blueprint("messages", __name__, url_prefix="/messages")
+PER_PAGE = 50
+
+
+@bp.get("")
+def index() -> ResponseReturnValue:
+    """What was said, the newest first, as far as it fits what is looked for."""
+    form = SearchForm(formdata=request.args)
+    form.validate()
+    with looking() as (session, actor):
+        page = messages.search(session, actor, **form.criteria(), page=page_number(), per_page=PER_PAGE)
+        return render_template(
+            "moderation/messages.html",
+            form=form,
+            page=page,
+            names=records.channel_names(session, page.items),
+            is_search=any(field.data for field in form),
+        )
+
+
+@bp.get("/<id:message_id>")
+def show(message_id: int) -> ResponseReturnValue:
+    """A message, for good at this address: those around it, its reports, and what to do about it."""
+    return _page(message_id, ReasonForm())
+
+
+@bp.post("/<id:message_id>/redact")
+def redact(message_id: int) -> ResponseReturnValue:
+    """Take the text of a message away."""
+    form = ReasonForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with acting() as (session, actor):
+                messages.redact(session, actor, message_id=message_id, reason=form.reason.data or "")
+            flash("The text is gone for good. That it was taken away is in the audit trail.", "success")
+            return redirect(url_for(".show", message_id=message_id), 303)
+    return _page(message_id, form)
+
+
+def _page(message_id: int, form: ReasonForm) -> ResponseReturnValue:
+    with looking() as (session, actor):
+        around = messages.context(session, actor, message_id=message_id)
+        return form_page(
+            "moderation/message.html",
+            form,
+            message=next(message for message in around if message.id == message_id),
+            around=around,
+            names=records.channel_names(session, around),
+            reports=records.list_reports_of_message(session, actor, message_id),
+        )

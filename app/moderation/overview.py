@@ -1,0 +1,32 @@
+"""What waits for a moderator."""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from app.acting import looking
+from shared.db import utc_now
+from shared.services.moderation import audit, channel_states, records
+
+bp = Blueprint("overview", __name__)
+SHOWN_ACTS = 8
+
+
+@bp.get("")
+def index() -> ResponseReturnValue:
+    """How much waits, which channels are not as usual, and what was done last."""
+    with looking() as (session, actor):
+        now = utc_now()
+        states = [
+            state
+            for state in channel_states.list_states(session)
+            if state.is_closed or state.slow_seconds or state.is_paused_at(now)
+        ]
+        return render_template(
+            "moderation/index.html",
+            waiting=records.count_waiting(session, actor),
+            states=states,
+            now=now,
+            entries=audit.list_entries(session, per_page=SHOWN_ACTS).items,
+        )

@@ -1,0 +1,66 @@
+"""All that is known of a player, a game or a site user."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from app.acting import looking
+from shared.errors import Invalid, NotFound
+from shared.services import peers, users
+from shared.services.moderation import records
+
+bp = Blueprint("records", __name__, url_prefix="/records")
+
+
+@bp.get("")
+def index() -> ResponseReturnValue:
+    """Look somebody up: `Bob@Game`, a game's short name, a username; what is both is asked about."""
+    search = request.args.get("q", "").strip()[:100]
+    found: list[tuple[str, str]] = []
+    if "@" in search:
+        return redirect(url_for(".player", name=search), 303)
+    if search:
+        with looking() as (session, _actor):
+            peer = peers.find_peer(session, search)
+            user = users.find_user_by_username(session, search)
+        if peer is not None:
+            found.append((f"The game {peer.short_name}", url_for(".game", short_name=peer.short_name)))
+        if user is not None:
+            found.append((f"The site user {user.username}", url_for(".user", username=user.username)))
+    if len(found) == 1:
+        return redirect(found[0][1], 303)
+    return render_template("moderation/records.html", search=search, found=found)
+
+
+@bp.get("/player")
+def player() -> ResponseReturnValue:
+    """A player, named as `name@game` in the query: names hold anything, also what paths cannot."""
+    name, _, game = request.args.get("name", "").strip()[:100].rpartition("@")
+    try:
+        with looking() as (session, actor):
+            record = records.get_record_of_player(session, actor, name=name, game=game)
+            return _page(session, record)
+    except (Invalid, NotFound) as error:
+        search = request.args.get("name", "")[:100]
+        return render_template("moderation/records.html", search=search, found=[], problem=error.message), 404
+
+
+@bp.get("/games/<short_name>")
+def game(short_name: str) -> ResponseReturnValue:
+    """A game, or an application, with its players."""
+    with looking() as (session, actor):
+        return _page(session, records.get_record_of_game(session, actor, short_name=short_name))
+
+
+@bp.get("/users/<username>")
+def user(username: str) -> ResponseReturnValue:
+    """A person, with who they are in which game."""
+    with looking() as (session, actor):
+        return _page(session, records.get_record_of_user(session, actor, username=username))
+
+
+def _page(session: Session, record: records.Record) -> str:
+    names = records.channel_names(session, record.messages)
+    return render_template("moderation/record.html", record=record, target=record.target, names=names)

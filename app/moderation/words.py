@@ -1,0 +1,91 @@
+"""Moderation in words: what acts, states and lengths of time are called on pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from flask import Flask, request, url_for
+from markupsafe import Markup
+from werkzeug.routing import IntegerConverter
+
+from shared.services.moderation.permissions import Act
+
+LARGEST_ID = 2**53
+ACTS: dict[str, str] = {
+    Act.APPROVE_CHANNEL: "channel made public",
+    Act.DESCRIBE_CHANNEL: "channel described",
+    Act.RENAME_CHANNEL: "channel renamed",
+    Act.HIDE_CHANNEL: "channel hidden",
+    Act.CLOSE_CHANNEL: "channel closed",
+    Act.OPEN_CHANNEL: "channel opened again",
+    Act.PAUSE: "channel paused",
+    Act.RESUME: "channel resumed",
+    Act.SLOW: "slow mode set",
+    Act.SANCTION: "sanction",
+    Act.LIFT: "sanction lifted",
+    Act.UNDO: "sanction undone",
+    Act.RESTORE: "sanction restored",
+    Act.REDACT: "message redacted",
+    Act.RESOLVE_REPORT: "report decided",
+    Act.DECIDE_APPEAL: "appeal decided",
+    Act.EDIT_FILTERS: "filter changed",
+}
+"""What is written into the audit trail, in words."""
+
+_SANCTIONS = {"warn": "warning", "mute": "mute", "ban": "ban"}
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+class RecordId(IntegerConverter):
+    """A record's number in an address: none is larger, and databases choke on larger ones."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **{**options, "max": LARGEST_ID})  # type: ignore[arg-type]
+
+
+def init_app(app: Flask) -> None:
+    """Teach templates these words, and addresses the numbers of records."""
+    app.url_map.converters["id"] = RecordId
+    app.template_filter("act")(act)
+    app.template_filter("moment")(moment)
+    app.template_filter("length_in_words")(length)
+    app.template_filter("sanction_word")(lambda kind: _SANCTIONS.get(kind, kind))
+    app.add_template_global(with_page)
+
+
+def act(value: str) -> str:
+    """An act of the audit trail in words; one that is not known as it is."""
+    return ACTS.get(value, value)
+
+
+def moment(at: datetime | str | None) -> Markup:
+    """A point in time, for people and programs: `3 May 2025, 14:05 UTC`. at: a text is as the audit trail keeps it."""
+    if at is None:
+        return Markup("never")
+    utc = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"), f"{utc.day} {utc:%B %Y, %H:%M} UTC"
+    )
+
+
+def length(seconds: int) -> str:
+    """A length of time in the largest whole units: `1 hour`, `7 days`, `1 minute 30 seconds`."""
+    parts = []
+    for unit, size in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
+    return " ".join(parts[:2]) or "0 seconds"
+
+
+def number_argument(name: str) -> int | None:
+    """A record's number from the address's query; None if there is none, or nonsense."""
+    text = request.args.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+
+
+def with_page(number: int) -> str:
+    """The address of this very page with another page number: whatever was searched for stays."""
+    arguments = {**request.args.to_dict(), "page": str(number)}
+    return f"{url_for(request.endpoint or '', **(request.view_args or {}))}?{urlencode(arguments)}"

@@ -1,0 +1,220 @@
+"""Moderation: how soon a mute holds at another worker, and what sanctions and filters cost those who speak.
+
+    python -m bench.moderation [--mutes 100] [--seconds 4] [--rounds 3] [--database postgresql://…]
+
+The delay is from the commit of a mute, by the service as the site calls it, to the answer of the first message that is
+refused at the second of two workers, where the player speaks without a pause: beside it, the round trip of a message
+that is not refused, of which up to two are in the delay. The cost is the throughput of one worker
+with so many sanctions and filters in force, none of which any line meets, as a ratio to none; the settings take turns,
+so that all of them see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from typing import Any
+
+import websocket
+from sqlalchemy import event, insert
+from sqlalchemy.orm import Session
+
+from bench.fanout import fanbench
+from bench.stack import Stack, compile_c, pin, quantile
+from shared import db
+from shared.bus import Bus, publish_after_commit
+from shared.db import utc_now
+from shared.models import Filter, Sanction
+from shared.services.moderation import changes, sanctions
+from shared.services.moderation.actors import OPERATOR
+from shared.services.moderation.changes import Part
+from shared.settings import Settings
+
+LOADS = ((0, 0), (100, 0), (5_000, 0), (0, 200), (5_000, 200))  # sanctions, filters
+GOSSIP = ("--proto", "gossip", "--path", "/socket")
+
+
+class Player:
+    """Speaks without a pause, and notes when it was first refused, and when it could speak again."""
+
+    def __init__(self, url: str, credentials: dict[str, str]) -> None:
+        self.refused = threading.Event()
+        self.heard = threading.Event()
+        self.refused_at = 0.0
+        self.round_trips: list[float] = []
+        self._socket = websocket.create_connection(url, skip_utf8_validation=True)
+        keys = {name: credentials[name] for name in ("client_id", "client_secret")}
+        self._send("authenticate", **keys, supports=["channels"], channels=["bench"])
+        while '"authenticate"' not in str(self._socket.recv()):
+            pass
+        threading.Thread(target=self._talk, daemon=True).start()
+
+    def _send(self, name: str, /, **payload: object) -> None:
+        self._socket.send(json.dumps({"event": name, "ref": "1", "payload": payload}))
+
+    def _talk(self) -> None:
+        while True:
+            start = time.perf_counter()
+            self._send("channels/send", channel="bench", name="Alice", message="x" * 150)
+            frame = ""
+            while '"channels/send"' not in frame:
+                if frame == '{"event":"heartbeat"}':
+                    self._send("heartbeat")
+                try:
+                    frame = str(self._socket.recv())
+                except websocket.WebSocketConnectionClosedException:
+                    return  # the worker is stopped
+            if '"failure"' in frame:
+                if not self.refused.is_set():
+                    self.refused_at = time.perf_counter()
+                    self.refused.set()
+            else:
+                self.round_trips.append((time.perf_counter() - start) * 1000)
+                self.heard.set()
+
+
+def measure_delay(stack: Stack, mutes: int) -> dict[str, Any]:
+    """Mute and lift, again and again."""
+    stack.worker()
+    second = stack.worker()
+    [credentials] = stack.games(1, "mute")
+    player = Player(second.url, credentials)
+    committed_at = 0.0
+
+    def note(session: Session) -> None:
+        nonlocal committed_at
+        committed_at = time.perf_counter()
+
+    event.listen(Session, "after_commit", note, insert=True)
+    delays = []
+    try:
+        for _ in range(mutes):
+            player.heard.clear()
+            assert player.heard.wait(10), "the player was not heard again"
+            player.refused.clear()
+            with db.transaction() as session:
+                made = sanctions.sanction(
+                    session,
+                    OPERATOR,
+                    kind="mute",
+                    target_kind="player",
+                    target=f"Alice@{credentials['short_name']}",
+                    reason="bench",
+                )
+            assert player.refused.wait(10), "the mute did not hold"
+            delays.append((player.refused_at - committed_at) * 1000)
+            with db.transaction() as session:
+                sanctions.lift(session, OPERATOR, sanction_id=made.id, reason="bench")
+    finally:
+        event.remove(Session, "after_commit", note)
+    return {
+        "mutes": mutes,
+        "median_ms": round(quantile(delays, 0.5), 2),
+        "message_round_trip_ms": round(quantile(player.round_trips, 0.5), 2),
+        "p90_ms": round(quantile(delays, 0.9), 2),
+        "max_ms": round(max(delays), 2),
+    }
+
+
+def put_in_force(sanction_count: int, filter_count: int) -> None:
+    """So many sanctions of all kinds and filters, none that the load meets; what was there before is gone."""
+    with db.transaction() as session:
+        session.query(Sanction).delete()
+        session.query(Filter).delete()
+        who = {"actor_kind": "system", "actor_name": "bench", "actor_role": "operator", "reason": "bench"}
+        rows: list[dict[str, Any]] = []
+        for number in range(sanction_count):
+            row: dict[str, Any] = {"kind": "mute", "created_at": utc_now(), "is_undone": False, **who}
+            if number % 4 == 0:
+                address = f"10.{number // 250}.{number % 250}.0/24"
+                row |= {"target_kind": "address", "target": address, "address": address}
+            elif number % 4 == 1:
+                row |= {"target_kind": "user", "target": f"u{number}", "user_id": 1_000_000 + number}
+            else:
+                row |= {"target_kind": "player", "target": f"p{number}@x", "peer": "game:1", "player_key": f"p{number}"}
+            rows.append({"peer": None, "player_key": None, "user_id": None, "address": None, **row})
+        if rows:
+            session.execute(insert(Sanction), rows)
+        for number in range(filter_count):
+            is_word = number % 2 == 0
+            session.add(
+                Filter(
+                    kind="word" if is_word else "pattern",
+                    text=f"unlikely{number}" if is_word else rf"un[l1]ike+ly\s+{number}(?:st|nd|th)?",
+                    action=("flag", "mask", "refuse")[number % 3],
+                    is_on=True,
+                    created_by="bench",
+                )
+            )
+        changes.mark(session, Part.SANCTIONS)
+        changes.mark(session, Part.FILTERS)
+
+
+def measure_cost(stack: Stack, rounds: int, seconds: int) -> list[dict[str, Any]]:
+    """The throughput of each load, the median of the rounds."""
+    receivers, senders = 20, 4
+    credentials = stack.folder / "credentials.jsonl"
+    made = stack.games(receivers + senders, "cost")
+    credentials.write_text("".join(json.dumps(line) + "\n" for line in made))
+    worker = stack.worker(cpu=0)
+    assert stack.valkey.process is not None
+    pids = [worker.pid, stack.valkey.process.pid]
+    pin(pids, 0)
+    program = compile_c("fanbench", stack.folder)
+    load = ["--mode", "saturate", "--receivers", str(receivers), "--senders", str(senders), "--window", "64"]
+    load += ["--duration", str(seconds)]
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {one: [] for one in LOADS}
+    for _ in range(rounds):
+        for one in LOADS:
+            put_in_force(*one)
+            time.sleep(0.5)  # the worker reads them
+            result = fanbench(program, worker.port, credentials, pids, *GOSSIP, *load)
+            found[one].append((result["deliveries_per_s"] / receivers, result["server_cpu_s_per_million"] * receivers))
+    base = quantile([rate for rate, _ in found[LOADS[0]]], 0.5)
+    base_cpu = quantile([cpu for _, cpu in found[LOADS[0]]], 0.5)
+    results = []
+    for (sanction_count, filter_count), figures in found.items():
+        rate, cpu = quantile([rate for rate, _ in figures], 0.5), quantile([cpu for _, cpu in figures], 0.5)
+        results.append(
+            {
+                "sanctions": sanction_count,
+                "filters": filter_count,
+                "messages_per_s": round(rate),
+                "ratio": round(rate / base, 3),
+                "cpu_s_per_million": round(cpu, 1),
+                "cpu_ratio": round(cpu / base_cpu, 3),
+            }
+        )
+    return results
+
+
+def main() -> None:
+    """Print one JSON object a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mutes", type=int, default=100)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--database", default="")
+    options = parser.parse_args()
+    for measure in ("delay", "cost"):
+        with Stack(options.database) as stack:
+            stack.flask("channel", "create", "bench")
+            settings = Settings.from_environment(stack.environment)
+            engine = db.make_engine(settings.database_url)
+            db.bind(engine)
+            publish_after_commit(Bus(settings.redis_url))
+            try:
+                if measure == "delay":
+                    print(json.dumps({"delay": measure_delay(stack, options.mutes)}), flush=True)
+                else:
+                    for line in measure_cost(stack, options.rounds, options.seconds):
+                        print(json.dumps(line), flush=True)
+            finally:
+                publish_after_commit(None)
+                engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The console: `python -m backbone mirror`, `status` and `verify`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from gossip_client import GossipError
+from gossip_client.sync import Client
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from backbone import __version__
+from backbone.errors import BackboneError, DatabaseFailed, sentence
+from backbone.kinds import DEFAULT_KINDS
+from backbone.migrations import migrate
+from backbone.progress import Progress
+from backbone.replica import Backbone
+from backbone.store import Store
+from backbone.verify import verify
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit status: 0 when all is well, 1 when not, 2 for a wrong use."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="backbone: %(message)s")
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    try:
+        engine = open_database(options.database, locked_seconds=options.locked_seconds)
+        if options.command == "status":
+            return status(engine, options.network)
+        secret = os.environ.get("GOSSIP_CLIENT_SECRET") or getpass.getpass("Client secret: ")
+        if options.command == "verify":
+            return compare(engine, options, secret)
+        return mirror(engine, options, secret)
+    except (BackboneError, GossipError) as error:
+        print(f"backbone: {error}", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:
+        print(f"backbone: the database failed: {sentence(error)}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        return 130
+
+
+def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
+    """Keep a copy up to date until Ctrl-C or SIGTERM."""
+    backbone = Backbone(
+        engine,
+        options.url,
+        options.client_id,
+        secret,
+        deletes=options.deletes,
+        network=options.network,
+        database_seconds=options.locked_seconds,
+    )
+    migrate(engine)
+    progress = Progress(sum(backbone.store.position().counts.values()))
+    backbone.on_event = progress.heard
+    backbone.on_applied = progress.applied
+    backbone.store.wants_changes = True
+
+    def stop(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        backbone.run(connect_seconds=options.timeout)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+    return 0
+
+
+def status(engine: Engine, network: str) -> int:
+    """What the database holds."""
+    store = Store(engine, DEFAULT_KINDS, network=network)
+    position = store.position()
+    if position.cursor is None:
+        print("no complete replica yet: run `python -m backbone mirror`")
+        return 1
+    print(f"cursor   {position.cursor}")
+    if position.changed_at is not None:
+        print(f"changed  {position.changed_at:%Y-%m-%d %H:%M:%S} UTC")
+    for kind, count in sorted(store.counts().items()):
+        print(f"{kind:<8} {count}")
+    return 0
+
+
+def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
+    """Compare with the network; 0 if equal (or mended), 1 if not."""
+    if options.mend:
+        migrate(engine)
+    store = Store(engine, DEFAULT_KINDS, network=options.network, deletes=options.deletes)
+    store.position()
+    client = Client(
+        options.url,
+        options.client_id,
+        secret,
+        sync=lambda: False,
+        keeps_view=False,
+        fills_gaps=False,
+        user_agent="gossip-backbone verify",
+    )
+    client.connect(seconds=options.timeout)
+    try:
+        report = verify(store, client, mend=options.mend)
+    finally:
+        client.close()
+    for difference in report.differences:
+        print(difference)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.counts.items()))
+    behind = f", {report.missed} changes still to come" if report.missed else ""
+    if report.is_equal:
+        print(f"equal at {report.cursor}: {counts}{behind}")
+        return 0
+    found = f"{len(report.differences)} records differ at {report.cursor} ({', '.join(report.kinds)})"
+    print(f"{found}; mended" if report.has_mended else f"{found}; --mend makes them equal")
+    return 0 if report.has_mended else 1
+
+
+def open_database(url: str, *, locked_seconds: float = 30.0) -> Engine:
+    """An engine. Files of SQLite are made ready for readers beside the mirror. Raises DatabaseFailed."""
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        is_file = parsed.get_backend_name() == "sqlite"
+        engine = create_engine(parsed, connect_args={"timeout": min(5.0, locked_seconds)} if is_file else {})
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise DatabaseFailed(f"{url!r} is no database's address ({error}): try sqlite:///mirror.db") from error
+    except ImportError as error:
+        raise DatabaseFailed(f"the driver of this database is not installed: {error}") from error
+    if is_file:
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: object, record: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.close()
+
+    return engine
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="backbone", description="A local copy of the Gossip network's directory.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    mirroring = commands.add_parser("mirror", help="keep a copy up to date")
+    showing = commands.add_parser("status", help="what the copy holds")
+    verifying = commands.add_parser("verify", help="compare the copy with the network")
+    for command in (mirroring, showing, verifying):
+        command.add_argument("--database", required=True, help="sqlite:///mirror.db, postgresql://…")
+        command.add_argument("--network", default="default", help="the network's name in the database (default)")
+        command.add_argument("--locked-seconds", type=float, default=30.0, help="patience with a locked database (30)")
+    for command in (mirroring, verifying):
+        command.add_argument("--url", required=True, help="the network's socket: wss://example.com/socket")
+        command.add_argument("--client-id", required=True, help="the application's id (secret: GOSSIP_CLIENT_SECRET)")
+        command.add_argument("--deletes", choices=("remove", "tombstones"), default="remove", help="what deletes leave")
+        command.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="patience to connect (30)")
+    verifying.add_argument("--mend", action="store_true", help="make the copy equal")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""`python -m backbone`: mirror, status and verify, as a person runs them; and kill -9."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import subprocess
+import threading
+
+import pytest
+from backbone.__main__ import main
+from sqlalchemy import create_engine
+
+from shared import db
+from shared.services import games
+from tests.support.processes import ServerProcess
+
+
+@pytest.fixture
+def network(worker, application):
+    """The options that name the network."""
+    return ["--url", worker.url, "--client-id", application.client_id]
+
+
+@pytest.fixture
+def variables(run_environment, application):
+    return {**run_environment, "GOSSIP_CLIENT_SECRET": application.client_secret}
+
+
+@pytest.fixture
+def run(variables, python):
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-m", "backbone", *arguments],
+            env={**variables, **environment},
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+
+    return run
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys, application):
+    """As `run`, without a process of its own."""
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", application.client_secret)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        status = main(arguments)
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def mirror(variables, python, network, replica_url):
+    """Starts mirrors; those that still run are killed after the test."""
+    started = []
+
+    def start(*arguments: str) -> ServerProcess:
+        command = [python, "-m", "backbone", "mirror", *network, "--database", replica_url, *arguments]
+        started.append(ServerProcess(command, env=variables))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run_here, network, replica_url, stored):
+    for _ in range(30):
+        stored.game()
+    stored.game("Alpha")
+    first = run_here("status", "--database", replica_url)
+    assert first.returncode == 1 and first.stderr.count("\n") == 1
+
+    process = mirror()
+    assert "1 channels" in process.wait_for_line("in sync at") or "31 games" in process.output
+    with db.transaction() as session:
+        games.update_game(session, actor_id=None, short_name="Alpha", description="x")
+    process.wait_for_line(lambda line: line.endswith("updated games 31 Alpha: description"))
+    with db.transaction() as session:
+        games.delete_game(session, actor_id=None, short_name="Alpha")
+    process.wait_for_line(lambda line: line.endswith("deleted games 31 Alpha"))
+    shown = run_here("status", "--database", replica_url)
+    assert shown.returncode == 0 and "games    30" in shown.stdout
+    checked = run_here("verify", *network, "--database", replica_url)
+    assert checked.returncode == 0 and checked.stdout.startswith("equal at "), checked.stderr
+    assert process.stop() == 0 and "Traceback" not in process.output
+
+    engine = create_engine(replica_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE backbone_games SET homepage_url = 'https://x.example.com' WHERE id = 3")
+    engine.dispose()
+    found = run_here("verify", *network, "--database", replica_url)
+    assert found.returncode == 1 and "differs in homepage_url" in found.stdout
+    mended = run_here("verify", *network, "--database", replica_url, "--mend")
+    assert mended.returncode == 0 and "1 records differ" in mended.stdout and "mended" in mended.stdout
+    assert run_here("verify", *network, "--database", replica_url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"--client-id": "wrong"}, "invalid credentials"),
+        ({"--url": "ws://127.0.0.1:1/socket"}, "connection refused"),
+        ({"--url": "http://127.0.0.1/"}, "must begin with ws:// or wss://"),
+        ({"--database": "sqlite:////no/such/folder/mirror.db"}, "unable to open database file"),
+        ({"--database": "nonsense"}, "is no database's address"),
+        ({"--database": "oracle://x/y"}, "driver of this database is not installed"),
+        ({"--database": "postgresql://x@127.0.0.1:1/y"}, "onnection"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(run, network, replica_url, change, wanted):
+    given = dict(zip(network[::2], network[1::2], strict=True)) | {"--database": replica_url, "--timeout": "1"} | change
+    done = run("mirror", *(part for pair in given.items() for part in pair))
+    assert done.returncode == 1
+    assert wanted in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_locked_database_is_one_line(run, network, replica_url):
+    path = replica_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN EXCLUSIVE")
+        done = run("mirror", *network, "--database", replica_url, "--locked-seconds", "0.2")
+        connection.execute("ROLLBACK")
+    assert done.returncode == 1
+    assert "database is locked" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_database_that_is_no_database(run, network, tmp_path):
+    path = tmp_path / "text.db"
+    path.write_text("this is a letter, not a database\n" * 100)
+    done = run("mirror", *network, "--database", f"sqlite:///{path}")
+    assert done.returncode == 1 and "file is not a database" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_killed_at_any_moment_it_comes_back_equal(any_database, mirror, run_here, network, replica_url, stored):
+    """kill -9 in whole states and in changes, while the network changes. (The bench does it fifty times.)"""
+    rng = random.Random(4)
+    names = [stored.game().short_name for _ in range(60)]
+    is_over = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not is_over.wait(0.005):
+            number += 1
+            with db.transaction() as session:
+                if number % 10 == 0 and len(names) > 5:
+                    games.delete_game(session, actor_id=None, short_name=names.pop())
+                else:
+                    games.update_game(session, actor_id=None, short_name=rng.choice(names), description=f"{number}")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for turn in range(3):
+            process = mirror()
+            if turn == 1:
+                process.wait_for_line("in sync at")
+            else:
+                process.wait_for_line("connected")
+            process.process.kill()
+            process.wait()
+    finally:
+        is_over.set()
+        thread.join()
+    last = mirror()
+    last.wait_for_line("in sync at")
+    assert last.stop() == 0
+    checked = run_here("verify", *network, "--database", replica_url)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

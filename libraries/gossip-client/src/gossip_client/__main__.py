@@ -1,0 +1,55 @@
+"""The console: `python -m gossip_client chat …` and `python -m gossip_client doctor …`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+
+from gossip_client import __version__
+from gossip_client.errors import GossipError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit status: 0 when all went well, 1 when not, 2 for a wrong use."""
+    parser = argparse.ArgumentParser(prog="gossip_client", description="Connect to the Gossip network from a terminal.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    chat = commands.add_parser("chat", help="talk on a channel; one line, one message")
+    doctor = commands.add_parser("doctor", help="check a game's connection step by step")
+    for command in (chat, doctor):
+        command.add_argument("--url", required=True, help="the network's socket: wss://example.com/socket")
+        command.add_argument("--client-id", required=True, help="the game's id (its secret: GOSSIP_CLIENT_SECRET)")
+        command.add_argument("--channel", default="gossip", help="the channel (gossip)")
+        command.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="patience a step (20)")
+    chat.add_argument("--name", default=_user(), help="the player's name")
+    options = parser.parse_args(arguments)
+    try:
+        secret = os.environ.get("GOSSIP_CLIENT_SECRET") or getpass.getpass("Client secret: ")
+        if options.command == "chat":
+            from gossip_client.chat import chat as run_chat
+
+            return run_chat(
+                options.url, options.client_id, secret, options.channel, options.name, seconds=options.timeout
+            )
+        from gossip_client.doctor import examine
+
+        return examine(options.url, options.client_id, secret, options.channel, seconds=options.timeout)
+    except GossipError as error:
+        print(f"gossip_client: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        return 130
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser().capitalize()
+    except (KeyError, OSError):
+        return "Player"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What both fronts share: settings, handlers, and the support flags that follow from them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from gossip_client.backoff import Backoff
+from gossip_client.core import Config, Core, State
+from gossip_client.events import Event
+from gossip_client.explain import check_url
+from gossip_client.view import View
+
+Handler = Callable[[Any], Any]
+H = TypeVar("H", bound=Handler)
+
+EVENTS_KEPT = 10_000  # while nobody reads them; the oldest go first
+EVENTS_AHEAD = 1_000  # read ahead of a slow handler or reader; more waits in the network
+MAX_BYTES = 16 * 1024 * 1024  # of one message of the server
+
+
+class BaseClient:
+    """The part without I/O."""
+
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        channels: Collection[str] = (),
+        players: Callable[[], Iterable[str]] | None = None,
+        supports: Collection[str] = (),
+        user_agent: str | None = None,
+        game: str | None = None,
+        sync: Callable[[], Mapping[str, Any] | bool | None] | None = None,
+        keeps_view: bool = True,
+        fills_gaps: bool = True,
+        queue_limit: int = 100,
+        queue_seconds: float = 120.0,
+        answer_seconds: float = 15.0,
+        quiet_seconds: float = 1.0,
+        silence_seconds: float = 60.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """url: `wss://host/socket`. channels: those to hear, from the first moment on.
+
+        players: a plain function that says who is online here, asked at every heartbeat. supports: flags to declare
+        besides those that follow from the handlers. The rest: see `gossip_client.core.Config`.
+
+        Raises ConnectFailed for a URL that is none.
+        """
+        check_url(url)
+        self.url = url
+        self._handlers: dict[type[Event], list[Handler]] = {}
+        self._supports = frozenset(supports)
+        self._players = players
+        self._core: Core | None = None
+        self._config = Config(
+            client_id=client_id,
+            client_secret=client_secret,
+            channels=tuple(channels),
+            players=players,
+            user_agent=user_agent,
+            game=game,
+            sync=sync,
+            keeps_view=keeps_view,
+            fills_gaps=fills_gaps,
+            queue_limit=queue_limit,
+            queue_seconds=queue_seconds,
+            answer_seconds=answer_seconds,
+            quiet_seconds=quiet_seconds,
+            silence_seconds=silence_seconds,
+            backoff=backoff or Backoff(),
+        )
+
+    def on(self, *kinds: type[Event]) -> Callable[[H], H]:
+        """Decorator: call this function with every event of these classes. Before `connect`, for the flags' sake."""
+        for kind in kinds:
+            if self._core is not None and kind.flag and kind.flag not in self.supports:
+                raise RuntimeError(f"a handler of {kind.__name__} must be there before the client connects")
+
+        def register(handler: H) -> H:
+            for kind in kinds:
+                self._handlers.setdefault(kind, []).append(handler)
+            return handler
+
+        return register
+
+    @property
+    def supports(self) -> frozenset[str]:
+        """The flags to declare: `channels`, those of the handlers, `players` if this game says who is online."""
+        flags = {"channels", *self._supports, *(kind.flag for kind in self._handlers if kind.flag)}
+        if self._players is not None:
+            flags.add("players")
+        return frozenset(flags)
+
+    @property
+    def core(self) -> Core:
+        """The state machine below; made at the first use, from the handlers that are there then."""
+        if self._core is None:
+            self._core = Core(replace(self._config, supports=self.supports, players=self._players_of_core()))
+        return self._core
+
+    def _players_of_core(self) -> Callable[[], Iterable[str] | None] | None:
+        return self._players
+
+    @property
+    def view(self) -> View:
+        """Which games are online, and who in them."""
+        return self.core.view
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has let this client in, and the connection stands."""
+        return self._core is not None and self._core.is_ready
+
+    @property
+    def server_version(self) -> str | None:
+        """The protocol version of the server, once known."""
+        return None if self._core is None else self._core.server_version
+
+    def _start_afresh(self) -> None:
+        """A client that was closed may connect again."""
+        if self._core is not None and self._core.state is State.CLOSED:
+            self._core = None
+
+    @staticmethod
+    def _keep(stream: deque[Event], told: Iterable[Event], *, is_read: bool) -> None:
+        stream.extend(told)
+        while not is_read and len(stream) > EVENTS_KEPT:
+            stream.popleft()
+
+    def _handlers_of(self, event: Event) -> list[Handler]:
+        return [handler for kind, found in self._handlers.items() if isinstance(event, kind) for handler in found]

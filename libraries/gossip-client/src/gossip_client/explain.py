@@ -1,0 +1,68 @@
+"""Why a connection could not be made, as one sentence for a person."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+
+from gossip_client.errors import ConnectFailed
+
+
+def check_url(url: str) -> None:
+    """Raises ConnectFailed for what is no address of a socket."""
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ConnectFailed(f"{url} is no address: its port is no number from 1 to 65535") from None
+    if parts.scheme not in ("ws", "wss"):
+        raise ConnectFailed(f"{url} is no socket's address: it must begin with ws:// or wss://")
+    if not parts.hostname or not port_is_good:
+        raise ConnectFailed(f"{url} is no address: it names no host")
+
+
+def explain(error: BaseException, url: str) -> str:
+    """The sentence."""
+    parts = urlsplit(url)
+    where = parts.netloc.rpartition("@")[2]
+    if isinstance(error, socket.gaierror):
+        return f"the name {parts.hostname} cannot be resolved ({error.strerror})"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nobody listens at {where} (connection refused)"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {where} is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"{where} does not speak TLS as it should ({error.reason}); is it ws:// rather than wss://?"
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        return f"{url} answered HTTP {status} instead of opening a WebSocket; is the path right (usually /socket)?"
+    if isinstance(error, InvalidMessage | EOFError):
+        return f"{where} is no WebSocket server: it answers something else"
+    if isinstance(error, InvalidHandshake):
+        return f"{where} is no WebSocket server: {error}"
+    if isinstance(error, InvalidURI):
+        return f"{url} is no address of a WebSocket"
+    if isinstance(error, TimeoutError):
+        return f"{where} did not answer in time"
+    if isinstance(error, ConnectionClosed):
+        return closing(error)[0]
+    if isinstance(error, OSError):
+        return f"{where} cannot be reached ({error.strerror or error})"
+    return str(error) or type(error).__name__
+
+
+def closing(error: ConnectionClosed) -> tuple[str, int | None]:
+    """Why the connection ended, and its close code."""
+    if error.rcvd is None:
+        return "the connection was lost", None
+    return error.rcvd.reason or f"the server closed the connection ({error.rcvd.code})", error.rcvd.code
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether a first attempt should not be repeated: whoever answers there is no server of this network."""
+    if isinstance(error, InvalidStatus):
+        return error.response.status_code < 500
+    return isinstance(error, InvalidHandshake | InvalidURI | ssl.SSLCertVerificationError)

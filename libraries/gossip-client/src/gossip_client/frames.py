@@ -1,0 +1,72 @@
+"""Frames as JSON text: reading what a server of any version sends, writing what all of them take. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Ref = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message of the server. Whatever is missing is None."""
+
+    event: str
+    ref: Ref | None = None
+    status: str | None = None
+    payload: Any = None
+    error: str | None = None
+    code: str | None = None
+    retry_after_ms: float | None = None
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The payload if it is an object, else an empty one."""
+        return self.payload if isinstance(self.payload, dict) else {}
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it says that something did not work."""
+        return self.status == "failure"
+
+
+def parse(text: str | bytes) -> Frame | None:
+    """Read a message; None where it is no frame: no JSON, no object, or without an event."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("event"), str):
+        return None
+    ref = data.get("ref")
+    return Frame(
+        event=data["event"],
+        ref=ref if isinstance(ref, str | int | float) else None,
+        status=text_or_none(data.get("status")),
+        payload=data.get("payload"),
+        error=text_or_none(data.get("error")),
+        code=text_or_none(data.get("code")),
+        retry_after_ms=_number(data.get("retry_after_ms")),
+    )
+
+
+def encode(event: str, payload: Mapping[str, Any] | None = None, ref: Ref | None = None) -> str:
+    """Write a frame. ref and payload are left out when None."""
+    frame: dict[str, Any] = {"event": event}
+    if ref is not None:
+        frame["ref"] = ref
+    if payload is not None:
+        frame["payload"] = payload
+    return json.dumps(frame, separators=(",", ":"))
+
+
+def text_or_none(value: object) -> str | None:
+    """The value if it is a text."""
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

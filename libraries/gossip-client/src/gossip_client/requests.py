@@ -1,0 +1,158 @@
+"""What a client asks of the server: one function a request, each with the reader of its answer. Pure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Any, Generic, TypeVar
+
+from gossip_client import events
+from gossip_client.errors import GossipError, RequestTimedOut
+from gossip_client.events import GameStatus, HistoryPage, PlayersStatus, SyncComplete
+from gossip_client.frames import Frame, Ref
+
+T = TypeVar("T")
+_log = logging.getLogger("gossip_client")
+
+
+class Answers(Enum):
+    """How many answers a request gets: one; many, with no mark of their end; or a sync, ended by `sync/complete`."""
+
+    ONE = auto()
+    MANY = auto()
+    SYNC = auto()
+
+
+class Request(Generic[T]):
+    """One request, from asking to its end. `read` makes the result of its answers.
+
+    waits: sent later if there is no connection now. seconds: how long to wait for the answer; None for the client's
+    own setting. on_done: called once, when it has ended, in whatever thread or task drives the core.
+    """
+
+    def __init__(
+        self,
+        event: str,
+        payload: Mapping[str, Any] | None,
+        read: Callable[[Sequence[Frame]], T],
+        *,
+        answers: Answers = Answers.ONE,
+        waits: bool = False,
+        seconds: float | None = None,
+    ) -> None:
+        self.event = event
+        self.payload = payload
+        self.mode = answers
+        self.waits = waits
+        self.seconds = seconds
+        self.ref: Ref | None = None
+        self.answers: list[Frame] = []
+        self.error: GossipError | None = None
+        self.is_done = False
+        self.on_done: Callable[[Request[T]], None] | None = None
+        self.asked_at = 0.0
+        self.deadline: float | None = None
+        self._read = read
+
+    def result(self) -> T:
+        """What was asked for. Raises the GossipError of a request that failed."""
+        if self.error is not None:
+            raise self.error
+        try:
+            return self._read(self.answers)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise RequestTimedOut(f"{self.event}: the answer cannot be read ({error!r})") from error
+
+    def finish(self, error: GossipError | None = None) -> None:
+        """It has ended. A second time does nothing."""
+        if not self.is_done:
+            self.is_done = True
+            self.error = error
+            if self.on_done is not None:
+                try:
+                    self.on_done(self)
+                except Exception:  # a bug of the caller's; others wait for their answers too
+                    _log.exception("what was to be done after %s failed", self.event)
+
+
+def _nothing(answers: Sequence[Frame]) -> None:
+    return None
+
+
+def any_request(event: str, payload: Mapping[str, Any] | None) -> Request[Any]:
+    """Any event with one answer; the result is its payload."""
+    return Request(event, payload, lambda answers: answers[-1].payload)
+
+
+def subscribe(channel: str) -> Request[None]:
+    return Request("channels/subscribe", {"channel": channel}, _nothing)
+
+
+def unsubscribe(channel: str) -> Request[None]:
+    return Request("channels/unsubscribe", {"channel": channel}, _nothing)
+
+
+def send(channel: str, name: str, message: str) -> Request[None]:
+    payload = {"channel": channel, "name": name, "message": message}
+    return Request("channels/send", payload, _nothing, waits=True)
+
+
+def history(channel: str, *, before: int | None, after: int | None, limit: int) -> Request[HistoryPage]:
+    def read(answers: Sequence[Frame]) -> HistoryPage:
+        fields = answers[-1].fields
+        name = str(fields["channel"])
+        messages = [events.read_message(message, channel=name, is_missed=True) for message in fields["messages"]]
+        return HistoryPage(name, tuple(messages), bool(fields.get("more")))
+
+    payload: dict[str, Any] = {"channel": channel, "limit": limit}
+    if before is not None:
+        payload["before"] = before
+    if after is not None:
+        payload["after"] = after
+    return Request("channels/history", payload, read)
+
+
+def sign_in(name: str) -> Request[None]:
+    return Request("players/sign-in", {"name": name}, _nothing)
+
+
+def sign_out(name: str) -> Request[None]:
+    return Request("players/sign-out", {"name": name}, _nothing)
+
+
+def players_status(game: str | None = None) -> Request[list[PlayersStatus]]:
+    return _status("players/status", game, events.read_players)
+
+
+def games_status(game: str | None = None) -> Request[list[GameStatus]]:
+    return _status("games/status", game, events.read_game)
+
+
+def _status(event: str, game: str | None, read: Callable[[Mapping[str, Any]], T]) -> Request[list[T]]:
+    def read_all(answers: Sequence[Frame]) -> list[T]:
+        return [read(answer.fields) for answer in answers if "game" in answer.fields]
+
+    if game is None:
+        return Request(event, None, read_all, answers=Answers.MANY)
+    return Request(event, {"game": game}, read_all)
+
+
+def tell(from_name: str, to_game: str, to_name: str, message: str, sent_at: datetime | None) -> Request[None]:
+    payload = {"from_name": from_name, "to_game": to_game, "to_name": to_name, "message": message}
+    if sent_at is not None:
+        payload["sent_at"] = sent_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Request("tells/send", payload, _nothing, waits=True)
+
+
+def sync(since: int | None) -> Request[SyncComplete]:
+    """For applications. The records come as events with the request's ref, before the result does."""
+
+    def read(answers: Sequence[Frame]) -> SyncComplete:
+        complete = events.read_sync(answers[-1])
+        if not isinstance(complete, SyncComplete):
+            raise ValueError("no sync/complete")
+        return complete
+
+    return Request("sync", {"since": since}, read, answers=Answers.SYNC, seconds=120.0)

@@ -1,0 +1,102 @@
+"""A small server of the first protocol, 1.0 to 2.3: no codes, no `error`, no history, lists without an end."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import Server, ServerConnection, serve
+
+PLAYERS = {"Riverbend": ["Ann", "Bert"], "Hollow": []}
+KNOWN_FLAGS = {"1.0.0": {"channels"}, "2.3.0": {"channels", "players", "tells", "games"}}
+
+
+class OldServer:
+    """Listens at `url`. `frames`: what came, with the sockets still open in `sockets`."""
+
+    def __init__(
+        self,
+        version: str = "2.3.0",
+        *,
+        secret: str = "secret",
+        answers: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.version = version
+        self.secret = secret
+        self.answers = answers
+        self.frames: list[dict[str, Any]] = []
+        self.sockets: list[ServerConnection] = []
+        self._server: Server = serve(self._serve, "127.0.0.1", 0, ssl=tls)
+        scheme = "ws" if tls is None else "wss"
+        self.url = f"{scheme}://127.0.0.1:{self._server.socket.getsockname()[1]}/socket"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self.drop()
+
+    def drop(self) -> None:
+        """Cut every connection without a word."""
+        for socket in self.sockets:
+            try:
+                socket.socket.shutdown(2)
+            except OSError:
+                pass  # it is gone already
+        self.sockets.clear()
+
+    def tell(self, event: str, payload: dict[str, Any] | None = None) -> None:
+        """Send an event to everyone."""
+        for socket in self.sockets:
+            _send(socket, event, payload)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The frames of an event that came so far."""
+        return [frame for frame in list(self.frames) if frame["event"] == name]
+
+    def _serve(self, socket: ServerConnection) -> None:
+        try:
+            for text in socket:
+                frame = json.loads(text)
+                self.frames.append(frame)
+                self._answer(socket, frame["event"], frame.get("ref"), frame.get("payload") or {})
+        except ConnectionClosed:
+            pass
+
+    def _answer(self, socket: ServerConnection, event: str, ref: Any, payload: dict[str, Any]) -> None:
+        if event == "authenticate":
+            if unknown := set(payload["supports"]) - KNOWN_FLAGS[self.version]:
+                _send(socket, event, status="failure", error=f"unknown support: {sorted(unknown)[0]}")
+            elif payload["client_secret"] != self.secret:
+                _send(socket, event, status="failure", error="invalid credentials")
+            else:
+                self.sockets.append(socket)
+                _send(socket, event, {"unicode": "✔️", "version": self.version}, status="success")
+                _send(socket, "heartbeat")
+        elif not self.answers:
+            return
+        elif event == "players/status":
+            for game, players in PLAYERS.items():
+                if payload.get("game") in (None, game):
+                    _send(socket, event, {"game": game, "players": players}, ref=ref)
+        elif event == "games/status":
+            for game in PLAYERS:
+                if payload.get("game") in (None, game):
+                    _send(
+                        socket, event, {"game": game, "display_name": f"The {game}", "player_online_count": 2}, ref=ref
+                    )
+        elif event == "tells/send":
+            _send(socket, event, ref=ref, status="failure", error="game offline")
+        elif event == "channels/subscribe" and payload["channel"] == "bad name":
+            _send(socket, event, ref=ref, status="failure", error="Could not subscribe to 'bad name'")
+        elif event != "heartbeat" and ref is not None:
+            _send(socket, event, ref=ref, status="success")
+
+
+def _send(socket: ServerConnection, event: str, payload: dict[str, Any] | None = None, **more: Any) -> None:
+    frame = {"event": event, **more} | ({} if payload is None else {"payload": payload})
+    socket.send(json.dumps({key: value for key, value in frame.items() if value is not None}))

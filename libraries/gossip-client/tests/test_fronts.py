@@ -1,0 +1,298 @@
+"""What only a front can do wrong: waiting for each other, closing at a bad moment, faults in callbacks. On both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+
+import pytest
+from gossip_client import Backoff, ChannelMessage, Connected, ConnectFailed, GossipError, requests
+from gossip_client.aio import Client as AioClient
+from gossip_client.sync import Client as SyncClient
+
+QUICK = Backoff(first=0.1, longest=0.2)
+
+
+def speak(server, count, first=0):
+    for number in range(first, first + count):
+        server.tell("channels/broadcast", {"channel": "gossip", "game": "A", "name": "b", "message": str(number)})
+
+
+def test_a_slow_handler_gets_everything(make_client, old_server):
+    """More than is read ahead: the reader waits for room, and goes on when there is some."""
+    server = old_server()
+    client = make_client(server.url, channels=["gossip"], connect=False)
+    handled = []
+
+    @client.on(ChannelMessage)
+    def slow(said):
+        if not handled:
+            time.sleep(0.5)
+        handled.append(said.message)
+
+    client.connect()
+    speak(server, 3500)
+    client.until(lambda: len(handled) == 3500, seconds=20)
+    assert handled == [str(number) for number in range(3500)]
+
+
+@pytest.mark.parametrize("front", ["sync", "aio"])
+def test_a_handler_may_ask_while_the_reader_waits_for_room(front, old_server, run_async):
+    """The answer is read although more than enough waits already."""
+    server = old_server()
+    answers = []
+
+    if front == "sync":
+        client = SyncClient(server.url, "id", "secret", channels=["gossip"], players=lambda: [], answer_seconds=5)
+
+        @client.on(ChannelMessage)
+        def ask(said):
+            if said.message == "0":
+                time.sleep(2)  # more comes meanwhile than is read ahead
+                answers.append(client.sign_in("Ann"))
+
+        with client:
+            speak(server, 2500)
+            deadline = time.monotonic() + 10
+            while not answers and time.monotonic() < deadline:
+                time.sleep(0.02)
+    else:
+
+        async def run():
+            client = AioClient(server.url, "id", "secret", channels=["gossip"], players=lambda: [], answer_seconds=5)
+
+            @client.on(ChannelMessage)
+            async def ask(said):
+                if said.message == "0":
+                    await asyncio.sleep(2)
+                    answers.append(await client.sign_in("Ann"))
+
+            async with client:
+                await asyncio.to_thread(speak, server, 2500)
+                deadline = time.monotonic() + 10
+                while not answers and time.monotonic() < deadline:
+                    await asyncio.sleep(0.02)
+
+        run_async(run())
+    assert answers == [None]
+
+
+@pytest.mark.parametrize("front", ["sync", "aio"])
+def test_who_stops_reading_events_stops_nobody_else(front, old_server, run_async):
+    """A loop over `events` that is left holds the connection up no more."""
+    server = old_server()
+    handled = []
+    if front == "sync":
+        client = SyncClient(server.url, "id", "secret", channels=["gossip"])
+        client.on(ChannelMessage)(lambda said: handled.append(said.message))
+        with client:
+            for event in client.events():
+                if isinstance(event, Connected):
+                    break
+            speak(server, 2500)
+            deadline = time.monotonic() + 10
+            while len(handled) < 2500 and time.monotonic() < deadline:
+                time.sleep(0.02)
+    else:
+
+        async def run():
+            client = AioClient(server.url, "id", "secret", channels=["gossip"])
+            client.on(ChannelMessage)(lambda said: handled.append(said.message))
+            async with client:
+                async for event in client.events():
+                    if isinstance(event, Connected):
+                        break
+                await asyncio.to_thread(speak, server, 2500)
+                deadline = time.monotonic() + 10
+                while len(handled) < 2500 and time.monotonic() < deadline:
+                    await asyncio.sleep(0.02)
+
+        run_async(run())
+    assert len(handled) == 2500
+
+
+def test_a_slow_reader_of_events_loses_none(old_server):
+    """However many come while a request keeps the reading going."""
+    server = old_server(answers=False)
+    client = SyncClient(server.url, "id", "secret", channels=["gossip"], players=lambda: [])
+    with client:
+        client.take(seconds=0)
+        client.post(requests.sign_in("Ann"))  # never answered: reading goes on, whatever waits
+        speak(server, 12_000)
+        deadline = time.monotonic() + 20
+        while len(client._stream) < 12_000 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        heard = []
+        while events := client.take(seconds=0.5):
+            heard += [event.message for event in events if isinstance(event, ChannelMessage)]
+    assert heard == [str(number) for number in range(12_000)]
+
+
+def test_closing_ends_a_connect_at_once(make_client):
+    """By another thread or task, while a server that says nothing is waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = make_client(f"ws://127.0.0.1:{listener.getsockname()[1]}/socket", connect=False)
+        failures = []
+
+        def connect():
+            try:
+                client.connect(seconds=20)
+            except GossipError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        time.sleep(0.5)
+        begun = time.monotonic()
+        client.close()
+        thread.join(10)
+        assert time.monotonic() - begun < 5
+    assert isinstance(failures[0], ConnectFailed)
+
+
+def test_connecting_twice_makes_one_connection(make_client, old_server):
+    server = old_server()
+    client = make_client(server.url)
+    client.connect()
+    time.sleep(0.3)
+    assert len(server.events("authenticate")) == 1 and client.is_connected
+
+
+def test_a_closed_client_that_runs_connects_again(make_client, old_server):
+    server = old_server()
+    client = make_client(server.url)
+    client.close()
+    thread = threading.Thread(target=client.run, daemon=True)
+    thread.start()
+    client.until(lambda: len(server.events("authenticate")) == 2)
+    client.close()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_a_callback_that_fails_disturbs_nobody(old_server, caplog):
+    """A callback of `post` that raises is a bug of its caller; the others have their answers all the same."""
+    server = old_server(answers=False)
+    client = SyncClient(server.url, "id", "secret", players=lambda: [], backoff=QUICK)
+    ended = []
+
+    def wait():
+        try:
+            client.sign_in("Ann")
+        except GossipError as error:
+            ended.append(error)
+
+    def fails(request):
+        raise RuntimeError("a bug of the game")
+
+    with client:
+        faulty = requests.sign_in("Bob")
+        faulty.on_done = fails
+        client.post(faulty)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        deadline = time.monotonic() + 5
+        while len(server.events("players/sign-in")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server.drop()
+        thread.join(10)
+        assert not thread.is_alive() and ended and "a bug of the game" in caplog.text
+        while len(server.events("authenticate")) < 2 and time.monotonic() < deadline + 5:
+            time.sleep(0.01)
+        assert len(server.events("authenticate")) == 2
+
+
+def test_a_fault_below_ends_what_waits(old_server, monkeypatch, caplog):
+    """Whatever bug stops the connection's thread: nobody waits for ever because of it."""
+    server = old_server(answers=False)
+    client = SyncClient(server.url, "id", "secret", players=lambda: [])
+    ended = []
+
+    def wait():
+        try:
+            client.sign_in("Ann")
+        except GossipError as error:
+            ended.append(error)
+
+    with client:
+        thread = threading.Thread(target=wait)
+        thread.start()
+        monkeypatch.setattr(client.core, "closed", None)
+        server.drop()
+        thread.join(10)
+        assert not thread.is_alive() and ended
+
+
+def test_the_players_are_asked_for_without_a_lock(old_server):
+    """A game may hold its own lock while it calls the client, and take it to say who is online."""
+    server = old_server()
+    world = threading.Lock()
+
+    def players():
+        with world:
+            return ["Ann"]
+
+    with SyncClient(server.url, "id", "secret", players=players) as client:
+        for turn in range(1, 4):
+            with world:
+                server.tell("heartbeat")
+                time.sleep(0.2)  # the reader waits for the game's lock
+                thread = threading.Thread(target=client.sign_in, args=("Ann",), daemon=True)
+                thread.start()
+                deadline = time.monotonic() + 3
+                while len(server.events("players/sign-in")) < turn:
+                    assert time.monotonic() < deadline, "the client was locked while the game was asked"
+                    time.sleep(0.01)
+            thread.join(5)
+            assert not thread.is_alive()
+    beats = server.events("heartbeat")
+    assert beats and all(frame["payload"] == {"players": ["Ann"]} for frame in beats)
+
+
+def test_a_handler_whose_task_is_cancelled_disturbs_nobody(old_server, run_async, caplog):
+    """It awaits something that was cancelled: that cancels the handler, and not those after it."""
+    server = old_server()
+    heard = []
+
+    async def run():
+        client = AioClient(server.url, "id", "secret", channels=["gossip"])
+
+        @client.on(ChannelMessage)
+        async def wait(said):
+            if said.message == "0":
+                task = asyncio.ensure_future(asyncio.sleep(10))
+                asyncio.get_running_loop().call_later(0.1, task.cancel)
+                await task
+            heard.append(said.message)
+
+        async with client:
+            speak(server, 2)
+            deadline = time.monotonic() + 5
+            while not heard and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+
+    run_async(run())
+    assert heard == ["1"] and "a handler of ChannelMessage" in caplog.text
+
+
+def test_a_handler_that_exits_disturbs_nobody(old_server, caplog):
+    """`sys.exit` in a thread ends that thread alone: the others would wait for its room for ever."""
+    server = old_server()
+    heard = []
+    client = SyncClient(server.url, "id", "secret", channels=["gossip"])
+
+    @client.on(ChannelMessage)
+    def leave(said):
+        if said.message == "0":
+            raise SystemExit(1)
+        heard.append(said.message)
+
+    with client, caplog.at_level(logging.ERROR):
+        speak(server, 2)
+        deadline = time.monotonic() + 5
+        while not heard and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert heard == ["1"]

@@ -1,0 +1,119 @@
+"""Both libraries as their users get them: built into wheels, installed into an empty environment, README and all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+LIBRARIES = Path(__file__).resolve().parent.parent
+NAMES = {"gossip-client": "gossip_client", "gossip-backbone": "backbone"}
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def _run(command: list[str], **options: object) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+def _pip(python: str, folder: Path) -> list[str]:
+    """The tests' pip, working on the environment, which has none."""
+    return [python, "-m", "pip", "--python", str(folder / "venv/bin/python")]
+
+
+def _snippets(name: str) -> list[str]:
+    """The blocks of Python in a README."""
+    text = (LIBRARIES / name / "README.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def environment_folder(tmp_path_factory: pytest.TempPathFactory, python: str) -> Path:
+    """The two wheels, and `venv` with them and what they ask for. The first process to need it makes it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "wheels"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            sources = []
+            for name in NAMES:  # copies, so that nothing is left in the tree
+                sources.append(str(folder / name))
+                leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+                shutil.copytree(LIBRARIES / name, sources[-1], ignore=leave, dirs_exist_ok=True)
+            _run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *sources])
+            venv.create(folder / "venv", clear=True)
+            wheels = map(str, folder.glob("*.whl"))
+            _run([*_pip(python, folder), "install", "--quiet", "--disable-pip-version-check", *wheels])
+            (folder / "done").touch()
+    return folder
+
+
+@pytest.fixture
+def wheels(environment_folder: Path) -> dict[str, Path]:
+    """The wheels, by the library's name."""
+    return {name: next(environment_folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in NAMES}
+
+
+@pytest.fixture
+def installed(environment_folder: Path) -> str:
+    """The Python of the environment."""
+    return str(environment_folder / "venv/bin/python")
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> dict[str, object]:
+    """An empty folder, and an environment that knows nothing of this tree."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    return {"cwd": tmp_path, "env": {name: os.environ[name] for name in kept if name in os.environ}}
+
+
+def test_the_wheels_hold_types_and_nothing_else(wheels: dict[str, Path]) -> None:
+    for name, package in NAMES.items():
+        with zipfile.ZipFile(wheels[name]) as wheel:
+            files = wheel.namelist()
+        assert f"{package}/py.typed" in files
+        assert {file.partition("/")[0].partition("-")[0] for file in files} == {package, name.replace("-", "_")}
+
+
+def test_little_is_installed_with_them(environment_folder: Path, python: str, clean: dict[str, object]) -> None:
+    frozen = _run([*_pip(python, environment_folder), "freeze"], **clean).lower()
+    names = set(re.findall(r"^([\w-]+)==", frozen, re.MULTILINE))
+    assert names - {"typing-extensions", "typing_extensions", "greenlet"} == {"websockets", "sqlalchemy"}
+
+
+def test_the_consoles_start(installed: str, clean: dict[str, object]) -> None:
+    for package in NAMES.values():
+        assert "usage:" in _run([installed, "-m", package, "--help"], **clean)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_s_code_runs(name: str, installed: str, clean: dict[str, object], worker, stored) -> None:  # type: ignore[no-untyped-def]
+    """The first block of each is complete: it is pasted and works. The others at least run as they stand."""
+    stored.channel("testing")
+    stored.game("Alpha")
+    game = stored.game_with_credentials("Mine")[1]
+    application = stored.application_with_credentials("App")[1]
+    credentials = application if name == "gossip-backbone" else game
+    environment = {
+        **clean["env"],  # type: ignore[dict-item]
+        "GOSSIP_URL": worker.url,
+        "GOSSIP_CLIENT_ID": credentials.client_id,
+        "GOSSIP_CLIENT_SECRET": credentials.client_secret,
+    }
+    snippets = _snippets(name)
+    assert len([line for line in snippets[0].splitlines() if line]) <= 12
+    outputs = [_run([installed, "-c", code], cwd=clean["cwd"], env=environment) for code in snippets]
+    if name == "gossip-client":
+        assert outputs[0] == outputs[1] == "Said to ['Grapevine']\n"
+    else:
+        assert outputs[0].splitlines()[0] == "in sync" and "Alpha The Alpha []" in outputs[0]

@@ -1,0 +1,60 @@
+"""The audit trail of moderation: append-only, each entry hashed over the one before.
+
+The database itself refuses to change or remove an entry (triggers of the migration);
+`shared/services/moderation/audit.py` alone writes entries, and finds out a chain that was tampered with all the same.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model, UtcDateTime
+
+
+class AuditEntry(Model):
+    """One act: who did what to whom, what was before and after, and why.
+
+    number: 1, 2, 3 … without a gap. actor_kind: user, application or system; actor_role: as what they acted. target:
+    whom or what it was done to, in words; target_id: the same for programs (`game:7/bob`, `channel:3`). before, after:
+    canonical JSON. hash: SHA-256, hex, over the entry's canonical JSON, `previous_hash` within.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        CheckConstraint("actor_kind IN ('user', 'application', 'system')", name="actor_kind"),
+        Index("ix_audit_entries_target_id_number", "target_id", "number"),
+        Index("ix_audit_entries_actor_kind_actor_id", "actor_kind", "actor_id"),
+    )
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor_kind: Mapped[str] = mapped_column(String(12))
+    actor_id: Mapped[int | None]
+    actor_name: Mapped[str] = mapped_column(String(80))
+    actor_role: Mapped[str] = mapped_column(String(12))
+    act: Mapped[str] = mapped_column(String(30))
+    target_kind: Mapped[str] = mapped_column(String(12))
+    target_id: Mapped[str] = mapped_column(Text)
+    target: Mapped[str] = mapped_column(Text)
+    before: Mapped[str | None] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    previous_hash: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class ModerationHead(Model):
+    """One row: where the audit trail ends, and how often anything that workers enforce has changed.
+
+    Locked until the commit by whoever appends, so that numbers appear in order and no two entries follow one.
+    """
+
+    __tablename__ = "moderation_heads"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[str] = mapped_column(String(64))
+    revision: Mapped[int] = mapped_column(BigInteger)

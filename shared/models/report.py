@@ -1,0 +1,109 @@
+"""Reports of messages and players, with all who reported them; appeals of sanctions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from shared.db import Model, UtcDateTime, utc_now
+from shared.models.moderation import Sanction
+
+REPORT_STATES = ("open", "upheld", "dismissed")
+APPEAL_STATES = ("open", "granted", "refused")
+
+
+class Report(Model):
+    """A message or a player that somebody, or a filter, found wanting. Those who report the same gather on one.
+
+    key: what they have in common (`message:12`, `player:game:7/bob`). quote: the message's text then; a redaction
+    empties it too. outcome: what the reporters are told.
+    """
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        CheckConstraint("kind IN ('message', 'player')", name="kind"),
+        CheckConstraint("state IN ('open', 'upheld', 'dismissed')", name="state"),
+        Index(
+            "uq_reports_open",
+            "key",
+            unique=True,
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index("ix_reports_state_id", "state", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    key: Mapped[str] = mapped_column(Text)
+    peer: Mapped[str] = mapped_column(String(30))
+    player_key: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(String(60))
+    game: Mapped[str] = mapped_column(String(15))
+    message_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    channel: Mapped[str | None] = mapped_column(String(15))
+    quote: Mapped[str] = mapped_column(Text, default="")
+    state: Mapped[str] = mapped_column(String(10), default="open")
+    outcome: Mapped[str] = mapped_column(String(500), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    resolved_by: Mapped[str | None] = mapped_column(String(80))
+
+    reporters: Mapped[list[Reporter]] = relationship(
+        back_populates="report", cascade="all, delete-orphan", lazy="selectin", order_by="Reporter.id"
+    )
+
+    @property
+    def target(self) -> str:
+        """Whom it is about, as `name@game`."""
+        return f"{self.name}@{self.game}"
+
+
+class Reporter(Model):
+    """One who reported: a user of the site, a game, or a filter. key: who, once a report (`user:3`, `game:7`)."""
+
+    __tablename__ = "reporters"
+    __table_args__ = (
+        UniqueConstraint("report_id", "key"),
+        CheckConstraint("kind IN ('user', 'game', 'filter')", name="kind"),
+        Index("ix_reporters_key_id", "key", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("reports.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    key: Mapped[str] = mapped_column(String(40))
+    name: Mapped[str] = mapped_column(String(80))
+    text: Mapped[str] = mapped_column(String(1000), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    report: Mapped[Report] = relationship(back_populates="reporters")
+
+
+class Appeal(Model):
+    """A sanctioned person's, or owner's, word against a sanction; one each. Decided by another than who acted."""
+
+    __tablename__ = "appeals"
+    __table_args__ = (
+        UniqueConstraint("sanction_id", "user_id"),
+        CheckConstraint("state IN ('open', 'granted', 'refused')", name="state"),
+        Index("ix_appeals_state_id", "state", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sanction_id: Mapped[int] = mapped_column(ForeignKey("sanctions.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    username: Mapped[str] = mapped_column(String(50))
+    text: Mapped[str] = mapped_column(String(2000))
+    state: Mapped[str] = mapped_column(String(10), default="open")
+    outcome: Mapped[str] = mapped_column(String(500), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    decided_by: Mapped[str | None] = mapped_column(String(80))
+
+    sanction: Mapped[Sanction] = relationship(lazy="joined")

@@ -1,0 +1,90 @@
+"""Appeals: the word of who is sanctioned against the sanction, decided by another than who acted."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload
+
+from shared.db import utc_now
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.models.report import Appeal
+from shared.pagination import Page, paginate
+from shared.services import rules
+from shared.services.moderation import audit, sanctions
+from shared.services.moderation.actors import Actor
+from shared.services.moderation.permissions import Act, require
+
+
+def create_appeal(session: Session, actor: Actor, *, sanction_id: int, text: str) -> Appeal:
+    """Appeal a sanction that concerns the actor: one's own, a character's, a game's that one owns. Once each.
+
+    Raises Forbidden, NotFound (also where it does not concern them), Conflict (appealed already, or over), Invalid.
+    """
+    require(actor, Act.APPEAL)
+    assert actor.id is not None
+    found = sanctions.get_sanction(session, sanction_id)
+    if not sanctions.concerns(session, found, actor.id):
+        raise NotFound("there is no such sanction")
+    text = rules.text(text, field="text", longest=2_000, what="the appeal")
+    if not text:
+        raise Invalid("say why the sanction should end", field="text")
+    if found.is_undone or found.lifted_at is not None or (found.kind != "warn" and found.state != "in force"):
+        raise Conflict("this sanction is over, there is nothing to appeal")
+    appeal = Appeal(sanction_id=found.id, user_id=actor.id, username=actor.name, text=text)
+    try:
+        with session.begin_nested():
+            session.add(appeal)
+    except IntegrityError:
+        raise Conflict("you have appealed this sanction already: an appeal is decided once") from None
+    return appeal
+
+
+def decide_appeal(session: Session, actor: Actor, *, appeal_id: int, is_granted: bool, outcome: str) -> Appeal:
+    """Grant an appeal, which undoes the sanction, or refuse it. The outcome is shown to who appealed.
+
+    Raises Forbidden (the actor imposed the sanction, or appealed), NotFound, Conflict (decided already), Invalid.
+    """
+    require(actor, Act.DECIDE_APPEAL)
+    found = session.scalar(
+        select(Appeal)
+        .where(Appeal.id == appeal_id)
+        .with_for_update(of=Appeal)
+        .execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise NotFound("there is no such appeal")
+    outcome = rules.line(outcome, field="outcome", longest=500, what="the outcome")
+    if found.state != "open":
+        raise Conflict("this appeal was decided already")
+    if (found.sanction.actor_kind, found.sanction.actor_id) == (actor.kind, actor.id):
+        raise Forbidden("an appeal is decided by someone other than who imposed the sanction")
+    if actor.kind == "user" and found.user_id == actor.id:
+        raise Forbidden("nobody decides an appeal of their own")
+    found.state, found.outcome = "granted" if is_granted else "refused", outcome
+    found.decided_at, found.decided_by = utc_now(), actor.name
+    session.flush()
+    about = audit.Target("appeal", f"appeal:{found.id}", found.sanction.target)
+    after = {"state": found.state, "sanction": found.sanction_id}
+    audit.record(session, actor, Act.DECIDE_APPEAL, about, before={"state": "open"}, after=after, reason=outcome)
+    if is_granted:
+        sanctions.end_by_appeal(session, actor, sanction_id=found.sanction_id, reason=outcome)
+    return found
+
+
+def list_appeals(
+    session: Session, actor: Actor, *, state: str = "open", page: int = 1, per_page: int = 50
+) -> Page[Appeal]:
+    """Appeals, the oldest open ones first; decided ones the newest first. state: empty is all. Raises Forbidden."""
+    require(actor, Act.SEE)
+    statement = select(Appeal).options(joinedload(Appeal.sanction))
+    statement = statement.order_by(Appeal.id if state == "open" else Appeal.id.desc())
+    if state:
+        statement = statement.where(Appeal.state == state)
+    return paginate(session, statement, page=page, per_page=per_page)
+
+
+def list_appeals_of(session: Session, user_id: int) -> list[Appeal]:
+    """A user's own appeals, the newest first."""
+    statement = select(Appeal).where(Appeal.user_id == user_id).order_by(Appeal.id.desc()).limit(200)
+    return list(session.scalars(statement.options(joinedload(Appeal.sanction))))

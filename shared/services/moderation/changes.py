@@ -1,0 +1,75 @@
+"""What workers enforce has changed: a number that grows with each commit that did so, and a signal after it.
+
+The hook below runs after that of the log of changes, so locks are always taken in one order: the counters, then the
+head of moderation, which is the last of a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+import shared.sync  # its hook comes first
+from shared.bus import announce
+from shared.models.audit import ModerationHead
+
+TOPIC = "moderation"
+HEAD = 1
+
+
+class Part(StrEnum):
+    """What workers read anew on its own."""
+
+    SANCTIONS = "sanctions"
+    FILTERS = "filters"
+    CHANNELS = "channels"
+    MUTES = "mutes"
+    PEOPLE = "people"
+    APPLICATIONS = "applications"
+
+
+_MARKED = "moderation_parts"
+before_head: list[Callable[[Session], Callable[[ModerationHead], None] | None]] = []
+"""Called at the outermost commit; what they return is called once the head is locked."""
+
+
+def mark(session: Session, part: Part) -> None:
+    """Let workers read a part again after the commit: `{"revision": n, "parts": […]}` on the topic `moderation`."""
+    session.info.setdefault(_MARKED, set()).add(part)
+
+
+@event.listens_for(Session, "before_commit")
+def _move_head(session: Session) -> None:
+    if not shared.sync.is_outermost_commit(session):
+        return
+    parts: set[Part] = session.info.pop(_MARKED, set())
+    appends = [append for prepare in before_head if (append := prepare(session)) is not None]
+    if not parts and not appends:
+        return
+    head = session.scalars(
+        select(ModerationHead)
+        .where(ModerationHead.id == HEAD)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    for append in appends:
+        append(head)
+    head.revision += 1
+    session.flush()
+    announce(session, TOPIC, {"revision": head.revision, "parts": sorted(parts)})
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _forget(session: Session, transaction: Any) -> None:
+    if transaction.parent is None:
+        session.info.pop(_MARKED, None)
+
+
+def revision(session: Session) -> tuple[int, int]:
+    """How often what workers enforce has changed, and the number of the audit trail's last entry."""
+    row = session.execute(select(ModerationHead.revision, ModerationHead.number)).one()
+    return row.revision, row.number

@@ -1,0 +1,178 @@
+"""What filters do to a line. Pure: no session, and no clock of its own; the worker and the test box run the same code.
+
+Patterns are RE2's, whose time is linear in the line's length whatever the pattern. All words and patterns are one set,
+so that a line that has none of them costs one pass.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import re2
+
+from shared.errors import Invalid
+
+PATTERN_LONGEST = 200
+_ONE_PATTERN_BYTES = 1024 * 1024
+_SET_BYTES = 64 * 1024 * 1024
+_PLAYERS_AT_MOST = 20_000
+_LINES_KEPT = 100
+_LINK = re2.compile(r"(?i)(?:https?://|www\.)[^\s<>]+")
+_RANK = {"": 0, "flag": 1, "mask": 2, "refuse": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A filter as it is applied; the fields are those of `shared.models.moderation.Filter`."""
+
+    id: int
+    kind: str
+    text: str
+    count: int
+    seconds: int
+    action: str
+
+
+class Verdict(NamedTuple):
+    """What happens to a line. action: empty, flag, mask or refuse: the hardest of all rules that it meets. text: the
+    line, masked where a rule says so. flags: the ids of the rules that want it looked at. refused_by: one of those that
+    refuse it."""
+
+    action: str
+    text: str
+    flags: tuple[int, ...] = ()
+    refused_by: Rule | None = None
+
+
+def compile_pattern(kind: str, text: str) -> Any:
+    """The expression of a word or a pattern. Raises Invalid (field `text`) with what is wrong."""
+    options = re2.Options()
+    options.max_mem = _ONE_PATTERN_BYTES
+    options.log_errors = False
+    options.case_sensitive = False
+    try:
+        found = re2.compile(re2.escape(text) if kind == "word" else text, options)
+    except (re2.error, UnicodeError, ValueError) as error:
+        raise Invalid(f"this pattern does not work: {_said(error)}", field="text") from None
+    if found.search("") is not None:
+        raise Invalid("this would match every line, an empty one too", field="text")
+    return found
+
+
+def _said(error: Exception) -> str:
+    reason = error.args[0] if error.args else error
+    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+
+
+class FilterSet:
+    """Rules compiled once. `check` is told who speaks and when, for rules on floods and repeats."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._texts: list[tuple[Rule, Any]] = []
+        self._links: list[Rule] = []
+        self._paces: list[Rule] = []
+        for rule in rules:
+            if rule.kind in ("word", "pattern"):
+                self._texts.append((rule, compile_pattern(rule.kind, rule.text)))
+            elif rule.kind == "link":
+                self._links.append(rule)
+            else:
+                self._paces.append(rule)
+        self._set = _compile_set([rule for rule, _ in self._texts]) if self._texts else None
+        self._said: OrderedDict[tuple[str, str], deque[tuple[float, int]]] = OrderedDict()
+        self._longest = max((rule.seconds for rule in self._paces), default=0)
+
+    def __bool__(self) -> bool:
+        return bool(self._texts or self._links or self._paces)
+
+    def check(self, text: str, *, who: tuple[str, str], at: float) -> Verdict:
+        """What happens to a line that `who` (peer key, player's key) says at `at` (seconds). It counts as said only
+        once it is noted."""
+        action, flags, masked, refused_by = "", [], text, None
+        for rule, spans in self._hits(text, who, at):
+            if _RANK[rule.action] > _RANK[action]:
+                action = rule.action
+            if rule.action == "flag":
+                flags.append(rule.id)
+            elif rule.action == "refuse":
+                refused_by = refused_by or rule
+            else:
+                masked = _mask(masked, spans)
+        return Verdict(action, masked, tuple(flags), refused_by)
+
+    def note(self, text: str, *, who: tuple[str, str], at: float) -> None:
+        """Somebody said this, here or on another worker."""
+        if not self._paces:
+            return
+        lines = self._said.get(who)
+        if lines is None:
+            lines = self._said[who] = deque(maxlen=_LINES_KEPT)
+            if len(self._said) > _PLAYERS_AT_MOST:
+                self._said.popitem(last=False)
+        else:
+            self._said.move_to_end(who)
+        lines.append((at, hash(text.casefold())))
+        while lines[0][0] < at - self._longest:
+            lines.popleft()
+
+    def take_over(self, other: FilterSet) -> None:
+        """Go on counting where another set, of the rules before a change, has come to."""
+        if self._paces:
+            self._said = other._said
+
+    def _hits(self, text: str, who: tuple[str, str], at: float) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
+        if self._set is not None:
+            for number in self._set.Match(text) or ():
+                rule, expression = self._texts[number]
+                if spans := _spans(rule, expression, text):
+                    yield rule, spans
+        if self._links:
+            links = [match.span() for match in _LINK.finditer(text)]
+            for rule in self._links:
+                if len(links) > rule.count:
+                    yield rule, links[rule.count :]
+        for rule in self._paces:
+            said = [line for line in self._said.get(who, ()) if line[0] > at - rule.seconds]
+            if rule.kind == "repeat":
+                mark = hash(text.casefold())
+                said = [line for line in said if line[1] == mark]
+            if len(said) >= rule.count:
+                yield rule, []
+
+
+def _spans(rule: Rule, expression: Any, text: str) -> list[tuple[int, int]]:
+    """Where a rule's text is in a line; for a word, only where it stands by itself."""
+    spans = [match.span() for match in expression.finditer(text) if match.start() < match.end()]
+    if rule.kind == "word":
+        spans = [(start, end) for start, end in spans if _is_whole(text, start, end)]
+    return spans
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    before = text[start - 1 : start] if start else ""
+    return not (_is_letter(before) or _is_letter(text[end : end + 1]))
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _mask(text: str, spans: list[tuple[int, int]]) -> str:
+    for start, end in spans:
+        text = text[:start] + "*" * (end - start) + text[end:]
+    return text
+
+
+def _compile_set(rules: list[Rule]) -> Any:
+    options = re2.Options()
+    options.max_mem = _SET_BYTES
+    options.log_errors = False
+    options.case_sensitive = False
+    made = re2.Set.SearchSet(options)
+    for rule in rules:
+        made.Add(re2.escape(rule.text) if rule.kind == "word" else rule.text)
+    made.Compile()
+    return made

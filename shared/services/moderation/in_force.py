@@ -1,0 +1,106 @@
+"""All that workers enforce, read at once: the parts that changed, of one state of the database."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.models.application import Application
+from shared.models.character import Character
+from shared.models.moderation import ChannelState, Filter, GameMute, Ignore
+from shared.models.user import User
+from shared.protocol.types import player_key
+from shared.services.moderation import changes, sanctions
+from shared.services.moderation.changes import Part
+from shared.services.moderation.filter_rules import Rule
+from shared.services.moderation.targets import GRAPEVINE
+
+_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What was read. Of `parts` alone the fields mean something.
+
+    sanctions: rows of `sanctions.in_force_rows`. channels: rows (channel_id, is_paused, paused_until, slow_seconds,
+    is_closed, pause_reason). mutes: (game id, pattern). ignores: by user, (pattern, person's id), one of them None.
+    people: who is behind a player (peer key, player's key), for users that ignore, are ignored or are sanctioned.
+    scopes: of each application that has any.
+    """
+
+    revision: int
+    number: int
+    parts: frozenset[Part]
+    sanctions: list[Any] = field(default_factory=list)
+    filters: list[Rule] = field(default_factory=list)
+    channels: list[Any] = field(default_factory=list)
+    mutes: list[tuple[int, str]] = field(default_factory=list)
+    ignores: dict[int, list[tuple[str | None, int | None]]] = field(default_factory=dict)
+    people: dict[tuple[str, str], int] = field(default_factory=dict)
+    scopes: dict[int, list[str]] = field(default_factory=dict)
+
+
+def read(session: Session, parts: Collection[Part], *, now: datetime) -> Snapshot:
+    """Read these parts, in a session that sees one state of the database. What hangs on each other is read together."""
+    wanted = set(parts)
+    if Part.SANCTIONS in wanted:
+        wanted.add(Part.PEOPLE)
+    revision, number = changes.revision(session)
+    found = Snapshot(revision, number, frozenset(wanted))
+    if Part.SANCTIONS in wanted:
+        found.sanctions = list(session.execute(sanctions.in_force_rows(now)))
+    if Part.FILTERS in wanted:
+        rows = session.execute(
+            select(Filter.id, Filter.kind, Filter.text, Filter.count, Filter.seconds, Filter.action)
+            .where(Filter.is_on)
+            .order_by(Filter.id)
+        )
+        found.filters = [Rule(*row) for row in rows]
+    if Part.CHANNELS in wanted:
+        found.channels = list(
+            session.execute(
+                select(
+                    ChannelState.channel_id,
+                    ChannelState.is_paused,
+                    ChannelState.paused_until,
+                    ChannelState.slow_seconds,
+                    ChannelState.is_closed,
+                    ChannelState.pause_reason,
+                )
+            )
+        )
+    if Part.MUTES in wanted:
+        found.mutes = [
+            (row.game_id, row.pattern) for row in session.execute(select(GameMute.game_id, GameMute.pattern))
+        ]
+    if Part.PEOPLE in wanted:
+        _read_people(session, found, now)
+    if Part.APPLICATIONS in wanted:
+        rows = session.execute(select(Application.id, Application.scopes))
+        found.scopes = {row.id: row.scopes for row in rows if row.scopes}
+    return found
+
+
+def _read_people(session: Session, found: Snapshot, now: datetime) -> None:
+    ignores: dict[int, list[tuple[str | None, int | None]]] = defaultdict(list)
+    for row in session.execute(select(Ignore.user_id, Ignore.pattern, Ignore.person_id)):
+        ignores[row.user_id].append((row.pattern, row.person_id))
+    found.ignores = dict(ignores)
+    persons = {person for entries in ignores.values() for _, person in entries if person is not None}
+    sanctioned = session.execute(sanctions.in_force_rows(now).with_only_columns(sanctions.Sanction.user_id))
+    wanted = sorted({*ignores, *persons, *(row.user_id for row in sanctioned if row.user_id is not None)})
+    for start in range(0, len(wanted), _AT_ONCE):
+        ids = wanted[start : start + _AT_ONCE]
+        for user in session.execute(select(User.id, User.username).where(User.id.in_(ids))):
+            found.people[GRAPEVINE, player_key(user.username)] = user.id
+        owned = select(Character.user_id, Character.game_id, Character.name_key).where(
+            Character.user_id.in_(ids), Character.state == "approved"
+        )
+        for character in session.execute(owned):
+            found.people[f"game:{character.game_id}", character.name_key] = character.user_id

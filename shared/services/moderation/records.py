@@ -1,0 +1,153 @@
+"""What moderators look up: how much waits, and all that is known of a player, a game or a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from shared.db import utc_now
+from shared.errors import NotFound
+from shared.models.channel import Channel
+from shared.models.character import Character
+from shared.models.game import Game
+from shared.models.message import Message
+from shared.models.moderation import Sanction
+from shared.models.report import Appeal, Report, Reporter
+from shared.models.user import User
+from shared.services import characters, games, peers, users
+from shared.services.moderation import actors, appeals, reports, sanctions, targets
+from shared.services.moderation.actors import Actor
+from shared.services.moderation.permissions import Act, require
+from shared.services.moderation.targets import Target
+
+SHOWN_MESSAGES = 30
+SHOWN_REPORTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How much there is to do."""
+
+    reports: int
+    appeals: int
+    sanctions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of somebody: newest first, and cut where it is long. person: whose account or character it is.
+
+    reported: what they reported themselves. characters: approved ones of a person, or of a game.
+    """
+
+    target: Target
+    sanctions: list[Sanction]
+    reports: list[Report]
+    messages: list[Message]
+    person: User | None = None
+    game: Game | None = None
+    characters: list[Character] = field(default_factory=list)
+    games: list[Game] = field(default_factory=list)
+    reported: list[Reporter] = field(default_factory=list)
+    appeals: list[Appeal] = field(default_factory=list)
+
+
+def count_waiting(session: Session, actor: Actor) -> Waiting:
+    """Open reports, open appeals, sanctions in force. Raises Forbidden."""
+    require(actor, Act.SEE)
+
+    def count(model: type[Report | Appeal | Sanction], condition: object) -> int:
+        return session.scalar(select(func.count()).select_from(model).where(condition)) or 0  # type: ignore[arg-type]
+
+    return Waiting(
+        count(Report, Report.state == "open"),
+        count(Appeal, Appeal.state == "open"),
+        count(Sanction, sanctions.in_force_at(utc_now())),
+    )
+
+
+def get_appeal(session: Session, actor: Actor, appeal_id: int) -> Appeal:
+    """The appeal of this id, with its sanction. Raises Forbidden, NotFound."""
+    require(actor, Act.SEE)
+    found = session.get(Appeal, appeal_id)
+    if found is None:
+        raise NotFound("there is no such appeal")
+    return found
+
+
+def channel_names(session: Session, messages: Iterable[Message]) -> dict[int, str]:
+    """The names of the messages' channels by id; those of channels that are gone are missing."""
+    wanted = {message.channel_id for message in messages}
+    return {row.id: row.name for row in session.execute(select(Channel.id, Channel.name).where(Channel.id.in_(wanted)))}
+
+
+def list_reports_of_message(session: Session, actor: Actor, message_id: int) -> list[Report]:
+    """All reports of one message, the newest first. Raises Forbidden."""
+    require(actor, Act.SEE)
+    return list(session.scalars(select(Report).where(Report.message_id == message_id).order_by(Report.id.desc())))
+
+
+def get_record_of_player(session: Session, actor: Actor, *, name: str, game: str) -> Record:
+    """A player of a game, whether or not anybody ever saw them. Raises Forbidden, NotFound and Invalid (`target`)."""
+    require(actor, Act.SEE)
+    found = targets.player(session, name=name, game=game)
+    about = (Sanction.peer == found.peer, Sanction.player_key == found.player_key)
+    shown = found.name.rpartition("@")[0]
+    return Record(
+        found,
+        list(session.scalars(select(Sanction).where(*about).order_by(Sanction.id.desc()).limit(200))),
+        reports.list_reports_about(session, actor, peer=found.peer or "", player=found.player_key),
+        _said(session, found.peer, found.player_key, shown),
+        person=targets.person_of(session, found.peer, found.player_key),
+    )
+
+
+def get_record_of_game(session: Session, actor: Actor, *, short_name: str) -> Record:
+    """A game or an application with its players. Raises Forbidden, NotFound (`target`)."""
+    require(actor, Act.SEE)
+    peer = peers.find_peer(session, short_name)
+    if peer is None:
+        raise NotFound(f"there is no game {short_name}", field="target")
+    found = Target("game", peer.short_name, peer=peer.key)
+    game = None if peer.is_application else session.get(Game, peer.id)
+    about = select(Sanction).where(Sanction.peer == peer.key).order_by(Sanction.id.desc()).limit(200)
+    return Record(
+        found,
+        list(session.scalars(about)),
+        reports.list_reports_about(session, actor, peer=peer.key),
+        _said(session, peer.key),
+        person=session.get(User, game.owner_id) if game is not None else None,
+        game=game,
+        characters=[] if game is None else characters.list_public_characters_of_game(session, game.id, limit=100),
+    )
+
+
+def get_record_of_user(session: Session, actor: Actor, *, username: str) -> Record:
+    """A person with an account, and who they are in which game. Raises Forbidden, NotFound."""
+    require(actor, Act.SEE)
+    user = users.get_user_by_username(session, username)
+    themselves = actors.of_user(session, user.id)
+    named = targets.player(session, name=user.username, game=targets.GRAPEVINE_NAME)
+    return Record(
+        Target("user", user.username, user_id=user.id),
+        sanctions.list_of_user(session, user.id),
+        reports.list_reports_about(session, actor, peer=targets.GRAPEVINE, player=named.player_key),
+        _said(session, named.peer, named.player_key, user.username),
+        person=user,
+        characters=characters.list_characters_of(session, user.id),
+        games=games.list_games_of(session, user.id),
+        reported=reports.list_reports_by(session, themselves, per_page=SHOWN_REPORTS).items,
+        appeals=appeals.list_appeals_of(session, user.id),
+    )
+
+
+def _said(session: Session, peer: str | None, key: str | None = None, name: str = "") -> list[Message]:
+    """The last messages of a game, or of one of its players."""
+    statement = select(Message).where(Message.peer == peer).order_by(Message.id.desc()).limit(SHOWN_MESSAGES)
+    if key is not None:
+        # SQLite's lower() knows ASCII alone: a name with other letters is found as it was asked for.
+        statement = statement.where(or_(func.lower(Message.name) == key, Message.name == name))
+    return list(session.scalars(statement))

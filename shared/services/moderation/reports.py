@@ -1,0 +1,188 @@
+"""Reports of messages and players. Those who report the same thing gather on one report, and see what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.db import utc_now
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.models.channel import Channel
+from shared.models.message import Message
+from shared.models.moderation import Filter
+from shared.models.report import REPORT_STATES, Report, Reporter
+from shared.pagination import Page, paginate
+from shared.protocol.types import player_key
+from shared.services import rules
+from shared.services.moderation import audit, messages, targets
+from shared.services.moderation.actors import Actor
+from shared.services.moderation.permissions import Act, require
+
+OPEN_A_REPORTER = 50
+TEXT_LONGEST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is reported. message: None for a player."""
+
+    peer: str
+    key: str
+    name: str
+    game: str
+    message: Message | None
+
+
+def create_report(
+    session: Session, actor: Actor, *, game: str, name: str, text: str, message_id: int | None = None
+) -> Report:
+    """Report a player, or one message of theirs. A user or a game reports; again is a success that changes nothing.
+
+    Raises Forbidden, NotFound (`target`, `message_id`), Invalid (`text`; `message_id` of another player's message),
+    Conflict (too many open ones).
+    """
+    require(actor, Act.REPORT)
+    about = targets.player(session, name=name, game=game)
+    assert about.peer is not None and about.player_key is not None
+    message = None
+    if message_id is not None:
+        message = messages.get_message(session, message_id)
+        if (message.peer, player_key(message.name)) != (about.peer, about.player_key):
+            raise Invalid("this message is another player's", field="message_id")
+    text = rules.text(text, field="text", longest=TEXT_LONGEST, what="what is wrong")
+    if not text:
+        raise Invalid("say what is wrong", field="text")
+    shown, _, short_name = about.name.rpartition("@")
+    subject = _Subject(about.peer, about.player_key, shown, short_name, message)
+    waiting = (
+        select(func.count())
+        .select_from(Reporter)
+        .join(Reporter.report)
+        .where(Reporter.key == actor.key, Report.state == "open")
+    )
+    if (session.scalar(waiting) or 0) >= OPEN_A_REPORTER:
+        raise Conflict(f"{OPEN_A_REPORTER} of your reports wait to be looked at already", field="text")
+    return _gather(session, subject, Reporter(kind=actor.kind, key=actor.key, name=actor.name, text=text))
+
+
+def flag_message(session: Session, *, message_id: int, filter_id: int) -> Report | None:
+    """A filter found something in a message: put it into the queue. None if the message is gone, or redacted."""
+    message = session.get(Message, message_id)
+    if message is None or message.redacted_at is not None:
+        return None
+    rule = session.get(Filter, filter_id)
+    note = "a filter" if rule is None else f"{rule.kind} {rule.text} {rule.note}".strip()
+    subject = _Subject(message.peer, player_key(message.name), message.name, message.game, message)
+    reporter = Reporter(kind="filter", key=f"filter:{filter_id}", name="filter", text=note[:TEXT_LONGEST])
+    return _gather(session, subject, reporter)
+
+
+def _gather(session: Session, subject: _Subject, reporter: Reporter) -> Report:
+    message = subject.message
+    key = f"message:{message.id}" if message is not None else f"player:{subject.peer}/{subject.key}"
+    report = _find_open(session, key)
+    if report is None:
+        channel = session.get(Channel, message.channel_id) if message is not None else None
+        report = Report(
+            kind="player" if message is None else "message",
+            key=key,
+            peer=subject.peer,
+            player_key=subject.key,
+            name=subject.name,
+            game=subject.game,
+            message_id=message.id if message is not None else None,
+            channel=channel.name if channel is not None else None,
+            quote=message.text if message is not None else "",
+        )
+        try:
+            with session.begin_nested():
+                session.add(report)
+        except IntegrityError:  # another one reported the same at this moment
+            report = _find_open(session, key)
+            if report is None:
+                raise Conflict("somebody decided about this at the same moment: report it again") from None
+    try:
+        with session.begin_nested():
+            if all(known.key != reporter.key for known in report.reporters):
+                report.reporters.append(reporter)
+    except IntegrityError:  # the same one, twice at once
+        session.refresh(report)
+    return report
+
+
+def _find_open(session: Session, key: str) -> Report | None:
+    return session.scalar(select(Report).where(Report.key == key, Report.state == "open").with_for_update())
+
+
+def resolve_report(session: Session, actor: Actor, *, report_id: int, state: str, outcome: str) -> Report:
+    """Decide: `upheld` or `dismissed`, with a text that all its reporters are shown.
+
+    Raises Forbidden (also: it is about the actor), NotFound, Conflict (decided already), Invalid (`state`, `outcome`).
+    """
+    require(actor, Act.RESOLVE_REPORT)
+    found = session.scalar(
+        select(Report).where(Report.id == report_id).with_for_update().execution_options(populate_existing=True)
+    )
+    if found is None:
+        raise _unknown()
+    if state not in REPORT_STATES[1:]:
+        raise Invalid("choose upheld or dismissed", field="state")
+    outcome = rules.line(outcome, field="outcome", longest=500, what="the outcome")
+    if found.state != "open":
+        raise Conflict("this report was decided already")
+    person = targets.person_of(session, found.peer, found.player_key)
+    if person is not None and actor.kind == "user" and person.id == actor.id:
+        raise Forbidden("nobody decides on a report of themselves")
+    found.state, found.outcome = state, outcome
+    found.resolved_at, found.resolved_by = utc_now(), actor.name
+    session.flush()
+    about = audit.Target("report", f"report:{found.id}", found.target)
+    after: dict[str, Any] = {"state": state, "kind": found.kind, "message": found.message_id}
+    audit.record(session, actor, Act.RESOLVE_REPORT, about, before={"state": "open"}, after=after, reason=outcome)
+    return found
+
+
+def get_report(session: Session, actor: Actor, report_id: int) -> Report:
+    """A report with its reporters. Raises Forbidden, NotFound."""
+    require(actor, Act.SEE)
+    found = session.get(Report, report_id)
+    if found is None:
+        raise _unknown()
+    return found
+
+
+def list_reports(
+    session: Session, actor: Actor, *, state: str = "open", search: str = "", page: int = 1, per_page: int = 50
+) -> Page[Report]:
+    """The queue: the oldest open ones first; decided ones the newest first. state: empty is all. Raises Forbidden."""
+    require(actor, Act.SEE)
+    statement = select(Report).order_by(Report.id if state == "open" else Report.id.desc())
+    if state:
+        statement = statement.where(Report.state == state)
+    if wanted := search.strip():
+        columns = (Report.name, Report.game, Report.quote)
+        statement = statement.where(or_(*(column.icontains(wanted, autoescape=True) for column in columns)))
+    return paginate(session, statement, page=page, per_page=per_page)
+
+
+def list_reports_by(session: Session, actor: Actor, *, page: int = 1, per_page: int = 25) -> Page[Reporter]:
+    """What somebody reported, the newest first: each with its `report`, whose state and outcome they may see."""
+    statement = select(Reporter).where(Reporter.key == actor.key).order_by(Reporter.id.desc())
+    return paginate(session, statement, page=page, per_page=per_page)
+
+
+def list_reports_about(session: Session, actor: Actor, *, peer: str, player: str | None = None) -> list[Report]:
+    """The reports of a game's players, or of one (its key), the newest first. Raises Forbidden."""
+    require(actor, Act.SEE)
+    statement = select(Report).where(Report.peer == peer).order_by(Report.id.desc()).limit(200)
+    if player is not None:
+        statement = statement.where(Report.player_key == player)
+    return list(session.scalars(statement))
+
+
+def _unknown() -> NotFound:
+    return NotFound("there is no such report")

@@ -1,0 +1,55 @@
+"""Old records go: messages after MESSAGE_DAYS, decided records of moderation after MODERATION_DAYS, in small batches.
+
+The audit trail is never deleted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from shared.models.message import Message
+from shared.models.moderation import Sanction
+from shared.models.report import Appeal, Report, Reporter
+
+BATCH = 1_000
+_QUIET = {"synchronize_session": False}
+
+
+def delete_old_messages(session: Session, *, before: datetime, limit: int = BATCH) -> int:
+    """Delete messages sent before a moment, `limit` at most, the oldest first. 0 if there are none left.
+
+    They are numbered by time, so it is enough to look at the oldest ones.
+    """
+    oldest = session.execute(select(Message.id, Message.sent_at).order_by(Message.id).limit(limit)).all()
+    ids = [row.id for row in oldest if row.sent_at < before]
+    if ids:
+        session.execute(delete(Message).where(Message.id.in_(ids)), execution_options=_QUIET)
+    return len(ids)
+
+
+def delete_old_records(session: Session, *, before: datetime, limit: int = BATCH) -> int:
+    """Delete reports and appeals decided, and sanctions over, before a moment; `limit` of each at most."""
+    gone = 0
+    reports = session.scalars(
+        select(Report.id).where(Report.state != "open", Report.resolved_at < before).order_by(Report.id).limit(limit)
+    ).all()
+    if reports:
+        session.execute(delete(Reporter).where(Reporter.report_id.in_(reports)), execution_options=_QUIET)
+        session.execute(delete(Report).where(Report.id.in_(reports)), execution_options=_QUIET)
+        gone += len(reports)
+    over = or_(Sanction.lifted_at < before, Sanction.until < before, Sanction.kind == "warn")
+    sanctions = session.scalars(
+        select(Sanction.id).where(over, Sanction.created_at < before).order_by(Sanction.id).limit(limit)
+    ).all()
+    waiting = set(
+        session.scalars(select(Appeal.sanction_id).where(Appeal.sanction_id.in_(sanctions), Appeal.state == "open"))
+    )
+    ended = [sanction for sanction in sanctions if sanction not in waiting]
+    if ended:
+        session.execute(delete(Appeal).where(Appeal.sanction_id.in_(ended)), execution_options=_QUIET)
+        session.execute(delete(Sanction).where(Sanction.id.in_(ended)), execution_options=_QUIET)
+        gone += len(ended)
+    return gone

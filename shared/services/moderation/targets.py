@@ -1,0 +1,146 @@
+"""Whom a sanction or a report is about, from what a moderator types to what workers compare."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared.errors import Invalid, NotFound
+from shared.models.character import Character
+from shared.models.game import Game
+from shared.models.user import User
+from shared.protocol.text import clean_line
+from shared.protocol.types import MAX_NAME, player_key
+from shared.services import peers, rules, users
+from shared.services.moderation import audit
+
+GRAPEVINE = "grapevine"
+GRAPEVINE_NAME = "Grapevine"
+SYSTEM = "system"
+
+_WIDEST = {4: 8, 6: 20}  # a shorter prefix would shut out whole parts of the world
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One player, game, site user or network of addresses. See the columns of `Sanction`."""
+
+    kind: str
+    name: str
+    peer: str | None = None
+    player_key: str | None = None
+    user_id: int | None = None
+    address: str | None = None
+
+    @property
+    def id(self) -> str:
+        """For programs: `game:7/bob`, `game:7`, `user:3`, `192.0.2.0/24`."""
+        if self.kind == "player":
+            return f"{self.peer}/{self.player_key}"
+        if self.kind == "user":
+            return f"user:{self.user_id}"
+        return self.peer or self.address or ""
+
+    @property
+    def for_audit(self) -> audit.Target:
+        """As the audit trail names it."""
+        return audit.Target(self.kind, self.id, self.name)
+
+
+def parse(session: Session, kind: str, text: str) -> Target:
+    """The target that a text names: `Bob@Game`, `Game`, a username, or an address or CIDR network.
+
+    Raises NotFound, Invalid (field `target`).
+    """
+    text = rules.line(text, field="target", longest=100, what="the target")
+    if kind == "player":
+        name, _, game = text.rpartition("@")
+        return player(session, name=name, game=game)
+    if kind == "game":
+        found = peers.find_peer(session, text)
+        if found is None:
+            raise NotFound(f"there is no game {text}", field="target")
+        return Target("game", found.short_name, peer=found.key)
+    if kind == "user":
+        user = users.find_user_by_username(session, text)
+        if user is None:
+            raise NotFound(f"there is no user {text}", field="target")
+        return Target("user", user.username, user_id=user.id)
+    if kind == "address":
+        network = parse_network(text)
+        return Target("address", network, address=network)
+    raise Invalid("choose a player, a game, a user or an address", field="target_kind")
+
+
+def player(session: Session, *, name: str, game: str) -> Target:
+    """A player of a game; of `Grapevine`, whoever has that username. They need not be online, or ever have been.
+
+    Raises NotFound, Invalid (field `target`).
+    """
+    name = clean_line(name)
+    if not 1 <= len(name) <= MAX_NAME or not game.strip():
+        raise Invalid("write the player as name@game", field="target")
+    key = player_key(name)
+    short_name = "".join(game.split())
+    if short_name.lower() == GRAPEVINE:
+        user = users.find_user_by_username(session, name)
+        if key == SYSTEM or user is None:
+            raise NotFound(f"there is no player {name}@{GRAPEVINE_NAME}", field="target")
+        return Target("player", f"{user.username}@{GRAPEVINE_NAME}", peer=GRAPEVINE, player_key=key)
+    peer = peers.find_peer(session, short_name)
+    if peer is None:
+        raise NotFound(f"there is no game {short_name}", field="target")
+    return Target("player", f"{name}@{peer.short_name}", peer=peer.key, player_key=key)
+
+
+def parse_network(text: str) -> str:
+    """An address or a CIDR network in its usual spelling; a single address is a network of one.
+
+    Raises Invalid (field `target`).
+    """
+    try:
+        network = ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise Invalid("write an address like 192.0.2.7 or a network like 192.0.2.0/24", field="target") from None
+    if isinstance(network, ipaddress.IPv6Network):
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None and network.prefixlen >= 96:
+            network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+    if network.prefixlen < _WIDEST[network.version]:
+        raise Invalid(f"this network is too wide: /{_WIDEST[network.version]} at the widest", field="target")
+    return str(network)
+
+
+def person_of(session: Session, peer: str | None, key: str | None) -> User | None:
+    """Who is behind a player: the user of that name on Grapevine, or whose approved character it is."""
+    if peer is None or key is None:
+        return None
+    if peer == GRAPEVINE:
+        return session.scalar(select(User).where(func.lower(User.username) == key))
+    kind, _, number = peer.partition(":")
+    if kind != "game":
+        return None
+    return session.scalar(
+        select(User)
+        .join(Character, Character.user_id == User.id)
+        .where(Character.game_id == int(number), Character.name_key == key, Character.state == "approved")
+    )
+
+
+def players_of(session: Session, user_id: int) -> list[tuple[str, str]]:
+    """The players that are a person: (peer key, player's key) of the username on Grapevine and approved characters."""
+    user = session.get(User, user_id)
+    if user is None:
+        return []
+    rows = session.execute(
+        select(Character.game_id, Character.name_key).where(Character.user_id == user_id, Character.state == "approved")
+    )
+    return [(GRAPEVINE, player_key(user.username)), *((f"game:{row.game_id}", row.name_key) for row in rows)]
+
+
+def games_of(session: Session, user_id: int) -> list[str]:
+    """The peer keys of the games that a user owns."""
+    return [f"game:{game_id}" for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]

@@ -1,0 +1,463 @@
+"""The moderators' pages: each act as its form does it, what bad input gets, and that nothing typed becomes markup."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import pytest
+
+from shared import db
+from shared.db import utc_now
+from shared.models import Appeal, Filter, Message, Report, Sanction
+from shared.services import channels
+from shared.services.moderation import appeals, audit, channel_states, filters, reports, sanctions
+from tests.support.moderating import actor, make_moderated, speak
+
+HTML = '<script>alert(1)</script><b x="1">'
+NAME = 'Kit <3 & "Co"'  # tags are stripped from names as they arrive
+ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
+
+
+@pytest.fixture
+def world(stored):
+    return make_moderated(stored)
+
+
+@pytest.fixture
+def at_desk(visitor, world):
+    """A moderator's browser, signed in."""
+    return visitor.sign_in(world.moderator.username)
+
+
+@pytest.fixture
+def admin(new_visitor, world):
+    return new_visitor().sign_in(world.admin.username)
+
+
+def read(model, number):
+    with db.reading() as session:
+        return session.get(model, number)
+
+
+def acts():
+    with db.reading() as session:
+        return [(entry.act, entry.target) for entry in audit.list_entries(session).items][::-1]
+
+
+def channel_state(name):
+    with db.reading() as session:
+        return channel_states.find_state(session, channels.get_channel(session, name).id)
+
+
+# Messages
+
+
+def test_the_history_is_searched(at_desk, world):
+    """By words, player, game, channel and time; alone and together."""
+    speak(world.channel, world.game, "Odo", "Good evening")
+    tomorrow, yesterday = ((utc_now() + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M") for days in (1, -1))
+    for query, finds in {
+        "text=GOLD": True,
+        "text=evening": False,
+        "player=wre": True,
+        "player=odo": False,
+        "game=harbour": True,
+        "game=Harb": False,
+        "channel=GOSSIP": True,
+        "channel=nowhere": False,
+        f"since={yesterday}": True,
+        f"since={tomorrow}": False,
+        f"until={yesterday}": False,
+        f"text=gold&player=wren&game=Harbour&channel=gossip&since={yesterday}&until={tomorrow}": True,
+    }.items():
+        assert ("Buy gold" in at_desk.open(f"/moderation/messages?{query}")) == finds, query
+    at_desk.open("/moderation/messages?since=yesterday&text=gold")
+    assert at_desk.problem_of("since") and at_desk.value_of("since") == "yesterday" and "Buy gold" in at_desk.page
+
+
+def test_long_lists_have_pages_that_keep_the_search(at_desk, world):
+    """50 messages a page."""
+    for number in range(51):
+        speak(world.channel, world.game, "Odo", f"Line {number}.")
+    page = at_desk.open("/moderation/messages?player=Odo")
+    assert "Line 50." in page and "Line 0." not in page and "Page 1 of 2" in page
+    assert "player=Odo&page=2" in page
+    assert "Line 0." in at_desk.open("/moderation/messages?player=Odo&page=2") and "Buy gold" not in at_desk.page
+
+
+def test_a_message_has_a_page_for_good(at_desk, world):
+    """With what was said around it on its channel, its reports, and its redaction."""
+    speak(world.channel, world.game, "Odo", "No adverts here")
+    page = at_desk.open(f"/moderation/messages/{world.message}")
+    assert "Buy gold" in page and "No adverts here" in page and f"/moderation/reports/{world.report}" in page
+    path = f"/moderation/messages/{world.message}/redact"
+    assert at_desk.send(path, form_on=f"/moderation/messages/{world.message}", reason=" ").status_code == 422
+    assert at_desk.problem_of("reason") == "Say why."
+    answer = at_desk.send(path, form_on=f"/moderation/messages/{world.message}", reason="An advert", follow=True)
+    assert answer.status_code == 200 and "Buy gold" not in at_desk.page and "Redacted by mod" in at_desk.page
+    assert read(Message, world.message).text == ""
+    assert acts()[-1] == ("redact", "Wren@Harbour")
+    assert at_desk.send(path, form_on="/moderation/sanctions/new", reason="Again").status_code == 422
+    assert "already" in at_desk.page
+    for number in (999, 2**53, 2**53 + 1, 10**30):
+        assert at_desk.client.get(f"/moderation/messages/{number}").status_code == 404
+
+
+def test_the_live_page_asks_for_what_is_new(at_desk, world):
+    """304 while there is nothing; then the new lines alone, and where to ask from next."""
+    page = at_desk.open("/moderation/live")
+    assert "Buy gold" in page and f'data-after="{world.message}"' in page
+    lines = f"/moderation/live/lines?after={world.message}"
+    answer = at_desk.client.get(lines)
+    assert (answer.status_code, answer.get_etag()[0], answer.data) == (304, str(world.message), b"")
+    new = speak(world.channel, world.game, "Odo", HTML)
+    answer = at_desk.client.get(lines)
+    assert answer.status_code == 200 and answer.get_etag()[0] == str(new)
+    assert ESCAPED in answer.text and "Buy gold" not in answer.text and "<html" not in answer.text
+    assert at_desk.client.get(lines + "&channel=gossip").status_code == 200
+    assert at_desk.client.get(lines + "&channel=nowhere").status_code == 404
+    assert at_desk.client.get("/moderation/live/lines?after=x" + "9" * 40).status_code == 200
+
+
+# Sanctions
+
+
+def test_a_sanction_is_imposed_from_a_message(at_desk, world):
+    """The form knows whom; the sanction is there, and on the record of the player."""
+    path = f"/moderation/sanctions/new?message={world.message}"
+    assert "Buy gold" in at_desk.open(path) and at_desk.value_of("target") == "Wren@Harbour"
+    fields = {"kind": "mute", "target_kind": "player", "target": "Wren@Harbour", "channel": "gossip"}
+    answer = at_desk.send(path, **fields, seconds="600", reason="Adverts again")
+    made = read(Sanction, int(answer.location.rpartition("/")[2]))
+    assert (made.kind, made.target, made.channel, made.reason, made.actor_name) == (
+        "mute",
+        "Wren@Harbour",
+        "gossip",
+        "Adverts again",
+        "mod",
+    )
+    assert made.until is not None and 590 < (made.until - utc_now()).total_seconds() <= 600
+    assert acts()[-1] == ("sanction", "Wren@Harbour")
+    for address in ("/moderation/sanctions", "/moderation/records/player?name=wren@harbour"):
+        assert "Adverts again" in at_desk.open(address)
+    assert "Adverts again" not in at_desk.open("/moderation/sanctions?q=nobody")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("target", "", "Say whom"),
+        ("target", "Wren", "name@game"),
+        ("target", "Wren@Nowhere", "no game Nowhere"),
+        ("target", HTML, "name@game"),
+        ("channel", "nowhere", "no channel nowhere"),
+        ("reason", "", "Say why"),
+        ("reason", "x" * 501, "too long"),
+        ("seconds", "soon", "Choose one of these"),
+        ("seconds", "99999999999", "Choose one of these"),
+    ],
+)
+def test_a_sanctions_fault_is_named_beside_its_field(at_desk, field, value, says):
+    """And all that was typed is still there."""
+    good = {"kind": "mute", "target_kind": "player", "target": "Wren@Harbour", "channel": "gossip", "seconds": "600"}
+    answer = at_desk.send("/moderation/sanctions/new", **{**good, "reason": "Adverts", field: value})
+    assert answer.status_code == 422 and says in (at_desk.problem_of(field) or "")
+    if field != "reason":
+        assert at_desk.value_of("reason") == "Adverts"
+    if field != "seconds":
+        assert at_desk.value_of(field) == value
+    assert "<script>alert" not in answer.text
+    with db.reading() as session:
+        assert sanctions.list_sanctions(session).total == 1
+
+
+def test_kinds_are_chosen_and_ranks_are_kept(at_desk, admin, world):
+    """Nonsense is refused; a moderator sanctions no admin and not themselves, and is told so beside the field."""
+    good = {"target_kind": "player", "target": "Wren@Harbour", "seconds": "", "reason": "Adverts"}
+    for kind in ("", "hang"):
+        assert at_desk.send("/moderation/sanctions/new", **good, kind=kind).status_code == 422
+        assert at_desk.text_of("kind-problem")
+    path = "/moderation/sanctions/new"
+    for name in (world.admin.username, world.moderator.username):
+        fields = {**good, "kind": "ban", "target_kind": "user", "target": name}
+        assert at_desk.send(path, **fields).status_code == 422
+        assert at_desk.problem_of("target")
+    answer = admin.send(path, **{**good, "kind": "ban", "target_kind": "user", "target": "mod"})
+    assert answer.status_code == 303
+    assert at_desk.client.get("/moderation/sanctions").status_code == 200
+    assert at_desk.send(path, form_on="/account", **good, kind="mute").status_code == 403, "a banned moderator acts not"
+
+
+def test_a_sanction_is_lifted_restored_and_undone(at_desk, world):
+    """By buttons of its page; each way back is an act of its own."""
+    page = f"/moderation/sanctions/{world.sanction}"
+    assert at_desk.send(f"{page}/lift", form_on=page, reason="").status_code == 422 and at_desk.problem_of("reason")
+    states = []
+    for act in ("lift", "restore", "undo", "restore"):
+        assert at_desk.send(f"{page}/{act}", form_on=page, reason=f"To {act}").status_code == 303
+        states.append(read(Sanction, world.sanction).state)
+    assert states == ["lifted", "in force", "undone", "in force"]
+    assert [act for act, _target in acts()[-4:]] == ["lift", "restore", "undo", "restore"]
+    assert at_desk.send(f"{page}/restore", form_on=page, reason="Again").status_code == 422
+    assert "was not lifted" in at_desk.page
+    assert at_desk.send("/moderation/sanctions/99/lift", form_on=page, reason="No").status_code == 404
+
+
+# Reports and appeals
+
+
+def test_a_report_is_decided_and_its_reporter_told(at_desk, new_visitor, world):
+    """The outcome is on the reporter's page."""
+    assert "Wren@Harbour" in at_desk.open("/moderation/reports")
+    page = f"/moderation/reports/{world.report}"
+    assert "This is an advert" in at_desk.open(page) and "Buy gold" in at_desk.page
+    assert at_desk.send(page, state="", outcome="").status_code == 422
+    assert at_desk.text_of("state-problem") and at_desk.problem_of("outcome")
+    assert at_desk.send(page, state="maybe", outcome="Who knows").status_code == 422
+    assert at_desk.text_of("state-problem")
+    assert at_desk.send(page, state="upheld", outcome=HTML).status_code == 303
+    assert read(Report, world.report).state == "upheld"
+    assert "Nothing waits" in at_desk.open("/moderation/reports")
+    assert at_desk.send(page, form_on="/moderation/sanctions/new", state="dismissed", outcome="No").status_code == 422
+    reader = new_visitor().sign_in("reader")
+    reader.open("/account/reports")
+    assert ESCAPED in reader.answer.text and "upheld" in reader.page
+
+
+def test_an_appeal_is_decided_by_another(at_desk, admin, new_visitor, world):
+    """Not by who acted; granting it undoes the sanction, and who appealed reads why."""
+    page = f"/moderation/appeals/{world.appeal}"
+    assert "another moderator or an admin" in at_desk.open(page)
+    answer = at_desk.send(page, form_on="/moderation/filters/new", decision="granted", outcome="Fine")
+    assert answer.status_code == 403
+    assert admin.send(page, decision="", outcome="").status_code == 422 and admin.text_of("decision-problem")
+    assert admin.send(page, decision="granted", outcome="It was a guest").status_code == 303
+    assert read(Appeal, world.appeal).state == "granted" and read(Sanction, world.sanction).is_undone
+    owner = new_visitor().sign_in("wright")
+    assert "It was a guest" in owner.open("/account/appeals") and "granted" in owner.page
+    assert "It was a guest" in owner.open("/manage/games/Harbour/sanctions")
+
+
+# Channels
+
+
+def test_a_channel_goes_through_all_that_can_be_done_to_it(at_desk, stored):
+    """Approved, hidden, described, renamed, paused, resumed, slowed down, closed, opened again."""
+    stored.channel("den", is_hidden=True)
+    page = "/moderation/channels/den"
+
+    def send(act, **fields):
+        answer = at_desk.send(f"{page}/{act}", form_on=page, **fields)
+        assert answer.status_code == 303, at_desk.page
+
+    def seen():
+        with db.reading() as session:
+            return channels.get_channel(session, "den")
+
+    send("approve")
+    assert not seen().is_hidden
+    send("hide")
+    assert seen().is_hidden
+    send("describe", **{"describe-description": HTML})
+    assert seen().description == HTML
+    assert "<script>alert" not in at_desk.client.get(page).text + at_desk.client.get("/moderation/channels").text
+    send("pause", **{"pause-minutes": "5", "pause-reason": "Calm down"})
+    assert channel_state("den").is_paused_at(utc_now()) and "Calm down" in at_desk.open("/moderation")
+    send("resume")
+    assert not channel_state("den").is_paused_at(utc_now())
+    send("slow", **{"slow-seconds": "30"})
+    assert channel_state("den").slow_seconds == 30
+    send("close", **{"close-reason": "Over"})
+    assert channel_state("den").is_closed
+    send("reopen")
+    assert not channel_state("den").is_closed
+    answer = at_desk.send(f"{page}/rename", form_on=page, **{"rename-name": "lair"})
+    assert answer.location == "/moderation/channels/lair" and at_desk.client.get(page).status_code == 404
+    assert [act for act, target in acts() if target in ("den", "lair")] == [
+        "channel/approve",
+        "channel/hide",
+        "channel/describe",
+        "channel/pause",
+        "channel/resume",
+        "channel/slow",
+        "channel/close",
+        "channel/open",
+        "channel/rename",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("act", "fields", "wrong"),
+    [
+        ("pause", {"pause-minutes": "soon", "pause-reason": "Calm"}, "pause-minutes"),
+        ("pause", {"pause-minutes": "0", "pause-reason": "Calm"}, "pause-minutes"),
+        ("pause", {"pause-minutes": "9999999", "pause-reason": "Calm"}, "pause-minutes"),
+        ("pause", {"pause-minutes": "5", "pause-reason": ""}, "pause-reason"),
+        ("slow", {"slow-seconds": ""}, "slow-seconds"),
+        ("slow", {"slow-seconds": "-1"}, "slow-seconds"),
+        ("slow", {"slow-seconds": "3601"}, "slow-seconds"),
+        ("rename", {"rename-name": ""}, "rename-name"),
+        ("rename", {"rename-name": HTML}, "rename-name"),
+        ("rename", {"rename-name": "taken"}, "rename-name"),
+        ("close", {"close-reason": ""}, "close-reason"),
+    ],
+)
+def test_a_channels_bad_form_is_named_beside_its_field(at_desk, stored, act, fields, wrong):
+    """Only that form has a fault, and keeps what was typed."""
+    stored.channel("taken")
+    page = "/moderation/channels/gossip"
+    assert at_desk.send(f"{page}/{act}", form_on=page, **fields).status_code == 422
+    assert at_desk.problem_of(wrong) and at_desk.value_of(wrong) == fields[wrong]
+    assert at_desk.answer.text.count('class="problem"') == 1
+    assert "<script>alert" not in at_desk.answer.text
+
+
+def test_a_long_description_is_refused(at_desk):
+    """500 characters."""
+    page = "/moderation/channels/gossip"
+    at_desk.send(f"{page}/describe", form_on=page, **{"describe-description": "x" * 501})
+    assert at_desk.status == 422 and at_desk.problem_of("describe-description")
+
+
+# Filters
+
+
+def test_a_filter_is_tried_before_it_is_made_and_switched_on(at_desk, world):
+    """The box shows what it would have done, and saves nothing."""
+    speak(world.channel, world.game, "Odo", f"silver {HTML}")
+    path = "/moderation/filters/new"
+    answer = at_desk.send(path, kind="word", action="mask", text="silver", try_it="1")
+    assert answer.status_code == 200 and "touched <strong>1</strong> of the last 2 messages" in answer.text
+    assert "****** &lt;script&gt;" in answer.text and at_desk.value_of("text") == "silver"
+    with db.reading() as session:
+        assert len(filters.list_filters(session)) == 1
+    answer = at_desk.send(path, kind="word", action="mask", text="silver", note=HTML, save="1")
+    page = answer.location
+    made = int(page.rpartition("/")[2])
+    assert not read(Filter, made).is_on
+    assert ESCAPED in at_desk.client.get("/moderation/filters").text
+    at_desk.send(f"{page}/on", form_on=page)
+    assert read(Filter, made).is_on
+    at_desk.send(page, kind="flood", action="refuse", count="5", seconds="10", save="1")
+    assert (read(Filter, made).kind, read(Filter, made).count, read(Filter, made).seconds) == ("flood", 5, 10)
+    at_desk.send(f"{page}/off", form_on=page)
+    assert not read(Filter, made).is_on
+    at_desk.send(f"{page}/delete", form_on=page)
+    assert read(Filter, made) is None and at_desk.client.get(page).status_code == 404
+
+
+@pytest.mark.parametrize("button", ["save", "try_it"])
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"kind": "pattern", "text": "(", "action": "flag"}, "text"),
+        ({"kind": "pattern", "text": "a*", "action": "flag"}, "text"),
+        ({"kind": "pattern", "text": "(?=look)", "action": "flag"}, "text"),
+        ({"kind": "word", "text": "", "action": "flag"}, "text"),
+        ({"kind": "word", "text": "x" * 201, "action": "flag"}, "text"),
+        ({"kind": "", "text": "gold", "action": "flag"}, "kind"),
+        ({"kind": "spell", "text": "gold", "action": "flag"}, "kind"),
+        ({"kind": "word", "text": "gold", "action": "bite"}, "action"),
+        ({"kind": "flood", "count": "five", "seconds": "10", "action": "flag"}, "count"),
+        ({"kind": "flood", "count": "5", "seconds": "", "action": "flag"}, "seconds"),
+        ({"kind": "flood", "count": "5", "seconds": "10", "action": "mask"}, "action"),
+        ({"kind": "link", "count": "101", "action": "flag"}, "count"),
+    ],
+)
+def test_a_filters_fault_is_named_beside_its_field(at_desk, fields, wrong, button):
+    """Whether it is to be saved or to be tried."""
+    assert at_desk.send("/moderation/filters/new", **fields, **{button: "1"}).status_code == 422
+    assert at_desk.problem_of(wrong)
+    if "text" in fields:
+        assert at_desk.value_of("text") == fields["text"]
+
+
+# Records and the trail
+
+
+def test_records_are_found_and_show_what_is_known(at_desk, world):
+    """By one box: a player, a game, a person; strangers get a friendly answer."""
+    for search, location in {
+        "Wren@Harbour": "/moderation/records/player?name=Wren@Harbour",
+        "harbour": "/moderation/records/games/Harbour",
+        "READER": "/moderation/records/users/reader",
+    }.items():
+        assert at_desk.client.get(f"/moderation/records?q={search}").location == location
+    assert "Nobody is found" in at_desk.open(f"/moderation/records?q={HTML}")
+    assert "<script>alert" not in at_desk.answer.text
+    assert at_desk.client.get("/moderation/records/player?name=x@Nowhere").status_code == 404
+    assert at_desk.client.get("/moderation/records/player?name=Harbour").status_code == 404
+    assert at_desk.client.get("/moderation/records/games/Nowhere").status_code == 404
+    assert at_desk.client.get("/moderation/records/users/nobody").status_code == 404
+    assert "Adverts" in at_desk.open("/moderation/records/games/Harbour") and "Buy gold" in at_desk.page
+    assert "wright" in at_desk.page
+    assert "Buy gold" in at_desk.open("/moderation/records/users/reader"), "what they reported"
+    assert "It was a guest" not in at_desk.page and "Harbour" in at_desk.open("/moderation/records/users/wright")
+    assert "reader@example.com" not in at_desk.open("/moderation/records/users/reader"), "addresses are for admins"
+
+
+def test_the_trail_is_searched_and_taken_away(at_desk, world):
+    """By words, act and target; as CSV, whose cells no spreadsheet runs, and as JSON."""
+    page = "/moderation/channels/gossip"
+    at_desk.send(f"{page}/pause", form_on=page, **{"pause-minutes": "", "pause-reason": "=cmd|'/c calc'!A1"})
+    assert "cmd|" in at_desk.open("/moderation/audit?act=channel/pause") and "Sanction: Harbour" not in at_desk.page
+    assert "Adverts" in at_desk.open("/moderation/audit?q=adverts") and "cmd|" not in at_desk.page
+    assert "cmd|" in at_desk.open(f"/moderation/audit?target=channel:{world.channel.id}")
+    assert "Nothing is found" in at_desk.open(f"/moderation/audit?q={HTML}")
+    assert "<script>alert" not in at_desk.answer.text
+
+    answer = at_desk.client.get("/moderation/audit/export.csv")
+    assert answer.mimetype == "text/csv" and "attachment" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["act"] for row in rows] == [act for act, _target in acts()]
+    assert rows[-1]["reason"] == "'=cmd|'/c calc'!A1"
+    answer = at_desk.client.get("/moderation/audit/export.json")
+    assert [entry["number"] for entry in json.loads(answer.text)] == [int(row["number"]) for row in rows]
+    assert json.loads(answer.text)[-1]["reason"] == "=cmd|'/c calc'!A1"
+
+
+def test_what_a_stranger_says_is_never_markup(at_desk, admin, stored, world):
+    """A message, a name, a report, an appeal, a reason: on every page that shows them."""
+    message = speak(world.channel, world.game, NAME, HTML)
+    with db.transaction() as session:
+        reader, keeper, owner = (actor(session, user) for user in (world.player, world.moderator, world.owner))
+        report = reports.create_report(session, reader, game="Harbour", name=NAME, text=HTML, message_id=message)
+        made = sanctions.sanction(
+            session, keeper, kind="mute", target_kind="player", target=f"{NAME}@Harbour", reason=HTML, seconds=60
+        )
+        appeal = appeals.create_appeal(session, owner, sanction_id=made.id, text=HTML)
+    for address in (
+        "/moderation",
+        "/moderation/live",
+        "/moderation/messages",
+        f"/moderation/messages/{message}",
+        "/moderation/reports",
+        f"/moderation/reports/{report.id}",
+        f"/moderation/sanctions/new?message={message}",
+        f"/moderation/sanctions/new?report={report.id}",
+        "/moderation/sanctions",
+        f"/moderation/sanctions/{made.id}",
+        "/moderation/appeals",
+        f"/moderation/appeals/{appeal.id}",
+        "/moderation/records/games/Harbour",
+        f"/moderation/records/player?{urlencode({'name': f'{NAME}@Harbour'})}",
+        "/moderation/records/users/reader",
+        "/moderation/audit",
+        "/transparency",
+    ):
+        answer = admin.client.get(address)
+        assert answer.status_code == 200, address
+        assert "<script>alert" not in answer.text and "<3 &" not in answer.text, address
+        assert ESCAPED in answer.text or "Kit &lt;3 &amp;" in answer.text, address
+
+
+def test_the_overview_counts_what_waits(at_desk, world):
+    """Reports, appeals, sanctions in force."""
+    at_desk.open("/moderation")
+    assert [at_desk.text_of(name) for name in ("open-reports", "open-appeals", "in-force")] == ["1", "1", "1"]
+    page = f"/moderation/sanctions/{world.sanction}"
+    at_desk.send(f"{page}/lift", form_on=page, reason="Enough")
+    at_desk.open("/moderation")
+    assert at_desk.text_of("in-force") == "0"

@@ -1,0 +1,260 @@
+"""The audit trail: whole however many write, refused by the database to be changed, found out if it is all the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from shared import db
+from shared.models import AuditEntry
+from shared.services.moderation import actors, audit, sanctions
+from shared.services.moderation.actors import OPERATOR
+from shared.services.moderation.audit import Target
+from shared.services.moderation.permissions import Act
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+ABOUT = Target("channel", "channel:1", "gossip")
+
+
+def record(*reasons: str) -> None:
+    """One transaction with an entry for each reason."""
+    with db.transaction() as session:
+        for reason in reasons:
+            audit.record(session, OPERATOR, Act.PAUSE, ABOUT, after={"paused": True}, reason=reason)
+
+
+def verify() -> audit.Verification:
+    with db.reading() as session:
+        return audit.verify(session)
+
+
+def reasons() -> list[str]:
+    with db.reading() as session:
+        return [entry.reason for entry in audit.entries_since(session, 0, limit=1000)]
+
+
+def tamper(engine, *statements: str) -> None:
+    """Change the trail as who owns the database can: without the triggers."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+                connection.execute(text(f"DROP TRIGGER {name}"))
+        else:
+            for table in ("audit_entries", "moderation_heads"):
+                connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+@pytest.fixture
+def trail(engine):
+    """Five entries."""
+    for number in range(1, 6):
+        record(f"reason {number}")
+    return engine
+
+
+def test_an_empty_trail_is_whole(engine):
+    assert verify() == audit.Verification(0, audit.GENESIS)
+
+
+def test_entries_are_chained(trail):
+    found = verify()
+    assert found.is_whole and found.entries == 5
+    with db.reading() as session:
+        entries = audit.entries_since(session, 0)
+    assert [entry.number for entry in entries] == [1, 2, 3, 4, 5]
+    assert entries[0].previous_hash == audit.GENESIS
+    assert [entry.previous_hash for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
+    assert found.head == entries[-1].hash
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entries SET reason = 'x' WHERE number = 2",
+        "UPDATE audit_entries SET hash = hash",
+        "DELETE FROM audit_entries WHERE number = 5",
+        "DELETE FROM audit_entries",
+        "DELETE FROM moderation_heads",
+        "UPDATE moderation_heads SET number = 4",
+        "UPDATE moderation_heads SET hash = 'x'",
+        "sqlite: INSERT OR REPLACE INTO audit_entries SELECT * FROM audit_entries WHERE number = 2",
+        "postgresql: TRUNCATE audit_entries",
+        "postgresql: TRUNCATE moderation_heads",
+    ],
+)
+def test_the_database_refuses_to_change_it(trail, statement):
+    dialect, _, only = statement.rpartition(": ")
+    if dialect and dialect != trail.dialect.name:
+        return
+    with pytest.raises(DBAPIError, match="append-only"), trail.begin() as connection:
+        connection.execute(text(only))
+    assert verify().is_whole and verify().entries == 5
+
+
+@pytest.mark.parametrize(
+    ("statements", "broken_at", "fault"),
+    [
+        (["UPDATE audit_entries SET reason = 'another' WHERE number = 3"], 3, "changed"),
+        (["UPDATE audit_entries SET actor_name = 'somebody' WHERE number = 1"], 1, "changed"),
+        (["UPDATE audit_entries SET after = NULL WHERE number = 5"], 5, "changed"),
+        (["DELETE FROM audit_entries WHERE number = 2"], 2, "missing"),
+        (["DELETE FROM audit_entries WHERE number = 1"], 1, "missing"),
+        (["DELETE FROM audit_entries WHERE number >= 4"], 4, "truncated"),
+        (["DELETE FROM audit_entries"], 1, "truncated"),
+        (
+            [
+                "UPDATE audit_entries SET number = 99 WHERE number = 2",
+                "UPDATE audit_entries SET number = 2 WHERE number = 3",
+                "UPDATE audit_entries SET number = 3 WHERE number = 99",
+            ],
+            2,
+            "changed",
+        ),
+        (["UPDATE moderation_heads SET hash = 'x'"], 5, "head"),
+        (["UPDATE moderation_heads SET number = 3"], 5, "head"),
+    ],
+)
+def test_what_was_changed_all_the_same_is_named(trail, statements, broken_at, fault):
+    tamper(trail, *statements)
+    found = verify()
+    assert (found.broken_at, found.fault) == (broken_at, fault)
+
+
+def test_an_entry_that_was_replaced_whole_breaks_the_next(trail):
+    """Its own hash is right, but the one after it was made over another."""
+    with db.reading() as session:
+        entry = session.get(AuditEntry, 3)
+        forged = {field: getattr(entry, field) for field in audit.FIELDS} | {"reason": "forged"}
+    tamper(trail, f"UPDATE audit_entries SET reason = 'forged', hash = '{audit.hash_of(forged)}' WHERE number = 3")
+    found = verify()
+    assert (found.broken_at, found.fault) == (4, "reordered")
+
+
+def test_an_entry_at_the_end_that_was_replaced_whole(trail):
+    with db.reading() as session:
+        entry = session.get(AuditEntry, 5)
+        forged = {field: getattr(entry, field) for field in audit.FIELDS} | {"reason": "forged"}
+    tamper(trail, f"UPDATE audit_entries SET reason = 'forged', hash = '{audit.hash_of(forged)}' WHERE number = 5")
+    assert verify().fault == "head"
+
+
+def test_the_command_names_the_first_broken_entry(trail, run_flask):
+    done = run_flask("moderation", "verify-log")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ok"] is True and json.loads(done.stdout)["entries"] == 5
+    tamper(trail, "UPDATE audit_entries SET reason = 'x' WHERE number = 4")
+    done = run_flask("moderation", "verify-log")
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    assert json.loads(line) | {"head": ""} == {
+        "ok": False,
+        "entries": 3,
+        "head": "",
+        "broken_at": 4,
+        "fault": "changed",
+    }
+
+
+def test_what_is_rolled_back_leaves_nothing(engine):
+    record("kept")
+    with pytest.raises(RuntimeError), db.transaction() as session:
+        audit.record(session, OPERATOR, Act.PAUSE, ABOUT, reason="lost")
+        raise RuntimeError
+    with db.transaction() as session:
+        audit.record(session, OPERATOR, Act.PAUSE, ABOUT, reason="before")
+        with pytest.raises(RuntimeError), session.begin_nested():
+            audit.record(session, OPERATOR, Act.PAUSE, ABOUT, reason="in a savepoint")
+            with session.begin_nested():
+                audit.record(session, OPERATOR, Act.PAUSE, ABOUT, reason="in one within")
+            raise RuntimeError
+        with session.begin_nested():
+            audit.record(session, OPERATOR, Act.PAUSE, ABOUT, reason="in one that is kept")
+    assert reasons() == ["kept", "before", "in one that is kept"]
+    assert verify().is_whole
+
+
+def test_many_who_write_at_once_make_one_chain(engine):
+    """Each on a connection of its own, all at the same time, some with several entries."""
+    start = threading.Barrier(8)
+    errors: list[BaseException] = []
+
+    def write(writer: int) -> None:
+        start.wait()
+        try:
+            for number in range(15):
+                record(*[f"{writer} {number}"] * (1 + number % 3))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    found = verify()
+    assert found.is_whole and found.entries == 8 * 30
+    for writer in range(8):
+        own = [int(reason.split()[1]) for reason in reasons() if reason.startswith(f"{writer} ")]
+        assert own == sorted(own)
+
+
+def test_an_act_and_its_entry_are_one_transaction(make, session):
+    game = make.game("Tea")
+    sanctions.sanction(
+        session, OPERATOR, kind="mute", target_kind="player", target="Bob@Tea", seconds=60, reason="flooding"
+    )
+    session.commit()
+    [entry] = audit.entries_since(session, 0)
+    assert (entry.act, entry.target, entry.target_id) == ("sanction", "Bob@Tea", f"game:{game.id}/bob")
+    assert (entry.actor_kind, entry.actor_role, entry.reason) == ("system", "operator", "flooding")
+    assert json.loads(entry.after)["kind"] == "mute" and entry.before is None
+
+
+def test_exports(make, session):
+    user = make.user("mody", role="moderator")
+    actor = actors.of_user(session, user.id)
+    for reason in ("=1+1", "+1", "-1", "@SUM(A1)", " =1", "plain, with a comma", 'with "quotes"'):
+        audit.record(session, actor, Act.PAUSE, Target("channel", "channel:1", "=evil"), reason=reason)
+    session.commit()
+    rows = list(csv.DictReader(io.StringIO("".join(audit.export_csv(session)))))
+    assert [row["reason"] for row in rows] == [
+        "'=1+1",
+        "'+1",
+        "'-1",
+        "'@SUM(A1)",
+        "' =1",
+        "plain, with a comma",
+        'with "quotes"',
+    ]
+    assert {row["target"] for row in rows} == {"'=evil"} and rows[0]["actor_name"] == "mody"
+    assert not any(value[:1] in ("=", "+", "-", "@") for row in rows for value in row.values())
+    exported = json.loads("".join(audit.export_json(session)))
+    assert [entry["number"] for entry in exported] == list(range(1, 8))
+    assert exported[0]["reason"] == "=1+1" and exported[0]["hash"] == rows[0]["hash"]
+
+
+def test_the_public_trail_names_nobody(make, session):
+    moderator = make.user("mody", role="moderator")
+    make.game("Tea")
+    sanctions.sanction(
+        session,
+        actors.of_user(session, moderator.id),
+        kind="ban",
+        target_kind="player",
+        target="Bob@Tea",
+        reason="flooding",
+    )
+    session.commit()
+    [act] = audit.list_public(session).items
+    assert (act.act, act.role, act.reason, act.detail["kind"]) == ("sanction", "moderator", "flooding", "ban")
+    assert "Bob" not in repr(act) and "mody" not in repr(act)

@@ -1,0 +1,384 @@
+"""The rules of moderation that no socket is needed for: who may, what texts must be, appeals, reports, retention."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from shared import db
+from shared.db import utc_now
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.models import Appeal, AuditEntry, Message, Report, Sanction
+from shared.services import history
+from shared.services.history import Line
+from shared.services.moderation import (
+    actors,
+    appeals,
+    audit,
+    changes,
+    channel_states,
+    filters,
+    game_mutes,
+    ignores,
+    in_force,
+    messages,
+    reports,
+    retention,
+    sanctions,
+)
+from shared.services.moderation.actors import OPERATOR, Actor, Role
+from shared.services.moderation.changes import Part
+from shared.services.moderation.filter_rules import FilterSet, Rule
+from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
+from shared.services.moderation.permissions import RULES, Act, may
+from tests.support.permissions import ON_PAGES, WHO
+from tests.support.racing import Racer
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+
+@pytest.fixture
+def moderator(make, session):
+    return actors.of_user(session, make.user(role="moderator").id)
+
+
+@pytest.fixture
+def admin(make, session):
+    return actors.of_user(session, make.admin().id)
+
+
+def mute(session, actor, target, **fields):
+    fields = {"kind": "mute", "target_kind": "player", "seconds": 600, "reason": "flooding", **fields}
+    return sanctions.sanction(session, actor, target=target, **fields)
+
+
+def said(session, text, name="Bob", game_id=1, game="Tea", channel_id=1, sent_at=None):
+    line = Line(channel_id, f"game:{game_id}", game, name, text, sent_at or utc_now())
+    return history.store_lines(session, [line], worker="w")[0]
+
+
+# Who may
+
+
+@pytest.mark.parametrize("who", ON_PAGES)
+@pytest.mark.parametrize("act", list(Act))
+def test_the_services_ask_the_table(make, session, who, act):
+    """Everybody tries every act by its service; what the table forbids raises Forbidden, before all else."""
+    calls = {
+        Act.APPROVE_CHANNEL: lambda a: channel_states.approve(session, a, channel="x"),
+        Act.DESCRIBE_CHANNEL: lambda a: channel_states.describe(session, a, channel="x", description=""),
+        Act.RENAME_CHANNEL: lambda a: channel_states.rename(session, a, channel="x", new_name="yyy"),
+        Act.HIDE_CHANNEL: lambda a: channel_states.hide(session, a, channel="x"),
+        Act.CLOSE_CHANNEL: lambda a: channel_states.close(session, a, channel="x", reason="r"),
+        Act.OPEN_CHANNEL: lambda a: channel_states.reopen(session, a, channel="x"),
+        Act.PAUSE: lambda a: channel_states.pause(session, a, channel="x", minutes=1, reason="r"),
+        Act.RESUME: lambda a: channel_states.resume(session, a, channel="x"),
+        Act.SLOW: lambda a: channel_states.slow_down(session, a, channel="x", seconds=1),
+        Act.SANCTION: lambda a: mute(session, a, "Nobody@Nowhere"),
+        Act.LIFT: lambda a: sanctions.lift(session, a, sanction_id=9, reason="r"),
+        Act.UNDO: lambda a: sanctions.undo(session, a, sanction_id=9, reason="r"),
+        Act.RESTORE: lambda a: sanctions.restore(session, a, sanction_id=9, reason="r"),
+        Act.REDACT: lambda a: messages.redact(session, a, message_id=9, reason="r"),
+        Act.REPORT: lambda a: reports.create_report(session, a, game="Nowhere", name="x", text="t"),
+        Act.RESOLVE_REPORT: lambda a: reports.resolve_report(session, a, report_id=9, state="upheld", outcome="o"),
+        Act.APPEAL: lambda a: appeals.create_appeal(session, a, sanction_id=9, text="t"),
+        Act.DECIDE_APPEAL: lambda a: appeals.decide_appeal(session, a, appeal_id=9, is_granted=True, outcome="o"),
+        Act.EDIT_FILTERS: lambda a: filters.get_filter(session, filters.create_filter(session, a, **WORD).id + 9),
+        Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@b"),
+        Act.IGNORE: lambda a: ignores.delete_ignore(session, a, ignore_id=9),
+        Act.SEE: lambda a: reports.get_report(session, a, 9),
+    }
+    if act not in calls:
+        assert RULES[act] == frozenset(Role)
+        return
+    actor = Actor("user", make.user().id, who, WHO[who])
+    with pytest.raises(NotFound if may(actor, act) else Forbidden):
+        calls[act](actor)
+
+
+WORD = {"kind": "word", "action": "mask", "text": "darn"}
+
+
+def test_roles_come_from_the_account(make, session):
+    assert actors.of_user(session, None) is actors.VISITOR
+    assert actors.of_user(session, 999) is actors.VISITOR
+    owner = make.user()
+    make.game(owner=owner)
+    assert actors.of_user(session, owner.id).roles == {Role.PLAYER, Role.OWNER}
+    assert actors.of_user(session, make.admin().id).role == "admin"
+    plain, scoped = make.application(), make.application(scopes=["moderate"])
+    assert Role.MODERATING_APPLICATION not in actors.of_application(session, plain.id).roles
+    assert Role.MODERATING_APPLICATION in actors.of_application(session, scoped.id).roles
+
+
+def test_moderators_do_not_sanction_each_other(make, session, moderator, admin):
+    other = make.user(role="moderator")
+    application = actors.of_application(session, make.application(scopes=["moderate"]).id)
+    for target, kind in ((other.username, "user"), (f"{other.username}@Grapevine", "player"), (admin.name, "user")):
+        for actor in (moderator, application):
+            with pytest.raises(Forbidden):
+                mute(session, actor, target, target_kind=kind)
+    made = mute(session, admin, other.username, target_kind="user")
+    with pytest.raises(Forbidden):
+        sanctions.lift(session, moderator, sanction_id=made.id, reason="r")
+    with pytest.raises(Forbidden, match="themselves"):
+        mute(session, admin, admin.name, target_kind="user")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "field"),
+    [
+        ({"kind": "shame"}, Invalid, "kind"),
+        ({"target": "Bob"}, Invalid, "target"),
+        ({"target": "Bob@Nowhere"}, NotFound, "target"),
+        ({"target": "system@Grapevine"}, NotFound, "target"),
+        ({"target": ""}, Invalid, "target"),
+        ({"target": "nobody", "target_kind": "user"}, NotFound, "target"),
+        ({"target": "0.0.0.0/0", "target_kind": "address"}, Invalid, "target"),
+        ({"target": "somewhere", "target_kind": "address"}, Invalid, "target"),
+        ({"target": "Tea", "target_kind": "planet"}, Invalid, "target_kind"),
+        ({"reason": " "}, Invalid, "reason"),
+        ({"reason": "x" * 501}, Invalid, "reason"),
+        ({"seconds": 0}, Invalid, "seconds"),
+        ({"seconds": 10**12}, Invalid, "seconds"),
+        ({"channel": "nowhere"}, NotFound, "channel"),
+    ],
+)
+def test_a_bad_sanction_names_its_field(make, session, moderator, fields, error, field):
+    make.game("Tea")
+    with pytest.raises(error) as caught:
+        mute(session, moderator, **{"target": "Bob@Tea", **fields})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("192.0.2.7/24", "192.0.2.0/24"),
+        ("2001:DB8::1/64", "2001:db8::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+    ],
+)
+def test_addresses_have_one_spelling(session, moderator, text, kept):
+    assert mute(session, moderator, text, target_kind="address").address == kept
+
+
+def test_states_of_a_sanction(make, session, moderator):
+    make.game("Tea")
+    made = mute(session, moderator, " bob @ tea ")
+    assert (made.state, made.target) == ("in force", "bob@Tea")
+    assert made.state_at(utc_now() + timedelta(seconds=601)) == "over"
+    sanctions.lift(session, moderator, sanction_id=made.id, reason="r")
+    assert made.state == "lifted"
+    with pytest.raises(Conflict):
+        sanctions.lift(session, moderator, sanction_id=made.id, reason="r")
+    sanctions.restore(session, moderator, sanction_id=made.id, reason="r")
+    assert made.state == "in force"
+    sanctions.undo(session, moderator, sanction_id=made.id, reason="r")
+    assert made.state == "undone"
+    session.commit()
+    assert [entry.act for entry in audit.entries_since(session, 0)] == ["sanction", "lift", "restore", "undo"]
+
+
+def test_workers_are_told_of_the_parts_that_changed(make, session, moderator):
+    make.game("Tea")
+    session.commit()
+    before = changes.revision(session)[0]
+    mute(session, moderator, "Bob@Tea", seconds=None)
+    session.commit()
+    found = in_force.read(session, [Part.SANCTIONS], now=utc_now())
+    assert found.revision == before + 1 and [row.player_key for row in found.sanctions] == ["bob"]
+
+
+# Appeals and reports
+
+
+def test_an_appeal_is_decided_by_another_and_undoes_the_sanction(make, session, moderator, admin):
+    owner = make.user()
+    make.game("Tea", owner=owner)
+    made = mute(session, moderator, "Tea", target_kind="game")
+    appellant, stranger = actors.of_user(session, owner.id), actors.of_user(session, make.user().id)
+    with pytest.raises(NotFound):
+        appeals.create_appeal(session, stranger, sanction_id=made.id, text="please")
+    appeal = appeals.create_appeal(session, appellant, sanction_id=made.id, text="please")
+    with pytest.raises(Conflict):
+        appeals.create_appeal(session, appellant, sanction_id=made.id, text="again")
+    with pytest.raises(Forbidden):
+        appeals.decide_appeal(session, moderator, appeal_id=appeal.id, is_granted=False, outcome="no")
+    appeals.decide_appeal(session, admin, appeal_id=appeal.id, is_granted=True, outcome="it was not the game")
+    assert (appeal.state, made.state) == ("granted", "undone")
+    with pytest.raises(Conflict):
+        appeals.decide_appeal(session, admin, appeal_id=appeal.id, is_granted=True, outcome="again")
+
+
+def test_reports_gather_also_at_the_same_moment(engine, stored):
+    game = stored.game("Tea")
+    people = [stored.user() for _ in range(6)]
+
+    def report(user):
+        with db.transaction() as session:
+            actor = actors.of_user(session, user.id)
+            return reports.create_report(session, actor, game="tea", name="Bob", text="rude").id
+
+    ids = {racer.join() for racer in [Racer(lambda user=user: report(user)) for user in people]}
+    assert len(ids) == 1
+    with db.transaction() as session:
+        [found] = reports.list_reports(session, OPERATOR).items
+        assert len(found.reporters) == 6 and found.peer == f"game:{game.id}"
+        reports.resolve_report(session, OPERATOR, report_id=found.id, state="upheld", outcome="he was muted")
+        [own] = reports.list_reports_by(session, actors.of_user(session, people[0].id)).items
+        assert (own.report.state, own.report.outcome) == ("upheld", "he was muted")
+    assert report(people[0]) not in ids  # a new one, now that the old is decided
+
+
+def test_a_redacted_text_is_nowhere(make, session, moderator):
+    game = make.game("Tea")
+    number = said(session, "my secret", game_id=game.id)
+    report = reports.create_report(
+        session, actors.of_user(session, make.user().id), game="Tea", name="Bob", text="private", message_id=number
+    )
+    assert report.quote == "my secret"
+    messages.redact(session, moderator, message_id=number, reason="private data")
+    session.commit()
+    session.expire_all()
+    assert (session.get(Message, number).text, session.get(Report, report.id).quote) == ("", "")
+    assert history.channel_page(session, 1) == ([], False)
+    assert history.lines_since(session, 0, after=utc_now() - timedelta(hours=1)) == []
+    exported = "".join(audit.export_json(session))
+    assert "my secret" not in exported and moderator.name in exported
+    assert [message.redacted_by for message in messages.search(session, moderator).items] == [moderator.name]
+    with pytest.raises(Conflict):
+        messages.redact(session, moderator, message_id=number, reason="again")
+
+
+def test_search_and_context(make, session, moderator):
+    ids = [said(session, f"line {number}", name="Bob" if number % 2 else "Alice") for number in range(9)]
+    said(session, "line elsewhere", channel_id=2, game="Oak")
+    assert messages.search(session, moderator, text="LINE", player="bo").total == 5
+    assert messages.search(session, moderator, game="oak").total == 1
+    assert messages.search(session, moderator, text="100%").total == 0
+    found = messages.context(session, moderator, message_id=ids[4], around=2)
+    assert [message.id for message in found] == ids[2:7]
+
+
+# Filters and patterns
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"kind": "pattern", "text": "("}, "text"),
+        ({"kind": "pattern", "text": "(?=x)"}, "text"),
+        ({"kind": "pattern", "text": "x*"}, "text"),
+        ({"kind": "pattern", "text": "x" * 201}, "text"),
+        ({"kind": "pattern", "text": r"((\pL{100}){100}){10}"}, "text"),
+        ({"kind": "word", "text": " "}, "text"),
+        ({"kind": "spell"}, "kind"),
+        ({"action": "explode"}, "action"),
+        ({"kind": "flood", "action": "mask", "count": 2, "seconds": 2}, "action"),
+        ({"kind": "flood", "action": "flag", "count": 0, "seconds": 2}, "count"),
+        ({"kind": "repeat", "action": "flag", "count": 2}, "seconds"),
+    ],
+)
+def test_a_bad_filter_names_its_field(session, moderator, fields, field):
+    with pytest.raises(Invalid) as caught:
+        filters.create_filter(session, moderator, **{**WORD, **fields})
+    assert caught.value.field == field and caught.value.message
+
+
+def test_the_test_box_shows_what_would_have_been_done(session, moderator):
+    for text in ("darn it", "darned", "a DARN thing", "fine"):
+        said(session, text)
+    looked, found = filters.preview(session, moderator, **WORD)
+    assert looked == 4
+    assert [(hit.message.text, hit.verdict.text) for hit in found] == [
+        ("a DARN thing", "a **** thing"),
+        ("darn it", "**** it"),
+    ]
+    session.commit()
+    assert filters.list_filters(session) == [] and session.scalar(select(AuditEntry.number)) is None
+
+
+def test_words_stand_by_themselves_in_any_script():
+    rules = FilterSet([Rule(1, "word", "Straße", 0, 0, "mask"), Rule(2, "word", "c++", 0, 0, "mask")])
+
+    def masked(text):
+        return rules.check(text, who=("p", "x"), at=0.0).text
+
+    assert masked("die STRAßE, straßenbahn") == "die ******, straßenbahn"
+    assert masked("c++ c++x żółć") == "*** c++x żółć"
+
+
+def test_no_pattern_stalls():
+    """A pattern that takes a backtracking engine for ever, on the longest line there is."""
+    rules = FilterSet([Rule(1, "pattern", r"^(a+)+$", 0, 0, "refuse"), Rule(2, "pattern", r"(a|aa)+b", 0, 0, "flag")])
+    assert rules.check("a" * 3999 + "!", who=("p", "x"), at=0.0).action == ""
+    assert rules.check("a" * 4000, who=("p", "x"), at=0.0).action == "refuse"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "player", "fits"),
+    [
+        ("*@Game", ("Anyone", "game"), True),
+        ("*@Game", ("Anyone", "Game2"), False),
+        ("spam*@*", ("SPAMMER", "Oak"), True),
+        ("spam*@*", ("nospam", "Oak"), False),
+        ("Bob@Oak", ("bob", "OAK"), True),
+        ("*a*b*@*", ("xaxxb", "Oak"), True),
+        ("a.c@Oak", ("abc", "Oak"), False),
+        ("a@b@Oak", ("a@b", "Oak"), True),
+    ],
+)
+def test_patterns_of_players(pattern, player, fits):
+    assert bool(PatternSet([("k", parse_pattern(pattern))]).matches(subject(*player))) is fits
+
+
+@pytest.mark.parametrize("pattern", ["Bob", "@Game", "Bob@", "Bob@no game!", "x" * 100 + "@Game", ""])
+def test_what_is_no_pattern(pattern):
+    with pytest.raises(Invalid) as caught:
+        parse_pattern(pattern)
+    assert caught.value.field == "pattern"
+
+
+def test_owners_mute_for_their_own_game_only(make, session):
+    owner, other = make.user(), make.user()
+    make.game("Tea", owner=owner)
+    make.game("Oak", owner=other)
+    stranger = actors.of_user(session, other.id)
+    with pytest.raises(NotFound):
+        game_mutes.add_mute(session, stranger, short_name="Tea", pattern="*@Oak")
+    made = game_mutes.add_mute(session, actors.of_user(session, owner.id), short_name="tea", pattern="Spam**@Oak")
+    assert made.pattern == "spam*@oak"
+    with pytest.raises(Conflict):
+        game_mutes.add_mute(session, OPERATOR, short_name="Tea", pattern="spam*@OAK")
+    with pytest.raises(NotFound):
+        game_mutes.delete_mute(session, stranger, mute_id=made.id)
+
+
+# Retention
+
+
+def test_old_records_go_in_batches_and_the_audit_trail_stays(make, session, moderator):
+    make.game("Tea")
+    old = utc_now() - timedelta(days=400)
+    for number in range(25):
+        said(session, f"old {number}", sent_at=old)
+    kept = said(session, "new")
+    over = mute(session, moderator, "Bob@Tea", seconds=1)
+    standing = mute(session, moderator, "Eve@Tea", seconds=None)
+    session.execute(
+        update(Sanction).where(Sanction.id == over.id).values(created_at=old, until=old + timedelta(seconds=1))
+    )
+    session.execute(update(Sanction).where(Sanction.id == standing.id).values(created_at=old))
+    session.commit()
+    before = utc_now() - timedelta(days=365)
+    assert [retention.delete_old_messages(session, before=before, limit=10) for _ in range(4)] == [10, 10, 5, 0]
+    assert retention.delete_old_records(session, before=before) == 1
+    session.commit()
+    assert list(session.scalars(select(Message.id))) == [kept]
+    assert list(session.scalars(select(Sanction.id))) == [standing.id]
+    assert session.scalars(select(Appeal)).all() == []
+    assert audit.verify(session).entries == 2 and audit.verify(session).is_whole

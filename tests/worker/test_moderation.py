@@ -1,0 +1,544 @@
+"""Moderation over real sockets, of one worker and of two: what moderators decide holds everywhere, at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.db import transaction
+from shared.models import Channel
+from shared.services import applications, channels, characters
+from shared.services.moderation import (
+    actors,
+    channel_states,
+    filters,
+    game_mutes,
+    messages,
+    reports,
+    sanctions,
+)
+from tests.support.client import Frame, SocketClient
+from tests.support.network import Network, Peer
+from tests.support.waiting import wait_until
+
+# Behind a proxy, as far as the worker knows: so a test may come from any address.
+NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket"}
+
+
+def do(function: Any, /, *arguments: Any, by: Any = None, **options: Any) -> Any:
+    """Do something as the operator, or as a user, and commit."""
+    with transaction() as session:
+        actor = actors.OPERATOR if by is None else actors.of_user(session, by.id)
+        return function(session, actor, *arguments, **options)
+
+
+def say(client: SocketClient, channel: str, message: str = "hello", name: str = "Alice") -> Frame:
+    return client.request("channels/send", {"channel": channel, "name": name, "message": message})
+
+
+def until(client: SocketClient, channel: str, code: str | None, **options: Any) -> Frame:
+    """Say something until the answer has this code, or is a success."""
+    return wait_until(
+        lambda: (answer := say(client, channel, **options)).get("code") == code and answer, what=f"{code} of {channel}"
+    )
+
+
+@pytest.fixture
+def channel(network: Network) -> Any:
+    """A channel of this test alone; whatever was done to it ends with it."""
+    return network.factory.channel()
+
+
+@pytest.fixture
+def pair(network: Network, channel: Channel) -> tuple[SocketClient, SocketClient]:
+    """Two games, on two workers where there are two; Alice is on in the first, Bob in the second."""
+    return (
+        network.join(players=["Alice"], worker=0, channels=[channel.name]),
+        network.join(players=["Bob"], worker=1, channels=[channel.name]),
+    )
+
+
+# Sanctions
+
+
+@pytest.mark.parametrize("kind", ["mute", "ban"])
+def test_a_player_is_told_why_until_when_and_by_whom(pair: Any, channel: Channel, kind: str) -> None:
+    alice, bob = pair
+    made = do(
+        sanctions.sanction,
+        kind=kind,
+        target_kind="player",
+        target=f"aLICE@{alice.peer.short_name}",
+        seconds=600,
+        reason="flooding",
+    )
+    word = {"mute": "muted", "ban": "banned"}[kind]
+    answer = until(alice, channel.name, word, name="ALICE")
+    assert answer["error"] == f"{word} until {made.until:%Y-%m-%dT%H:%M:%SZ}: flooding"
+    assert 0 < answer["seconds_left"] <= 600 and answer["lifted_by"] == "moderators"
+    assert say(alice, channel.name, name="Carol")["status"] == "success"
+    tell = {"from_name": "Alice", "to_game": bob.peer.short_name, "to_name": "Bob", "message": "hi"}
+    assert alice.request("tells/send", tell)["code"] == word
+
+    do(sanctions.lift, sanction_id=made.id, reason="promised")
+    assert until(alice, channel.name, None)["status"] == "success"
+    do(sanctions.restore, sanction_id=made.id, reason="broke it")
+    until(alice, channel.name, word)
+    do(sanctions.undo, sanction_id=made.id, reason="a mistake")
+    until(alice, channel.name, None)
+
+
+def test_a_sanction_ends_by_time_and_for_good_has_no_end(pair: Any, channel: Channel) -> None:
+    alice, _bob = pair
+    target = f"Alice@{alice.peer.short_name}"
+    do(sanctions.sanction, kind="mute", target_kind="player", target=target, seconds=1, reason="briefly")
+    until(alice, channel.name, "muted")
+    until(alice, channel.name, None)
+    do(sanctions.sanction, kind="mute", target_kind="player", target=target, reason="for good")
+    answer = until(alice, channel.name, "muted")
+    assert answer["error"] == "muted: for good" and "seconds_left" not in answer
+
+
+def test_on_one_channel_only(pair: Any, channel: Channel, network: Network) -> None:
+    alice, bob = pair
+    other = network.factory.channel()
+    alice.request("channels/subscribe", {"channel": other.name})
+    target = f"Alice@{alice.peer.short_name}"
+    do(
+        sanctions.sanction,
+        kind="ban",
+        target_kind="player",
+        target=target,
+        channel=channel.name,
+        reason="off topic",
+    )
+    until(alice, channel.name, "banned")
+    assert say(alice, other.name)["status"] == "success"
+    tell = {"from_name": "Alice", "to_game": bob.peer.short_name, "to_name": "Bob", "message": "hi"}
+    assert alice.request("tells/send", tell)["status"] == "success"
+
+
+def test_a_muted_game_is_mute_and_a_banned_one_is_put_out(network: Network, channel: Channel) -> None:
+    game = network.game()
+    sockets = [network.join(game, channels=[channel.name], worker=number) for number in range(2)]
+    bystander = network.join(channels=[channel.name])
+    muted = do(sanctions.sanction, kind="mute", target_kind="game", target=game.short_name, reason="spam")
+    for socket in sockets:
+        assert until(socket, channel.name, "muted")["error"] == "muted: spam"
+    do(sanctions.lift, sanction_id=muted.id, reason="over")
+    for socket in sockets:
+        until(socket, channel.name, None)
+
+    ban = do(sanctions.sanction, kind="ban", target_kind="game", target=game.short_name, seconds=900, reason="spam")
+    for socket in sockets:
+        assert socket.wait_closed() == 4003
+        assert socket.close_reason.startswith("banned until ") and socket.close_reason.endswith(": spam")
+    assert say(bystander, channel.name)["status"] == "success"
+    for number in range(2):
+        again = network.open(worker=number)
+        again.send("authenticate", credentials_of(game))
+        refused = again.wait_for("authenticate")
+        assert (refused["status"], refused["code"]) == ("failure", "banned")
+        assert refused["seconds_left"] > 0
+        assert again.wait_closed() == 4003
+    do(sanctions.undo, sanction_id=ban.id, reason="a mistake")
+    wait_until(lambda: may_join(network, game), what="the game may come back")
+
+
+def credentials_of(game: Peer) -> dict[str, Any]:
+    return {"client_id": game.client_id, "client_secret": game.client_secret, "supports": ["channels"]}
+
+
+def may_join(network: Network, game: Peer, address: str = "192.0.2.1") -> bool:
+    client = network.open(header=[f"X-Forwarded-For: {address}"])
+    client.send("authenticate", credentials_of(game))
+    return bool(client.wait_for("authenticate")["status"] == "success")
+
+
+def test_a_long_reason_does_not_break_the_close(network: Network) -> None:
+    client = network.join()
+    do(sanctions.sanction, kind="ban", target_kind="game", target=client.peer.short_name, reason="żółw " * 99)
+    assert client.wait_closed() == 4003
+    assert client.close_reason.startswith("banned: żółw")
+
+
+def test_an_address_is_muted_and_banned(network: Network, channel: Channel) -> None:
+    clients = [from_address(network, "198.51.100.7", channel, worker=number) for number in range(2)]
+    neighbour = from_address(network, "198.51.101.7", channel)
+    target = {"target_kind": "address", "reason": "a flood"}
+    mute = do(sanctions.sanction, kind="mute", target="198.51.100.0/24", **target)
+    for client in clients:
+        assert until(client, channel.name, "muted")["error"] == "muted: a flood"
+    do(sanctions.lift, sanction_id=mute.id, reason="over")
+    for client in clients:
+        until(client, channel.name, None)
+    ban = do(sanctions.sanction, kind="ban", target="198.51.100.7", **target)
+    for client in clients:
+        assert (client.wait_closed(), client.close_reason) == (4003, "banned: a flood")
+    assert say(neighbour, channel.name)["status"] == "success"
+    assert not may_join(network, network.game(), "198.51.100.7")
+    assert may_join(network, network.game(), "198.51.100.8")
+    do(sanctions.lift, sanction_id=ban.id, reason="over")
+    wait_until(lambda: may_join(network, network.game(), "198.51.100.7"), what="the address may come back")
+
+
+def from_address(network: Network, address: str, channel: Channel, **options: Any) -> SocketClient:
+    """A socket of a new game that the proxy says comes from an address."""
+    game = network.game()
+    client = network.open(header=[f"X-Forwarded-For: {address}"], **options)
+    client.authenticate(game.client_id, game.client_secret, channels=[channel.name])
+    return client
+
+
+def test_a_site_user_is_muted_with_all_characters(network: Network, channel: Channel) -> None:
+    user = network.factory.user()
+    client = network.join(players=["Wren"], channels=[channel.name])
+    claim(user, client, "Wren")
+    do(sanctions.sanction, kind="mute", target_kind="user", target=user.username, reason="rude")
+    assert until(client, channel.name, "muted", name="wren")["error"] == "muted: rude"
+    assert say(client, channel.name, name="Robin")["status"] == "success"
+
+
+def claim(user: Any, client: SocketClient, name: str) -> None:
+    """Register a player of a game to a user."""
+    with transaction() as session:
+        key = session.merge(user, load=True).registration_key
+        made = characters.register_character(
+            session, game_id=int(client.peer.key.removeprefix("game:")), name=name, key=key
+        )
+        characters.approve_character(session, actor_id=user.id, character_id=made.id)
+
+
+def test_a_warned_player_is_told_once(network: Network) -> None:
+    game = network.game()
+    sockets = [network.join(game, players=["Alice"], worker=number) for number in range(2)]
+    network.wait_player(game, "Alice")
+    do(
+        sanctions.sanction,
+        kind="warn",
+        target_kind="player",
+        target=f"alice@{game.short_name}",
+        reason="mind your words",
+    )
+    wait_until(lambda: any(told(socket) for socket in sockets), what="the warning")
+    network.flush(*sockets)
+    came = [frame["payload"] for socket in sockets for frame in socket.events("tells/receive")]
+    assert [(one["from_name"], one["from_game"], one["to_name"]) for one in came] == [("system", "Grapevine", "Alice")]
+    assert came[0]["message"] == "A moderator warns you: mind your words"
+
+
+def told(socket: SocketClient) -> list[Frame]:
+    socket.settle()
+    return socket.events("tells/receive")
+
+
+# Channels
+
+
+def test_a_paused_channel_is_silent_and_told_so(pair: Any, channel: Channel) -> None:
+    alice, bob = pair
+    do(channel_states.pause, channel=channel.name, minutes=5, reason="calm down")
+    notice = bob.wait_for("channels/broadcast", payload={"game": "Grapevine"})["payload"]
+    assert notice["name"] == "system" and notice["message"] == "This channel is paused for 5 minutes: calm down"
+    alice.wait_for("channels/broadcast", payload={"game": "Grapevine"})
+    for client in pair:
+        assert until(client, channel.name, "channel-paused")["error"] == "channel is paused"
+    do(channel_states.resume, channel=channel.name)
+    bob.wait_for("channels/broadcast", payload={"message": "This channel is open again."})
+    until(alice, channel.name, None)
+    history = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
+    # What is said in the moment until a worker has heard of the pause is in there too.
+    notices = [line["message"] for line in history if (line["game"], line["name"]) == ("Grapevine", "system")]
+    assert notices == ["This channel is paused for 5 minutes: calm down", "This channel is open again."]
+
+
+def test_slow_mode_holds_for_each_player_over_all_workers(network: Network, channel: Channel) -> None:
+    game = network.game()
+    sockets = [network.join(game, channels=[channel.name], worker=number) for number in range(2)]
+    listeners = [network.join(channels=[channel.name], worker=number) for number in range(2)]
+    do(channel_states.slow_down, channel=channel.name, seconds=600)
+    wait_until(lambda: say(sockets[0], channel.name, name="Probe").get("code") == "rate-limited", what="slow mode")
+    wait_until(lambda: say(sockets[1], channel.name, name="Probe2").get("code") == "rate-limited", what="slow mode")
+    assert say(sockets[0], channel.name, "first", name="Dan")["status"] == "success"
+    for listener in listeners:
+        listener.wait_for("channels/broadcast", payload={"message": "first"})
+    for socket in sockets:
+        answer = say(socket, channel.name, "second", name="dan")
+        assert answer["error"] == "rate limit exceeded" and 0 < answer["retry_after_ms"] <= 600_000
+    assert say(sockets[1], channel.name, name="Eve")["status"] == "success"
+
+
+def test_a_closed_channel_takes_nobody_in(pair: Any, channel: Channel, network: Network) -> None:
+    alice, bob = pair
+    do(channel_states.close, channel=channel.name, reason="no longer needed")
+    assert until(alice, channel.name, "channel-paused")["error"] == "channel is closed"
+    until(bob, channel.name, "channel-paused")
+    late = network.join(worker=0)
+    assert late.request("channels/subscribe", {"channel": channel.name})["code"] == "channel-refused"
+    do(channel_states.reopen, channel=channel.name)
+    until(alice, channel.name, None)
+
+
+# Filters
+
+
+@pytest.fixture
+def make_filter() -> Any:
+    """Makes filters that are on, and takes them away after the test."""
+    made: list[int] = []
+
+    def make(**fields: Any) -> Any:
+        found = do(filters.create_filter, is_on=True, **fields)
+        made.append(found.id)
+        return found
+
+    yield make
+    for filter_id in made:
+        do(filters.delete_filter, filter_id=filter_id)
+
+
+def test_filters_refuse_mask_and_flag(pair: Any, channel: Channel, make_filter: Any) -> None:
+    alice, bob = pair
+    make_filter(kind="word", text="darn", action="mask")
+    make_filter(kind="pattern", text=r"vi+agra|c[a@]sino", action="refuse")
+    flagged = make_filter(kind="word", text="scoundrel", action="flag")
+    until(alice, channel.name, "filtered", message="cheap viiiagra")
+    assert until(bob, channel.name, "filtered", message="C@SINO")["error"].startswith("this message is not allowed")
+
+    assert say(alice, channel.name, "Darn it, darned darn")["status"] == "success"
+    assert bob.wait_for("channels/broadcast", payload={"name": "Alice"})["payload"]["message"] == "**** it, darned ****"
+    assert say(alice, channel.name, "you scoundrel!", name="Zed")["status"] == "success"
+    assert bob.wait_for("channels/broadcast", payload={"name": "Zed"})["payload"]["message"] == "you scoundrel!"
+
+    def found() -> Any:
+        with transaction() as session:
+            page = reports.list_reports(session, actors.OPERATOR)
+            return [report for report in page.items if report.name == "Zed" and report.channel == channel.name]
+
+    [report] = wait_until(found, what="the flag")
+    assert (report.kind, report.quote) == ("message", "you scoundrel!")
+    assert [reporter.key for reporter in report.reporters] == [f"filter:{flagged.id}"]
+
+
+def test_rules_on_links_floods_and_repeats(pair: Any, channel: Channel, make_filter: Any) -> None:
+    alice, bob = pair
+    make_filter(kind="link", count=1, action="refuse")
+    until(alice, channel.name, "filtered", message="http://a.example https://b.example")
+    assert say(alice, channel.name, "see http://a.example")["status"] == "success"
+    make_filter(kind="repeat", count=2, seconds=600, action="refuse")
+    make_filter(kind="flood", count=5, seconds=600, action="refuse")
+    until(bob, channel.name, "filtered", message="again", name="Bob")
+    wait_until(lambda: say(alice, channel.name, "again", name="Al").get("code") == "filtered", what="repeats")
+    for number in range(3):
+        say(alice, channel.name, f"line {number}", name="Al")
+    answer = say(alice, channel.name, "one more", name="Al")
+    assert answer["error"] == "too many messages in a short time"
+
+
+# History
+
+
+def test_a_redacted_message_is_gone_from_the_history(pair: Any, channel: Channel) -> None:
+    alice, bob = pair
+    say(alice, channel.name, "a secret")
+    line = bob.wait_for("channels/broadcast", payload={"message": "a secret"})
+    asked = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
+    assert [one["message"] for one in asked] == ["a secret"]
+    count = len(bob.frames)
+    do(messages.redact, message_id=asked[0]["id"], reason="private")
+    assert alice.request("channels/history", {"channel": channel.name})["payload"]["messages"] == []
+    bob.settle()
+    assert [frame for frame in bob.frames[count:] if frame["event"] not in ("heartbeat", "channels/unsubscribe")] == []
+    assert line["payload"]["name"] == "Alice"
+
+
+# Owners and players
+
+
+def test_a_game_does_not_hear_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+    game = network.game()
+    listeners = [network.join(game, players=["Mia"], channels=[channel.name], worker=number) for number in range(2)]
+    other = network.join(channels=[channel.name])
+    sender = network.join(players=["Spammer", "Nice"], channels=[channel.name])
+    network.wait_player(game, "Mia")
+    mute = do(game_mutes.add_mute, short_name=game.short_name, pattern="spam*@*")
+
+    def is_muted() -> bool:
+        tell = {"from_name": "Spammer", "to_game": game.short_name, "to_name": "Mia", "message": "hi"}
+        return bool(sender.request("tells/send", tell).get("error") == "receiving player offline")
+
+    wait_until(is_muted, what="the mute")
+    wait_until(
+        lambda: unheard(sender, channel, listeners, other), what="both workers keep the player's lines from the game"
+    )
+    say(sender, channel.name, "good day", name="Nice")
+    for listener in (*listeners, other):
+        listener.wait_for("channels/broadcast", payload={"message": "good day"})
+    do(game_mutes.delete_mute, mute_id=mute.id)
+    wait_until(lambda: not unheard(sender, channel, listeners, other), what="the mute ends")
+
+
+_count = iter(range(10_000))
+
+
+def unheard(sender: SocketClient, channel: Channel, listeners: list[SocketClient], other: SocketClient) -> bool:
+    """True if the next line of the spammer reaches the other game and none of the listeners."""
+    number = next(_count)
+    say(sender, channel.name, f"buy {number}", name="SPAMMER")
+    other.wait_for("channels/broadcast", payload={"message": f"buy {number}"})
+    say(sender, channel.name, f"mark {number}", name="Nice")
+    for listener in listeners:
+        listener.wait_for("channels/broadcast", payload={"message": f"mark {number}"})
+    return not any(
+        frame["payload"]["message"] == f"buy {number}"
+        for listener in listeners
+        for frame in listener.events("channels/broadcast")
+    )
+
+
+def test_ignoring_by_tell_and_over_all_characters(network: Network) -> None:
+    user, rude = network.factory.user(), network.factory.user()
+    bob = network.join(players=["Bob", "Nobody"], worker=0)
+    other = network.join(players=["Robert"], worker=1)
+    pest = network.join(players=["Pest", "Imp", "Friend"], worker=1)
+    for client, name in ((bob, "Bob"), (other, "Robert")):
+        claim(user, client, name)
+    claim(rude, pest, "Pest")
+    claim(rude, pest, "Imp")
+    for client, name in ((bob, "Bob"), (other, "Robert"), (pest, "Pest")):
+        network.wait_player(client.peer, name)
+
+    assert system(bob, "ignores") == "You ignore nobody."
+    assert system(bob, "ignore me", name="Nobody").startswith("I do not know who you are")
+    assert system(bob, f"IGNORE  pest@{pest.peer.short_name}").startswith("You ignore pest@")
+    wait_until(lambda: not reaches(pest, "Pest", bob, "Bob"), what="the ignore")
+    wait_until(lambda: not reaches(pest, "pEST", other, "Robert"), what="the ignore of the other character")
+    assert reaches(pest, "Imp", bob, "Bob") and reaches(pest, "Friend", bob, "Bob")
+
+    assert "all their characters" in system(other, f"ignore person Imp@{pest.peer.short_name}", name="Robert")
+    wait_until(lambda: not reaches(pest, "Imp", bob, "Bob"), what="the person is ignored")
+    assert reaches(pest, "Friend", bob, "Bob")
+    assert f"pest@{pest.peer.short_name.lower()}" in system(bob, "ignores")
+    assert system(bob, f"unignore person {rude.username}").startswith("You hear")
+    assert system(bob, f"unignore Pest@{pest.peer.short_name}").startswith("You hear")
+    wait_until(lambda: reaches(pest, "Pest", bob, "Bob"), what="the ignore ends")
+
+
+def system(client: SocketClient, message: str, name: str = "Bob") -> str:
+    """What `system` answers."""
+    tell = {"from_name": name, "to_game": "Grapevine", "to_name": "system", "message": message}
+    assert client.request("tells/send", tell)["status"] == "success"
+    text = client.wait_for("tells/receive", payload={"from_game": "Grapevine"})["payload"]["message"]
+    return str(text)
+
+
+def reaches(sender: SocketClient, name: str, to: SocketClient, to_name: str) -> bool:
+    tell = {"from_name": name, "to_game": to.peer.short_name, "to_name": to_name, "message": "psst"}
+    answer = sender.request("tells/send", tell)
+    if answer["status"] == "failure":
+        assert answer["error"] == "receiving player offline"
+        return False
+    return True
+
+
+# Reports
+
+
+def test_a_game_reports_and_duplicates_gather(pair: Any, channel: Channel, network: Network) -> None:
+    alice, _bob = pair
+    say(alice, channel.name, "buy gold")
+    [line] = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
+    payload = {"game": alice.peer.short_name, "name": "alice", "message_id": line["id"], "text": "spam"}
+    games = [network.join(version="2.4.0", worker=number) for number in range(2)]
+    answers = [client.request("reports/create", payload) for client in (*games, games[0])]
+    assert [answer["status"] for answer in answers] == ["success"] * 3, answers
+    assert len({answer["payload"]["id"] for answer in answers}) == 1
+    with transaction() as session:
+        report = reports.get_report(session, actors.OPERATOR, answers[0]["payload"]["id"])
+        assert sorted(reporter.name for reporter in report.reporters) == sorted(g.peer.short_name for g in games)
+
+    wrong = games[0].request("reports/create", {**payload, "name": "Bob"})
+    assert (wrong["code"], wrong["error"]) == ("invalid", "this message is another player's")
+    assert games[0].request("reports/create", {**payload, "message_id": 10**9})["code"] == "not-found"
+    assert games[0].request("reports/create", {**payload, "game": "NoSuch"})["code"] == "not-found"
+    assert games[0].request("reports/create", {**payload, "text": " "})["code"] == "invalid"
+    older = network.join(version="2.3.0")
+    assert older.request("reports/create", payload)["code"] == "unknown-event"
+
+
+# Applications
+
+
+@pytest.fixture
+def moderator(network: Network) -> SocketClient:
+    """An application with the scope, on the first worker."""
+    peer = network.application()
+    do_scopes(peer, ["moderate"])
+    client = network.join(peer, worker=0)
+    wait_until(
+        lambda: client.request("moderation/lift", {"id": 10**9, "reason": "x"})["code"] == "not-found", what="the scope"
+    )
+    return client
+
+
+def do_scopes(peer: Peer, scopes: list[str]) -> None:
+    with transaction() as session:
+        applications.set_scopes(session, short_name=peer.short_name, scopes=scopes)
+
+
+def test_an_application_moderates(moderator: SocketClient, pair: Any, channel: Channel, network: Network) -> None:
+    alice, bob = pair
+    paused = moderator.request("moderation/pause", {"channel": channel.name, "minutes": 1.0, "reason": "calm"})
+    assert paused == {"event": "moderation/pause", "ref": paused["ref"], "status": "success"}
+    until(bob, channel.name, "channel-paused")
+    assert moderator.request("moderation/resume", {"channel": channel.name})["status"] == "success"
+    until(alice, channel.name, None)
+    target = {"kind": "mute", "target": f"Alice@{alice.peer.short_name}", "seconds": 60, "reason": "flooding"}
+    made = moderator.request("moderation/sanction", target)
+    until(alice, channel.name, "muted")
+    lifted = moderator.request("moderation/lift", {"id": made["payload"]["id"], "reason": "fine"})
+    assert lifted == {"event": "moderation/lift", "ref": lifted["ref"], "status": "success"}
+    until(alice, channel.name, None)
+    assert moderator.request("moderation/lift", {"id": made["payload"]["id"], "reason": "x"})["code"] == "conflict"
+    line = alice.request("channels/history", {"channel": channel.name, "limit": 1})["payload"]["messages"][0]
+    assert moderator.request("moderation/redact", {"message_id": line["id"], "reason": "x"})["status"] == "success"
+    left = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
+    assert line["id"] not in [one["id"] for one in left]
+
+
+def test_acts_are_pushed_to_applications_with_the_scope_alone(
+    moderator: SocketClient, network: Network, channel: Channel
+) -> None:
+    plain, game = network.join(network.application(), worker=0), network.join(worker=0)
+    far = network.application()
+    far_client = network.join(far, worker=1)
+    do_scopes(far, ["moderate"])
+    wait_until(
+        lambda: far_client.request("moderation/lift", {"id": 10**9, "reason": "x"})["code"] == "not-found",
+        what="a scope that is given later",
+    )
+    staff = network.factory.user(role="moderator")
+    do(channel_states.slow_down, channel=channel.name, seconds=5, by=staff)
+    for client in (moderator, far_client):
+        act = client.wait_for("moderation/act", payload={"target": channel.name, "act": "channel/slow"})["payload"]
+        assert (act["by"], act["role"], act["target_kind"]) == (staff.username, "moderator", "channel")
+        assert act["after"]["slow_seconds"] == 5
+    do_scopes(far, [])
+    wait_until(
+        lambda: far_client.request("moderation/lift", {"id": 1, "reason": "x"})["code"] == "missing-scope",
+        what="the scope is taken away",
+    )
+    count = len(far_client.events("moderation/act"))
+    do(channel_states.slow_down, channel=channel.name, seconds=0, by=staff)
+    moderator.wait_for("moderation/act", payload={"target": channel.name, "act": "channel/slow"})
+    network.flush(plain, game, far_client, moderator)
+    assert plain.events("moderation/act") == game.events("moderation/act") == []
+    assert len(far_client.events("moderation/act")) == count
+
+
+def test_a_hidden_channel_that_moderators_approve_is_public(network: Network) -> None:
+    made = network.factory.channel(is_hidden=True)
+    do(channel_states.approve, channel=made.name)
+    with transaction() as session:
+        assert channels.get_channel(session, made.name).is_hidden is False

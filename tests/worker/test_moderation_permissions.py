@@ -1,0 +1,63 @@
+"""Who may do what on the socket: every event of moderation, tried by everybody, from the table of events."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.db import transaction
+from shared.protocol import INCOMING
+from shared.services import applications
+from shared.services.moderation.permissions import RULES, Act
+from tests.support.client import SocketClient
+from tests.support.network import Network
+from tests.support.permissions import ON_THE_SOCKET, may
+from tests.support.waiting import wait_until
+from worker.routes import ROUTES
+
+OF_MODERATION = sorted(
+    event for event in INCOMING if event.partition("/")[0] in ("moderation", "reports") or ROUTES[event].act is not None
+)
+REFUSALS = {"not-an-application", "missing-scope", "forbidden"}
+
+
+def test_every_event_of_moderation_has_a_rule() -> None:
+    """One that is added without an act, or an act that the table does not know, fails here."""
+    assert OF_MODERATION
+    assert [event for event in OF_MODERATION if ROUTES[event].act not in RULES] == []
+    assert set(RULES) == set(Act)
+
+
+@pytest.fixture
+def sockets(network: Network) -> dict[str, SocketClient]:
+    """Everybody who can have a socket."""
+    scoped = network.application()
+    with transaction() as session:
+        applications.set_scopes(session, short_name=scoped.short_name, scopes=["moderate"])
+    found = {
+        "game": network.join(version="2.4.0"),
+        "application": network.join(network.application(), version="2.4.0"),
+        "application with scope": network.join(scoped, version="2.4.0"),
+    }
+    probe = {"id": 10**9, "reason": "x"}
+    wait_until(
+        lambda: found["application with scope"].request("moderation/lift", probe)["code"] == "not-found",
+        what="the scope",
+    )
+    return found
+
+
+def test_everybody_is_let_in_or_refused_as_the_table_says(sockets: dict[str, SocketClient]) -> None:
+    """Who is let in gets past the door: the example then fails or succeeds for reasons of its own."""
+    for event in OF_MODERATION:
+        act = ROUTES[event].act
+        assert act is not None
+        for who in ON_THE_SOCKET:
+            answer = sockets[who].request(event, INCOMING[event].example)
+            assert (answer.get("code") not in REFUSALS) is may(who, act), (event, who, answer)
+
+
+def test_the_refusals_say_what_is_missing(sockets: dict[str, SocketClient]) -> None:
+    payload = INCOMING["moderation/pause"].example
+    assert sockets["game"].request("moderation/pause", payload)["error"] == "not an application"
+    answer = sockets["application"].request("moderation/pause", payload)
+    assert (answer["error"], answer["code"]) == ('missing scope "moderate"', "missing-scope")
