@@ -21,8 +21,8 @@ except SettingsError as error:
 _host = f"[{_settings.bind}]" if ":" in _settings.bind else _settings.bind
 bind = f"{_host}:{_settings.web_port}"
 worker_class = "gthread"
-# One process: the counters on /metrics are a process's own. WEB_CONCURRENCY starts more.
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+# One process, unless said: the counters on /metrics are a process's own.
+workers = _settings.web_concurrency
 threads = 8
 timeout = 60
 graceful_timeout = 5

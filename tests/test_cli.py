@@ -74,6 +74,47 @@ def test_user_create(said):
     assert (user.role, user.is_verified) == ("player", True)
 
 
+def test_passwords_are_read_from_standard_input(said, complaint):
+    """So that none stands in the list of processes."""
+    said("user", "create", "wren", "w@example.com", "--password", "-", input="a good password\n")
+    with db.reading() as session:
+        assert users.authenticate_user(session, login="wren", password="a good password")
+    answer = said("user", "set-password", "WREN", "--password", "-", input="another password\n")
+    assert answer == {"id": answer["id"], "username": "wren", "role": "player"}
+    with db.reading() as session:
+        assert users.authenticate_user(session, login="wren", password="another password")
+    assert complaint("user", "set-password", "wren", "--password", "-", input="").startswith("password: ")
+    assert complaint("user", "set-password", "nobody", "--password", "a good password").startswith("username: ")
+
+
+def test_a_new_password_ends_all_sessions(said, stored):
+    user = stored.user("wren")
+    said("user", "set-password", "wren", "--password", "another password")
+    with db.reading() as session:
+        assert users.find_user(session, user.id).session_token != user.session_token
+
+
+def test_set_role(said, complaint, stored):
+    """The way back in where no admin is left who can sign in; the last one stays."""
+    stored.user("wren")
+    assert said("user", "set-role", "WREN", "admin")["role"] == "admin"
+    assert "last admin" in complaint("user", "set-role", "wren", "player")
+    assert complaint("user", "set-role", "nobody", "admin").startswith("username: ")
+
+
+def test_database_backup(said, complaint, tmp_path):
+    answer = said("database", "backup", str(tmp_path / "copy.db"))
+    assert answer == {"file": str(tmp_path / "copy.db"), "bytes": (tmp_path / "copy.db").stat().st_size}
+    assert "there already" in complaint("database", "backup", str(tmp_path / "copy.db"))
+    assert said("database", "backup", str(tmp_path / "copy.db"), "--replace") == answer
+
+
+def test_database_restored(said):
+    with db.reading() as session:
+        before = versions.last_cursor(session)
+    assert said("database", "restored")["cursor"] > before + 900_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [

@@ -373,6 +373,7 @@ def test_the_example_of_the_readme_works(
         assert (heard["game"], heard["channel"]) == ("Example", "testing")
         other.send("channels/send", {"channel": "testing", "name": "Bob", "message": "Welcome!"})
         game.wait_for_line("Bob@Other: Welcome!")
+        assert game.lines[:3] == ["connected", "listening on testing", "said hello"]
     finally:
         game.kill()
 

@@ -7,10 +7,12 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,10 +21,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 from sqlalchemy import create_engine, text
 
 from launcher import processes
 from launcher.supervisor import StopSignals, Supervisor
+from launcher.valkey import Valkey
 from shared.settings import embedded_redis_socket
 from tests.support.processes import ROOT, ServerProcess, clean_environment, free_port
 from tests.support.servers import get
@@ -109,6 +113,7 @@ def test_a_first_start_prints_the_way_in_and_a_second_keeps_the_data(launch, tmp
     assert f"http://127.0.0.1:{launcher.web_port}/" in launcher.output
     assert f"ws://127.0.0.1:{launcher.socket_port}/socket" in launcher.output
     assert re.search(r"First admin +keeper\n +Password +\S{16}\n", launcher.output)
+    assert re.search(r"Email +none: set yours under Account", launcher.output)
     assert get(launcher.web_port, "/_health")[0] == 200
     assert get(launcher.socket_port, "/_health")[0] == 200
     assert len(below) >= 5  # Valkey, gunicorn and its worker, the socket worker, and who waits for them
@@ -232,6 +237,39 @@ def test_a_stop_while_it_starts_leaves_nothing(launch, tmp_path):
     assert READY not in launcher.output and "Traceback" not in launcher.output
 
 
+def test_valkey_keeps_what_it_holds_over_a_stop_and_only_over_that(tmp_path):
+    """What is kept is read once; what cannot be read is thrown away."""
+    folder = Path(tempfile.mkdtemp(prefix="valkey-"))  # a socket's path must be short
+    kept = folder / "kept.rdb"
+
+    def run(then: Callable[[Valkey], None] = Valkey.stop) -> tuple[bytes | None, int]:
+        """What it begins with, and for how long that still counts."""
+        valkey = Valkey(folder / "s", log_path=folder / "log", kept_path=kept)
+        valkey.start()
+        assert not kept.exists()
+        with redis.Redis.from_url(valkey.url) as client:
+            found = client.get("who"), client.ttl("who")
+            client.set("who", b"MidMUD", ex=60)
+        then(valkey)
+        return found
+
+    def kill(valkey: Valkey) -> None:
+        assert valkey.process is not None
+        valkey.process.kill()
+        valkey.stop()
+
+    try:
+        assert run() == (None, -2)
+        value, seconds = run()
+        assert value == b"MidMUD" and 0 < seconds <= 60
+        assert run(kill)[0] == b"MidMUD"
+        assert run()[0] is None
+        kept.write_bytes(b"REDIS9999 not a dump that this program can read")
+        assert run()[0] is None
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize("setting", ["WEB_PORT", "SOCKET_PORT"])
 def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
     """Nothing is started then."""
@@ -251,6 +289,7 @@ def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
     [
         ("WEB_PORT", "many", 2),
         ("HEARTBEAT_SECONDS", "-1", 2),
+        ("WEB_CONCURRENCY", "abc", 2),
         ("DATABASE_URL", "mysql://127.0.0.1/gossip", 2),
         ("BIND", "192.0.2.1", 1),
         ("DATABASE_URL", "postgres://me:secret-word@127.0.0.1:1/gossip", 1),
@@ -263,7 +302,7 @@ def test_what_cannot_work_is_one_line(launch, setting, value, status):
     launcher = launch(**{setting: value})
     assert launcher.wait() == status, launcher.output
     line = _only_line(launcher)
-    assert line.startswith("Cannot start: ") and setting in line
+    assert line.startswith("error: ") and setting in line
     assert "secret-word" not in line
 
 

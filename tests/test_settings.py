@@ -62,6 +62,9 @@ def test_every_setting_is_read(read, tmp_path):
         "MESSAGE_DAYS": "4",
         "MODERATION_DAYS": "5",
         "LIMITS": "events:socket=7/1",
+        "WEB_CONCURRENCY": "4",
+        "WORKER_METRICS_PORT": "4120",
+        "ADMIN_EMAIL": "me@example.com",
     }
     settings = read(**wanted)
     assert settings.database_url == "postgresql+psycopg://me@db.example.com/gossip" and not settings.is_sqlite
@@ -114,6 +117,9 @@ def test_addresses_shown_are_such_as_can_be_opened(read, bind, shown):
         ),
         ("REDIS_URL", ["localhost:6379", "http://redis.example.com", "redis", "redis://host:many", "redis://[::1"]),
         ("SECRET_KEY", ["short", "x" * 15]),
+        ("WEB_CONCURRENCY", ["abc", "0", "-1"]),
+        ("WORKER_METRICS_PORT", ["abc", "65536", "4100", "4110"]),
+        ("ADMIN_EMAIL", ["keeper", "a@b@c", "Keeper <keeper@example.com>"]),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_one_line_that_names_it(read, name, values):

@@ -17,11 +17,6 @@ NAME = "Grapevine"
 DESCRIPTION = "The player site of the network: profiles, characters, and chat from the browser"
 SYSTEM = "system"
 
-HELP = (
-    "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
-    'every connected game, and chat from the browser. Tell me "register" and your key from the site to claim this '
-    'character; "ignore Bob@Game", "unignore Bob@Game" or "ignores" to choose whose tells you hear.'
-)
 IGNORE_LATER = "This could not be noted just now: try again in a minute."
 GAMES_ONLY = "Only games have characters to register."
 LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
@@ -48,6 +43,16 @@ def presence(worker_id: str) -> SocketPresence:
         version=PROTOCOL_VERSION,
         supports=[flag for flag in SUPPORT_FLAGS if flag != "achievements"],
         players=[SYSTEM],
+    )
+
+
+def help_text(public_url: str) -> str:
+    """What `system` answers to whatever is no request."""
+    return (
+        "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
+        f"every connected game, and chat from the browser: {public_url}/chat . "
+        'Tell me "register" and your key from the site to claim this character; '
+        '"ignore Bob@Game", "unignore Bob@Game" or "ignores" to choose whose tells you hear.'
     )
 
 

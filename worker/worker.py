@@ -122,6 +122,19 @@ class Worker:
             outbound_bytes=settings.outbound_bytes,
         )
         self.wire = Wire(self.fanout, limits)
+        # Of workers that share a port, the kernel chooses one; here each can be asked for itself.
+        self.own_pages = (
+            SocketServer(
+                settings.bind,
+                settings.worker_metrics_port,
+                wire=self.wire,
+                endpoints={},
+                health=self._health,
+                metrics=self._metrics,
+            )
+            if settings.worker_metrics_port
+            else None
+        )
         self.server = SocketServer(
             settings.bind,
             settings.socket_port,
@@ -165,6 +178,8 @@ class Worker:
         self.presence.wait_until_ready()
         self.notices.start()
         self.diagnostics.start()
+        if self.own_pages is not None:
+            self.own_pages.start()
         self.server.start()
         _log.info("listening", port=self.server.port, worker=self.id)
 

@@ -14,6 +14,7 @@ from flask_login import LoginManager, current_user, login_required, login_user
 from flask_login import UserMixin as FlaskLoginUser
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import known_browsers
 from shared.db import reading, transaction, utc_now
 from shared.errors import Conflict
 from shared.models import User
@@ -110,6 +111,7 @@ def start_session(user: User) -> None:
     session.permanent = True
     renew_session()
     login_user(SignedIn(user))
+    known_browsers.remember(user)
 
 
 def keep_session(user: User) -> None:

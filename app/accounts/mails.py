@@ -26,8 +26,9 @@ def verification(session: Session, user: User) -> Mail:
     return _proof(session, user, user.email, template="verify", link=make_link(VERIFY, user), lifetime=VERIFY.lifetime)
 
 
-def change_of_email(session: Session, user: User, email: str) -> Mail:
+def change_of_email(session: Session, user: User) -> Mail:
     """To the address that an account asks to have: a link that gives it, or word that another account has it."""
+    email = user.pending_email or user.email
     link = make_link(CHANGE_EMAIL, user, email=email)
     return _proof(session, user, email, template="change_email", link=link, lifetime=CHANGE_EMAIL.lifetime)
 
@@ -43,6 +44,11 @@ def reset(session: Session, email: str) -> Mail:
     return _mail(to, "reset", link=link, accounts=found, email=email, lifetime=RESET.lifetime)
 
 
+def email_change_asked(user: User) -> Mail:
+    """To the address that an account still has."""
+    return _mail(user.email, "email_change_asked", username=user.username, email=user.pending_email)
+
+
 def email_changed(user: User, old_email: str) -> Mail:
     """To the address that an account had."""
     return _mail(old_email, "email_changed", username=user.username)
@@ -54,7 +60,9 @@ def password_changed(user: User) -> Mail:
 
 
 def send(mail: Mail) -> None:
-    """Send a mail. Raises MailUnavailable."""
+    """Send a mail; nothing to an account that has no address. Raises MailUnavailable."""
+    if not mail.to:
+        return
     mailer: Mailer = current_app.extensions["mailer"]
     mailer.send(mail)
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from app import known_browsers
 from app.accounts import mails
 from app.accounts.forms import ResetForm, ResetRequestForm
 from app.accounts.identity import keep_session
@@ -60,6 +61,7 @@ def reset(token: str) -> ResponseReturnValue:
                         session, user_id=link.user_id, email=link.email, mark=link.mark, new=form.password.data or ""
                     )
                 mails.send_if_possible(mails.password_changed(user))
+                known_browsers.remember(user)  # else those who guess would still keep its person out
                 flash("Your password is changed. You are signed out everywhere: sign in with the new one.", "success")
                 return redirect(url_for("accounts.sign_in"), 303)
     except accounts.LinkUsed as error:
@@ -83,12 +85,13 @@ def _prove(purpose: Purpose, token: str) -> ResponseReturnValue:
     """A link that gives an account its address. What merely looks into mails opens links too, and presses no button."""
     try:
         link = read_link(purpose, token)
-        if request.method != "POST" and not _is_signed_in_as(link):
-            with reading() as session:
-                user = accounts.get_linked(session, user_id=link.user_id, mark=link.mark, email=link.email)
-            return render_template("accounts/verify.html", user=user, email=link.email)
         with reading() as session:
-            before = accounts.get_account(session, link.user_id)
+            before = accounts.get_linked(session, user_id=link.user_id, mark=link.mark, email=link.email)
+        if before.is_verified and before.email == link.email:
+            flash(f"{before.email} is verified already: it belongs to the account {before.username}.", "notice")
+            return redirect(url_for("account.show" if _is_signed_in_as(link) else "accounts.sign_in"), 303)
+        if request.method != "POST" and not _is_signed_in_as(link):
+            return render_template("accounts/verify.html", user=before, email=link.email)
         with transaction() as session:
             user = accounts.verify_email(session, user_id=link.user_id, email=link.email, mark=link.mark)
     except (accounts.LinkUsed, Conflict) as error:

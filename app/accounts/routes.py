@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded
 
 from app.accounts import mails
 from app.accounts.forms import RegisterForm, SignInForm
 from app.accounts.identity import note_return, start_session
-from app.errors import add_fault, faults_on
+from app.errors import add_fault, faults_on, limited_form
 from app.security import is_local_path
 from app.templating import form_page
 from shared.db import reading, transaction
@@ -40,7 +41,7 @@ def register() -> ResponseReturnValue:
                     "The mail to your address could not be sent. Your account is kept: ask for it later.",
                     "notice",
                 )
-            return redirect(_next_page(), 303)
+            return redirect(_next_page("account.welcome"), 303)
     return form_page("accounts/register.html", form)
 
 
@@ -58,8 +59,16 @@ def sign_in() -> ResponseReturnValue:
             note_return(user)
             start_session(user)
             flash(f"You are signed in as {user.username}.", "success")
-            return redirect(_next_page(), 303)
+            return redirect(_next_page("manage.index"), 303)
     return form_page("accounts/sign_in.html", form)
+
+
+@bp.errorhandler(RateLimitExceeded)
+def rate_limited(error: RateLimitExceeded) -> ResponseReturnValue:
+    """The form once more, and the other way in."""
+    if request.endpoint == f"{bp.name}.{register.__name__}":
+        return limited_form(error, RegisterForm(), "accounts/register.html")
+    return limited_form(error, SignInForm(), "accounts/sign_in.html")
 
 
 @bp.post("/sign-out")
@@ -70,6 +79,6 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("pages.home"), 303)
 
 
-def _next_page() -> str:
+def _next_page(usual: str) -> str:
     target = request.args.get("next", "")
-    return target if is_local_path(target) else url_for("manage.index")
+    return target if is_local_path(target) else url_for(usual)

@@ -14,7 +14,7 @@ from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import Forbidden
 from shared.mail import MailUnavailable
-from shared.services import accounts, characters, games
+from shared.services import accounts, characters, games, rules
 from shared.services.moderation import sanctions
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -36,6 +36,13 @@ def show() -> ResponseReturnValue:
         )
 
 
+@bp.get("/welcome")
+@login_required
+def welcome() -> ResponseReturnValue:
+    """Where a new account may go from here."""
+    return render_template("accounts/welcome.html")
+
+
 @bp.post("/verify")
 @login_required
 def send_verification() -> ResponseReturnValue:
@@ -43,6 +50,9 @@ def send_verification() -> ResponseReturnValue:
     if current_user.is_verified:
         flash("Your address is verified already.", "notice")
         return redirect(url_for(".show"), 303)
+    if not current_user.email:
+        flash("Your account has no address yet: set one first.", "notice")
+        return redirect(url_for(".change_email"), 303)
     with reading() as database:
         mail = mails.verification(database, accounts.get_account(database, current_user.id))
     if mails.send_if_possible(mail):
@@ -56,28 +66,43 @@ def send_verification() -> ResponseReturnValue:
 @login_required
 def change_email() -> ResponseReturnValue:
     """Ask for another address; a link in a mail to it makes it so."""
-    form = ChangeEmailForm()
+    with reading() as database:
+        form = ChangeEmailForm(data={"email": accounts.get_account(database, current_user.id).pending_email})
     if form.validate_on_submit():
         try:
             with faults_on(form):
-                with reading() as database:
-                    email = accounts.check_new_email(
+                with transaction() as database:
+                    user = accounts.ask_for_email(
                         database,
                         user_id=current_user.id,
                         password=form.current_password.data or "",
                         email=form.email.data or "",
                     )
-                    user = accounts.get_account(database, current_user.id)
-                    mail = mails.change_of_email(database, user, email)
+                with reading() as database:
+                    mail = mails.change_of_email(database, user)
                 mails.send(mail)
-                flash(f"A mail is on its way to {email}. Follow its link, and the address is yours.", "success")
+                if user.is_verified and rules.address_key(user.pending_email or "") != user.address_key:
+                    mails.send_if_possible(mails.email_change_asked(user))
+                flash(f"A mail is on its way to {mail.to}. Follow its link, and the address is yours.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
             add_fault(form, error)
         except MailUnavailable as error:
+            with transaction() as database:
+                accounts.cancel_email(database, user_id=current_user.id)
             add_fault(form, error)
             return render_template("accounts/change_email.html", form=form), 503
     return form_page("accounts/change_email.html", form)
+
+
+@bp.post("/email/cancel")
+@login_required
+def cancel_email() -> ResponseReturnValue:
+    """Keep the address as it is."""
+    with transaction() as database:
+        accounts.cancel_email(database, user_id=current_user.id)
+    flash("Your address stays as it is. The link in our mail does nothing now.", "success")
+    return redirect(url_for(".show"), 303)
 
 
 @bp.route("/password", methods=["GET", "POST"])

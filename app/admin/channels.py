@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -19,9 +19,17 @@ bp = Blueprint("admin_channels", __name__, url_prefix="/admin/channels")
 @bp.get("")
 @admin_required
 def index() -> ResponseReturnValue:
-    """All channels by name."""
+    """All channels by name, or those that nobody ever used."""
+    is_unused = request.args.get("unused") == "y"
     with reading() as session:
-        return render_template("admin/channels.html", channels=channels.list_channels(session))
+        unused = channels.find_unused(session)
+        found = channels.list_channels(session)
+        return render_template(
+            "admin/channels.html",
+            channels=[channel for channel in found if channel.id in unused] if is_unused else found,
+            unused=unused,
+            is_unused=is_unused,
+        )
 
 
 @bp.route("/new", methods=["GET", "POST"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wtforms import SelectChoice, SelectField, StringField
 
 from app.channels.forms import ProposeForm
-from app.forms import CredentialedForm, FlaskForm, checkbox, follows, strip
+from app.forms import FlaskForm, checkbox, follows, name_field, short_name_field, strip
 from shared.errors import Invalid
 from shared.models.application import SCOPES
 from shared.models.user import ROLES
@@ -27,8 +27,11 @@ class ScopesForm(FlaskForm):
         return [scope for scope in SCOPES if self[scope].data]
 
 
-class ApplicationForm(CredentialedForm, ScopesForm):
+class ApplicationForm(ScopesForm):
     """A network application."""
+
+    name = name_field()
+    short_name = short_name_field()
 
 
 class RoleForm(FlaskForm):

@@ -8,9 +8,10 @@ from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import RoleForm
+from app.forms import sentence
 from app.games.routes import page_number
 from shared.db import reading, transaction
-from shared.errors import Invalid
+from shared.errors import Forbidden, Invalid
 from shared.models.user import ROLES
 from shared.services import users
 
@@ -22,10 +23,7 @@ PER_PAGE = 50
 @admin_required
 def index() -> ResponseReturnValue:
     """All users, or those that a search finds."""
-    search = request.args.get("q", "").strip()[:100]
-    with reading() as session:
-        page = users.list_users(session, search=search, page=page_number(), per_page=PER_PAGE)
-        return render_template("admin/users.html", page=page, search=search, roles=ROLES)
+    return _page(request.args.get("q", "").strip()[:100])
 
 
 @bp.post("/<username>/role")
@@ -35,7 +33,19 @@ def set_role(username: str) -> ResponseReturnValue:
     form = RoleForm()
     if not form.validate():
         raise Invalid("there is no such role", field="role")
-    with transaction() as session:
-        user = users.set_role(session, actor_id=current_user.id, username=username, role=form.role.data)
+    try:
+        with transaction() as session:
+            user = users.set_role(session, actor_id=current_user.id, username=username, role=form.role.data)
+    except Forbidden as error:
+        if error.field != "role":  # it is not the role that stands in the way, but who asks
+            raise
+        flash(sentence(error.message), "notice")
+        return _page(username), 403
     flash(f"{user.username} is now {user.role}.", "success")
     return redirect(url_for(".index", q=user.username), 303)
+
+
+def _page(search: str) -> str:
+    with reading() as session:
+        page = users.list_users(session, search=search, page=page_number(), per_page=PER_PAGE)
+        return render_template("admin/users.html", page=page, search=search, roles=ROLES)

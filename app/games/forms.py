@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
 
-from app.forms import CredentialedForm, FlaskForm, KeptBox, checkbox, follows, required, strip
+from app.forms import FlaskForm, KeptBox, checkbox, follows, name_field, required, short_name_field, strip
 from shared.models.game import CONNECTION_TYPES
 from shared.services import games
 
 
-class GameForm(CredentialedForm):
+class GameForm(FlaskForm):
     """A game, new or known."""
 
-    name = StringField("Name", [required("Give it a name."), follows(games.name_of)], filters=[strip])
+    name = name_field(follows(games.name_of))
+    short_name = short_name_field()
     description = TextAreaField("Description", [follows(games.description_of)], filters=[strip])
     homepage_url = URLField("Homepage", [follows(games.homepage_of)], filters=[strip])
     display = checkbox("Show this game to everyone", default=True)

@@ -13,7 +13,11 @@ from shared.models.synced import Synced
 
 
 class Channel(Synced, Model):
-    """A named chat room shared by games. A hidden one works for whoever knows its name, and is in no list."""
+    """A named chat room shared by games. A hidden one works for whoever knows its name, and is in no list.
+
+    made_by: the short name of the game or application that made it by subscribing to an unknown name. Short names are
+    never given to another, so no key is needed to what may be deleted since.
+    """
 
     __tablename__ = "channels"
     __table_args__ = (
@@ -27,6 +31,7 @@ class Channel(Synced, Model):
     description: Mapped[str | None] = mapped_column(String(500))
     is_hidden: Mapped[bool] = mapped_column(default=True)
     proposed_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    made_by: Mapped[str | None] = mapped_column(String(15))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def sync_payload(self) -> dict[str, Any]:

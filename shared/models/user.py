@@ -16,10 +16,12 @@ ROLES = ("player", "moderator", "admin")
 class User(Model):
     """A person with an account. `session_token` changes when all of their sessions must end.
 
+    email: empty for the first admin until they set one.
     address_key: what all spellings of the email have in common (`rules.address_key`). Several accounts may give one
     address; one at most holds it.
     email_key: the same for the account that holds its address, since its owner proved it or the operator made it so;
     for all others their `uid`, which is no address. So it is unique without telling anybody who gave what.
+    pending_email: the address that the account asked to have, until the link in the mail to it is followed.
     returned_at: when the person came back for the first time after registering; None if they never did.
     """
 
@@ -37,6 +39,7 @@ class User(Model):
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(254), unique=True)
     address_key: Mapped[str] = mapped_column(String(254))
+    pending_email: Mapped[str | None] = mapped_column(String(254))
     password_hash: Mapped[str] = mapped_column(String(200))
     role: Mapped[str] = mapped_column(String(10), default="player")
     is_verified: Mapped[bool] = mapped_column(default=False)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Struct
 
 from shared.protocol.base import Incoming, Outgoing
-from shared.protocol.types import ChannelName, ChannelNames, Cursor, Name, ShortName, Text, about
+from shared.protocol.types import ChannelName, ChannelNames, Cursor, Name, ShortName, Words, about
 
 
 class SignInBrowser(Incoming, event="authenticate"):
@@ -40,7 +40,7 @@ class Say(Incoming, event="channels/send"):
     """Page → worker. The person says something. A success: it is stored, and has come as a broadcast too."""
 
     channel: ChannelName
-    message: Text
+    message: Words
 
     needs_ref: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"channel": "gossip", "message": "Hello, world!"}
@@ -99,7 +99,7 @@ class SendTellFromBrowser(Incoming, event="tells/send"):
 
     to_game: ShortName
     to_name: Name
-    message: Text
+    message: Words
 
     needs_ref: ClassVar[bool] = True
     example: ClassVar[dict[str, Any]] = {"to_game": "MidMUD", "to_name": "Bob", "message": "Are you there?"}

@@ -19,6 +19,7 @@ from shared.protocol.types import (
     ShortName,
     Text,
     UtcTime,
+    Words,
     about,
     whole_number,
     whole_seconds,
@@ -47,7 +48,7 @@ class SendMessage(Incoming, event="channels/send"):
 
     channel: Annotated[ChannelName, about("A channel that this socket is subscribed to")]
     name: Name
-    message: Text
+    message: Words
 
     failures: ClassVar[tuple[Code, ...]] = (
         Code.NOT_SUBSCRIBED,

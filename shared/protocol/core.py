@@ -64,7 +64,7 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
         "client_secret": "0dfb1a3c-5f2e-4c52-a2f4-6b6a5be2b9d7",
         "supports": ["channels", "players", "tells", "games"],
         "channels": ["gossip"],
-        "version": "2.3.0",
+        "version": PROTOCOL_VERSION,
         "user_agent": "ExVenture 0.25.0",
     }
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from shared.protocol.base import Incoming, Outgoing
 from shared.protocol.codes import Code
-from shared.protocol.types import Name, ShortName, Text, UtcTime, about, whole_seconds
+from shared.protocol.types import Name, ShortName, Text, UtcTime, Words, about, whole_seconds
 
 
 class SendTell(Incoming, event="tells/send"):
@@ -14,7 +14,7 @@ class SendTell(Incoming, event="tells/send"):
     from_name: Annotated[Name, about("Who speaks: a player online here")]
     to_game: Annotated[ShortName, about("The receiver's game, matched without regard to case and spaces")]
     to_name: Annotated[Name, about("The receiver, matched without regard to case")]
-    message: Text
+    message: Words
     sent_at: Annotated[UtcTime | None, about("ISO 8601 in UTC; missing, null or empty means now")] = None
 
     failures: ClassVar[tuple[Code, ...]] = (

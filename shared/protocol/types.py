@@ -46,6 +46,13 @@ def _text(value: str) -> str:
     return text
 
 
+def _words(value: str) -> str:
+    text = _text(value)
+    if text.isspace():
+        raise ValueError("must be 1 to 4,000 characters, and not white space alone")
+    return text
+
+
 def _label(value: str) -> str:
     if has_nul(value):
         raise ValueError("must not hold the character NUL")
@@ -88,6 +95,15 @@ Text = Annotated[
         extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT},
     ),
     Rule(_text),
+]
+# What is said now. What was said before this rule is still in the history, so what is sent on is a `Text`.
+Words = Annotated[
+    str,
+    Meta(
+        description="Plain text, 1 to 4,000 characters after cleaning, not white space alone",
+        extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT, "pattern": r"\S"},
+    ),
+    Rule(_words),
 ]
 Label = Annotated[str, Meta(description="One line, at most 200 characters are kept"), Rule(_label)]
 Credential = Annotated[str, Meta(description="Matched without regard to case"), Rule(_credential)]

@@ -71,7 +71,8 @@ def get_linked(session: Session, *, user_id: int, mark: str, email: str | None =
     if user is None:
         raise LinkUsed("there is no such account any more")
     is_proved = email is not None and user.is_verified and user.email == email
-    if mark_of(user) != mark and not is_proved:
+    is_wanted = email is None or email in (user.email, user.pending_email)
+    if not is_proved and (mark_of(user) != mark or not is_wanted):
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     return user
 
@@ -85,7 +86,7 @@ def verify_email(session: Session, *, user_id: int, email: str, mark: str) -> Us
     user = _get_locked(session, user_id)
     if user.is_verified and user.email == email:
         return user
-    if mark_of(user) != mark:
+    if mark_of(user) != mark or email not in (user.email, user.pending_email):
         raise LinkUsed("this link works no more: it was used, or the account changed since")
     _hold(session, user, email)
     return user
@@ -96,6 +97,15 @@ def change_password(session: Session, *, user_id: int, current: str, new: str) -
     new_hash = users.hash_password(new)
     user = _get_locked(session, user_id)
     _confirm(user, current)
+    user.password_hash = new_hash
+    _end_sessions(session, user)
+    return user
+
+
+def set_password(session: Session, *, username: str, new: str) -> User:
+    """Give an account another password, as the operator. All of its sessions end. Raises NotFound, Invalid."""
+    new_hash = users.hash_password(new)
+    user = users.get_user_by_username(session, username)
     user.password_hash = new_hash
     _end_sessions(session, user)
     return user
@@ -117,17 +127,24 @@ def reset_password(session: Session, *, user_id: int, email: str, mark: str, new
     return user
 
 
-def check_new_email(session: Session, *, user_id: int, password: str, email: str) -> str:
-    """The address, normalized, that the account asks to have. Nothing changes until the link in the mail is followed.
+def ask_for_email(session: Session, *, user_id: int, password: str, email: str) -> User:
+    """Keep the address that the account asks to have as `pending_email`. It is had by following the link in the mail.
 
-    Whether another account has it is not said. Raises InvalidCredentials, Invalid, Conflict (it has it already).
+    Whether another account has it is not said. The one that was asked for before counts no more.
+    Raises InvalidCredentials, Invalid, Conflict (it has it already).
     """
     email = rules.email(email)
-    user = get_account(session, user_id)
+    user = _get_locked(session, user_id)
     _confirm(user, password)
     if user.is_verified and user.email == email:
         raise Conflict("this is your address already", field="email")
-    return email
+    user.pending_email = email
+    return user
+
+
+def cancel_email(session: Session, *, user_id: int) -> None:
+    """The account wants no other address any more; the link in the mail to it is worth nothing."""
+    _get_locked(session, user_id).pending_email = None
 
 
 def end_sessions(session: Session, *, user_id: int) -> User:
@@ -246,7 +263,7 @@ def _hold(session: Session, user: User, email: str) -> None:
             raise Conflict("this address belongs to another account")
         holder.email_key = holder.uid
         session.flush()
-    user.email, user.is_verified = email, True
+    user.email, user.is_verified, user.pending_email = email, True, None
     user.address_key = user.email_key = rules.address_key(email)
     try:
         session.flush()

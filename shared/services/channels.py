@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from shared.errors import Conflict, Forbidden, NameTaken, NotFound
 from shared.models.channel import Channel
 from shared.models.game import Game
+from shared.models.message import Message
 from shared.models.user import User
 from shared.services import rules, users
 
@@ -97,17 +98,17 @@ def delete_channel(session: Session, *, name: str, actor_id: int | None = None) 
     session.flush()
 
 
-def ensure_channel(session: Session, *, name: str) -> Channel:
+def ensure_channel(session: Session, *, name: str, made_by: str | None = None) -> Channel:
     """The channel of this name in any case; a valid unknown one is created, hidden. For sockets that subscribe.
 
-    Raises Invalid.
+    made_by: the short name of who subscribes. Raises Invalid.
     """
     name = rules.channel_name(name)
     channel = find_channel(session, name)
     if channel is None:
         try:
             with session.begin_nested():
-                channel = Channel(name=name, is_hidden=True)
+                channel = Channel(name=name, is_hidden=True, made_by=made_by)
                 session.add(channel)
         except IntegrityError:  # another socket subscribed to the same name at the same moment
             channel = get_channel(session, name)
@@ -154,6 +155,12 @@ def list_channels_proposed_by(session: Session, user_id: int) -> list[Channel]:
     return list(
         session.scalars(select(Channel).where(Channel.proposed_by_id == user_id).order_by(func.lower(Channel.name)))
     )
+
+
+def find_unused(session: Session) -> set[int]:
+    """The ids of the hidden channels on which nothing was ever said: a name that was typed wrong makes one."""
+    spoken = select(Message.id).where(Message.channel_id == Channel.id).exists()
+    return set(session.scalars(select(Channel.id).where(Channel.is_hidden, ~spoken)))
 
 
 def names_of(session: Session, ids: Iterable[int]) -> dict[int, str]:

@@ -25,18 +25,27 @@ _unknown_user_hash = _hasher.hash(str(uuid.uuid4()))
 
 
 def register_user(
-    session: Session, *, username: str, email: str, password: str, role: str = "player", is_verified: bool = False
+    session: Session,
+    *,
+    username: str,
+    email: str | None,
+    password: str,
+    role: str = "player",
+    is_verified: bool = False,
 ) -> User:
     """Make an account that holds its address, as the operator does, whoever gave the same one without a proof.
 
+    email: None for an account that has none yet, and sets one on its page.
     Raises Invalid and NameTaken with the field at fault (`username`, `email`, `password`).
     """
     if role not in ROLES:
         raise Invalid(f"a role is one of {', '.join(ROLES)}", field="role")
     user = _new_user(session, username=username, email=email, password=password)
-    if find_holder(session, user.email) is not None:
-        raise NameTaken("an account with this email exists already", field="email")
-    user.email_key, user.role, user.is_verified = user.address_key, role, is_verified
+    if user.email:
+        if find_holder(session, user.email) is not None:
+            raise NameTaken("an account with this email exists already", field="email")
+        user.email_key, user.is_verified = user.address_key, is_verified
+    user.role = role
     return _add(session, user)
 
 
@@ -163,10 +172,10 @@ def require_admin(session: Session, actor_id: int | None) -> None:
         raise Forbidden("only admins may do this")
 
 
-def _new_user(session: Session, *, username: str, email: str, password: str) -> User:
+def _new_user(session: Session, *, username: str, email: str | None, password: str) -> User:
     """An account that is not added yet. Raises Invalid, and NameTaken for the username."""
     username = rules.username(username)
-    email = rules.email(email)
+    email = "" if email is None else rules.email(email)
     password_hash = hash_password(password)  # slow on purpose: before the first statement, that locks the database
     if find_user_by_username(session, username) or session.get(ReservedUsername, username.lower()):
         raise username_taken()

@@ -11,7 +11,7 @@ from tests.support.factory import PASSWORD
 
 NEW = "another battery, horse"
 PAGES = ["/account", "/account/email", "/account/password", "/account/delete", "/manage/characters"]
-FORMS = ["/account/verify", "/account/privacy", "/account/sessions", "/manage/characters/key"]
+FORMS = ["/account/verify", "/account/email/cancel", "/account/privacy", "/account/sessions", "/manage/characters/key"]
 FORMS += [f"/manage/characters/1/{what}" for what in ("approve", "deny", "delete")]
 
 
@@ -105,3 +105,17 @@ def test_the_last_admin_is_told(visitor, stored):
     visitor.sign_in(stored.admin("keeper").username)
     assert visitor.send("/account/delete", current_password=PASSWORD).status_code == 422
     assert "last admin" in visitor.page
+
+
+def test_an_account_without_an_address(visitor, stored, mailbox):
+    """As the first admin's: nothing is mailed to nowhere, and one can be set."""
+    visitor.sign_in(stored.user("keeper-2", email=None, role="admin").username)
+    page = visitor.open("/account")
+    assert "None yet" in page and "Send the mail again" not in page and "Set one" in page
+    visitor.send("/account/verify", form_on="/account", follow=True)
+    assert mailbox.take() == [] and "no address" in visitor.page
+    visitor.send("/account/password", current_password=PASSWORD, password=NEW, password_confirmation=NEW)
+    assert mailbox.take() == []
+    visitor.send("/account/email", email="me@example.com", current_password=NEW)
+    visitor.open(mailbox.take_link(to="me@example.com"))
+    assert "me@example.com is verified" in visitor.page

@@ -4,13 +4,16 @@ from datetime import timedelta
 
 import pytest
 
+from app import create_app, known_browsers
 from app.accounts import identity
-from app.limits import NUL, visitor_address
+from app.limits import visitor_address
 from shared import db
 from shared.models import User
 from shared.services import users
+from tests.app.conftest import Visitor
 from tests.support.factory import PASSWORD
 
+NUL = "\0"
 REGISTER = {
     "username": "Wren",
     "email": "wren@example.com",
@@ -22,7 +25,7 @@ REGISTER = {
 def test_a_new_account_is_signed_in_and_can_sign_out_and_in_again(visitor):
     """Register, sign out, sign in by email in another case."""
     answer = visitor.send("/register", **REGISTER)
-    assert (answer.status_code, answer.location) == (303, "/manage/games")
+    assert (answer.status_code, answer.location) == (303, "/account/welcome")
     assert "Welcome, Wren" in visitor.open("/manage/games")
 
     visitor.send("/sign-out", form_on="/manage/games", follow=True)
@@ -124,15 +127,27 @@ def test_a_changed_session_token_ends_the_session(visitor, stored):
     assert visitor.client.get("/manage/games").status_code == 303
 
 
-def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(make_settings, engine, stored):
-    """After ten failures one account must wait, with a page that says how long; others may still sign in."""
-    from app import create_app
-    from tests.app.conftest import Visitor
+@pytest.fixture
+def limited(make_settings, engine):
+    """A site with its limits on."""
+    return create_app(make_settings(RATE_LIMITS="on"))
 
-    app = create_app(make_settings(RATE_LIMITS="on"))
-    visitor, user, other = Visitor(app), stored.user(), stored.user()
-    for _ in range(3):
-        visitor.sign_in(user.username)
+
+def fail_to_sign_in(visitor, login, addresses, *, each=10):
+    """Wrong passwords, so many from each address; what the last was answered."""
+    token = visitor.token("/sign-in")
+    for number in range(addresses * each):
+        answer = visitor.client.post(
+            "/sign-in",
+            data={"csrf_token": token, "login": login, "password": "wrong"},
+            environ_base={"REMOTE_ADDR": f"192.0.2.{1 + number // each}"},
+        )
+    return answer.status_code
+
+
+def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(limited, stored):
+    """After ten failures who tried must wait, with the form and the other way in; others may still sign in."""
+    visitor, user, other = Visitor(limited), stored.user(), stored.user()
     for _ in range(10):
         assert visitor.send("/sign-in", login=user.username, password="wrong").status_code == 422
     answer = visitor.send("/sign-in", login=user.username.upper(), password=PASSWORD)
@@ -140,15 +155,55 @@ def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(make
     assert answer.status_code == 429
     assert "too many attempts to sign in" in visitor.page
     assert "Try again in 15 minutes" in visitor.page
+    assert visitor.value_of("login") == user.username.upper() and PASSWORD not in visitor.page
+    assert 'href="/reset"' in visitor.page
     assert 0 < int(answer.headers["Retry-After"]) <= 900
     visitor.sign_in(other.username)
+    for _ in range(3):
+        visitor.sign_in(other.username)
+
+
+def test_who_guesses_elsewhere_does_not_lock_the_person_out(limited, stored):
+    """Ten failures at one address stop that address; a hundred in all stop browsers that are new to it."""
+    stored.user("wren")
+    known, new = Visitor(limited), Visitor(limited)
+    known.sign_in("wren").send("/sign-out", form_on="/account")
+    assert fail_to_sign_in(Visitor(limited), "wren", 1, each=11) == 429
+    new.sign_in("wren").send("/sign-out", form_on="/account")
+
+    assert fail_to_sign_in(Visitor(limited), "wren", 10) == 422
+    assert Visitor(limited).send("/sign-in", login="wren", password=PASSWORD).status_code == 429
+    known.sign_in("wren")
+    Visitor(limited).sign_in(stored.user("robin").username)
+
+
+def test_a_known_browser_guesses_no_longer_than_another(limited, stored):
+    """Its ten go with it, from whichever address it comes; and it is known to its own account only."""
+    for username in ("wren", "robin"):
+        stored.user(username)
+    visitor = Visitor(limited)
+    visitor.sign_in("wren").send("/sign-out", form_on="/account")
+    assert fail_to_sign_in(visitor, "wren", 11, each=1) == 429
+    fail_to_sign_in(Visitor(limited), "robin", 10)
+    assert visitor.send("/sign-in", login="robin", password=PASSWORD).status_code == 429
+
+
+def test_what_a_browser_is_known_for_cannot_be_made_up(app, visitor, stored):
+    """The cookie is signed, and names an address only when it was proved."""
+    stored.user("wren", is_verified=True)
+    stored.user("robin")
+    for login in ("wren", "robin"):
+        visitor.sign_in(login).send("/sign-out", form_on="/account")
+    cookie = visitor.client.get_cookie(known_browsers.COOKIE).value
+    for value, known in ((cookie, True), (cookie[:-1] + "A", False), ("", False)):
+        with app.test_request_context(headers={"Cookie": f"{known_browsers.COOKIE}={value}"}):
+            assert known_browsers.knows("WREN") is known
+            assert known_browsers.knows("wren@example.com") is known
+            assert not known_browsers.knows("robin@example.com")
 
 
 def test_another_spelling_is_no_other_account_to_the_limits(make_settings, engine, stored):
     """What the form takes out of a name starts no count of its own."""
-    from app import create_app
-    from tests.app.conftest import Visitor
-
     visitor, user = Visitor(create_app(make_settings(RATE_LIMITS="on"))), stored.user("wren")
     spellings = ["w\0ren", "\0 WREN ", *(f"wren{NUL * count}" for count in range(8))]
     statuses = [visitor.send("/sign-in", login=login, password="wrong").status_code for login in spellings]
@@ -177,9 +232,6 @@ def test_an_ipv6_network_is_one_address_to_the_limits(app, first, second, is_one
 
 def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored, own_valkey):
     """The counts are then kept in the process."""
-    from app import create_app
-    from tests.app.conftest import Visitor
-
     own_valkey.stop()
     app = create_app(make_settings(RATE_LIMITS="on"))
     visitor, user = Visitor(app), stored.user()

@@ -130,10 +130,10 @@ def test_users_are_found_and_given_roles(at_desk, stored):
 
 
 def test_the_last_admin_stays_one(at_desk):
-    """The refusal is a page that says why."""
+    """The refusal is the list again, with the reason on it."""
     answer = at_desk.send("/admin/users/warden/role", form_on="/admin/users", role="player")
     assert answer.status_code == 403
-    assert "last admin" in at_desk.page
+    assert "last admin cannot lose the role" in at_desk.page and "Users and roles" in at_desk.page
 
 
 def test_a_restart_notice_goes_out(at_desk, valkey):
@@ -157,3 +157,14 @@ def test_the_network_page_says_when_redis_is_away(at_desk, own_valkey):
     own_valkey.stop()
     assert "Redis is away" in at_desk.open("/admin")
     assert at_desk.status == 200
+
+
+def test_channels_that_games_made_name_their_game_and_unused_ones_are_found(visitor, stored):
+    stored.channel("gossip")
+    with db.transaction() as session:
+        channels.ensure_channel(session, name="gosip", made_by="MidMUD")
+    visitor.sign_in(stored.admin().username)
+    page = visitor.open("/admin/channels")
+    assert "MidMUD" in page and "1 hidden, with nothing said on it" in page
+    page = visitor.open("/admin/channels?unused=y")
+    assert "gosip" in page and "gossip" not in page.split("<main")[1]

@@ -3,6 +3,7 @@
 import pytest
 
 from shared import db
+from shared.models import Message, User
 from shared.services import channels
 
 
@@ -80,3 +81,22 @@ def test_a_bad_name_is_named(new_visitor, stored, name, words):
     assert words in visitor.problem_of("name")
     assert visitor.value_of("name") == name
     assert "Kept." in visitor.page
+
+
+def test_a_channels_page_says_who_proposed_it_and_what_was_said_last(visitor, stored):
+    """Escaped like all that strangers write."""
+    owner = stored.user("wren")
+    stored.game("Harbour", owner=owner)
+    with db.transaction() as session:
+        channel = channels.propose_channel(session, actor_id=owner.id, name="birds")
+        channels.update_channel(session, name="birds", is_hidden=False)
+        for number in range(1, 8):
+            line = {"peer": "game:1", "game": "Harbour", "name": "Odo", "worker": "w", "sent_at": db.utc_now()}
+            session.add(Message(id=number, channel_id=channel.id, text=f"<i>line {number}</i>", **line))
+    page = visitor.open("/channels/birds")
+    assert 'proposed by <a href="/players/wren">' in page and 'href="/chat/birds"' in page
+    assert "line 7" in page and "line 3" in page and "line 2" not in page
+    assert "&lt;i&gt;line 7" in visitor.answer.get_data(as_text=True)
+    with db.transaction() as session:
+        session.get(User, owner.id).is_profile_hidden = True
+    assert "wren" not in visitor.open("/channels/birds")

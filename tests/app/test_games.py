@@ -1,5 +1,7 @@
 """Games: the owner's pages and the public ones."""
 
+import re
+
 import pytest
 
 from shared import db
@@ -250,3 +252,11 @@ def test_an_admin_keeps_any_game(new_visitor, stored):
     stored.game("Theirs")
     admin = new_visitor().sign_in(stored.admin().username)
     assert admin.client.get("/manage/games/Theirs").status_code == 200
+
+
+def test_faults_are_listed_in_the_order_of_the_fields(visitor, stored):
+    """From the top of the form to its end."""
+    visitor.sign_in(stored.user().username)
+    visitor.send("/manage/games/new", name="", short_name="not a name", homepage_url="nothing")
+    linked = re.findall(r'<li><a href="#([\w-]+)">', visitor.page)
+    assert linked == ["name", "short_name", "homepage_url"]

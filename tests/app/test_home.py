@@ -122,7 +122,8 @@ def test_it_says_what_there_is_for_players_and_for_owners(new_visitor, stored, i
     main = visitor.open("/").split("<main")[1]
     assert "You play" in main and "You run a game" in main
     assert ("/players/wren" in main) is is_signed_in
-    assert ('href="/register"' in main) is not is_signed_in
+    assert ('href="/register?next=/manage/characters"' in main) is not is_signed_in
+    assert ('href="/register?next=/manage/games/new"' in main) is not is_signed_in
 
 
 def test_conduct_says_what_happens_and_how_to_appeal(visitor):

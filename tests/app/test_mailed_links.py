@@ -176,13 +176,38 @@ def test_another_address_is_had_by_its_mail(visitor, stored, mailbox):
         visitor.send("/account/email", follow=True, email=email, current_password=PASSWORD)
         pages.append(without_tokens(visitor.page).replace(email, "EMAIL"))
     assert pages[0] == pages[1] and "on its way to EMAIL" in pages[0]
-    taken, new = mailbox.take()
+    taken, told, new, told_again = mailbox.take()
+    assert {mail["To"] for mail in (told, told_again)} == {EMAIL}
+    assert "asked to change it to new@example.com" in " ".join(told_again.get_content().split())
+    assert "new@example.com" in visitor.page and "waits for you" in visitor.page
     assert '"owner"' in taken.get_content() and "/account/email/" not in taken.get_content()
     assert stored_user().email == EMAIL
 
     visitor.open(re.search(r"http://[^/]+(/account/email/\S+)", new.get_content())[1])
     assert "new@example.com is verified" in visitor.page and stored_user().email == "new@example.com"
     assert "has another one now" in mailbox.take_one(to=EMAIL)
+    assert "waits for you" not in visitor.open("/account")
+
+
+def test_a_change_of_address_can_be_cancelled(visitor, mailbox):
+    """Its link does nothing then."""
+    register(visitor)
+    visitor.open(mailbox.take_link(to=EMAIL))
+    visitor.send("/account/email", email="new@example.com", current_password=PASSWORD)
+    new, _told = mailbox.take()
+    assert visitor.open("/account/email") and visitor.value_of("email") == "new@example.com"
+    visitor.send("/account/email/cancel", form_on="/account", follow=True)
+    assert "stays as it is" in visitor.page and "new@example.com" not in visitor.page
+    visitor.open(re.search(r"http://[^/]+(/account/email/\S+)", new.get_content())[1])
+    assert visitor.status == 404 and stored_user().email == EMAIL
+
+
+def test_a_link_that_was_followed_says_so(visitor, new_visitor, mailbox):
+    """Signed in or not, nothing is left to press."""
+    register(visitor)
+    link = mailbox.take_link(to=EMAIL)
+    assert "is verified: it belongs" in visitor.open(link)
+    assert "verified already" in new_visitor().open(link) and "verified already" in visitor.open(link)
 
 
 @pytest.mark.parametrize("path", ["/account/verify/", "/account/email/", "/reset/"])
@@ -239,6 +264,7 @@ def test_a_mail_server_that_is_away_loses_no_account(make_settings, engine, stor
         assert visitor.send("/reset", email=email).status_code == 503
         assert "could not be sent" in visitor.page
         assert visitor.send("/account/email", email="x@example.com", current_password=PASSWORD).status_code == 503
+        assert "waits for you" not in visitor.open("/account")
         visitor.send(
             "/account/password",
             current_password=PASSWORD,

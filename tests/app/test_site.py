@@ -136,16 +136,18 @@ def test_without_redis_pages_work_and_health_says_so(visitor, stored, own_valkey
     assert visitor.client.get("/games").status_code == 200
 
 
-def test_without_a_database_there_is_a_page_and_health_says_so(client, tmp_path):
-    """503, also for somebody whose session would have to be looked up."""
+def test_without_a_database_there_is_a_page_and_health_says_so(client, tmp_path, caplog):
+    """503 and one line in the log, also for somebody whose session would have to be looked up."""
     db.bind(db.make_engine(f"sqlite:///{tmp_path}/missing/folder.db"))
     with client.session_transaction() as session:
         session["_user_id"] = "1:token"
     answer = client.get("/_health")
     assert (answer.status_code, answer.get_json()["database"]) == (503, "down")
     for path in ("/games", "/manage/games"):
+        caplog.clear()
         answer = client.get(path)
         assert answer.status_code == 503
+        assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
         assert "cannot be reached" in answer.get_data(as_text=True)
 
 

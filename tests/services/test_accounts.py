@@ -199,17 +199,36 @@ def test_another_address(session):
     verify(session, other)
     ask = {"user_id": user.id, "password": PASSWORD}
     with pytest.raises(InvalidCredentials):
-        accounts.check_new_email(session, user_id=user.id, password="wrong", email="new@example.com")
+        accounts.ask_for_email(session, user_id=user.id, password="wrong", email="new@example.com")
     with pytest.raises(Invalid):
-        accounts.check_new_email(session, **ask, email="nothing")
-    assert accounts.check_new_email(session, **ask, email="other@example.com") == "other@example.com"
+        accounts.ask_for_email(session, **ask, email="nothing")
+    assert user.pending_email is None
+    assert accounts.ask_for_email(session, **ask, email="other@example.com").pending_email == "other@example.com"
     assert accounts.find_verified_holder(session, "OTHER@example.com", but=user.id) is other
 
+    accounts.ask_for_email(session, **ask, email="new@example.com")
     accounts.verify_email(session, user_id=user.id, email="new@example.com", mark=accounts.mark_of(user))
-    assert (user.email, user.is_verified) == ("new@example.com", True)
+    assert (user.email, user.is_verified, user.pending_email) == ("new@example.com", True, None)
     assert users.find_holder(session, EMAIL) is None
     with pytest.raises(Conflict, match="already"):
-        accounts.check_new_email(session, **ask, email="new@example.com")
+        accounts.ask_for_email(session, **ask, email="new@example.com")
+
+
+def test_only_the_address_asked_for_last_can_be_had(session):
+    """One that was asked for before, or cancelled, cannot."""
+    user = sign_up(session)
+    ask = {"user_id": user.id, "password": PASSWORD}
+    accounts.ask_for_email(session, **ask, email="first@example.com")
+    accounts.ask_for_email(session, **ask, email="second@example.com")
+    link = {"user_id": user.id, "mark": accounts.mark_of(user)}
+    with pytest.raises(accounts.LinkUsed):
+        accounts.verify_email(session, **link, email="first@example.com")
+    assert accounts.get_linked(session, **link, email="second@example.com") is user
+    accounts.cancel_email(session, user_id=user.id)
+    for use in (accounts.get_linked, accounts.verify_email):
+        with pytest.raises(accounts.LinkUsed):
+            use(session, **link, email="second@example.com")
+    assert accounts.verify_email(session, **link, email=EMAIL).is_verified
 
 
 def test_who_may_be_reset_by_mail(session):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from shared import db
+from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NameTaken, NotFound
 from shared.models.channel import Channel
+from shared.models.message import Message
 from shared.services import channels
 from tests.support.racing import Racer, wait_until_blocked
 
@@ -240,3 +242,16 @@ def test_a_proposers_account_may_go(make, session):
     session.commit()
     session.expire_all()
     assert session.get(Channel, channel.id).proposed_by_id is None
+
+
+def test_who_made_a_channel_by_subscribing_and_which_were_never_used(session, make):
+    """A name typed wrong makes a hidden channel; admins find it again."""
+    make.channel("gossip")
+    typo = channels.ensure_channel(session, name="gosip", made_by="MidMUD")
+    used = channels.ensure_channel(session, name="secret", made_by="Ashfall")
+    line = {"peer": "game:1", "game": "Ashfall", "name": "A", "text": "hi", "worker": "w"}
+    session.add(Message(id=1, channel_id=used.id, sent_at=utc_now(), **line))
+    session.flush()
+    assert (typo.made_by, used.made_by) == ("MidMUD", "Ashfall")
+    assert channels.ensure_channel(session, name="GOSIP", made_by="Ashfall").made_by == "MidMUD"
+    assert channels.find_unused(session) == {typo.id}

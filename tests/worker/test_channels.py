@@ -57,6 +57,17 @@ def test_a_message_reaches_every_other_subscriber_as_it_should_look(network, cha
     assert [text for text in heard(stranger) + heard(sender) if text == "Hello, world!"] == []
 
 
+def test_spaces_at_the_ends_stay_and_white_space_alone_is_refused(network, channel):
+    """Drawings begin with spaces; nothing at all is no message."""
+    sender, receiver = network.join(), network.join()
+    subscribe_everywhere(network, [sender, receiver], channel)
+    for blank in ("   ", "\n\n\n"):
+        answer = say(sender, channel, blank)
+        assert (answer["status"], answer["code"]) == ("failure", "invalid") and '"message"' in answer["error"]
+    assert say(sender, channel, "   /\\ ")["status"] == "success"
+    assert receiver.wait_for("channels/broadcast")["payload"]["message"] == "   /\\ "
+
+
 def test_no_socket_of_the_sending_peer_hears_it(network, channel):
     """Several sockets of one game, each subscribed, on every worker."""
     first = network.join(worker=0)
@@ -113,7 +124,8 @@ def test_a_valid_unknown_name_creates_the_channel_hidden(network):
     first, second = network.join(worker=0), network.join(worker=1)
     subscribe_everywhere(network, [first, second], name)
     with db.reading() as session:
-        assert channels.get_channel(session, name).is_hidden
+        made = channels.get_channel(session, name)
+    assert made.is_hidden and made.made_by == first.peer.short_name
     say(first, name, "it works at once")
     second.wait_for("channels/broadcast", payload={"channel": name, "message": "it works at once"})
 

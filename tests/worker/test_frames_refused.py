@@ -299,3 +299,17 @@ def test_the_worker_answers_on_http_too(network):
     assert status == 200 and json.loads(body)["status"] == "ok"
     status, body = get(worker.port, "/metrics")
     assert status == 200 and "worker_cursor" in body
+
+
+def test_workers_on_one_port_can_be_asked_one_by_one(start_worker):
+    """Each has a port of its own for what load balancers and Prometheus ask; no sockets are taken there."""
+    from tests.support.processes import free_port
+    from tests.support.servers import get
+
+    shared, own = free_port(), [free_port(), free_port()]
+    for port in own:
+        start_worker(SOCKET_PORT=str(shared), WORKER_METRICS_PORT=str(port))
+    for port in own:
+        assert get(port, "/_health")[0] == 200
+        assert "worker_sockets 0.0" in get(port, "/metrics")[1]
+        assert get(port, "/socket")[0] == 404

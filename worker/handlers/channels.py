@@ -25,6 +25,7 @@ from worker.fanout import ChannelTopic
 from worker.sanctions import Speaker
 
 if TYPE_CHECKING:
+    from shared.services.peers import Peer
     from worker.connection import Connection
     from worker.worker import Worker
 
@@ -34,7 +35,7 @@ def subscribe(connection: Connection, request: Subscribe) -> None:
     worker = connection.worker
     if is_unknown(worker, request.channel):
         worker.limits.spend_new_channel(connection.peer_key or "")
-        create(worker, [request.channel])
+        create(worker, [request.channel], made_by=connection.peer.short_name if connection.peer else None)
     channel = worker.directory.find_channel(request.channel)
     if channel is None or worker.moderation.is_closed(channel.id):
         raise ChannelRefused(could_not_subscribe(request.channel))
@@ -95,7 +96,7 @@ def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
     return channel
 
 
-def find_or_create(worker: Worker, peer: str, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
+def find_or_create(worker: Worker, peer: Peer, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
     """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have, or that
     moderators have closed.
 
@@ -105,12 +106,12 @@ def find_or_create(worker: Worker, peer: str, names: Sequence[str]) -> tuple[lis
     for name in names:
         if is_unknown(worker, name):
             try:
-                worker.limits.spend_new_channel(peer)
+                worker.limits.spend_new_channel(peer.key)
             except TooMany:
                 break
             unknown.append(name)
     if unknown:
-        create(worker, unknown)
+        create(worker, unknown, made_by=peer.short_name)
     found: list[ChannelRecord] = []
     refused: list[str] = []
     for name in names:
@@ -133,9 +134,11 @@ def is_unknown(worker: Worker, name: str) -> bool:
     return True
 
 
-def create(worker: Worker, names: Sequence[str]) -> None:
+def create(worker: Worker, names: Sequence[str], *, made_by: str | None) -> None:
     """Make channels of these names, hidden, unless somebody just did, and wait until this worker knows of them."""
-    worker.database.write(lambda session: [channels.ensure_channel(session, name=name) for name in names])
+    worker.database.write(
+        lambda session: [channels.ensure_channel(session, name=name, made_by=made_by) for name in names]
+    )
     # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
     worker.feed.wait_for(worker.database.read(versions.last_cursor))
 

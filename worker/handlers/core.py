@@ -50,7 +50,7 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
         raise MissingSupport(MISSING_SUPPORTS)
     if "channels" not in request.supports:
         raise MissingSupport(MUST_SUPPORT_CHANNELS)
-    found, refused = channels.find_or_create(worker, peer.key, request.channels)
+    found, refused = channels.find_or_create(worker, peer, request.channels)
     counts = _read_counts(worker, peer, request)
     while worker.news_of_peers != as_of:
         # Something about a peer changed while this waited, and nobody told a socket that was not in yet.

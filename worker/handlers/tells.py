@@ -168,7 +168,7 @@ def _answer_to(connection: Connection, tell: SendTell) -> str:
         return _register(connection, tell)
     if ignores.is_ignore_tell(tell.message):
         return _ignore(connection, tell)
-    return grapevine.HELP
+    return grapevine.help_text(connection.worker.settings.public_url)
 
 
 def _ignore(connection: Connection, tell: SendTell) -> str:

@@ -1,0 +1,21 @@
+"""The address that an account asked to have, and the game that made a channel by subscribing to it
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    op.add_column("users", sa.Column("pending_email", sa.String(length=254), nullable=True))
+    op.add_column("channels", sa.Column("made_by", sa.String(length=15), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("channels", "made_by")
+    op.drop_column("users", "pending_email")

@@ -1,0 +1,99 @@
+"""Backups: a copy of an SQLite database that is in use, and what has to be done once after one was put back."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import URL, select
+from sqlalchemy.orm import Session
+
+from shared.errors import Conflict, Invalid, Unavailable
+from shared.models.version import Counter
+
+PAGES_AT_ONCE = 2_000
+PROGRESS_SECONDS = 2.0
+STEP = 1_000_000  # more than any network does between a backup and its restoration
+
+
+def back_up(
+    url: URL,
+    target: Path,
+    *,
+    now: datetime,
+    is_replacing: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Copy the database of this URL, as it is at one moment, and return the file, which only its owner can read.
+
+    target: a file, which is not overwritten unless is_replacing; or a folder, in which the file is named after `now`.
+    progress: given pages done and pages in all, every few seconds. Nothing is left behind by a copy that fails.
+    Raises Invalid (it is not SQLite), Conflict (the file is there), Unavailable (it cannot be read or written).
+    """
+    if url.get_backend_name() != "sqlite" or not url.database:
+        raise Invalid("this makes backups of SQLite: use pg_dump for PostgreSQL (docs/operating.md)")
+    if target.is_dir():
+        target = target / f"gossip-{now:%Y-%m-%dT%H-%M-%SZ}.db"
+    if not is_replacing and target.exists():
+        raise Conflict(f"{target} is there already: use --replace, another name, or a folder")
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
+    except OSError as error:
+        raise Unavailable(f"{target} cannot be written: {error.strerror}") from None
+    draft = Path(name)
+    try:
+        os.close(handle)
+        _copy(url.database, draft, progress)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        if is_replacing:
+            draft.replace(target)
+        else:
+            os.link(draft, target)
+    except FileExistsError:
+        raise Conflict(f"{target} is there already: use --replace, another name, or a folder") from None
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(f"the backup {target} could not be made: {error}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def start_over(session: Session) -> dict[str, int]:
+    """After a backup was put back: move both counters past every number that may have been given since it was made.
+
+    So every cursor that an application holds is out of reach and it is sent the whole state again, and no line of chat
+    gets the number of one that is lost. Returns the counters as they are now.
+    """
+    counters = {counter.name: counter for counter in session.scalars(select(Counter).with_for_update())}
+    for counter in counters.values():
+        counter.value += STEP
+    versions = counters[Counter.VERSIONS]
+    versions.floor = versions.value
+    return {"cursor": versions.value, "message": counters[Counter.MESSAGES].value}
+
+
+def _copy(source_path: str, draft: Path, progress: Callable[[int, int], None]) -> None:
+    source_uri = f"{Path(source_path).absolute().as_uri()}?mode=ro"
+    with (
+        closing(sqlite3.connect(source_uri, uri=True, isolation_level=None)) as source,
+        closing(sqlite3.connect(draft, isolation_level=None)) as copy,
+    ):
+        # One moment for all of it: without a transaction, SQLite starts over with each change of another process.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        said_at = time.monotonic()
+
+        def say(_status: int, remaining: int, total: int) -> None:
+            nonlocal said_at
+            if time.monotonic() - said_at > PROGRESS_SECONDS:
+                said_at = time.monotonic()
+                progress(total - remaining, total)
+
+        source.backup(copy, pages=PAGES_AT_ONCE, progress=say, sleep=0)

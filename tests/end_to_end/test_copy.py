@@ -1,0 +1,69 @@
+"""Copying credentials with a button, and finding one's way on a phone."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.factory import PASSWORD
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def owner(page: Page, stored):
+    """An owner at the page of a game."""
+    wren = stored.user("wren", is_verified=True)
+    _, credentials = stored.game_with_credentials("Harbour", owner=wren)
+    page.goto("/sign-in?next=/manage/games/Harbour")
+    page.get_by_label("Username or email").fill("wren")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main form.stack button").click()
+    expect(page.locator("h1")).to_contain_text("The Harbour")
+    return page, credentials
+
+
+def test_a_button_copies_what_stands_beside_it_and_says_so(owner):
+    """By the keyboard too; what is read out and what is shown agree."""
+    page, credentials = owner
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = page.get_by_role("button", name="Copy the client id")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Copied the client id.")).to_have_count(1)
+    expect(button).to_have_count(0)  # it says "Copied" now
+    assert page.evaluate("navigator.clipboard.readText()") == credentials.client_id
+    expect(page.get_by_role("button", name="Copy the client id")).to_be_visible()  # and "Copy" again
+
+
+def test_without_a_clipboard_it_is_copied_from_the_selection(owner):
+    """As on a site that is reached without TLS."""
+    page, _credentials = owner
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.get_by_role("button", name="Copy the client id").click()
+    expect(page.get_by_role("status").filter(has_text="Copied the client id.")).to_have_count(1)
+
+
+def test_without_scripts_there_is_no_such_button(browser, site, stored):
+    """Nothing that does nothing is shown."""
+    context = browser.new_context(base_url=site.url, java_script_enabled=False)
+    page = context.new_page()
+    stored.channel("gossip")
+    page.goto("/channels/gossip")
+    expect(page.locator(".copy-box code")).to_be_visible()
+    expect(page.locator(".copy-button")).to_be_hidden()
+    context.close()
+
+
+def test_a_phone_reaches_what_is_mine_and_folds_the_contents(owner):
+    page, _credentials = owner
+    page.set_viewport_size({"width": 390, "height": 800})
+    header = page.get_by_role("banner")
+    for name in ("My games", "Characters", "Account"):
+        expect(header.get_by_role("link", name=name)).to_be_visible()
+    page.goto("/docs")
+    expect(page.locator(".toc.above a[href='#close-codes']")).to_be_hidden()
+    page.get_by_text("On this page").click()
+    expect(page.locator(".toc.above a[href='#close-codes']")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(page.locator(".toc.beside a[href='#close-codes']")).to_be_visible()
