@@ -93,7 +93,7 @@ def _call(connection: Connection, frame: RawFrame) -> Any:
     route = connection.routes.get(frame.event)
     if connection.peer is None and (route is None or not route.is_anonymous):
         raise Unauthenticated(sentence(Code.UNAUTHENTICATED))
-    if route is None or not at_least(connection.version, route.since):
+    if route is None or (route.since is not None and not at_least(connection.version, route.since)):
         raise _UnknownEvent(sentence(Code.UNKNOWN_EVENT))
     _admit(connection, route)
     if route.payload.needs_ref and frame.ref is None:

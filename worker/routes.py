@@ -56,7 +56,7 @@ class Route:
     wants_ref: bool = False
     limits: tuple[str, ...] = ()
     act: Act | None = None
-    since: str = "1.0.0"
+    since: str | None = None
 
 
 def by_event(*routes: Route) -> dict[str, Route]:

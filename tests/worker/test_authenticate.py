@@ -473,3 +473,11 @@ def test_a_worker_that_is_stopped_says_so_and_closes_with_1012(start_worker, con
     assert running.wait() == 0
     for socket in sockets:
         assert len(socket.events("restart")) == 1
+
+
+@pytest.mark.parametrize("version", ["0", "0.1.9", "-1", "next", ""])
+def test_a_version_below_the_first_takes_nothing_away(network, version):
+    game = network.game()
+    client = network.open()
+    client.authenticate(game.client_id, game.client_secret, version=version, supports=["channels", "players"])
+    assert client.request("players/sign-in", {"name": "Alice"})["status"] == "success"

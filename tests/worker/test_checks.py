@@ -46,12 +46,12 @@ def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_
         for endpoint in endpoints:
             stored.connection(game, host="127.0.0.1", port=endpoint.port)
         ask(game)
-        found = wait_until(lambda: len(found := all_done() or {}) == 20 and found, what="all are checked")
+        found = wait_until(lambda: len(found := all_done() or {}) == 20 and found, seconds=30, what="all are checked")
         assert set(found.values()) == {"ok"}
         assert [endpoint.connections for endpoint in endpoints] == [1] * 20
         ask(game)
-        wait_until(lambda: min(endpoint.connections for endpoint in endpoints) == 2, what="all are checked again")
-        wait_until(all_done)
+        wait_until(lambda: min(endpoint.connections for endpoint in endpoints) == 2, seconds=30, what="all are checked again")
+        wait_until(all_done, seconds=30)
         assert [endpoint.connections for endpoint in endpoints] == [2] * 20
     for worker in workers:
         assert "Traceback" not in worker.output, worker.output
@@ -66,7 +66,7 @@ def test_without_the_setting_nothing_private_is_connected_to(start_worker, store
             stored.connection(game, host=host, port=endpoint.port)
         stored.connection(game, type="web", url=f"http://127.0.0.1:{endpoint.port}/", host="", port=None)
         ask(game)
-        found = wait_until(lambda: len(found := all_done() or {}) == 5 and found, what="all are checked")
+        found = wait_until(lambda: len(found := all_done() or {}) == 5 and found, seconds=30, what="all are checked")
         assert set(found.values()) == {"not-public"}
         assert endpoint.connections == 0
 
