@@ -25,9 +25,8 @@ def leaves(cls: type[Any]) -> set[type[Any]]:
 
 
 def test_every_class_is_in_its_table() -> None:
-    of_browsers = {
-        cls for cls in leaves(Incoming) if cls.__module__ == "shared.protocol.browser"
-    }  # no part of the protocol
+    # What browsers send is no part of the protocol of games.
+    of_browsers = {cls for cls in leaves(Incoming) if cls.__module__ == "shared.protocol.browser"}
     assert set(INCOMING.values()) == leaves(Incoming) - of_browsers
     assert set(OUTGOING.values()) == leaves(Outgoing)
     for table in (INCOMING, OUTGOING):
