@@ -128,5 +128,11 @@ def test_it_says_what_there_is_for_players_and_for_owners(new_visitor, stored, i
 
 def test_conduct_says_what_happens_and_how_to_appeal(visitor):
     page = visitor.open("/conduct")
-    for words in ("For everyone", "For owners of games", "What moderators may do", "second look", "never stored"):
+    for words in (
+        "For everyone",
+        "For owners of games",
+        "What moderators may do",
+        "no part in the decision",
+        "never stored",
+    ):
         assert words in page, words
