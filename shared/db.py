@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
@@ -127,6 +128,11 @@ def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
         else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
     _ReadingFactory.configure(bind=(reading_engine or engine).execution_options(**options))
+
+
+def upsert(session: Session, model: Any) -> Any:
+    """INSERT with what both databases know of conflicts, each in its own dialect."""
+    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(model)
 
 
 @contextmanager

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db import UtcDateTime, utc_now
+from shared.db import UtcDateTime, upsert, utc_now
 from shared.errors import Conflict, DomainError, Forbidden, NotFound
 from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
@@ -175,7 +174,6 @@ def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]]
 
     One statement for each game, however many are online there; a character that is removed meanwhile is left out.
     """
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     seen = 0
     for game_id, names in online:
         keys = sorted({player_key(name) for name in names})
@@ -190,7 +188,7 @@ def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]]
                 .with_for_update(read=True, key_share=True)
             )
             noted = session.execute(
-                insert(CharacterSighting)
+                upsert(session, CharacterSighting)
                 .from_select(["character_id", "seen_at"], found)
                 .on_conflict_do_update(index_elements=["character_id"], set_={"seen_at": at})
                 .execution_options(preserve_rowcount=True)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
-from typing import Any
 
 from sqlalchemy import case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from shared.db import upsert
 from shared.models.game import Game
 from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.times import floor
@@ -62,7 +61,7 @@ def record(session: Session, players: Mapping[int, int], *, at: datetime) -> int
         rows = [{"game_id": game_id, "at": quarter, "players": players[game_id]} for game_id in known]
         if not rows:
             continue
-        insert = _insert(session, PlayerCount).on_conflict_do_nothing().returning(PlayerCount.game_id)
+        insert = upsert(session, PlayerCount).on_conflict_do_nothing().returning(PlayerCount.game_id)
         new = session.scalars(insert, rows).all()
         if new:
             _add_to_day(session, {game_id: players[game_id] for game_id in new}, quarter)
@@ -115,7 +114,7 @@ def last_counted_at(session: Session, game_id: int) -> datetime | None:
 
 
 def _add_to_day(session: Session, players: Mapping[int, int], quarter: datetime) -> None:
-    insert = _insert(session, DailyPlayerCount)
+    insert = upsert(session, DailyPlayerCount)
     more = insert.excluded
     insert = insert.on_conflict_do_update(
         index_elements=["game_id", "day"],
@@ -140,11 +139,6 @@ def _add_to_day(session: Session, players: Mapping[int, int], quarter: datetime)
             for game_id, count in players.items()
         ],
     )
-
-
-def _insert(session: Session, model: Any) -> Any:
-    """INSERT with what both databases know of conflicts, each in its own dialect."""
-    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(model)
 
 
 def _batches(ids: list[int]) -> list[list[int]]:

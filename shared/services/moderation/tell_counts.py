@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from shared.db import upsert
 from shared.models.tell_count import TellCount
 from shared.services.moderation.actors import Actor
 from shared.services.moderation.permissions import Act, require
@@ -29,7 +29,7 @@ def add(session: Session, tells: Mapping[str, int], *, at: datetime) -> None:
     """Count tells that were sent, by the sending peer's key."""
     if not tells:
         return
-    insert = (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(TellCount)
+    insert = upsert(session, TellCount)
     # In one order, so that two workers that add at once do not wait for each other.
     rows = [{"day": at.date(), "peer": peer, "tells": tells[peer]} for peer in sorted(tells)]
     session.execute(
