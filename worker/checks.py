@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from _socket import getaddrinfo  # not gevent's, which would use the shared threads
 
 import gevent
@@ -19,11 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import utc_now
 from shared.services import connection_checks
-from shared.services.connection_checks import Outcome, Target
+from shared.services.connection_checks import Outcome, Result, Target
 from worker.database import Database
 from worker.probes import RESOLVE_SECONDS, Failed, Prober
 
 LOOK_SECONDS = 60.0
+AGAIN_SECONDS = 3.0  # after the database failed: owners wait, and what was found is lost once the lease is over
 AT_ONCE = 8
 RESOLVERS = 4
 CHECK_SECONDS = 40.0
@@ -52,20 +54,20 @@ class Checks:
     def _run(self) -> None:
         while True:
             self._pool.wait_available()
-            if not self._take():
+            try:
+                found_some = self._take()
+            except SQLAlchemyError as error:
+                _log.error("connection checks wait for the database", error=str(error))
+                gevent.sleep(AGAIN_SECONDS)
+                continue
+            if not found_some:
                 self._asked.wait(LOOK_SECONDS * random.uniform(0.5, 1.5))
                 self._asked.clear()
 
     def _take(self) -> bool:
         """Begin with as many as there is room for. False if none is due."""
         room = self._pool.free_count()
-        try:
-            targets = self._database.write(
-                lambda session: connection_checks.take_due(session, now=utc_now(), at_most=room)
-            )
-        except SQLAlchemyError as error:
-            _log.error("connection checks wait for the database", error=str(error))
-            return False
+        targets = self._database.write(lambda session: connection_checks.take_due(session, now=utc_now(), at_most=room))
         for target in targets:
             self._pool.spawn(self._check, target)
         return bool(targets)
@@ -74,14 +76,25 @@ class Checks:
         try:
             with gevent.Timeout(CHECK_SECONDS, Failed(Outcome.TIMED_OUT)):
                 result = self._prober.probe(target)
-            self._database.write(lambda session: connection_checks.finish(session, target, result, now=utc_now()))
-        except SQLAlchemyError as error:
-            _log.error("what a connection check found could not be kept", error=str(error))
+            self._keep(target, result)
         except Exception:
             _log.exception("a connection check failed, and is tried again when its lease is over")
 
+    def _keep(self, target: Target, result: Result) -> None:
+        """Note what was found, also if the database is away for a moment, for as long as the check is ours."""
+        deadline = time.monotonic() + connection_checks.LEASE.total_seconds() - CHECK_SECONDS
+        while True:
+            try:
+                self._database.write(lambda session: connection_checks.finish(session, target, result, now=utc_now()))
+                return
+            except SQLAlchemyError as error:
+                _log.error("what a connection check found could not be kept yet", error=str(error))
+                if time.monotonic() > deadline:
+                    return
+            gevent.sleep(AGAIN_SECONDS)
+
     def _resolve(self, host: str) -> list[tuple[int, str]]:
-        lookup = self._resolvers.spawn(_look_up, host)
+        lookup = self._resolvers.spawn(_look_up, host.encode("idna"))
         lookup.wait(RESOLVE_SECONDS)
         if not lookup.ready():
             raise TimeoutError("the name is looked up too slowly")
@@ -91,11 +104,15 @@ class Checks:
         return list(found)
 
 
-def _look_up(host: str) -> tuple[list[tuple[int, str]], Exception | None]:
-    """gevent prints a traceback of whatever is raised in a pool's thread, so errors come back as values."""
+def _look_up(host: bytes) -> tuple[list[tuple[int, str]], Exception | None]:
+    """gevent prints a traceback of whatever is raised in a pool's thread, so errors come back as values.
+
+    Takes bytes: the codec for names is imported at its first use, and two threads of a pool that import one module at
+    the same moment can wait for each other for good, since gevent has replaced the locks of the import system.
+    """
     try:
-        found = getaddrinfo(host.encode("idna"), None, 0, socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        found = getaddrinfo(host, None, 0, socket.SOCK_STREAM)
+    except OSError as error:
         return [], error
     addresses = dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found)
     return list(addresses), None

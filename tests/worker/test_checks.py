@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import text
 
 from shared import bus, db
 from shared.models import ConnectionCheck
@@ -50,8 +53,9 @@ def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_
         assert set(found.values()) == {"ok"}
         assert [endpoint.connections for endpoint in endpoints] == [1] * 20
         ask(game)
-        tried_twice = lambda: min(endpoint.connections for endpoint in endpoints) == 2  # noqa: E731
-        wait_until(tried_twice, seconds=30, what="all are checked again")
+        wait_until(
+            lambda: min(endpoint.connections for endpoint in endpoints) == 2, seconds=30, what="all are checked again"
+        )
         wait_until(all_done, seconds=30)
         assert [endpoint.connections for endpoint in endpoints] == [2] * 20
     for worker in workers:
@@ -107,3 +111,49 @@ def test_a_check_that_a_killed_worker_began_is_somebody_elses_later(start_worker
         other = start_worker(CHECK_PRIVATE_ADDRESSES="on")
         wait_until(lambda: endpoint.connections == 2, what="another worker tries it")
         assert "Traceback" not in other.output
+
+
+def test_what_a_check_found_is_kept_once_the_database_answers_again(any_database, start_worker, stored, ask, engine):
+    """And owners who ask meanwhile wait no longer than that."""
+    worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
+    game = stored.game("Mine")
+
+    def rename(old, new):
+        with engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    with listening(says_nothing) as endpoint:
+        stored.connection(game, type="secure telnet", host="127.0.0.1", port=endpoint.port)
+        ask(game)
+        wait_until(lambda: endpoint.connections == 1, what="it is being tried")
+        rename("connection_checks", "gone_for_a_moment")
+    try:
+        worker.wait_for_event("what a connection check found could not be kept yet")
+    finally:
+        rename("gone_for_a_moment", "connection_checks")
+    wait_until(all_done, what="it is kept")
+    assert endpoint.connections == 1, "it was tried again"
+
+
+def test_no_thread_that_looks_names_up_imports_anything():
+    """Two that import one module at one moment can wait for each other for good: gevent replaced the import's locks."""
+    program = """
+from gevent import monkey
+monkey.patch_all()
+import _thread, sys
+from worker.checks import Checks
+main, imported = _thread.get_ident(), []
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if _thread.get_ident() != main:
+            imported.append(name)
+sys.meta_path.insert(0, Finder)
+for name in ("encodings.idna", "stringprep"):
+    sys.modules.pop(name, None)
+checks = Checks(None, allows_private=True)
+assert checks._resolve("127.0.0.1")
+assert not imported, imported
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
