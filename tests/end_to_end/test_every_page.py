@@ -191,8 +191,10 @@ class Watched:
             self._complain(f"weighs {kib:.0f} KiB")
 
     def _look(self, how: str, options: dict[str, Any]) -> None:
-        found = self.axe.run(self.page, options={"resultTypes": ["violations"], **options})
-        for violation in found.response["violations"]:
+        if self.page.evaluate("typeof axe") == "undefined":
+            self.page.evaluate(self.axe.axe_script)  # once a page: it is half a megabyte
+        found = self.page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})
+        for violation in found["violations"]:
             where = [node["target"] for node in violation["nodes"]]
             self._complain(f"{how}: {violation['impact']} {violation['id']} at {where[:3]}: {violation['help']}")
 
