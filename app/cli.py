@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -292,7 +293,10 @@ def restart_notice(downtime: int) -> None:
 def network_status() -> None:
     """What the network looks like now."""
     with reading() as session:
-        say(**network.network_status(session, _bus()))
+        status = network.network_status(session, _bus())
+    for socket in status["sockets"]:
+        socket["since"] = datetime.fromtimestamp(socket["since"], UTC).isoformat(timespec="seconds")
+    say(**status)
 
 
 @command(moderation_group, "sanction")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from flask import Flask, Response, request
@@ -13,10 +12,9 @@ from flask_limiter.util import get_remote_address
 from flask_login import current_user
 
 from app.known_browsers import knows, login_key
+from shared.addresses import counted_address
 from shared.services import rules
 from shared.settings import Settings
-
-IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True)
@@ -107,17 +105,8 @@ ALLOWANCES = (
 
 
 def visitor_address() -> str:
-    """Where the request came from. Of IPv6, the network: whoever has one address there has all of its 2^64."""
-    text = get_remote_address()
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return text
-    if address.version == 4:
-        return text
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((address, IPV6_PREFIX), strict=False))
+    """Where the request came from, as it is counted."""
+    return counted_address(get_remote_address())
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -6,12 +6,14 @@ the page can say when it could not be; few at once, so that a mail server that h
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import ssl
 import threading
+import time
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid, parseaddr
@@ -28,6 +30,7 @@ AT_ONCE = 2
 PORTS = {"smtp": 25, "smtps": 465}
 SUBMISSION_PORT = 587  # of smtp:// with STARTTLS (RFC 6409)
 FOLDER = "mail"
+KEPT = timedelta(days=30)  # longer than any link in a written mail holds
 
 _log = structlog.get_logger(__name__)
 
@@ -155,7 +158,16 @@ class Mailer:
         draft.touch(mode=0o600)
         draft.write_bytes(bytes(message))
         draft.rename(path)
-        _log.info("a mail was written, since MAIL_URL is not set", to=mail.to, subject=mail.subject, link=mail.link)
+        about = {"link": mail.link} if mail.link else {}
+        _log.info("a mail was written, since MAIL_URL is not set", to=mail.to, subject=mail.subject, **about)
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        oldest = time.time() - KEPT.total_seconds()
+        for path in self._folder.glob("*.eml"):
+            with contextlib.suppress(FileNotFoundError):  # another process removed it
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def _ascii(address: str) -> str:

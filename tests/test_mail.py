@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -168,6 +170,18 @@ def test_without_a_server_mails_are_files_that_only_their_owner_reads(tmp_path):
     (path,) = (tmp_path / "mail").iterdir()
     assert path.suffix == ".eml" and path.stat().st_mode & 0o077 == 0 and path.parent.stat().st_mode & 0o077 == 0
     assert read(path.read_bytes()).get_content() == MAIL.text
+
+
+def test_written_mails_are_removed_after_a_month(tmp_path):
+    mailer = Mailer(server_url="", sender=SENDER, instance_path=tmp_path)
+    mailer.send(MAIL)
+    (first,) = (tmp_path / "mail").iterdir()
+    os.utime(first, (time.time() - 29 * 86_400,) * 2)
+    mailer.send(MAIL)
+    assert first.exists()
+    os.utime(first, (time.time() - 31 * 86_400,) * 2)
+    mailer.send(MAIL)
+    assert not first.exists() and len(list((tmp_path / "mail").iterdir())) == 2
 
 
 def test_a_server_that_is_away_or_refuses_is_one_error(tmp_path):

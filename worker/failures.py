@@ -1,6 +1,7 @@
 """Failed attempts to authenticate: each is answered later than the one before, per client id and per address.
 
-Nothing is banned: several games share a host. Counts are forgotten after a while without a failure.
+Nothing is banned: several games share a host. Of IPv6, a network counts as one address. Counts are forgotten after a
+while without a failure.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from shared.addresses import counted_address
 
 LONGEST_SECONDS = 10.0
 FIRST_SECONDS = 0.1
@@ -29,7 +32,7 @@ class Failures:
         """Count a failure at `now` (monotonic seconds); returns the seconds that its answer has to wait."""
         if not self._is_on:
             return 0.0
-        count = max(self._count("id " + client_id[:100], now), self._count("address " + address, now))
+        count = max(self._count("id " + client_id[:100], now), self._count("address " + counted_address(address), now))
         return 0.0 if count <= FORGIVEN else min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(count - FORGIVEN - 1, 10))
 
     @contextmanager

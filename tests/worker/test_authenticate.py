@@ -307,6 +307,13 @@ def test_per_id_and_per_address():
     assert slow.delay("other", "elsewhere", now=0.0) == 0
 
 
+def test_an_ipv6_network_counts_as_one_address():
+    slow = Failures(is_on=True)
+    delays = [slow.delay(f"id{n}", f"2001:db8:1:2::{n}", now=0.0) for n in range(failures.FORGIVEN + 1)]
+    assert delays[-1] > 0
+    assert slow.delay("other", "2001:db8:1:3::1", now=0.0) == 0.0
+
+
 def test_failures_are_forgotten_after_a_while():
     slow = Failures(True)
     for _ in range(10):
