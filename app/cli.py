@@ -348,15 +348,25 @@ def _say_sanction(found: Sanction) -> None:
 
 
 @command(database_group, "backup")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")
 @click.option("--replace", is_flag=True, help="Overwrite FILE if it is there.")
-def backup(file: Path, replace: bool) -> None:
-    """Copy the SQLite database to FILE while everything runs; into a folder, under a name with the date."""
+def backup(file: str, replace: bool) -> None:
+    """Copy the SQLite database to FILE while everything runs; into a folder, under a name with the date.
+
+    With a slash at the end it is a folder, made if it is not there.
+    """
 
     def progress(done: int, total: int) -> None:
         print(f"{done * 100 // max(total, 1)} %", file=sys.stderr)
 
-    made = backups.back_up(db.engine.url, file, is_replacing=replace, now=utc_now(), progress=progress)
+    made = backups.back_up(
+        db.engine.url,
+        Path(file),
+        is_replacing=replace,
+        is_folder=file.endswith("/"),
+        now=utc_now(),
+        progress=progress,
+    )
     say(file=str(made), bytes=made.stat().st_size)
 
 

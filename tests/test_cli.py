@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import stat
 
 import pytest
 from sqlalchemy import func, select
@@ -100,6 +102,14 @@ def test_set_role(said, complaint, stored):
     assert said("user", "set-role", "WREN", "admin")["role"] == "admin"
     assert "last admin" in complaint("user", "set-role", "wren", "player")
     assert complaint("user", "set-role", "nobody", "admin").startswith("username: ")
+
+
+def test_a_backup_into_a_folder_that_is_not_there_yet_makes_it(said, complaint, tmp_path):
+    """Otherwise the first night's backup would be a file of that name, and every later one would fail."""
+    made = said("database", "backup", f"{tmp_path}/nightly/")["file"]
+    assert re.fullmatch(rf"{tmp_path}/nightly/gossip-[-0-9TZ]+\.db", made)
+    assert stat.S_IMODE((tmp_path / "nightly").stat().st_mode) == 0o700
+    assert "cannot be made" in complaint("database", "backup", f"{tmp_path}/no/such/")
 
 
 def test_database_backup(said, complaint, tmp_path):

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.docs import reading, routes
+from app.docs import libraries, reading, routes
 
 
 def init_app(app: Flask) -> None:
@@ -10,3 +10,4 @@ def init_app(app: Flask) -> None:
     app.template_filter("said")(reading.said)
     app.template_filter("frame")(reading.frame)
     app.register_blueprint(routes.bp)
+    app.register_blueprint(libraries.bp)

@@ -28,16 +28,23 @@ def back_up(
     *,
     now: datetime,
     is_replacing: bool = False,
+    is_folder: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Copy the database of this URL, as it is at one moment, and return the file, which only its owner can read.
 
     target: a file, which is not overwritten unless is_replacing; or a folder, in which the file is named after `now`.
+    is_folder: it is a folder, and made if it is not there.
     progress: given pages done and pages in all, every few seconds. Nothing is left behind by a copy that fails.
     Raises Invalid (it is not SQLite), Conflict (the file is there), Unavailable (it cannot be read or written).
     """
     if url.get_backend_name() != "sqlite" or not url.database:
         raise Invalid("this makes backups of SQLite: use pg_dump for PostgreSQL (docs/operating.md)")
+    try:
+        if is_folder:
+            target.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"the folder {target} cannot be made: {error.strerror}") from None
     if target.is_dir():
         target = target / f"gossip-{now:%Y-%m-%dT%H-%M-%SZ}.db"
     if not is_replacing and target.exists():

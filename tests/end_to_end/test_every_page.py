@@ -28,6 +28,7 @@ NO_PAGES = {
     "/chat/token.json",
     "/chat/unread.json",
     "/docs/asyncapi.yaml",
+    "/docs/libraries/<name>.zip",
     "/favicon.ico",
     "/games/feed.atom",
     "/manage/characters/live",
