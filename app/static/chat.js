@@ -79,15 +79,17 @@
   }
 
   function withoutPunctuation(address) {
-    const pairs = { ")": "(", "]": "[", "}": "{" };
-    const count = (sign) => address.split(sign).length - 1;
-    while (address) {
-      const last = address.at(-1);
-      const isUnpaired = last in pairs && count(last) > count(pairs[last]);
-      if (!".,;:!?*_~".includes(last) && !isUnpaired) break;
-      address = address.slice(0, -1);
+    const unpaired = {};
+    for (const pair of ["()", "[]", "{}"]) {
+      unpaired[pair[1]] = address.split(pair[1]).length - address.split(pair[0]).length;
     }
-    return address;
+    let end = address.length;
+    for (; end; end -= 1) {
+      const last = address[end - 1];
+      if (unpaired[last] > 0) unpaired[last] -= 1;
+      else if (!".,;:!?*_~".includes(last)) break;
+    }
+    return address.slice(0, end);
   }
 
   function span(kind, text, tag = "span") {

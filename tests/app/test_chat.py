@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -143,6 +144,14 @@ def test_addresses_become_links_that_vouch_for_nothing(text, links):
     found = re.findall(r'<a href="([^"]*)" rel="nofollow noopener ugc" target="_blank">', made)
     assert [address.replace("&amp;", "&") for address in found] == links
     assert re.sub(r"</?a[^>]*>", "", made).count("<") == 0
+
+
+def test_a_line_of_brackets_costs_no_more_than_another():
+    """Looking at all of the address for each bracket that is taken off would take minutes."""
+    began = time.monotonic()
+    made = str(linked("http://example.com/" + ")" * 300_000))
+    assert time.monotonic() - began < 5
+    assert made.count('href="http://example.com/"') == 1
 
 
 def test_a_page_has_what_its_script_needs(reader, stored, settings):

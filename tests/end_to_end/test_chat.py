@@ -219,6 +219,19 @@ def test_what_strangers_write_is_text_and_addresses_are_links(open_chat: Any, go
     assert faults == []
 
 
+def test_lines_of_brackets_hold_up_no_page(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Lines of strangers: how long a page takes over one may not grow with the square of its length."""
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    for number in range(60):
+        address = f"http://example.com/{number}"
+        speak(game, address + ")" * (4000 - len(address)))
+    speak(game, "the last one")
+    expect(line(page, "the last one")).to_be_visible()  # the others took no third of a second each
+    assert page.locator("#chat-lines a:not(.report)").first.get_attribute("href") == "http://example.com/0"
+
+
 def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gossip: Any, join: Any) -> None:
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(130)]
