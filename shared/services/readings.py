@@ -42,19 +42,19 @@ def last_read(session: Session, *, user_id: int, channel_id: int) -> int | None:
 
 def count_unread(session: Session, *, user_id: int, channel_ids: Sequence[int]) -> dict[int, int]:
     """How many lines came since, for each channel that the person has opened before: UNREAD_AT_MOST at most."""
-    marks = session.execute(
-        select(ChatReading.channel_id, ChatReading.message_id).where(
-            ChatReading.user_id == user_id, ChatReading.channel_id.in_(channel_ids)
+    newer = (
+        select(literal(1))
+        .select_from(Message)
+        .where(
+            Message.channel_id == ChatReading.channel_id,
+            Message.id > ChatReading.message_id,
+            Message.redacted_at.is_(None),
         )
-    ).all()
-    counts = {}
-    for channel_id, message_id in marks:
-        newer = (
-            select(literal(1))
-            .select_from(Message)
-            .where(Message.channel_id == channel_id, Message.id > message_id)
-            .limit(UNREAD_AT_MOST)
-            .subquery()
-        )
-        counts[channel_id] = session.scalar(select(func.count()).select_from(newer)) or 0
-    return counts
+        .limit(UNREAD_AT_MOST)
+        .correlate(ChatReading)
+        .subquery()
+    )
+    counted = select(ChatReading.channel_id, select(func.count()).select_from(newer).scalar_subquery()).where(
+        ChatReading.user_id == user_id, ChatReading.channel_id.in_(channel_ids)
+    )
+    return {channel_id: count for channel_id, count in session.execute(counted)}
