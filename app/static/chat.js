@@ -31,6 +31,7 @@
 
   // Put times into the reader's zone.
   function localize(row) {
+    if (row.hidden) return; // of somebody whom the reader ignores: its place alone
     const time = row.querySelector("time");
     const moment = new Date(time.dateTime);
     time.textContent = clock.format(moment);
@@ -45,7 +46,7 @@
   function separateDays() {
     for (const row of list.querySelectorAll(".day")) row.remove();
     let day = "";
-    for (const row of [...list.querySelectorAll(".line")]) {
+    for (const row of [...list.querySelectorAll(".line:not([hidden])")]) {
       if (dayOf(row) === day) continue;
       day = dayOf(row);
       const separator = document.createElement("li");
@@ -152,7 +153,8 @@
   }
 
   function append(row, { isOwn = false } = {}) {
-    const last = list.lastElementChild;
+    let last = list.lastElementChild;
+    while (last?.hidden) last = last.previousElementSibling;
     const wasAtEnd = keepingPlace(() => {
       if (row.dataset.id ? !place(row) : (list.append(row), false)) return;
       if (!last || !last.querySelector("time") || dayOf(last) !== dayOf(row)) separateDays();
@@ -257,7 +259,7 @@
   const mark = list.querySelector(".new-mark");
   if (mark) {
     const readHere = readBefore();
-    const first = [...list.querySelectorAll(".line")].find((row) => Number(row.dataset.id) > readHere);
+    const first = [...list.querySelectorAll(".line:not([hidden])")].find((row) => Number(row.dataset.id) > readHere);
     const isFurther = first && mark.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING;
     if (!first) mark.remove();
     else if (isFurther) first.before(mark);
@@ -353,7 +355,8 @@
           fresh.forEach(place);
           separateDays();
         });
-        if (!wasAtEnd) showNews(fresh.length);
+        const seen = fresh.filter((row) => !row.hidden).length;
+        if (!wasAtEnd && seen) showNews(seen);
       }
       if (!more) return;
       after = Number(rows.at(-1).dataset.id);

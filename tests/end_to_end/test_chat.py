@@ -12,12 +12,16 @@ from playwright.sync_api import Browser, Page, expect
 from shared.db import reading, transaction, utc_now
 from shared.services import accounts, channels, history, readings
 from shared.services.history import Line
+from shared.services.moderation import actors, ignores
 from tests.support.client import SocketClient
 from tests.support.processes import free_port
 from tests.support.servers import RunningSite, RunningWorker
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+PAIR = ("Pest", "Ash")
 
 
 class Chat:
@@ -230,6 +234,39 @@ def test_lines_of_brackets_hold_up_no_page(open_chat: Any, gossip: Any, join: An
     speak(game, "the last one")
     expect(line(page, "the last one")).to_be_visible()  # the others took no third of a second each
     assert page.locator("#chat-lines a:not(.report)").first.get_attribute("href") == "http://example.com/0"
+
+
+def test_the_ignored_are_not_seen(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Neither as they speak, nor in the history, nor among the lines that were missed; the page goes on as ever."""
+    faults: list[str] = []
+    with transaction() as session:
+        user = accounts.users.find_user_by_username(session, "wren")
+        ignores.add_ignore(session, actors.of_user(session, user.id), pattern="Pest@*")
+        lines = [
+            Line(gossip.id, "game:1", "Harbour", name, f"{name} {n}", utc_now()) for n in range(60) for name in PAIR
+        ]
+        history.store_lines(session, lines, worker="w")
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.locator("#chat-log").focus()
+    for loaded in (100, 120):
+        page.keyboard.press("Home")
+        expect(page.locator("#chat-lines .line")).to_have_count(loaded)
+    assert texts(page) == [f"Ash {n}" for n in range(60)]
+    speak(game, "Pest live", name="Pest")
+    speak(game, "Ash live")
+    expect(page.locator("#chat-news")).to_have_text("1 new line ↓")
+    expect(line(page, "Pest live")).to_have_count(0)
+    chat.worker.kill()
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", name, f"{name} meanwhile", utc_now()) for name in PAIR]
+        history.store_lines(session, lines, worker="another")
+    chat.start_worker()
+    expect(page.locator("#chat-news")).to_have_text("2 new lines ↓", timeout=20_000)
+    assert texts(page)[60:] == ["Ash live", "Ash meanwhile"]
+    assert faults == []
 
 
 def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gossip: Any, join: Any) -> None:
