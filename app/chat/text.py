@@ -1,4 +1,4 @@
-"""What was said, as HTML: text stays text, and web addresses in it become links. `chat.js` does the same."""
+"""What was said, as HTML: text stays text, and web addresses in it become links. `chat-lines.js` does the same."""
 
 from __future__ import annotations
 
