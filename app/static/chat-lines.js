@@ -178,7 +178,7 @@ function chatLines(chat) {
 
   async function fetchLines(query) {
     const answer = await fetch(`${chat.dataset.lines}?${query}`, { cache: "no-store" });
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    if (!answer.ok) throw Object.assign(new Error(`status ${answer.status}`), { status: answer.status });
     const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("ol");
     const rows = [...found.querySelectorAll(".line")].map((row) => document.adoptNode(row));
     rows.forEach(localize);

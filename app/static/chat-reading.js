@@ -3,14 +3,14 @@
 
 function chatReading(chat, lines) {
   const READ_SECONDS = 2;
-  const title = document.title;
+  let title = document.title; // begins with the channel
   let socket = null; // once there is one
   let missed = 0; // lines that came while nobody looked
   let readTo = 0; // as the worker was told
   let timer = 0;
 
   // A tab's own memory; a browser that keeps none for this site does without.
-  const key = `chat-read/${chat.dataset.channel}`;
+  const key = `chat-read/${chat.dataset.channelId}`;
   function remember(id) {
     try {
       sessionStorage.setItem(key, id);
@@ -80,6 +80,12 @@ function chatReading(chat, lines) {
     badge.querySelector(".unread-count").textContent = unread > 99 ? "99+" : unread;
   }
 
+  // The channel is called something else; `chat` says how.
+  function renamed(before) {
+    title = chat.dataset.channel + title.slice(before.length);
+    document.title = missed ? `(${missed}) ${title}` : title;
+  }
+
   async function refresh() {
     try {
       const answer = await fetch(chat.dataset.unread, { cache: "no-store" });
@@ -97,6 +103,7 @@ function chatReading(chat, lines) {
     cameElsewhere: (name) => count(name, (unread) => unread + 1),
     note,
     refresh,
+    renamed,
     tellTo: (one) => { socket = one; },
   };
 }

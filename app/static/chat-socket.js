@@ -14,6 +14,7 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
   let attempt = 0;
   let timer = 0;
   let lastRef = 0;
+  let hasEnded = false;
   const asked = new Map(); // by ref: what to do with the answer
 
   function say(text, kind = "") {
@@ -39,8 +40,7 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
     try {
       const answer = await fetch(chat.dataset.token, { cache: "no-store" });
       if (answer.status === 401) {
-        say("You are signed out.", "bad");
-        return signedOut(state);
+        return signedOut();
       }
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       ({ token } = await answer.json());
@@ -80,7 +80,15 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
     socket = null;
     asked.clear();
     lost();
-    later(code);
+    if (!hasEnded) later(code);
+  }
+
+  // For good: there is nothing here to come back to. Returns where more may be said about it.
+  function end(text) {
+    hasEnded = true;
+    say(text, "bad");
+    socket?.close();
+    return state;
   }
 
   // Each time later, and never all pages at once. After a restart another worker may be there at once.
@@ -116,7 +124,7 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
     else heard(frame.event, frame.payload);
   }
 
-  return { ask, connect, isLive: () => isLive, say, send };
+  return { ask, connect, end, isLive: () => isLive, say, send };
 }
 
 // What the worker says of a failure, as people write.

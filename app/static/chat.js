@@ -26,7 +26,16 @@
       const all = [...document.querySelectorAll(".chat-channels a")].map((link) => link.dataset.channel);
       return [own, ...all.filter((name) => name !== own)]; // a worker lets a page hear so many
     },
-    joined: lines.fillGap,
+    async joined({ channels }) {
+      try {
+        await lines.fillGap();
+      } catch (error) {
+        if (error.status === 404) gone();
+        throw error;
+      }
+      const isHeard = channels.some((name) => name.toLowerCase() === chat.dataset.channel.toLowerCase());
+      if (!isHeard) throw new Error("the worker does not know of the channel yet");
+    },
     live() {
       form.hidden = false;
       askWhoHears();
@@ -37,15 +46,10 @@
     heard(event, payload) {
       if (event === "channels/broadcast") hear(payload);
       else if (event === "tells/receive") told(payload);
+      else if (event === "channels/changed") changed(payload);
       else if (event === "channels/closed") closed(payload.id);
     },
-    signedOut(state) {
-      const link = document.createElement("a");
-      link.href = `/sign-in?next=${encodeURIComponent(location.pathname)}`;
-      link.textContent = "Sign in";
-      state.append(" ", link);
-      form.hidden = true;
-    },
+    signedOut: () => end("You are signed out.", `/sign-in?next=${encodeURIComponent(location.pathname)}`, "Sign in"),
   });
   reading.tellTo(socket);
 
@@ -59,6 +63,35 @@
     if (String(id) !== chat.dataset.channelId) return;
     socket.say("This channel is not public any more.", "bad");
     form.hidden = true;
+  }
+
+  const gone = () => end("This channel is gone, or is called something else now.", "/chat", "All channels");
+
+  function end(text, href, words) {
+    const link = document.createElement("a");
+    link.href = href;
+    link.textContent = words;
+    socket.end(text).append(" ", link);
+    form.hidden = true;
+  }
+
+  // A channel may be called something else now: what is shown and typed stays.
+  function changed({ id, name }) {
+    const link = document.querySelector(`.chat-channels a[data-id="${id}"]`);
+    const before = link?.dataset.channel;
+    if (!link || before === name) return;
+    link.dataset.channel = name;
+    link.querySelector(".channel").textContent = name;
+    link.pathname = `/chat/${encodeURIComponent(name)}`;
+    if (String(id) !== chat.dataset.channelId) return;
+    chat.dataset.channel = name;
+    chat.dataset.lines = `${link.pathname}/lines`;
+    for (const piece of document.querySelectorAll("#chat-title .channel, .chat-name")) piece.textContent = name;
+    document.getElementById("chat-log").setAttribute("aria-label", `What is said on ${name}`);
+    const older = document.getElementById("chat-older");
+    if (older) older.pathname = link.pathname;
+    history.replaceState(null, "", link.pathname);
+    reading.renamed(before);
   }
 
   document.addEventListener("visibilitychange", () => {

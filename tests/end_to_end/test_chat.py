@@ -385,6 +385,51 @@ def test_a_channel_that_is_hidden_meanwhile(open_chat: Any, gossip: Any, run_fla
     expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
 
 
+def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: Any) -> None:
+    """The page goes on under the new name: what it shows, what is typed, what comes, and what is unread elsewhere."""
+    chat = open_chat()
+    page, other = chat.sign_in("wren"), chat.sign_in("wren", "/chat/testing")
+    game = join(chat.socket_url)
+    speak(game, "before")
+    expect(line(page, "before")).to_be_visible()
+    page.locator("#chat-text").fill("typed while it is gossip")
+    with transaction() as session:
+        channels.update_channel(session, name="gossip", new_name="small-talk")
+    expect(page.get_by_role("heading", level=1)).to_have_text("small-talk")
+    expect(page).to_have_url(re.compile("/chat/small-talk$"))
+    expect(page).to_have_title(re.compile("^small-talk · Chat"))
+    page.locator("#chat-text").press("Enter")
+    expect(line(page, "typed while it is gossip")).to_be_visible()
+    speak(game, "after", channel="small-talk")
+    expect(line(page, "after")).to_be_visible()
+    mark = other.locator('.chat-channels a[data-channel="small-talk"] .unread-count')
+    expect(mark).to_have_text("3")
+    chat.worker.kill()
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", "meanwhile", utc_now())]
+        history.store_lines(session, lines, worker="another")
+    chat.start_worker()
+    expect(line(page, "meanwhile")).to_be_visible(timeout=20_000)
+    other.locator(".chat-channels").get_by_role("link", name="small-talk").click()
+    expect(line(other, "after")).to_be_visible()
+
+
+def test_a_channel_that_is_renamed_while_the_page_hears_nothing(open_chat: Any, gossip: Any) -> None:
+    """Nobody can tell the page where it went, so it says so, and asks no more."""
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    chat.worker.kill()
+    expect(page.locator("#chat-state")).not_to_have_text("Live")
+    with transaction() as session:
+        channels.update_channel(session, name="gossip", new_name="small-talk")
+    chat.start_worker()
+    expect(page.locator("#chat-state")).to_contain_text("This channel is gone", timeout=20_000)
+    expect(page.locator("#chat-form")).to_be_hidden()
+    page.locator("#chat-state").get_by_role("link", name="All channels").click()
+    page.locator("main").get_by_role("link", name="small-talk").click()
+    is_live(page)
+
+
 def test_who_is_there(open_chat: Any, gossip: Any, join: Any) -> None:
     chat = open_chat()
     join(chat.socket_url)

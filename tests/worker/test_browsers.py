@@ -331,6 +331,20 @@ def test_a_channel_that_goes_is_closed(network: Network, channel: str, end: str)
     assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
 
 
+def test_pages_are_told_what_a_channel_is_called_now(network: Network, channel: str) -> None:
+    """Before the first line that comes under the new name; what else changes is told in the same words."""
+    pages = [come_in(network, channels=[channel], worker=number) for number in (0, 1)]
+    elsewhere = come_in(network)
+    renamed = network.factory.channel().name[::-1].strip("-")
+    with transaction() as session:
+        found = channels.update_channel(session, name=channel, new_name=renamed)
+    for page in pages:
+        assert page.wait_for("channels/changed")["payload"] == {"id": found.id, "name": renamed}
+        assert page.request("channels/send", {"channel": renamed, "message": "hello"})["status"] == "success"
+        assert page.wait_for("channels/broadcast")["payload"]["channel"] == renamed
+    assert elsewhere.events("channels/changed") == []
+
+
 def test_who_speaks_too_fast_is_told_so_and_nobody_else_is(network: Network, channel: str) -> None:
     user = new_user(network)
     pages = [come_in(network, user, channels=[channel]) for _ in range(2)]
