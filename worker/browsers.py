@@ -141,16 +141,15 @@ class Browsers:
     def channel_changed(self, channel_id: int) -> None:
         """Tell who hears a channel what it is called now; let nobody hear one that was deleted or hidden."""
         channel = self._worker.directory.channels.get(channel_id)
-        is_open = channel is not None and not channel.hidden
-        notice = (
-            ChannelChanged(id=channel_id, name=channel.name) if channel and is_open else ChannelClosed(id=channel_id)
-        )
+        notice: ChannelChanged | ChannelClosed = ChannelClosed(id=channel_id)
+        if channel is not None and not channel.hidden:
+            notice = ChannelChanged(id=channel_id, name=channel.name)
         frame = encode_event(notice.event, notice)
         for connections in self._by_user.values():
             for connection in connections:
                 if channel_id not in connection.channels:
                     continue
-                if not is_open:
+                if isinstance(notice, ChannelClosed):
                     del connection.channels[channel_id]
                     self._worker.fanout.leave(connection, [ChannelTopic(channel_id)])
                     self._worker.presence.update(connection)
