@@ -8,6 +8,7 @@ from shared.protocol.types import player_key
 from shared.services.chatters import Chatter
 from worker import grapevine
 from worker.connection import Connection
+from worker.moderation import listener_key
 from worker.routes import BROWSER_ROUTES
 from worker.transport import Transport
 
@@ -38,6 +39,11 @@ class BrowserConnection(Connection):
     def user_id(self) -> int | None:
         """The account's id."""
         return None if self.chatter is None else self.chatter.id
+
+    @property
+    def listener_key(self) -> str | None:
+        """The person: other people in their browsers hear what one of them does not want to."""
+        return None if self.chatter is None else listener_key(self.chatter.id)
 
     def become(self, chatter: Chatter) -> None:
         """Speak for this account, or for what has become of it."""

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.chat_tokens import LIFETIME_SECONDS, ChatToken
 from shared.errors import TooMany
 from shared.protocol import encode_event
-from shared.protocol.browser import ChannelClosed
+from shared.protocol.browser import ChannelChanged, ChannelClosed
 from shared.protocol.sync import ChannelRecord
 from shared.services import chatters, readings
 from shared.services.chatters import Chatter
@@ -139,16 +139,21 @@ class Browsers:
                     self._worker.presence.update(connection)
 
     def channel_changed(self, channel_id: int) -> None:
-        """Let nobody hear a channel that was deleted or hidden."""
+        """Tell who hears a channel what it is called now; let nobody hear one that was deleted or hidden."""
         channel = self._worker.directory.channels.get(channel_id)
+        notice: ChannelChanged | ChannelClosed = ChannelClosed(id=channel_id)
         if channel is not None and not channel.hidden:
-            return
+            notice = ChannelChanged(id=channel_id, name=channel.name)
+        frame = encode_event(notice.event, notice)
         for connections in self._by_user.values():
             for connection in connections:
-                if connection.channels.pop(channel_id, None) is not None:
+                if channel_id not in connection.channels:
+                    continue
+                if isinstance(notice, ChannelClosed):
+                    del connection.channels[channel_id]
                     self._worker.fanout.leave(connection, [ChannelTopic(channel_id)])
                     self._worker.presence.update(connection)
-                    connection.send(encode_event(ChannelClosed.event, ChannelClosed(id=channel_id)))
+                connection.send(frame)
 
     def note_read(self, user_id: int, channel_id: int, message_id: int) -> None:
         """Somebody has read a channel up to a line. Written soon, however often it is said."""

@@ -207,10 +207,8 @@ class Chat:
             return None  # it was deleted a moment ago
         frames = _frames(channel.name, spoken)
         line = spoken.line
-        muting = self._moderation.muting_peers(line.peer, line.game, line.name)
-        self._fanout.broadcast(
-            ChannelTopic(channel.id), frames, except_peer=_not_heard_by(line.peer), except_also=muting
-        )
+        deaf = self._moderation.deaf_listeners(line.peer, line.game, line.name)
+        self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=_not_heard_by(line.peer), except_also=deaf)
         return frames
 
     def hear(self, signal: Any) -> None:
@@ -314,10 +312,10 @@ class Chat:
         line = Line(message.channel_id, message.peer, message.game, message.name, message.text, message.sent_at)
         frames = _frames(channel.name, SpokenLine(message.id, line))
         sent_at = message.sent_at.timestamp()
-        muting = self._moderation.muting_peers(message.peer, message.game, message.name)
+        deaf = self._moderation.deaf_listeners(message.peer, message.game, message.name)
         for connection in self._listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.opened_at)
-            if connection.peer_key == _not_heard_by(message.peer) or connection.peer_key in muting:
+            if connection.listener_key == _not_heard_by(message.peer) or connection.listener_key in deaf:
                 continue
             if subscribed_at <= sent_at:
                 connection.transport.send(frames.framed(connection.variant))

@@ -94,11 +94,9 @@ class Checks:
             gevent.sleep(AGAIN_SECONDS)
 
     def _resolve(self, host: str) -> list[tuple[int, str]]:
-        lookup = self._resolvers.spawn(_look_up, host.encode("idna"))
-        lookup.wait(RESOLVE_SECONDS)
-        if not lookup.ready():
-            raise TimeoutError("the name is looked up too slowly")
-        found, error = lookup.get()
+        # The wait for a thread counts too: all may be busy with the names of others.
+        with gevent.Timeout(RESOLVE_SECONDS, TimeoutError("the name is looked up too slowly")):
+            found, error = self._resolvers.spawn(_look_up, host.encode("idna")).get()
         if error is not None:
             raise error
         return list(found)

@@ -84,6 +84,11 @@ class Connection:
         return None if self.peer is None else self.peer.key
 
     @property
+    def listener_key(self) -> str | None:
+        """By what broadcasts are kept from it: whole peers are, or a person in their browsers."""
+        return None if self.peer is None else self.peer.key
+
+    @property
     def user_id(self) -> int | None:
         """The account that speaks, on a socket of a browser."""
         return None

@@ -102,7 +102,7 @@ class Subscriber(Protocol):
     @property
     def transport(self) -> Output: ...
     @property
-    def peer_key(self) -> Hashable: ...
+    def listener_key(self) -> Hashable: ...
     @property
     def variant(self) -> int: ...
 
@@ -355,7 +355,7 @@ class Fanout:
                 transport = member.transport
                 if transport in privates:
                     continue
-                peer = member.peer_key
+                peer = member.listener_key
                 if peer in excluded and peer is not None:
                     filtered.setdefault(peer, []).append(transport)
                 else:
@@ -396,7 +396,7 @@ def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes
     if group is None or start == len(batch):
         return []
     assert transport.subscriber is not None
-    peer = transport.subscriber.peer_key
+    peer = transport.subscriber.listener_key
     return [
         framed
         for broadcast in (batch[start:] if start else batch)

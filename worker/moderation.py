@@ -7,7 +7,7 @@ looks every few seconds. Asking the view reads nothing and waits for nobody.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from shared.errors import ChannelPaused, DomainError, Filtered, TooMany
 from shared.models.audit import AuditEntry
 from shared.protocol.codes import SENTENCES, Code, sentence
 from shared.protocol.sync import ChannelRecord
+from shared.protocol.types import player_key
 from shared.services.moderation import audit, changes, in_force
 from shared.services.moderation.actors import MODERATE
 from shared.services.moderation.changes import Part
@@ -59,6 +60,31 @@ class _Channel(NamedTuple):
     is_closed: bool
 
 
+class _Ignored:
+    """Who ignores whom, over all people: one look-up for a player."""
+
+    def __init__(self, ignores: dict[int, list[tuple[str | None, int | None]]]) -> None:
+        entries = [(user_id, *entry) for user_id, own in ignores.items() for entry in own]
+        self._patterns = PatternSet((user_id, pattern) for user_id, pattern, _ in entries if pattern is not None)
+        self._by_person: dict[int, set[int]] = defaultdict(set)
+        for user_id, _, person in entries:
+            if person is not None:
+                self._by_person[person].add(user_id)
+
+    def by(self, player: str, person: int | None) -> frozenset[str]:
+        """The `listener_key` of all who ignore a player. person: whose it is, if that is known."""
+        users = set(self._patterns.matches(player))
+        if person is not None:
+            users |= self._by_person.get(person, set())
+            users.discard(person)
+        return frozenset(map(listener_key, users))
+
+
+def listener_key(user_id: int) -> str:
+    """What broadcasts to a person's browsers are kept from them by."""
+    return f"user:{user_id}"
+
+
 class Moderation:
     """The view of one worker. on_change is called after each change of it, with the parts; on_acts with what was done
     since, in order. Neither may wait."""
@@ -75,6 +101,8 @@ class Moderation:
         self._people: dict[tuple[str, str], int] = {}
         self._ignores: dict[int, list[tuple[str | None, int | None]]] = {}
         self._ignore_sets: dict[int, PatternSet[str]] = {}
+        self._ignored: _Ignored | None = None  # made when it is first asked for
+        self._ignoring: dict[tuple[str, str, str], frozenset[str]] = {}
         self._filters = FilterSet([])
         self._channels: dict[int, _Channel] = {}
         self._said_at: OrderedDict[tuple[int, str, str], float] = OrderedDict()
@@ -168,6 +196,25 @@ class Moderation:
             found = self._muting[game, name] = self._mutes.matches(subject(name, game))
         return found
 
+    def deaf_listeners(self, peer: str, game: str, name: str) -> frozenset[str]:
+        """Who hears no channel line of a player: the keys of the games that mute them, and the `listener_key` of the
+        people who ignore them."""
+        return self.muting_peers(peer, game, name) | self._ignoring_people(peer, game, name)
+
+    def _ignoring_people(self, peer: str, game: str, name: str) -> frozenset[str]:
+        """The same as on pages (`shared/services/moderation/unheard.py`): one always hears `system`, and oneself."""
+        if not self._ignores or (peer == GRAPEVINE and name == SYSTEM):
+            return _NOBODY
+        found = self._ignoring.get((peer, game, name))
+        if found is None:
+            if len(self._ignoring) >= PLAYERS_AT_MOST:
+                self._ignoring.clear()
+            if self._ignored is None:
+                self._ignored = _Ignored(self._ignores)
+            person = self._people.get((peer, player_key(name)))
+            found = self._ignoring[peer, game, name] = self._ignored.by(subject(name, game), person)
+        return found
+
     def is_unwanted(self, receiver: tuple[str, str], sender: Speaker) -> bool:
         """True if a tell is not to reach its receiver (peer key, player's key): ignored, or muted by their game."""
         if receiver[0] in self.muting_peers(sender.peer, sender.game, sender.name):
@@ -251,6 +298,8 @@ class Moderation:
         if Part.PEOPLE in parts:
             self._people, self._ignores = snapshot.people, snapshot.ignores
             self._ignore_sets.clear()
+            self._ignored = None
+            self._ignoring.clear()
         if Part.APPLICATIONS in parts:
             self._scopes = snapshot.scopes
         self.on_change(parts)

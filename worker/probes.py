@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 from shared.services.connection_checks import Outcome, Result, Target
 
-RESOLVE_SECONDS = 10.0
+RESOLVE_SECONDS = 20.0  # the wait for one who looks it up included
 CONNECT_SECONDS = 5.0
 TLS_SECONDS = 5.0
 ANSWER_SECONDS = 8.0

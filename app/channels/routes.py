@@ -13,6 +13,7 @@ from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import Forbidden
 from shared.services import channels, history, users
+from shared.services.moderation import unheard
 
 bp = Blueprint("channels", __name__, url_prefix="/channels")
 SHOWN_LINES = 5
@@ -35,12 +36,14 @@ def show(name: str) -> ResponseReturnValue:
     """One channel: what it is for, and how a game joins it."""
     with reading() as session:
         channel = channels.get_public_channel(session, name=name, viewer_id=viewer_id())
+        lines, _more = history.channel_page(session, channel.id, limit=SHOWN_LINES)
+        ignored = unheard.by(session, viewer_id())
         return render_template(
             "channels/show.html",
             channel=channel,
             may_describe=channels.may_describe(session, channel, viewer_id()),
             proposed_by=users.find_user(session, channel.proposed_by_id) if channel.proposed_by_id else None,
-            lines=history.channel_page(session, channel.id, limit=SHOWN_LINES)[0],
+            lines=[line for line in lines if not ignored.covers(line)],
         )
 
 

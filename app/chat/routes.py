@@ -18,6 +18,7 @@ from shared.models.message import Message
 from shared.presence import find_listeners
 from shared.protocol.types import MAX_CURSOR
 from shared.services import channels, history, readings
+from shared.services.moderation import unheard
 from shared.settings import Settings
 
 LINES = 50
@@ -55,6 +56,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             unread = _unread(session, [other.id for other in found if other.id != channel.id])
             user_id = viewer_id()
             read_to = readings.last_read(session, user_id=user_id, channel_id=channel.id) if user_id else None
+            ignored = unheard.by(session, user_id)
         if is_now and user_id is not None:
             _mark_read(user_id, channel.id, lines, read_to)
         return render_template(
@@ -63,6 +65,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             channels=found,
             unread=unread,
             lines=lines,
+            ignored=ignored,
             is_now=is_now,
             # `more` is in the direction asked for; in the other one are the lines that one came from.
             has_older=more if after is None else True,
@@ -80,7 +83,8 @@ def make_blueprint(settings: Settings) -> Blueprint:
             lines, more = history.channel_page(
                 session, channel.id, before=_place("before"), after=_place("after"), limit=LINES
             )
-        return render_template("chat/some_lines.html", lines=lines, more=more)
+            ignored = unheard.by(session, viewer_id())
+        return render_template("chat/some_lines.html", lines=lines, more=more, ignored=ignored)
 
     # Names of channels have no dot in them.
 
@@ -123,7 +127,9 @@ def _unread(session: Session, channel_ids: list[int]) -> dict[int, int]:
     user_id = viewer_id()
     if user_id is None:
         return {}
-    return readings.count_unread(session, user_id=user_id, channel_ids=channel_ids)
+    return readings.count_unread(
+        session, user_id=user_id, channel_ids=channel_ids, unheard=unheard.by(session, user_id)
+    )
 
 
 def _mark_read(user_id: int, channel_id: int, lines: list[Message], read_to: int | None) -> None:

@@ -1,4 +1,4 @@
-"""What was said, as HTML: text stays text, and web addresses in it become links. `chat.js` does the same."""
+"""What was said, as HTML: text stays text, and web addresses in it become links. `chat-lines.js` does the same."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ def linked(text: str) -> Markup:
 
 
 def _without_punctuation(address: str) -> str:
-    """The address without what ends the sentence around it, or closes a bracket that was opened before it."""
-    while address:
-        last = address[-1]
-        is_unpaired = last in _PAIRS and address.count(last) > address.count(_PAIRS[last])
-        if last not in _TRAILING and not is_unpaired:
+    """The address without what ends the sentence around it, or closes a bracket that was opened before it.
+
+    The brackets are counted once: a line may be nothing else.
+    """
+    unpaired = {closing: address.count(closing) - address.count(opening) for closing, opening in _PAIRS.items()}
+    end = len(address)
+    while end:
+        last = address[end - 1]
+        if unpaired.get(last, 0) > 0:
+            unpaired[last] -= 1
+        elif last not in _TRAILING:
             break
-        address = address[:-1]
-    return address
+        end -= 1
+    return address[:end]

@@ -93,7 +93,7 @@ class GameConnection(SyncedPart, Model):
     port: Mapped[int | None]
 
     game: Mapped[Game] = relationship(back_populates="connections")
-    check: Mapped[ConnectionCheck | None] = relationship(viewonly=True)
+    check: Mapped[ConnectionCheck | None] = relationship(lazy="joined", viewonly=True)
 
     def public_form(self) -> dict[str, Any]:
         """As in the lists of the protocol: with `url`, or with `host` and `port`."""

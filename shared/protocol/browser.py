@@ -94,6 +94,15 @@ class ChannelClosed(Outgoing, event="channels/closed"):
     example: ClassVar[dict[str, Any]] = {"id": 1}
 
 
+class ChannelChanged(Outgoing, event="channels/changed"):
+    """Worker → page. Something about a channel that the page hears is another now; lines come under this name."""
+
+    id: int
+    name: ChannelName
+
+    example: ClassVar[dict[str, Any]] = {"id": 1, "name": "small-talk"}
+
+
 class SendTellFromBrowser(Incoming, event="tells/send"):
     """Page → worker. The person tells one player of a game something. At most once, and stored nowhere."""
 

@@ -179,13 +179,17 @@ def plan(session: Session, *, now: datetime) -> int:
 
 
 def request(session: Session, game: Game) -> int:
-    """Let every way to connect of a game be tried now. Returns how many there are."""
+    """Let every way to connect of a game be tried now. Returns how many there are.
+
+    One that is tried already is tried once more, and the earlier try counts no more: it may have begun before what its
+    owner mended.
+    """
     now = utc_now()
     for way in game.connections:
         if not _make_due(session, way.id, at=now):
             check = session.get(ConnectionCheck, way.id)
             if check is not None:
-                check.due_at = now
+                check.due_at, check.claim, check.lease_until = now, None, None
     announce(session, "checks", {})
     return len(game.connections)
 

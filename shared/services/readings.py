@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.models.chat_reading import ChatReading
 from shared.models.message import Message
+from shared.services.moderation.unheard import NOBODY, Unheard
 
 UNREAD_AT_MOST = 100  # more are not counted
 
@@ -40,21 +41,48 @@ def last_read(session: Session, *, user_id: int, channel_id: int) -> int | None:
     )
 
 
-def count_unread(session: Session, *, user_id: int, channel_ids: Sequence[int]) -> dict[int, int]:
-    """How many lines came since, for each channel that the person has opened before: UNREAD_AT_MOST at most."""
-    marks = session.execute(
-        select(ChatReading.channel_id, ChatReading.message_id).where(
-            ChatReading.user_id == user_id, ChatReading.channel_id.in_(channel_ids)
+def count_unread(
+    session: Session, *, user_id: int, channel_ids: Sequence[int], unheard: Unheard = NOBODY
+) -> dict[int, int]:
+    """How many lines came since, for each channel that the person has opened before: UNREAD_AT_MOST at most.
+
+    unheard: whose lines the person is not shown; they are counted off those.
+    """
+    newer = (
+        select(literal(1))
+        .select_from(Message)
+        .where(
+            Message.channel_id == ChatReading.channel_id,
+            Message.id > ChatReading.message_id,
+            Message.redacted_at.is_(None),
         )
-    ).all()
-    counts = {}
-    for channel_id, message_id in marks:
-        newer = (
-            select(literal(1))
-            .select_from(Message)
-            .where(Message.channel_id == channel_id, Message.id > message_id)
-            .limit(UNREAD_AT_MOST)
-            .subquery()
-        )
-        counts[channel_id] = session.scalar(select(func.count()).select_from(newer)) or 0
+        .limit(UNREAD_AT_MOST)
+        .correlate(ChatReading)
+        .subquery()
+    )
+    counted = select(ChatReading.channel_id, select(func.count()).select_from(newer).scalar_subquery()).where(
+        ChatReading.user_id == user_id, ChatReading.channel_id.in_(channel_ids)
+    )
+    counts = {channel_id: count for channel_id, count in session.execute(counted)}
+    if unheard:
+        for channel_id, count in counts.items():
+            if count:
+                lines = _unread_lines(session, user_id=user_id, channel_id=channel_id)
+                counts[channel_id] = sum(not unheard.covers(line) for line in lines)
     return counts
+
+
+def _unread_lines(session: Session, *, user_id: int, channel_id: int) -> Sequence[Message]:
+    """The first UNREAD_AT_MOST of them."""
+    return session.scalars(
+        select(Message)
+        .join(ChatReading, ChatReading.channel_id == Message.channel_id)
+        .where(
+            ChatReading.user_id == user_id,
+            Message.channel_id == channel_id,
+            Message.id > ChatReading.message_id,
+            Message.redacted_at.is_(None),
+        )
+        .order_by(Message.id)
+        .limit(UNREAD_AT_MOST)
+    ).all()

@@ -13,10 +13,11 @@ from flask import render_template
 
 from shared import db, diagnostics
 from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
-from shared.models import ConnectionCheck
+from shared.models import ConnectionCheck, GameConnection
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
 from shared.services.connection_checks import MEANINGS, Outcome
 from tests.app.conftest import Visitor
+from tests.support.statements import counted_statements
 
 PAGE = "/manage/games/Mine"
 EVIL = "<script>alert(1)</script>"
@@ -209,7 +210,7 @@ def test_what_came_of_a_check_is_said_with_advice(at_home, stored, game, outcome
     assert meaning.title in page and meaning.advice in page and "in 120 ms" in page and "a moment ago" in page
     assert ("(404)" in page) is (outcome == Outcome.HTTP_ERROR)
     with app.test_request_context(), db.reading() as session:
-        shown = render_template("games/_checked.html", connection=session.merge(way, load=True)).strip()
+        shown = render_template("games/_checked.html", connection=session.get(GameConnection, way.id)).strip()
     words = {True: "checked <time", False: "not reachable <time", None: None}[meaning.is_ok]
     assert (words in shown) if words else shown == ""
 
@@ -217,7 +218,7 @@ def test_what_came_of_a_check_is_said_with_advice(at_home, stored, game, outcome
 def test_visitors_are_told_nothing_of_what_was_not_tried(app, stored, game):
     way = stored.connection(game)
     with app.test_request_context(), db.reading() as session:
-        assert render_template("games/_checked.html", connection=session.merge(way, load=True)).strip() == ""
+        assert render_template("games/_checked.html", connection=session.get(GameConnection, way.id)).strip() == ""
 
 
 def test_check_now(at_home, stored, game):
@@ -251,3 +252,23 @@ def test_checks_are_not_asked_for_without_end(engine, make_settings, stored, gam
         assert visitor.send(f"{PAGE}/check", form_on=PAGE).status_code == 303
     assert visitor.send(f"{PAGE}/check", form_on=PAGE).status_code == 429
     assert "tried often enough" in visitor.page
+
+
+def test_many_ways_to_connect_cost_no_more_queries_than_one(app, visitor, stored):
+    """An owner's page is asked for every two seconds."""
+    owner = stored.user("keeper")
+    for short_name, count in (("One", 1), ("Many", 12)):
+        game = stored.game(short_name, owner=owner)
+        for number in range(count):
+            stored.connection(game, port=4000 + number)
+    visitor.sign_in("keeper")
+    with app.app_context():
+        engine = db.db.engine
+    counts = {}
+    for path in ("/games/{}", "/manage/games/{}/live"):
+        for short_name in ("One", "Many"):
+            visitor.open("/games")  # what a first page asks once is asked
+            with counted_statements(engine) as statements:
+                visitor.open(path.format(short_name))
+            counts[path, short_name] = len(statements)
+        assert counts[path, "One"] == counts[path, "Many"]

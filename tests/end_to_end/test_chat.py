@@ -12,12 +12,16 @@ from playwright.sync_api import Browser, Page, expect
 from shared.db import reading, transaction, utc_now
 from shared.services import accounts, channels, history, readings
 from shared.services.history import Line
+from shared.services.moderation import actors, ignores
 from tests.support.client import SocketClient
 from tests.support.processes import free_port
 from tests.support.servers import RunningSite, RunningWorker
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+
+PAIR = ("Pest", "Ash")
 
 
 class Chat:
@@ -219,6 +223,52 @@ def test_what_strangers_write_is_text_and_addresses_are_links(open_chat: Any, go
     assert faults == []
 
 
+def test_lines_of_brackets_hold_up_no_page(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Lines of strangers: how long a page takes over one may not grow with the square of its length."""
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    for number in range(60):
+        address = f"http://example.com/{number}"
+        speak(game, address + ")" * (4000 - len(address)))
+    speak(game, "the last one")
+    expect(line(page, "the last one")).to_be_visible()  # the others took no third of a second each
+    assert page.locator("#chat-lines a:not(.report)").first.get_attribute("href") == "http://example.com/0"
+
+
+def test_the_ignored_are_not_seen(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Neither as they speak, nor in the history, nor among the lines that were missed; the page goes on as ever."""
+    faults: list[str] = []
+    with transaction() as session:
+        user = accounts.users.find_user_by_username(session, "wren")
+        ignores.add_ignore(session, actors.of_user(session, user.id), pattern="Pest@*")
+        lines = [
+            Line(gossip.id, "game:1", "Harbour", name, f"{name} {n}", utc_now()) for n in range(60) for name in PAIR
+        ]
+        history.store_lines(session, lines, worker="w")
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.locator("#chat-log").focus()
+    for loaded in (100, 120):
+        page.keyboard.press("Home")
+        expect(page.locator("#chat-lines .line")).to_have_count(loaded)
+    assert texts(page) == [f"Ash {n}" for n in range(60)]
+    speak(game, "Pest live", name="Pest")
+    speak(game, "Ash live")
+    expect(page.locator("#chat-news")).to_have_text("1 new line ↓")
+    expect(line(page, "Pest live")).to_have_count(0)
+    chat.worker.kill()
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", name, f"{name} meanwhile", utc_now()) for name in PAIR]
+        history.store_lines(session, lines, worker="another")
+    chat.start_worker()
+    expect(page.locator("#chat-news")).to_have_text("2 new lines ↓", timeout=20_000)
+    assert texts(page)[60:] == ["Ash live", "Ash meanwhile"]
+    assert faults == []
+
+
 def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gossip: Any, join: Any) -> None:
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(130)]
@@ -333,6 +383,51 @@ def test_a_channel_that_is_hidden_meanwhile(open_chat: Any, gossip: Any, run_fla
     expect(page.locator("#chat-form")).to_be_hidden()
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+
+
+def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: Any) -> None:
+    """The page goes on under the new name: what it shows, what is typed, what comes, and what is unread elsewhere."""
+    chat = open_chat()
+    page, other = chat.sign_in("wren"), chat.sign_in("wren", "/chat/testing")
+    game = join(chat.socket_url)
+    speak(game, "before")
+    expect(line(page, "before")).to_be_visible()
+    page.locator("#chat-text").fill("typed while it is gossip")
+    with transaction() as session:
+        channels.update_channel(session, name="gossip", new_name="small-talk")
+    expect(page.get_by_role("heading", level=1)).to_have_text("small-talk")
+    expect(page).to_have_url(re.compile("/chat/small-talk$"))
+    expect(page).to_have_title(re.compile("^small-talk · Chat"))
+    page.locator("#chat-text").press("Enter")
+    expect(line(page, "typed while it is gossip")).to_be_visible()
+    speak(game, "after", channel="small-talk")
+    expect(line(page, "after")).to_be_visible()
+    mark = other.locator('.chat-channels a[data-channel="small-talk"] .unread-count')
+    expect(mark).to_have_text("3")
+    chat.worker.kill()
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", "meanwhile", utc_now())]
+        history.store_lines(session, lines, worker="another")
+    chat.start_worker()
+    expect(line(page, "meanwhile")).to_be_visible(timeout=20_000)
+    other.locator(".chat-channels").get_by_role("link", name="small-talk").click()
+    expect(line(other, "after")).to_be_visible()
+
+
+def test_a_channel_that_is_renamed_while_the_page_hears_nothing(open_chat: Any, gossip: Any) -> None:
+    """Nobody can tell the page where it went, so it says so, and asks no more."""
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    chat.worker.kill()
+    expect(page.locator("#chat-state")).not_to_have_text("Live")
+    with transaction() as session:
+        channels.update_channel(session, name="gossip", new_name="small-talk")
+    chat.start_worker()
+    expect(page.locator("#chat-state")).to_contain_text("This channel is gone", timeout=20_000)
+    expect(page.locator("#chat-form")).to_be_hidden()
+    page.locator("#chat-state").get_by_role("link", name="All channels").click()
+    page.locator("main").get_by_role("link", name="small-talk").click()
+    is_live(page)
 
 
 def test_who_is_there(open_chat: Any, gossip: Any, join: Any) -> None:

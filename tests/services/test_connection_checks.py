@@ -70,6 +70,21 @@ def test_each_is_taken_once_and_again_a_day_after(ways):
     assert len(take(later + 1.1 * EVERY)) == 3
 
 
+def test_who_asks_gets_a_try_that_begins_after_that(ways):
+    """What was mended a moment ago is not what a try that is under way finds."""
+    now = db.utc_now()
+    plan(now)
+    before = take(now + SPREAD)
+    with db.transaction() as session:
+        game = session.get(connection_checks.GameConnection, ways[0].id).game
+        games.check_connections(session, actor_id=game.owner_id, short_name=game.short_name)
+    again = take(db.utc_now())
+    assert {target.connection_id for target in again} == {way.id for way in ways}
+    assert not any(finish(target, Result(Outcome.REFUSED, 3)) for target in before)
+    assert all(finish(target) for target in again)
+    assert {check.outcome for check in checks().values()} == {"ok"}
+
+
 def test_a_worker_that_died_holds_up_a_check_for_its_lease_only(ways):
     """And what it has to say after that does not count."""
     plan()

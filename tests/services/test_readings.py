@@ -7,6 +7,8 @@ import pytest
 from shared.db import utc_now
 from shared.services import accounts, channels, history, readings
 from shared.services.history import Line
+from shared.services.moderation import actors, messages
+from tests.support.statements import counted_statements
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -37,6 +39,28 @@ def test_what_is_unread_is_counted_for_channels_opened_before(session, make):
     counted = readings.count_unread(session, user_id=user.id, channel_ids=[opened.id, new.id])
     assert counted == {opened.id: 3}
     assert readings.count_unread(session, user_id=other.id, channel_ids=[opened.id]) == {opened.id: 4}
+
+
+def test_a_redacted_line_is_not_unread(session, make):
+    """No page shows it, so nobody could ever read it."""
+    user, channel = make.user(), make.channel()
+    readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=say(session, channel))
+    moderator = actors.of_user(session, make.user(role="moderator").id)
+    messages.redact(session, moderator, message_id=say(session, channel), reason="private data")
+    assert readings.count_unread(session, user_id=user.id, channel_ids=[channel.id]) == {channel.id: 0}
+
+
+def test_many_channels_are_counted_by_one_statement(session, make, engine):
+    user = make.user()
+    rooms = [make.channel() for _ in range(5)]
+    for number, room in enumerate(rooms):
+        readings.mark_read(session, user_id=user.id, channel_id=room.id, message_id=0)
+        say(session, room, number + 1)
+    session.flush()
+    with counted_statements(engine) as statements:
+        counted = readings.count_unread(session, user_id=user.id, channel_ids=[room.id for room in rooms])
+    assert counted == {room.id: number + 1 for number, room in enumerate(rooms)}
+    assert len(statements) == 1
 
 
 def test_no_more_than_so_many_are_counted(session, make):

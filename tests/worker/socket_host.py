@@ -35,11 +35,11 @@ def topic(name: Any) -> Any:
 
 
 class Handler:
-    __slots__ = ("peer_key", "transport", "variant")
+    __slots__ = ("listener_key", "transport", "variant")
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self.peer_key: str | None = None
+        self.listener_key: str | None = None
         self.variant = 0
 
     def received(self, data: bytes) -> None:
@@ -50,7 +50,7 @@ class Handler:
             getattr(self, "do_" + message.pop("do"))(**message)
 
     def closed(self, code: int | None, reason: str) -> None:
-        closings.append([code, reason, self.peer_key])
+        closings.append([code, reason, self.listener_key])
         fanout.forget(self)
 
     def say(self, value: Any) -> None:
@@ -58,14 +58,14 @@ class Handler:
 
     def bench(self, message: dict[str, Any]) -> None:
         if message["event"] == "authenticate":
-            self.peer_key = message["payload"]["client_id"]
+            self.listener_key = message["payload"]["client_id"]
             fanout.join(self, [ChannelTopic("bench")])
             self.say({"event": "authenticate", "status": "success"})
         elif message["event"] == "channels/send":
             payload = message["payload"] | {"game": "G"}
             ref = "7c4a8d09-ca37-42af-b6a3-8d5b8f0c1e52"
             frame = frame_text(dump({"event": "channels/broadcast", "ref": ref, "payload": payload}))
-            fanout.broadcast(ChannelTopic("bench"), Frames.same(frame), except_peer=self.peer_key)
+            fanout.broadcast(ChannelTopic("bench"), Frames.same(frame), except_peer=self.listener_key)
 
     def do_echo(self, value: Any = None) -> None:
         self.say({"echo": value})
@@ -74,7 +74,7 @@ class Handler:
         self.say({"size": len(text)})
 
     def do_join(self, topics: list[str], peer: str | None = None, variant: int = 0) -> None:
-        self.peer_key, self.variant = peer, variant
+        self.listener_key, self.variant = peer, variant
         fanout.join(self, [topic(name) for name in topics])
         self.say({"joined": topics})
 
@@ -86,7 +86,7 @@ class Handler:
         for number in range(times):
             content = {"to": to, "value": value, "number": number, "pad": "x" * pad}
             frames = Frames(lambda variant, content=content: frame_text(dump(content | {"variant": variant})))
-            fanout.broadcast(topic(to), frames, except_peer=self.peer_key if mine else None)
+            fanout.broadcast(topic(to), frames, except_peer=self.listener_key if mine else None)
             if number % 100 == 99:
                 gevent.sleep(0)
 

@@ -13,6 +13,7 @@ import websocket
 from shared import chat_tokens
 from shared.db import reading, transaction
 from shared.services import accounts, channels, readings, users
+from shared.services.moderation import actors, channel_states, ignores
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
 from tests.support.servers import SECRET_KEY, get
@@ -330,6 +331,20 @@ def test_a_channel_that_goes_is_closed(network: Network, channel: str, end: str)
     assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
 
 
+def test_pages_are_told_what_a_channel_is_called_now(network: Network, channel: str) -> None:
+    """Before the first line that comes under the new name; what else changes is told in the same words."""
+    pages = [come_in(network, channels=[channel], worker=number) for number in (0, 1)]
+    elsewhere = come_in(network)
+    renamed = network.factory.channel().name[::-1].strip("-")
+    with transaction() as session:
+        found = channels.update_channel(session, name=channel, new_name=renamed)
+    for page in pages:
+        assert page.wait_for("channels/changed")["payload"] == {"id": found.id, "name": renamed}
+        assert page.request("channels/send", {"channel": renamed, "message": "hello"})["status"] == "success"
+        assert page.wait_for("channels/broadcast")["payload"]["channel"] == renamed
+    assert elsewhere.events("channels/changed") == []
+
+
 def test_who_speaks_too_fast_is_told_so_and_nobody_else_is(network: Network, channel: str) -> None:
     user = new_user(network)
     pages = [come_in(network, user, channels=[channel]) for _ in range(2)]
@@ -559,3 +574,77 @@ def test_reading_elsewhere_is_not_noted(network: Network, channel: str) -> None:
     with reading() as session:
         channel_id = channels.get_channel(session, channel).id
         assert readings.last_read(session, user_id=page.user_id, channel_id=channel_id) is None
+
+
+def test_pages_hear_nothing_of_whom_their_person_ignores(network: Network, channel: str) -> None:
+    """On every worker, from the next line on; others hear it, and the ignored hears themself."""
+    user, rude = new_user(network), new_user(network)
+    pages = [come_in(network, user, channels=[channel], worker=number) for number in (0, 1)]
+    other = come_in(network, channels=[channel])
+    pest = come_in(network, rude, channels=[channel], worker=1)
+    game = network.join(channels=[channel], players=["Pest"], worker=1)
+
+    def heard(text: str) -> bool:
+        """Whether the person heard a line that others have heard by now; what comes after it comes to all."""
+        other.wait_for("channels/broadcast", payload={"message": text})
+        number = next(_numbers)
+        other.request("channels/send", {"channel": channel, "message": f"mark {number}"})
+        for page in pages:
+            page.wait_for("channels/broadcast", payload={"message": f"mark {number}"})
+        found = {
+            any(frame["payload"]["message"] == text for frame in page.events("channels/broadcast")) for page in pages
+        }
+        return any(found)
+
+    def is_heard_from_game() -> bool:
+        text = f"buy {next(_numbers)}"
+        game.request("channels/send", {"channel": channel, "name": "PEST", "message": text})
+        return heard(text)
+
+    def is_heard_from_person() -> bool:
+        text = f"sell {next(_numbers)}"
+        pest.request("channels/send", {"channel": channel, "message": text})
+        pest.wait_for("channels/broadcast", payload={"message": text})
+        return heard(text)
+
+    assert is_heard_from_game() and is_heard_from_person()
+    _ignore(user, f"pest@{game.peer.short_name}")  # type: ignore[attr-defined]
+    _settled(is_heard_from_game, False)
+    assert is_heard_from_person()
+    _ignore(user, rude.username, is_person=True)
+    _settled(is_heard_from_person, False)
+    with transaction() as session:
+        for found in ignores.list_ignores(session, user.id):
+            ignores.delete_ignore(session, actors.of_user(session, user.id), ignore_id=found.id)
+    _settled(is_heard_from_game, True)
+    assert is_heard_from_person()
+
+
+def test_ignoring_all_of_grapevine_hides_neither_oneself_nor_the_network(network: Network, channel: str) -> None:
+    page, other = (come_in(network, channels=[channel]) for _ in range(2))
+    with reading() as session:
+        user = accounts.get_account(session, page.user_id)
+    _ignore(user, "*@Grapevine")
+
+    def is_other_heard() -> bool:
+        text = f"from another {next(_numbers)}"
+        other.request("channels/send", {"channel": channel, "message": text})
+        own = f"from me {next(_numbers)}"
+        page.request("channels/send", {"channel": channel, "message": own})
+        page.wait_for("channels/broadcast", payload={"message": own})
+        return any(frame["payload"]["message"] == text for frame in page.events("channels/broadcast"))
+
+    _settled(is_other_heard, False)
+    with transaction() as session:
+        channel_states.slow_down(session, actors.OPERATOR, channel=channel, seconds=0)
+        channel_states.pause(session, actors.OPERATOR, channel=channel, minutes=1, reason="spam")
+    assert "paused" in page.wait_for("channels/broadcast", payload={"name": "system"})["payload"]["message"]
+
+
+def _ignore(user: Any, pattern: str, **how: Any) -> None:
+    with transaction() as session:
+        ignores.add_ignore(session, actors.of_user(session, user.id), pattern=pattern, **how)
+
+
+def _settled(ask: Any, wanted: bool) -> None:
+    wait_until(lambda: ask() is wanted, what=f"{ask.__name__} is {wanted} at every worker")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 
+import gevent
 import pytest
 from sqlalchemy import text
 
@@ -15,6 +17,7 @@ from shared.models import ConnectionCheck
 from shared.services import games
 from tests.support.endpoints import greets, listening, says_nothing
 from tests.support.waiting import wait_until
+from worker import checks
 
 
 @pytest.fixture
@@ -157,3 +160,25 @@ assert not imported, imported
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_who_waits_for_a_thread_to_look_a_name_up_is_not_said_to_be_down(monkeypatch):
+    """Names of others may keep all of those threads waiting for their name servers: that is no fault of this host."""
+    stuck, released = [], threading.Event()
+
+    def look_up(host):
+        stuck.append(host)
+        released.wait(30)
+        return [], None
+
+    monkeypatch.setattr(checks, "_look_up", look_up)
+    monkeypatch.setattr(checks, "RESOLVE_SECONDS", 0.2)
+    monkeypatch.setattr(checks, "RESOLVERS", 2)
+    resolve = checks.Checks(None, allows_private=False)._resolve
+    try:
+        for host in (f"{number}.example" for number in range(6)):
+            with gevent.Timeout(5, AssertionError("it waited for others")), pytest.raises(TimeoutError):
+                resolve(host)
+        assert stuck == [b"0.example", b"1.example"]
+    finally:
+        released.set()

@@ -41,7 +41,7 @@ class FakeTransport:
 class FakeSubscriber:
     def __init__(self, peer: str | None = None, variant: int = 0) -> None:
         self.transport = FakeTransport()
-        self.peer_key = peer
+        self.listener_key = peer
         self.variant = variant
 
 
@@ -280,7 +280,7 @@ def test_every_socket_gets_what_a_naive_server_would_have_sent(actions: list[tup
             fanout.broadcast(TOPICS[one], Frames(lambda v, text=text: f"{text}v{v}]".encode()), except_peer=two)
             for index, member in enumerate(members):
                 wants = TOPICS[one] in topics[index] or (one < 2 and ANY_CHANNEL in topics[index])
-                if wants and member.peer_key != two:
+                if wants and member.listener_key != two:
                     expected[index] += f"{text}v{member.variant}]"
         elif action == "send" and one not in ended:
             fanout.unicast(members[one].transport, f"<{number}>".encode())

@@ -1,0 +1,62 @@
+"""Whose channel lines pages do not show to a person: those whom they ignore."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.db import utc_now
+from shared.models import Character
+from shared.models.message import Message
+from shared.services.moderation import actors, ignores, unheard
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+
+def line(name, game="Harbour", peer="game:1"):
+    return Message(id=1, channel_id=1, peer=peer, game=game, name=name, text="hello", worker="w", sent_at=utc_now())
+
+
+@pytest.fixture
+def ignore(make, session):
+    """`ignore(pattern)` makes the person `ignore.user` ignore it."""
+    user = make.user("wren")
+
+    def add(pattern, **how):
+        ignores.add_ignore(session, actors.of_user(session, user.id), pattern=pattern, **how)
+        session.flush()
+        return unheard.by(session, user.id)
+
+    add.user = user
+    return add
+
+
+def test_nobody_is_ignored_by_a_stranger_and_by_who_ignores_nobody(session, ignore):
+    for user_id in (None, ignore.user.id):
+        assert not unheard.by(session, user_id).covers(line("Pest"))
+
+
+def test_patterns(ignore):
+    found = ignore("Pest*@Harbour")
+    assert found.covers(line("PESTILENCE")) and found.covers(line("pest", game="harbour"))
+    assert not found.covers(line("Pest", game="Tea")) and not found.covers(line("Best"))
+
+
+def test_a_person_with_all_their_characters(make, session, ignore):
+    rude, other = make.user("rude"), make.user("other")
+    game = make.game()
+    for user, name, state in ((rude, "imp", "approved"), (rude, "claim", "pending"), (other, "nice", "approved")):
+        session.add(Character(user_id=user.id, game_id=game.id, name=name, name_key=name, state=state))
+    session.flush()
+    found = ignore("rude", is_person=True)
+    peer = f"game:{game.id}"
+    assert found.covers(line("Imp", peer=peer)) and found.covers(line("Rude", game="Grapevine", peer="grapevine"))
+    for name in ("claim", "nice", "rude"):
+        assert not found.covers(line(name, peer=peer))
+    assert not found.covers(line("imp", peer="application:1"))
+
+
+def test_what_the_network_says_and_what_one_said_oneself_is_always_shown(ignore):
+    found = ignore("*@Grapevine")
+    assert found.covers(line("starling", game="Grapevine", peer="grapevine"))
+    for name in ("system", "Wren"):
+        assert not found.covers(line(name, game="Grapevine", peer="grapevine"))
