@@ -153,6 +153,6 @@ def players_of(session: Session, user_id: int) -> list[tuple[str, str]]:
     return [(GRAPEVINE, player_key(user.username)), *((f"game:{row.game_id}", row.name_key) for row in rows)]
 
 
-def games_of(session: Session, user_id: int) -> list[str]:
+def games_of(session: Session, user_id: int | None) -> list[str]:
     """The peer keys of the games that a user owns."""
     return [f"game:{game_id}" for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]
