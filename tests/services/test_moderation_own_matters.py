@@ -1,4 +1,4 @@
-"""Nobody decides on what is their own, or on what only somebody above them may; and the reported do not learn by whom."""
+"""Nobody decides on what is their own, or what only those above them may; the reported do not learn by whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import Forbidden
 from shared.services import characters
-from shared.services.moderation import actors, sanctions
+from shared.services.moderation import actors, appeals, sanctions
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -31,6 +31,41 @@ def claim(session, game, user, name):
     claimed = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
     session.flush()
     return characters.approve_character(session, actor_id=user.id, character_id=claimed.id)
+
+
+# Appeals
+
+
+def test_nobody_grants_an_appeal_that_another_made_for_them(make, session, admin):
+    """A game's owner may appeal for its players, also for one who is a moderator."""
+    owner, user = make.user(), make.user(role="moderator")
+    claim(session, make.game("Tea", owner=owner), user, "Wren")
+    made = mute(session, admin, "Wren@Tea")
+    appeal = appeals.create_appeal(session, actors.of_user(session, owner.id), sanction_id=made.id, text="please")
+    for colleague in (user, make.user(role="moderator")):
+        with pytest.raises(Forbidden):
+            appeals.decide_appeal(
+                session, actors.of_user(session, colleague.id), appeal_id=appeal.id, is_granted=True, outcome="fine"
+            )
+    assert (appeal.state, made.state) == ("open", "in force")
+    other_admin = actors.of_user(session, make.admin().id)
+    appeals.decide_appeal(session, other_admin, appeal_id=appeal.id, is_granted=True, outcome="fine")
+
+
+def test_who_restored_a_sanction_does_not_decide_its_appeal(make, session, moderator, admin):
+    owner = make.user()
+    make.game("Tea", owner=owner)
+    other, made = mute(session, moderator, "Bob@Tea"), mute(session, moderator, "Tea", target_kind="game")
+    second = actors.of_user(session, make.user(role="moderator").id)
+    sanctions.lift(session, admin, sanction_id=made.id, reason="enough")
+    sanctions.restore(session, second, sanction_id=made.id, reason="not enough")
+    session.commit()
+    appellant = actors.of_user(session, owner.id)
+    appeal = appeals.create_appeal(session, appellant, sanction_id=made.id, text="please")
+    with pytest.raises(Forbidden, match="restored"):
+        appeals.decide_appeal(session, second, appeal_id=appeal.id, is_granted=False, outcome="no")
+    unrelated = appeals.create_appeal(session, appellant, sanction_id=other.id, text="please")
+    appeals.decide_appeal(session, second, appeal_id=unrelated.id, is_granted=False, outcome="no")
 
 
 # Ending a sanction
