@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Forbidden
+from shared.errors import Forbidden, NotFound
 from shared.services import characters
-from shared.services.moderation import actors, appeals, sanctions
+from shared.services.moderation import actors, appeals, records, reports, sanctions
+from shared.services.moderation.actors import OPERATOR
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -91,3 +92,29 @@ def test_an_application_does_not_end_its_own_sanction(make, session, admin):
             sanctions.lift(session, itself, sanction_id=made.id, reason="let me")
     with pytest.raises(Forbidden, match="themselves"):
         mute(session, itself, "Bridge", target_kind="game")
+
+
+# Reports
+
+
+def test_a_reported_moderator_does_not_see_by_whom(make, session, moderator):
+    user, reader = make.user(role="moderator"), make.user()
+    claim(session, make.game("Tea"), user, "Wren")
+    made = reports.create_report(
+        session, actors.of_user(session, reader.id), game="Tea", name="wren", text="abuses the power"
+    )
+    itself = actors.of_user(session, user.id)
+    with pytest.raises(NotFound):
+        reports.get_report(session, itself, made.id)
+    assert reports.list_reports(session, itself).items == []
+    assert reports.list_reports_about(session, itself, peer=made.peer, player=made.player_key) == []
+    assert records.count_waiting(session, itself).reports == 0
+    assert records.get_record_of_user(session, itself, username=reader.username).reported == []
+    with pytest.raises((Forbidden, NotFound)):
+        reports.resolve_report(session, itself, report_id=made.id, state="dismissed", outcome="nothing")
+
+    assert reports.list_reports(session, moderator).items == [made]
+    assert records.count_waiting(session, moderator).reports == 1
+    record = records.get_record_of_user(session, moderator, username=reader.username)
+    assert [reporter.report for reporter in record.reported] == [made]
+    assert reports.list_reports(session, OPERATOR).items == [made]
