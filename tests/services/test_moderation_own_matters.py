@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Forbidden, NotFound
+from shared.errors import Conflict, Forbidden, NotFound
 from shared.services import characters
 from shared.services.moderation import actors, appeals, records, reports, sanctions
 from shared.services.moderation.actors import OPERATOR
@@ -92,6 +92,20 @@ def test_an_application_does_not_end_its_own_sanction(make, session, admin):
             sanctions.lift(session, itself, sanction_id=made.id, reason="let me")
     with pytest.raises(Forbidden, match="themselves"):
         mute(session, itself, "Bridge", target_kind="game")
+
+
+# Evasion
+
+
+@pytest.mark.parametrize("kind", ["mute", "ban"])
+def test_the_sanctioned_do_not_slip_out_of_their_characters(make, session, moderator, kind):
+    user = make.user()
+    character = claim(session, make.game("Tea"), user, "Wren")
+    made = mute(session, moderator, user.username, kind=kind, target_kind="user")
+    with pytest.raises(Conflict, match="sanction"):
+        characters.delete_character(session, actor_id=user.id, character_id=character.id)
+    sanctions.lift(session, moderator, sanction_id=made.id, reason="enough")
+    characters.delete_character(session, actor_id=user.id, character_id=character.id)
 
 
 # Reports

@@ -201,6 +201,12 @@ def concerns(session: Session, found: Sanction, user_id: int) -> bool:
     return found.peer is not None and found.peer in targets.games_of(session, user_id)
 
 
+def holds_user(session: Session, user_id: int) -> bool:
+    """True while an account, with all its characters, may not speak somewhere."""
+    found = select(Sanction.id).where(in_force_at(utc_now()), Sanction.user_id == user_id).limit(1)
+    return session.scalar(found) is not None
+
+
 def find_site_ban(session: Session, user_id: int) -> Sanction | None:
     """The ban, of everything, that keeps a user from speaking on the site; None if there is none."""
     return _find_ban(session, Sanction.user_id == user_id)
