@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
+from unicodedata import normalize
 
 from msgspec import Meta
 
@@ -127,8 +128,10 @@ def game_key(name: str) -> str:
 
 
 def player_key(name: str) -> str:
-    """What two spellings of a player's name have in common: no case."""
-    return name.casefold()
+    """What two spellings of a player's name have in common: no case, and one form of each letter (é is e and ´ too)."""
+    if name.isascii():
+        return name.lower()
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def channel_key(name: str) -> str:

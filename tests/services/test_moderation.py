@@ -11,6 +11,7 @@ from shared import db
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models import Appeal, AuditEntry, Message, Report, Sanction
+from shared.protocol.types import player_key
 from shared.services import history
 from shared.services.history import Line
 from shared.services.moderation import (
@@ -164,6 +165,15 @@ def test_a_bad_sanction_names_its_field(make, session, moderator, fields, error,
 )
 def test_addresses_have_one_spelling(session, moderator, text, kept):
     assert mute(session, moderator, text, target_kind="address").address == kept
+
+
+@pytest.mark.parametrize("typed", ["Jos\u00e9@Tea", "Jose\u0301@Tea", "JOS\u00c9@tea"])
+@pytest.mark.parametrize("spoken", ["Jos\u00e9", "jose\u0301"])
+def test_a_name_is_the_same_in_both_forms_of_its_letters(make, session, moderator, typed, spoken):
+    """Forms change what is typed to composed letters; a game may send decomposed ones."""
+    make.game("Tea")
+    assert mute(session, moderator, typed).player_key == player_key(spoken)
+    assert PatternSet([("k", parse_pattern(typed))]).matches(subject(spoken, "Tea"))
 
 
 def test_states_of_a_sanction(make, session, moderator):
