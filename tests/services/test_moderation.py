@@ -322,6 +322,26 @@ def test_words_stand_by_themselves_in_any_script():
     assert masked("c++ c++x żółć") == "*** c++x żółć"
 
 
+def test_repeats_are_counted_of_what_was_said(make):
+    """What is noted of a line is what others heard: a masked word must not hide that it is the same line again."""
+    tried = FilterSet([Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "repeat", "", 2, 60, "refuse")])
+    who = ("game:1", "bob")
+    for at in (1.0, 2.0):
+        verdict = tried.check("buy darn gold", who=who, at=at)
+        assert verdict.text == "buy **** gold"
+        tried.note(verdict.text, who=who, at=at)
+    assert tried.check("buy darn gold", who=who, at=3.0).action == "refuse"
+    assert tried.check("buy darn silver", who=who, at=3.0).action == "mask"
+
+
+@pytest.mark.parametrize("word", ["d\u00e9j\u00e0", "de\u0301ja\u0300"])
+def test_words_are_found_in_both_forms_of_their_letters(word, session, moderator):
+    made = filters.create_filter(session, moderator, kind="word", action="mask", text=word)
+    tried = FilterSet([filters.rule_of(made)])
+    assert tried.check("said De\u0301ja\u0300 vu \U0001f600!", who=("g", "n"), at=0).text == "said **** vu \U0001f600!"
+    assert tried.check("cafe\u0301", who=("g", "n"), at=0).text == "cafe\u0301"
+
+
 def test_no_pattern_stalls():
     """A pattern that takes a backtracking engine for ever, on the longest line there is."""
     rules = FilterSet([Rule(1, "pattern", r"^(a+)+$", 0, 0, "refuse"), Rule(2, "pattern", r"(a|aa)+b", 0, 0, "flag")])
