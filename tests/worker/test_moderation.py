@@ -21,9 +21,10 @@ from shared.services.moderation import (
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network, Peer
 from tests.support.waiting import wait_until
+from tests.worker.test_browsers import ORIGIN, open_page, token_for
 
 # Behind a proxy, as far as the worker knows: so a test may come from any address.
-NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket"}
+NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket", "PUBLIC_URL": ORIGIN}
 
 
 def do(function: Any, /, *arguments: Any, by: Any = None, **options: Any) -> Any:
@@ -150,8 +151,8 @@ def credentials_of(game: Peer) -> dict[str, Any]:
     return {"client_id": game.client_id, "client_secret": game.client_secret, "supports": ["channels"]}
 
 
-def may_join(network: Network, game: Peer, address: str = "192.0.2.1") -> bool:
-    client = network.open(header=[f"X-Forwarded-For: {address}"])
+def may_join(network: Network, game: Peer, address: str = "192.0.2.1", **options: Any) -> bool:
+    client = network.open(header=[f"X-Forwarded-For: {address}"], **options)
     client.send("authenticate", credentials_of(game))
     return bool(client.wait_for("authenticate")["status"] == "success")
 
@@ -181,6 +182,26 @@ def test_an_address_is_muted_and_banned(network: Network, channel: Channel) -> N
     assert may_join(network, network.game(), "198.51.100.8")
     do(sanctions.lift, sanction_id=ban.id, reason="over")
     wait_until(lambda: may_join(network, network.game(), "198.51.100.7"), what="the address may come back")
+
+
+def test_a_banned_address_does_not_chat_from_a_browser(network: Network) -> None:
+    """Not with pages that were open, nor with new ones."""
+    header = ["X-Forwarded-For: 198.51.100.99"]
+    user = network.factory.user(is_verified=True)
+    page = open_page(network, header=header)
+    assert page.request("authenticate", {"token": token_for(user), "channels": []})["status"] == "success"
+    ban = {"kind": "ban", "target_kind": "address", "target": "198.51.100.99", "reason": "a flood"}
+    made = do(sanctions.sanction, **ban)
+    assert (page.wait_closed(), page.close_reason) == (4003, "banned: a flood")
+    for worker in range(2):
+        wait_until(
+            lambda worker=worker: not may_join(network, network.game(), "198.51.100.99", worker=worker), what="the ban"
+        )
+        page = open_page(network, worker=worker, header=header)
+        answer = page.request("authenticate", {"token": token_for(user), "channels": []})
+        assert (answer["status"], answer["error"]) == ("failure", "banned: a flood")
+        assert page.wait_closed() == 4003
+    do(sanctions.lift, sanction_id=made.id, reason="over")
 
 
 def from_address(network: Network, address: str, channel: Channel, **options: Any) -> SocketClient:
