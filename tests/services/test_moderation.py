@@ -161,6 +161,7 @@ def test_a_bad_sanction_names_its_field(make, session, moderator, fields, error,
         ("192.0.2.7/24", "192.0.2.0/24"),
         ("2001:DB8::1/64", "2001:db8::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("fe80::1%eth0", "fe80::1/128"),
     ],
 )
 def test_addresses_have_one_spelling(session, moderator, text, kept):
