@@ -4,7 +4,7 @@ import pytest
 
 from shared import db
 from shared.services import applications, users
-from shared.services.moderation import appeals, game_mutes, ignores, messages, reports, sanctions
+from shared.services.moderation import appeals, filters, game_mutes, ignores, messages, reports, sanctions
 from tests.support.moderating import actor, make_moderated, speak
 
 HTML = '<script>alert(1)</script><b x="1">'
@@ -220,12 +220,13 @@ def test_transparency_names_nobody(visitor, world):
                 ).id,
                 reason="Enough",
             )
+        filters.create_filter(session, keeper, kind="word", action="flag", text="zork", note="Ask the warden first")
     text = visitor.client.get("/transparency?page=3").text
     assert ESCAPED in text and "Of a player, by moderator" in text and "ban" in text
     assert "Page 3 of 3" in text
     for page in (1, 2, 3):
         text = visitor.client.get(f"/transparency?page={page}").text
-        for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert"):
+        for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert", "zork", "Ask the warden"):
             assert name not in text, name
     assert "/transparency" in visitor.client.get("/").text
     for address in ("/docs", "/conduct"):

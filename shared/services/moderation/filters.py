@@ -199,4 +199,5 @@ def _record(
     changes.mark(session, Part.FILTERS)
     name = f"{found.kind} {found.text}".strip()
     about = audit.Target("filter", f"filter:{found.id}", name)
-    audit.record(session, actor, Act.EDIT_FILTERS, about, before=before, after=after, reason=found.note)
+    # The note is for moderators, and in the entry's forms; its reason would be public.
+    audit.record(session, actor, Act.EDIT_FILTERS, about, before=before, after=after)
