@@ -400,6 +400,34 @@ def test_a_game_does_not_hear_whom_its_owner_mutes(network: Network, channel: Ch
     wait_until(lambda: not unheard(sender, channel, listeners, other), what="the mute ends")
 
 
+def test_a_game_reads_no_backlog_of_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+    """A page is never empty while there is more, however many lines of theirs lie between."""
+    game = network.game()
+    listener, other = network.join(game, channels=[channel.name]), network.join(channels=[channel.name])
+    sender = network.join(players=["Spammer", "Nice"], channels=[channel.name])
+    texts = ["first", *(f"buy {number}" for number in range(6)), "last"]
+    for text in texts:
+        name = "Spammer" if text.startswith("buy") else "Nice"
+        assert say(sender, channel.name, text, name=name)["status"] == "success"
+
+    def history(client: SocketClient, **fields: Any) -> Any:
+        return client.request("channels/history", {"channel": channel.name, **fields})["payload"]
+
+    def read(client: SocketClient, **fields: Any) -> list[str]:
+        return [line["message"] for line in history(client, **fields)["messages"]]
+
+    assert read(listener) == texts
+    do(game_mutes.add_mute, short_name=game.short_name, pattern="spam*@*")
+    wait_until(lambda: read(listener) == ["first", "last"], what="the mute")
+    assert read(other) == texts
+    page = history(listener, limit=2)
+    assert [line["message"] for line in page["messages"]] == ["last"] and page["more"]
+    page = history(listener, limit=2, before=page["messages"][0]["id"])
+    assert [line["message"] for line in page["messages"]] == ["first"]
+    page = history(listener, limit=2, after=page["messages"][0]["id"])
+    assert [line["message"] for line in page["messages"]] == ["last"] and not page["more"]
+
+
 _count = iter(range(10_000))
 
 
