@@ -35,7 +35,7 @@ from shared.services.moderation.filter_rules import FilterSet, Rule
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
 from shared.services.moderation.permissions import RULES, Act, may
 from tests.support.permissions import ON_PAGES, WHO
-from tests.support.racing import Racer
+from tests.support.racing import Racer, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -263,6 +263,29 @@ def test_a_redacted_text_is_nowhere(make, session, moderator):
     assert [message.redacted_by for message in messages.search(session, moderator).items] == [moderator.name]
     with pytest.raises(Conflict):
         messages.redact(session, moderator, message_id=number, reason="again")
+
+
+@pytest.mark.parametrize("by", ["a reader", "a filter"])
+def test_a_report_made_while_its_message_is_redacted_quotes_nothing(engine, stored, by):
+    stored.game("Tea")
+    reader = stored.user()
+    with db.transaction() as session:
+        number = said(session, "my secret")
+        rule = filters.create_filter(session, OPERATOR, **WORD).id
+
+    def report():
+        with db.transaction() as session:
+            if by == "a filter":
+                return reports.flag_message(session, message_id=number, filter_id=rule)
+            actor, about = actors.of_user(session, reader.id), {"game": "Tea", "name": "Bob", "message_id": number}
+            return reports.create_report(session, actor, **about, text="private")
+
+    with db.transaction() as session:
+        messages.redact(session, OPERATOR, message_id=number, reason="private data")
+        racer = Racer(report)
+        wait_until_blocked(engine, racer)
+    made = racer.join()
+    assert made is None if by == "a filter" else made.quote == ""
 
 
 def test_search_and_context(make, session, moderator):

@@ -50,7 +50,9 @@ def create_report(
     assert about.peer is not None and about.player_key is not None
     message = None
     if message_id is not None:
-        message = messages.get_message(session, message_id)
+        message = messages.find_locked(session, message_id)
+        if message is None:
+            raise messages.unknown()
         if (message.peer, player_key(message.name)) != (about.peer, about.player_key):
             raise Invalid("this message is another player's", field="message_id")
     text = rules.text(text, field="text", longest=TEXT_LONGEST, what="what is wrong")
@@ -71,7 +73,7 @@ def create_report(
 
 def flag_message(session: Session, *, message_id: int, filter_id: int) -> Report | None:
     """A filter found something in a message: put it into the queue. None if the message is gone, or redacted."""
-    message = session.get(Message, message_id)
+    message = messages.find_locked(session, message_id)
     if message is None or message.redacted_at is not None:
         return None
     rule = session.get(Filter, filter_id)
