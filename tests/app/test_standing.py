@@ -4,7 +4,7 @@ import pytest
 
 from shared import db
 from shared.services import applications, users
-from shared.services.moderation import appeals, filters, game_mutes, ignores, messages, reports, sanctions
+from shared.services.moderation import actors, appeals, filters, game_mutes, ignores, messages, reports, sanctions
 from tests.support.moderating import actor, make_moderated, speak
 
 HTML = '<script>alert(1)</script><b x="1">'
@@ -96,6 +96,24 @@ def test_the_reporter_reads_what_came_of_it(reader, world):
             session, actor(session, world.admin), report_id=world.report, state="dismissed", outcome="It was a joke"
         )
     assert "It was a joke" in reader.open("/account/reports") and "dismissed" in reader.page
+
+
+def test_an_owner_reads_what_came_of_a_games_report(owner, reader, world):
+    """By whom the game's owner is told; other people's games stay shut."""
+    with db.transaction() as session:
+        made = reports.create_report(
+            session, actors.of_game(session, world.game.id), game="Harbour", name="Kit", text="Sells <b>gold"
+        )
+        reports.resolve_report(
+            session, actor(session, world.admin), report_id=made.id, state="upheld", outcome="They are muted"
+        )
+    path = "/manage/games/Harbour/reports"
+    assert path in owner.open("/manage/games/Harbour")
+    page = owner.open(path)
+    assert "They are muted" in page and "upheld" in page
+    assert "Sells &lt;b&gt;gold" in owner.answer.text
+    assert reader.client.get(path).status_code == 404
+    assert "They are muted" not in reader.open("/account/reports")
 
 
 # Sanctions and appeals
