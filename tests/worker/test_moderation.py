@@ -591,3 +591,15 @@ def test_a_hidden_channel_that_moderators_approve_is_public(network: Network) ->
     do(channel_states.approve, channel=made.name)
     with transaction() as session:
         assert channels.get_channel(session, made.name).is_hidden is False
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 1e30, -1, 0])
+def test_numbers_that_no_record_has_are_not_found(moderator: SocketClient, network: Network, number: float) -> None:
+    """However large: databases have an end."""
+    game = network.join(version="2.4.0", players=["Bob"])
+    for client, event, payload in (
+        (moderator, "moderation/lift", {"id": number, "reason": "r"}),
+        (moderator, "moderation/redact", {"message_id": number, "reason": "r"}),
+        (game, "reports/create", {"game": game.peer.short_name, "name": "Bob", "text": "t", "message_id": number}),
+    ):
+        assert client.request(event, payload)["code"] in ("not-found", "invalid"), event
