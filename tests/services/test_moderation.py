@@ -12,7 +12,7 @@ from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models import Appeal, AuditEntry, Message, Report, Sanction
 from shared.protocol.types import player_key
-from shared.services import history
+from shared.services import accounts, applications, history, users
 from shared.services.history import Line
 from shared.services.moderation import (
     actors,
@@ -89,12 +89,14 @@ def test_the_services_ask_the_table(make, session, who, act):
         Act.EDIT_FILTERS: lambda a: filters.get_filter(session, filters.create_filter(session, a, **WORD).id + 9),
         Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@b"),
         Act.IGNORE: lambda a: ignores.delete_ignore(session, a, ignore_id=9),
+        Act.GIVE_ROLE: lambda a: users.set_role(session, actor_id=a.id, username="nobody", role="admin"),
+        Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, actor_id=a.id, short_name="x", scopes=[]),
         Act.SEE: lambda a: reports.get_report(session, a, 9),
     }
     if act not in calls:
-        assert RULES[act] == frozenset(Role)
+        assert RULES[act] in (frozenset(Role), frozenset([Role.OPERATOR]))
         return
-    actor = Actor("user", make.user().id, who, WHO[who])
+    actor = Actor("user", make.user(role=who if who in ("moderator", "admin") else "player").id, who, WHO[who])
     with pytest.raises(NotFound if may(actor, act) else Forbidden):
         calls[act](actor)
 
@@ -112,6 +114,30 @@ def test_roles_come_from_the_account(make, session):
     plain, scoped = make.application(), make.application(scopes=["moderate"])
     assert Role.MODERATING_APPLICATION not in actors.of_application(session, plain.id).roles
     assert Role.MODERATING_APPLICATION in actors.of_application(session, scoped.id).roles
+
+
+def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
+    """Roles, scopes and passwords, by whom; not what changes nothing."""
+    user = make.user("wren")
+    users.set_role(session, actor_id=admin.id, username="Wren", role="moderator")
+    users.set_role(session, actor_id=admin.id, username="Wren", role="moderator")
+    accounts.set_password(session, username="wren", new="another password")
+    make.application("Quiet")
+    make.application("Loud", scopes=["moderate"])
+    applications.set_scopes(session, actor_id=admin.id, short_name="loud", scopes=[])
+    session.commit()
+    found = [
+        (entry.act, entry.actor_name, entry.target, entry.before, entry.after)
+        for entry in audit.entries_since(session, 0)
+    ]
+    assert found == [
+        ("user/role", admin.name, "wren", '{"role":"player"}', '{"role":"moderator"}'),
+        ("user/password", "operator", "wren", None, None),
+        ("application/scopes", "operator", "Loud", '{"scopes":[]}', '{"scopes":["moderate"]}'),
+        ("application/scopes", admin.name, "Loud", '{"scopes":["moderate"]}', '{"scopes":[]}'),
+    ]
+    assert "another password" not in "".join(audit.export_json(session))
+    assert audit.list_entries(session, target_id=f"user:{user.id}").total == 2
 
 
 def test_moderators_do_not_sanction_each_other(make, session, moderator, admin):
