@@ -349,6 +349,31 @@ def test_a_bad_filter_names_its_field(session, moderator, fields, field):
     assert caught.value.field == field and caught.value.message
 
 
+def test_a_filter_is_edited_by_one_at_a_time(engine, stored):
+    """Each act says what was before it, and who comes too late is told so."""
+    with db.transaction() as session:
+        number = filters.create_filter(session, OPERATOR, **WORD).id
+
+    def switch():
+        with db.transaction() as session:
+            return filters.switch_filter(session, OPERATOR, filter_id=number, is_on=True)
+
+    with db.transaction() as session:
+        filters.update_filter(session, OPERATOR, filter_id=number, **{**WORD, "text": "drat"})
+        racer = Racer(switch)
+        wait_until_blocked(engine, racer)
+    racer.join()
+    with db.reading() as session:
+        last = audit.entries_since(session, 0)[-1]
+    assert '"text":"drat"' in (last.before or "") and '"text":"drat"' in (last.after or "")
+    with db.transaction() as session:
+        filters.delete_filter(session, OPERATOR, filter_id=number)
+        racer = Racer(switch)
+        wait_until_blocked(engine, racer)
+    with pytest.raises(NotFound):
+        racer.join()
+
+
 def test_the_test_box_shows_what_would_have_been_done(session, moderator):
     for text in ("darn it", "darned", "a DARN thing", "fine"):
         said(session, text)
