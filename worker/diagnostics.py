@@ -49,7 +49,7 @@ Trace = deque[tuple[float, bool, bytes]]
 """Frames of one peer: Unix time, whether it came in, JSON."""
 
 _SECRETS = frozenset(["client_id", "client_secret", "secret", "password", "token"])
-_SENSITIVE = re.compile(rb"client_|secret|tell|authenticate|\\u00", re.IGNORECASE)
+_SENSITIVE = re.compile(rb"client_|secret|tell|history|authenticate|\\u00", re.IGNORECASE)
 _log = structlog.get_logger(__name__)
 
 
@@ -112,6 +112,14 @@ class Diagnostics:
         if kept is None:
             kept = self._topics[topic] = deque(maxlen=FRAMES_AT_MOST)
         kept.append((time.time(), except_peer, frames))
+
+    def forget_said(self, channel_id: int, peer: str) -> None:
+        """Something that this peer said on a channel is redacted: keep no frames that may have its text."""
+        topic = channel_topic(channel_id)
+        self._topics.pop(topic, None)
+        if peer in self._notes:
+            self._notes[peer].trace.clear()
+        self._signals.command("DEL", TOPIC_KEY + topic, KEY + peer + ":frames")
 
     def flush(self) -> None:
         """Write what came since the last time."""
@@ -200,7 +208,7 @@ def channel_topic(channel_id: int) -> str:
 
 
 def mask(data: bytes) -> str:
-    """A frame without credentials and without the text of tells; cut off where it is long."""
+    """A frame without credentials and without the text of tells and of the history; cut off where it is long."""
     try:
         frame = parse_frame(data)
         whole = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
@@ -210,7 +218,7 @@ def mask(data: bytes) -> str:
         return data[:FRAME_BYTES].decode("utf-8", "replace")
     if not _is_secret(frame.event, whole):
         return data[:FRAME_BYTES].decode("utf-8", "replace")
-    return msgspec.json.encode(_hide(whole, is_tell=_is_tell(frame.event))).decode()[:FRAME_BYTES]
+    return msgspec.json.encode(_hide(whole, is_private=_is_private(frame.event))).decode()[:FRAME_BYTES]
 
 
 def expected(event: str | None, code: str) -> str:
@@ -249,12 +257,13 @@ def _json_of(frames: Frames) -> str:
     return framed[framed.find(b"{") :][:FRAME_BYTES].decode("utf-8", "replace")
 
 
-def _is_tell(event: str) -> bool:
-    return event.lower().startswith("tell")
+def _is_private(event: str) -> bool:
+    """Tells; and the history, from which a text may be redacted later."""
+    return event.lower().startswith("tell") or event.lower() == "channels/history"
 
 
 def _is_secret(event: str, frame: Any) -> bool:
-    return event.lower() == "authenticate" or _is_tell(event) or _holds_secret(frame)
+    return event.lower() == "authenticate" or _is_private(event) or _holds_secret(frame)
 
 
 def _holds_secret(value: Any) -> bool:
@@ -263,14 +272,14 @@ def _holds_secret(value: Any) -> bool:
     return isinstance(value, list) and any(map(_holds_secret, value))
 
 
-def _hide(value: Any, *, is_tell: bool) -> Any:
+def _hide(value: Any, *, is_private: bool) -> Any:
     if isinstance(value, dict):
         return {
             key: HIDDEN
-            if key.lower() in _SECRETS or (is_tell and key.lower() == "message")
-            else _hide(part, is_tell=is_tell)
+            if key.lower() in _SECRETS or (is_private and key.lower() == "message")
+            else _hide(part, is_private=is_private)
             for key, part in value.items()
         }
     if isinstance(value, list):
-        return [_hide(part, is_tell=is_tell) for part in value]
+        return [_hide(part, is_private=is_private) for part in value]
     return value

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from shared.errors import Banned, DomainError, Muted
 from shared.protocol.codes import Code, sanctioned
+from shared.services.moderation.targets import find_address
 
 LIFTED_BY = "moderators"
 ADDRESSES_AT_MOST = 20_000
@@ -112,12 +113,9 @@ class Sanctions:
         return _worst(one for one in found if one.until > now and one.kind == "ban" and one.channel_id is None)
 
     def _find_networks(self, text: str) -> list[InForce]:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
+        address = find_address(text)
+        if address is None:
             return []
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         found: list[InForce] = []
         for (version, length), networks in self._networks.items():
             if version == address.version:

@@ -157,7 +157,7 @@ class Worker:
         self.signals.on_connected(self.feed.wake)
         self.signals.on_connected(self._check_credentials)
         self.moderation.on_change = self._moderation_changed
-        self.moderation.on_acts = lambda acts: moderation.tell_acts(self, acts)
+        self.moderation.on_acts = lambda acts: moderation.follow_acts(self, acts)
         self.moderation.on_tells = lambda given: tells.deliver_from_system(self, given)
         self.moderation.start()
         self.chat.start()

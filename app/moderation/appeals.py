@@ -45,6 +45,5 @@ def show(appeal_id: int) -> ResponseReturnValue:
             return redirect(url_for(".index"), 303)
     with looking() as (session, actor):
         appeal = records.get_appeal(session, actor, appeal_id)
-        imposed = appeal.sanction.actor_kind, appeal.sanction.actor_id
-        is_own = imposed == (actor.kind, actor.id) or appeal.user_id == actor.id
-        return form_page("moderation/appeal.html", form, appeal=appeal, is_own=is_own)
+        may_decide = appeals.may_decide(session, actor, appeal)
+        return form_page("moderation/appeal.html", form, appeal=appeal, may_decide=may_decide)

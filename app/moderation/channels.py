@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.orm import Session
+from wtforms import Field
 
 from app.acting import acting, looking
 from app.errors import faults_on
 from app.forms import FlaskForm
-from app.moderation.forms import DescribeForm, PauseForm, ReasonForm, RenameForm, SlowForm
+from app.moderation.forms import DescribeForm, PauseForm, ReasonForm, RenameForm, SlowForm, WholeField
 from shared.db import utc_now
 from shared.services import channels
 from shared.services.moderation import channel_states
-from shared.services.moderation.actors import Actor
 
 bp = Blueprint("channels", __name__, url_prefix="/channels")
-Act = Callable[[Session, Actor], object]
 
 
 @bp.get("")
@@ -39,120 +39,67 @@ def show(name: str) -> ResponseReturnValue:
     return _page(name)
 
 
-@bp.post("/<name>/approve")
-def approve(name: str) -> ResponseReturnValue:
-    """Put it on the public lists."""
-    return _at_once(name, "is public now", lambda session, actor: channel_states.approve(session, actor, channel=name))
+@dataclass(frozen=True, slots=True)
+class Form:
+    """An act with a form of its own. fields: of the form, as the service calls them."""
+
+    kind: type[FlaskForm]
+    act: Callable[..., object]
+    fields: dict[str, str]
+    done: str
 
 
-@bp.post("/<name>/hide")
-def hide(name: str) -> ResponseReturnValue:
-    """Take it off the public lists."""
-    return _at_once(name, "is hidden now", lambda session, actor: channel_states.hide(session, actor, channel=name))
+AT_ONCE: dict[str, tuple[Callable[..., object], str]] = {
+    "approve": (channel_states.approve, "is public now"),
+    "hide": (channel_states.hide, "is hidden now"),
+    "reopen": (channel_states.reopen, "is open again"),
+    "resume": (channel_states.resume, "may talk again"),
+}
+"""Acts that a button does: each is a route."""
+
+FORMS: dict[str, Form] = {
+    "close": Form(ReasonForm, channel_states.close, {"reason": "reason"}, "is closed"),
+    "pause": Form(
+        PauseForm, channel_states.pause, {"minutes": "minutes", "reason": "reason"}, "is paused, and was told so"
+    ),
+    "slow": Form(SlowForm, channel_states.slow_down, {"seconds": "seconds", "reason": "reason"}, "has its pace"),
+    "describe": Form(DescribeForm, channel_states.describe, {"description": "description"}, "is described"),
+    "rename": Form(RenameForm, channel_states.rename, {"name": "new_name"}, "has its new name"),
+}
+"""Acts with a form: each is a route too, and the form's fields begin with its name."""
 
 
-@bp.post("/<name>/reopen")
-def reopen(name: str) -> ResponseReturnValue:
-    """Undo closing it."""
-    return _at_once(name, "is open again", lambda session, actor: channel_states.reopen(session, actor, channel=name))
-
-
-@bp.post("/<name>/resume")
-def resume(name: str) -> ResponseReturnValue:
-    """End a pause."""
-    return _at_once(name, "may talk again", lambda session, actor: channel_states.resume(session, actor, channel=name))
-
-
-@bp.post("/<name>/close")
-def close(name: str) -> ResponseReturnValue:
-    """Let nobody speak or subscribe any more."""
-    form = ReasonForm(prefix="close-")
-    return _form(
-        name,
-        "close",
-        form,
-        "is closed",
-        lambda session, actor: channel_states.close(session, actor, channel=name, reason=form.reason.data or ""),
-    )
-
-
-@bp.post("/<name>/pause")
-def pause(name: str) -> ResponseReturnValue:
-    """Let nobody speak for a while."""
-    form = PauseForm(prefix="pause-")
-    return _form(
-        name,
-        "pause",
-        form,
-        "is paused, and was told so",
-        lambda session, actor: channel_states.pause(
-            session, actor, channel=name, minutes=form.minutes.data, reason=form.reason.data or ""
-        ),
-    )
-
-
-@bp.post("/<name>/slow")
-def slow(name: str) -> ResponseReturnValue:
-    """Let each player speak once in so many seconds."""
-    form = SlowForm(prefix="slow-")
-    return _form(
-        name,
-        "slow",
-        form,
-        "has its pace",
-        lambda session, actor: channel_states.slow_down(
-            session, actor, channel=name, seconds=form.seconds.data or 0, reason=form.reason.data or ""
-        ),
-    )
-
-
-@bp.post("/<name>/describe")
-def describe(name: str) -> ResponseReturnValue:
-    """Say what it is for."""
-    form = DescribeForm(prefix="describe-")
-    return _form(
-        name,
-        "describe",
-        form,
-        "is described",
-        lambda session, actor: channel_states.describe(
-            session, actor, channel=name, description=form.description.data or ""
-        ),
-    )
-
-
-@bp.post("/<name>/rename")
-def rename(name: str) -> ResponseReturnValue:
-    """Give it another name."""
-    form = RenameForm(prefix="rename-")
-    return _form(
-        name,
-        "rename",
-        form,
-        "has its new name",
-        lambda session, actor: channel_states.rename(session, actor, channel=name, new_name=form.name.data or ""),
-        new_name=form.name,
-    )
-
-
-def _at_once(name: str, done: str, act: Act) -> ResponseReturnValue:
+def _at_once(name: str, which: str) -> ResponseReturnValue:
+    act, done = AT_ONCE[which]
     with acting() as (session, actor):
-        act(session, actor)
+        act(session, actor, channel=name)
     flash(f"{name} {done}.", "success")
     return redirect(url_for(".show", name=name), 303)
 
 
-def _form(
-    name: str, which: str, form: FlaskForm, done: str, act: Act, *, new_name: object = None
-) -> ResponseReturnValue:
+def _by_form(name: str, which: str) -> ResponseReturnValue:
+    sent = FORMS[which]
+    form = sent.kind(prefix=f"{which}-")
     if form.validate_on_submit():
+        values = {given: _value(form[field]) for field, given in sent.fields.items()}
         with faults_on(form):
             with acting() as (session, actor):
-                act(session, actor)
-            name = getattr(new_name, "data", None) or name
-            flash(f"{name} {done}.", "success")
+                sent.act(session, actor, channel=name, **values)
+            name = values.get("new_name") or name
+            flash(f"{name} {sent.done}.", "success")
             return redirect(url_for(".show", name=name), 303)
     return _page(name, **{which: form})
+
+
+def _value(field: Field) -> Any:
+    """A text that was not sent is empty; a number that was not written is none."""
+    return field.data if isinstance(field, WholeField) else field.data or ""
+
+
+for _which in AT_ONCE:
+    bp.post(f"/<name>/{_which}", endpoint=_which, defaults={"which": _which})(_at_once)
+for _which in FORMS:
+    bp.post(f"/<name>/{_which}", endpoint=_which, defaults={"which": _which})(_by_form)
 
 
 def _page(name: str, **sent: FlaskForm) -> ResponseReturnValue:

@@ -30,6 +30,9 @@ ACTS: dict[str, str] = {
     Act.RESOLVE_REPORT: "report decided",
     Act.DECIDE_APPEAL: "appeal decided",
     Act.EDIT_FILTERS: "filter changed",
+    Act.GIVE_ROLE: "role given",
+    Act.SET_PASSWORD: "password set",
+    Act.GIVE_SCOPES: "scopes given",
 }
 """What is written into the audit trail, in words."""
 

@@ -27,7 +27,7 @@ def index() -> ResponseReturnValue:
                     session, actor, pattern=form.pattern.data or "", is_person=form.is_person.data
                 )
                 name = ignores.name_of(made)
-            flash(f"You do not hear {name} any more.", "success")
+            flash(f"Tells from {name} do not reach you any more.", "success")
             return redirect(url_for(".index"), 303)
     with looking() as (session, _actor):
         known = [(found, ignores.name_of(found)) for found in ignores.list_ignores(session, current_user.id)]

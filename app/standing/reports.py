@@ -15,8 +15,8 @@ from app.standing.forms import ReportForm
 from app.templating import form_page
 from shared.errors import NotFound
 from shared.models import Message
-from shared.services import channels
-from shared.services.moderation import messages, records, reports
+from shared.services import channels, games
+from shared.services.moderation import actors, messages, records, reports
 
 bp = Blueprint("reports", __name__)
 PER_PAGE = 25
@@ -53,6 +53,17 @@ def mine() -> ResponseReturnValue:
     with looking() as (session, actor):
         page = reports.list_reports_by(session, actor, page=page_number(), per_page=PER_PAGE)
         return render_template("standing/reports.html", page=page)
+
+
+@bp.get("/manage/games/<short_name>/reports")
+@login_required
+def of_game(short_name: str) -> ResponseReturnValue:
+    """What one's game reported on its socket, and what came of it."""
+    with looking() as (session, _actor):
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        made_by = actors.of_game(session, game.id)
+        page = reports.list_reports_by(session, made_by, page=page_number(), per_page=PER_PAGE)
+        return render_template("standing/game_reports.html", game=game, page=page)
 
 
 def _get_seen_message(session: Session, message_id: int) -> tuple[Message, str]:

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from shared.protocol.base import Incoming, Outgoing
 from shared.protocol.codes import Code
-from shared.protocol.types import ChannelName, Name, ShortName, Text, UtcTime, about, whole_number
+from shared.protocol.types import ChannelName, Name, RecordId, ShortName, Text, UtcTime, about, whole_number
 
 _FAILURES = (Code.NOT_AN_APPLICATION, Code.MISSING_SCOPE)
 
@@ -76,7 +76,7 @@ class SanctionAnswer(Outgoing, event="moderation/sanction"):
 class LiftSanction(Incoming, event="moderation/lift"):
     """Application → server. A sanction ends before its time."""
 
-    id: Annotated[int, about("Of the sanction")]
+    id: Annotated[RecordId, about("Of the sanction")]
     reason: Annotated[Text, about("Why: one line")]
 
     failures: ClassVar[tuple[Code, ...]] = (*_FAILURES, Code.NOT_FOUND, Code.CONFLICT, Code.FORBIDDEN)
@@ -91,7 +91,7 @@ class LiftSanction(Incoming, event="moderation/lift"):
 class RedactMessage(Incoming, event="moderation/redact"):
     """Application → server. A message's text is taken away for good, from the history and all pages."""
 
-    message_id: Annotated[int, about("Of the message, as in `channels/broadcast`")]
+    message_id: Annotated[RecordId, about("Of the message, as in `channels/broadcast`")]
     reason: Annotated[Text, about("Why: one line")]
 
     failures: ClassVar[tuple[Code, ...]] = (*_FAILURES, Code.NOT_FOUND, Code.CONFLICT)
@@ -142,7 +142,7 @@ class CreateReport(Incoming, event="reports/create"):
     game: Annotated[ShortName, about("The game of whom it is about")]
     name: Annotated[Name, about("The player whom it is about")]
     text: Annotated[Text, about("What is wrong, 1,000 characters at most")]
-    message_id: Annotated[int | None, about("The message, as in `channels/broadcast`; missing: the player")] = None
+    message_id: Annotated[RecordId | None, about("The message, as in `channels/broadcast`; missing: the player")] = None
 
     failures: ClassVar[tuple[Code, ...]] = (Code.NOT_FOUND, Code.CONFLICT, Code.FORBIDDEN, Code.UNKNOWN_EVENT)
     example: ClassVar[dict[str, Any]] = {

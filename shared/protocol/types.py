@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
+from unicodedata import normalize
 
 from msgspec import Meta
 
@@ -109,6 +110,8 @@ Label = Annotated[str, Meta(description="One line, at most 200 characters are ke
 Credential = Annotated[str, Meta(description="Matched without regard to case"), Rule(_credential)]
 UtcTime = Annotated[datetime, Meta(tz=True, description="A time in UTC, ISO 8601"), Rule(_utc)]
 Cursor = Annotated[int, Meta(description="A position in the log of changes"), Rule(clamp_cursor)]
+# Clamped as a cursor is: what no database can look for is no record's either.
+RecordId = Annotated[int, Meta(description="The number of a record"), Rule(clamp_cursor)]
 PageSize = Annotated[
     int,
     Meta(description="How many at most, 1 to 100", extra_json_schema={"minimum": 1, "maximum": 100}),
@@ -127,8 +130,10 @@ def game_key(name: str) -> str:
 
 
 def player_key(name: str) -> str:
-    """What two spellings of a player's name have in common: no case."""
-    return name.casefold()
+    """What two spellings of a player's name have in common: no case, and one form of each letter (é is e and ´ too)."""
+    if name.isascii():
+        return name.lower()
+    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def channel_key(name: str) -> str:

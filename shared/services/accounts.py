@@ -23,8 +23,10 @@ from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
-from shared.services.moderation import changes
+from shared.services.moderation import audit, changes
+from shared.services.moderation.actors import OPERATOR
 from shared.services.moderation.changes import Part
+from shared.services.moderation.permissions import Act
 
 RESETS_A_MAIL = 5
 ABANDONED_AT_ONCE = 500
@@ -108,6 +110,7 @@ def set_password(session: Session, *, username: str, new: str) -> User:
     user = users.get_user_by_username(session, username)
     user.password_hash = new_hash
     _end_sessions(session, user)
+    audit.record(session, OPERATOR, Act.SET_PASSWORD, audit.Target("user", f"user:{user.id}", user.username))
     return user
 
 

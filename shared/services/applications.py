@@ -13,8 +13,9 @@ from shared.errors import Invalid, NotFound
 from shared.models.application import SCOPES, Application
 from shared.models.credentials import Credentials
 from shared.services import rules, short_names, users
-from shared.services.moderation import changes
+from shared.services.moderation import actors, audit, changes
 from shared.services.moderation.changes import Part
+from shared.services.moderation.permissions import Act
 
 
 def create_application(
@@ -37,6 +38,7 @@ def create_application(
         raise short_names.taken() from None
     short_names.reserve(session, application.short_name, application_id=application.id)
     changes.mark(session, Part.APPLICATIONS)
+    _record(session, actor_id, application, before=[])
     return application, credentials
 
 
@@ -45,9 +47,24 @@ def set_scopes(session: Session, *, short_name: str, scopes: Sequence[str], acto
     (field `scopes`)."""
     users.require_admin(session, actor_id)
     application = get_application(session, short_name)
-    application.scopes = _scopes(scopes)
+    before, application.scopes = application.scopes, _scopes(scopes)
+    _record(session, actor_id, application, before=before)
     changes.mark(session, Part.APPLICATIONS)
     return application
+
+
+def _record(session: Session, actor_id: int | None, application: Application, *, before: list[str]) -> None:
+    """Who may moderate on the socket is of interest to who reads the audit trail; what gives no scope is not."""
+    if application.scopes == before:
+        return
+    audit.record(
+        session,
+        actors.of_admin(session, actor_id),
+        Act.GIVE_SCOPES,
+        audit.Target("game", f"application:{application.id}", application.short_name),
+        before={"scopes": before},
+        after={"scopes": application.scopes},
+    )
 
 
 def list_applications(session: Session) -> list[Application]:

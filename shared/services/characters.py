@@ -17,7 +17,7 @@ from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
 from shared.models.user import User
 from shared.protocol.types import player_key
-from shared.services.moderation import changes
+from shared.services.moderation import changes, sanctions
 from shared.services.moderation.changes import Part
 
 CHARACTERS_A_USER = 200
@@ -154,8 +154,15 @@ def deny_character(session: Session, *, actor_id: int, character_id: int) -> Cha
 
 
 def delete_character(session: Session, *, actor_id: int, character_id: int) -> Character:
-    """Remove a character, whatever its state; its name is free again. Raises NotFound."""
+    """Remove a character, whatever its state; its name is free again.
+
+    Raises NotFound, Conflict (it was approved, and a sanction of the account holds: it would speak again).
+    """
     character = get_own_character(session, actor_id=actor_id, character_id=character_id)
+    if character.is_approved and sanctions.holds_user(session, actor_id):
+        raise Conflict(
+            "while a sanction of your account is in force, it holds for your characters: none can be removed"
+        )
     session.delete(character)
     changes.mark(session, Part.PEOPLE)
     return character

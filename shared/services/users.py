@@ -15,6 +15,8 @@ from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
 from shared.services import rules
+from shared.services.moderation import actors, audit
+from shared.services.moderation.permissions import Act
 
 PASSWORD_SHORTEST = 8
 PASSWORD_LONGEST = 1_000
@@ -154,7 +156,16 @@ def set_role(session: Session, *, actor_id: int | None, username: str, role: str
         admins = session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
         if len(admins) <= 1:
             raise Forbidden("the last admin cannot lose the role: make another one first", field="role")
-    user.role = role
+    before, user.role = user.role, role
+    if before != role:
+        audit.record(
+            session,
+            actors.of_admin(session, actor_id),
+            Act.GIVE_ROLE,
+            audit.Target("user", f"user:{user.id}", user.username),
+            before={"role": before},
+            after={"role": role},
+        )
     return user
 
 

@@ -49,6 +49,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/appeals/new"): Rule(OWN_SANCTION, "/appeals/new?sanction={sanction}", refused=404),
     ("POST", "/appeals/new"): Rule(OWN_SANCTION, "/appeals/new?sanction={second}", {"text": "A guest"}, refused=404),
     ("GET", "/manage/games/<short_name>/sanctions"): Rule(OWN_GAME, "/manage/games/Harbour/sanctions", refused=404),
+    ("GET", "/manage/games/<short_name>/reports"): Rule(OWN_GAME, "/manage/games/Harbour/reports", refused=404),
     ("GET", "/manage/games/<short_name>/mutes"): Rule(OWN_GAME, "/manage/games/Harbour/mutes", refused=404),
     ("POST", "/manage/games/<short_name>/mutes"): Rule(
         OWN_GAME, "/manage/games/Harbour/mutes", {"pattern": "Odo@Ashfall"}, refused=404

@@ -4,7 +4,7 @@ import pytest
 
 from shared import db
 from shared.services import applications, users
-from shared.services.moderation import appeals, game_mutes, ignores, messages, reports, sanctions
+from shared.services.moderation import actors, appeals, filters, game_mutes, ignores, messages, reports, sanctions
 from tests.support.moderating import actor, make_moderated, speak
 
 HTML = '<script>alert(1)</script><b x="1">'
@@ -98,6 +98,24 @@ def test_the_reporter_reads_what_came_of_it(reader, world):
     assert "It was a joke" in reader.open("/account/reports") and "dismissed" in reader.page
 
 
+def test_an_owner_reads_what_came_of_a_games_report(owner, reader, world):
+    """By whom the game's owner is told; other people's games stay shut."""
+    with db.transaction() as session:
+        made = reports.create_report(
+            session, actors.of_game(session, world.game.id), game="Harbour", name="Kit", text="Sells <b>gold"
+        )
+        reports.resolve_report(
+            session, actor(session, world.admin), report_id=made.id, state="upheld", outcome="They are muted"
+        )
+    path = "/manage/games/Harbour/reports"
+    assert path in owner.open("/manage/games/Harbour")
+    page = owner.open(path)
+    assert "They are muted" in page and "upheld" in page
+    assert "Sells &lt;b&gt;gold" in owner.answer.text
+    assert reader.client.get(path).status_code == 404
+    assert "They are muted" not in reader.open("/account/reports")
+
+
 # Sanctions and appeals
 
 
@@ -166,7 +184,7 @@ def test_ignores_by_pattern_and_by_person(reader, owner, world):
     assert reader.send(path, pattern="wright@Grapevine", is_person="y").status_code == 303
     page = reader.open(path)
     assert "spam*@*" in page and "wright@Grapevine and all their characters" in page
-    assert "tell system@Grapevine ignore Bob@Harbour" in page
+    assert "tell system@Grapevine ignore Bob@Harbour" in page and "on channels you still read them" in page
     for fields in (
         {"pattern": ""},
         {"pattern": "Bob"},
@@ -220,12 +238,13 @@ def test_transparency_names_nobody(visitor, world):
                 ).id,
                 reason="Enough",
             )
+        filters.create_filter(session, keeper, kind="word", action="flag", text="zork", note="Ask the warden first")
     text = visitor.client.get("/transparency?page=3").text
     assert ESCAPED in text and "Of a player, by moderator" in text and "ban" in text
     assert "Page 3 of 3" in text
     for page in (1, 2, 3):
         text = visitor.client.get(f"/transparency?page={page}").text
-        for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert"):
+        for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert", "zork", "Ask the warden"):
             assert name not in text, name
     assert "/transparency" in visitor.client.get("/").text
     for address in ("/docs", "/conduct"):

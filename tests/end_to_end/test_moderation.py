@@ -8,6 +8,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from shared import db
+from shared.models import User
+from shared.services import characters, games
 from tests.support.client import SocketClient
 from tests.support.moderating import Moderated, make_moderated
 from tests.support.processes import free_port
@@ -260,6 +263,49 @@ def test_an_owner_mutes_a_player_for_a_game(world, new_page) -> None:
     owner.get_by_role("button", name="Hear again wren@ashfall").click()
     done(owner, "hears wren@ashfall again")
     wait_until(hears_wren, what="Wren is heard again")
+
+
+def test_a_player_ignores_from_the_page_and_the_ignored_cannot_tell(world, stored, new_page) -> None:
+    """What is set on the site holds for a character in a game, at another worker than whoever tells them something."""
+    reader = sign_in(new_page(), "reader")
+    claim(world.moderated.player, "Reef", "Odo")
+
+    def tell(name: str, to: str = "Odo") -> dict:
+        answer = world.ashfall.request(
+            "tells/send", {"from_name": name, "to_game": "Reef", "to_name": to, "message": "psst"}
+        )
+        return {key: value for key, value in answer.items() if key != "ref"}
+
+    wait_until(lambda: tell("Wren")["status"] == "success", what="the other worker knows that they are online")
+    offline = tell("Wren", to="Nobody")
+    assert offline["error"] == "receiving player offline"
+
+    reader.goto("/account/ignores")
+    reader.get_by_label("Whom").fill("wREN@ashfall")
+    reader.get_by_role("button", name="Ignore", exact=True).click()
+    expect(reader.locator("#ignores")).to_contain_text("wren@ashfall")
+    wait_until(lambda: tell("Wren") == offline, what="the answer is that of a player who is offline")
+    assert tell("Odo")["status"] == "success"
+
+    reader.get_by_role("button", name="Hear again wren@ashfall").click()
+    done(reader, "You hear")
+    wait_until(lambda: tell("Wren")["status"] == "success", what="they are heard again")
+
+    claim(stored.user("pest"), "Ashfall", "Wren")
+    reader.get_by_label("Whom").fill("pest")
+    reader.get_by_label("With all their registered characters").check()
+    reader.get_by_role("button", name="Ignore", exact=True).click()
+    wait_until(lambda: tell("Wren") == offline, what="the person's character is ignored")
+
+
+def claim(user, short_name: str, name: str) -> None:
+    """Register and approve a character."""
+    with db.transaction() as session:
+        key = session.get(User, user.id).registration_key
+        game = games.get_game(session, short_name)
+        made = characters.register_character(session, game_id=game.id, name=name, key=key)
+        session.flush()
+        characters.approve_character(session, actor_id=user.id, character_id=made.id)
 
 
 def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, start_site, start_worker, browser) -> None:

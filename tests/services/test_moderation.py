@@ -11,7 +11,8 @@ from shared import db
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models import Appeal, AuditEntry, Message, Report, Sanction
-from shared.services import history
+from shared.protocol.types import player_key
+from shared.services import accounts, applications, history, users
 from shared.services.history import Line
 from shared.services.moderation import (
     actors,
@@ -34,7 +35,7 @@ from shared.services.moderation.filter_rules import FilterSet, Rule
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
 from shared.services.moderation.permissions import RULES, Act, may
 from tests.support.permissions import ON_PAGES, WHO
-from tests.support.racing import Racer
+from tests.support.racing import Racer, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -88,12 +89,14 @@ def test_the_services_ask_the_table(make, session, who, act):
         Act.EDIT_FILTERS: lambda a: filters.get_filter(session, filters.create_filter(session, a, **WORD).id + 9),
         Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@b"),
         Act.IGNORE: lambda a: ignores.delete_ignore(session, a, ignore_id=9),
+        Act.GIVE_ROLE: lambda a: users.set_role(session, actor_id=a.id, username="nobody", role="admin"),
+        Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, actor_id=a.id, short_name="x", scopes=[]),
         Act.SEE: lambda a: reports.get_report(session, a, 9),
     }
     if act not in calls:
-        assert RULES[act] == frozenset(Role)
+        assert RULES[act] in (frozenset(Role), frozenset([Role.OPERATOR]))
         return
-    actor = Actor("user", make.user().id, who, WHO[who])
+    actor = Actor("user", make.user(role=who if who in ("moderator", "admin") else "player").id, who, WHO[who])
     with pytest.raises(NotFound if may(actor, act) else Forbidden):
         calls[act](actor)
 
@@ -111,6 +114,30 @@ def test_roles_come_from_the_account(make, session):
     plain, scoped = make.application(), make.application(scopes=["moderate"])
     assert Role.MODERATING_APPLICATION not in actors.of_application(session, plain.id).roles
     assert Role.MODERATING_APPLICATION in actors.of_application(session, scoped.id).roles
+
+
+def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
+    """Roles, scopes and passwords, by whom; not what changes nothing."""
+    user = make.user("wren")
+    users.set_role(session, actor_id=admin.id, username="Wren", role="moderator")
+    users.set_role(session, actor_id=admin.id, username="Wren", role="moderator")
+    accounts.set_password(session, username="wren", new="another password")
+    make.application("Quiet")
+    make.application("Loud", scopes=["moderate"])
+    applications.set_scopes(session, actor_id=admin.id, short_name="loud", scopes=[])
+    session.commit()
+    found = [
+        (entry.act, entry.actor_name, entry.target, entry.before, entry.after)
+        for entry in audit.entries_since(session, 0)
+    ]
+    assert found == [
+        ("user/role", admin.name, "wren", '{"role":"player"}', '{"role":"moderator"}'),
+        ("user/password", "operator", "wren", None, None),
+        ("application/scopes", "operator", "Loud", '{"scopes":[]}', '{"scopes":["moderate"]}'),
+        ("application/scopes", admin.name, "Loud", '{"scopes":["moderate"]}', '{"scopes":[]}'),
+    ]
+    assert "another password" not in "".join(audit.export_json(session))
+    assert audit.list_entries(session, target_id=f"user:{user.id}").total == 2
 
 
 def test_moderators_do_not_sanction_each_other(make, session, moderator, admin):
@@ -160,10 +187,20 @@ def test_a_bad_sanction_names_its_field(make, session, moderator, fields, error,
         ("192.0.2.7/24", "192.0.2.0/24"),
         ("2001:DB8::1/64", "2001:db8::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("fe80::1%eth0", "fe80::1/128"),
     ],
 )
 def test_addresses_have_one_spelling(session, moderator, text, kept):
     assert mute(session, moderator, text, target_kind="address").address == kept
+
+
+@pytest.mark.parametrize("typed", ["Jos\u00e9@Tea", "Jose\u0301@Tea", "JOS\u00c9@tea"])
+@pytest.mark.parametrize("spoken", ["Jos\u00e9", "jose\u0301"])
+def test_a_name_is_the_same_in_both_forms_of_its_letters(make, session, moderator, typed, spoken):
+    """Forms change what is typed to composed letters; a game may send decomposed ones."""
+    make.game("Tea")
+    assert mute(session, moderator, typed).player_key == player_key(spoken)
+    assert PatternSet([("k", parse_pattern(typed))]).matches(subject(spoken, "Tea"))
 
 
 def test_states_of_a_sanction(make, session, moderator):
@@ -254,6 +291,29 @@ def test_a_redacted_text_is_nowhere(make, session, moderator):
         messages.redact(session, moderator, message_id=number, reason="again")
 
 
+@pytest.mark.parametrize("by", ["a reader", "a filter"])
+def test_a_report_made_while_its_message_is_redacted_quotes_nothing(engine, stored, by):
+    stored.game("Tea")
+    reader = stored.user()
+    with db.transaction() as session:
+        number = said(session, "my secret")
+        rule = filters.create_filter(session, OPERATOR, **WORD).id
+
+    def report():
+        with db.transaction() as session:
+            if by == "a filter":
+                return reports.flag_message(session, message_id=number, filter_id=rule)
+            actor, about = actors.of_user(session, reader.id), {"game": "Tea", "name": "Bob", "message_id": number}
+            return reports.create_report(session, actor, **about, text="private")
+
+    with db.transaction() as session:
+        messages.redact(session, OPERATOR, message_id=number, reason="private data")
+        racer = Racer(report)
+        wait_until_blocked(engine, racer)
+    made = racer.join()
+    assert made is None if by == "a filter" else made.quote == ""
+
+
 def test_search_and_context(make, session, moderator):
     ids = [said(session, f"line {number}", name="Bob" if number % 2 else "Alice") for number in range(9)]
     said(session, "line elsewhere", channel_id=2, game="Oak")
@@ -289,6 +349,31 @@ def test_a_bad_filter_names_its_field(session, moderator, fields, field):
     assert caught.value.field == field and caught.value.message
 
 
+def test_a_filter_is_edited_by_one_at_a_time(engine, stored):
+    """Each act says what was before it, and who comes too late is told so."""
+    with db.transaction() as session:
+        number = filters.create_filter(session, OPERATOR, **WORD).id
+
+    def switch():
+        with db.transaction() as session:
+            return filters.switch_filter(session, OPERATOR, filter_id=number, is_on=True)
+
+    with db.transaction() as session:
+        filters.update_filter(session, OPERATOR, filter_id=number, **{**WORD, "text": "drat"})
+        racer = Racer(switch)
+        wait_until_blocked(engine, racer)
+    racer.join()
+    with db.reading() as session:
+        last = audit.entries_since(session, 0)[-1]
+    assert '"text":"drat"' in (last.before or "") and '"text":"drat"' in (last.after or "")
+    with db.transaction() as session:
+        filters.delete_filter(session, OPERATOR, filter_id=number)
+        racer = Racer(switch)
+        wait_until_blocked(engine, racer)
+    with pytest.raises(NotFound):
+        racer.join()
+
+
 def test_the_test_box_shows_what_would_have_been_done(session, moderator):
     for text in ("darn it", "darned", "a DARN thing", "fine"):
         said(session, text)
@@ -310,6 +395,26 @@ def test_words_stand_by_themselves_in_any_script():
 
     assert masked("die STRAßE, straßenbahn") == "die ******, straßenbahn"
     assert masked("c++ c++x żółć") == "*** c++x żółć"
+
+
+def test_repeats_are_counted_of_what_was_said(make):
+    """What is noted of a line is what others heard: a masked word must not hide that it is the same line again."""
+    tried = FilterSet([Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "repeat", "", 2, 60, "refuse")])
+    who = ("game:1", "bob")
+    for at in (1.0, 2.0):
+        verdict = tried.check("buy darn gold", who=who, at=at)
+        assert verdict.text == "buy **** gold"
+        tried.note(verdict.text, who=who, at=at)
+    assert tried.check("buy darn gold", who=who, at=3.0).action == "refuse"
+    assert tried.check("buy darn silver", who=who, at=3.0).action == "mask"
+
+
+@pytest.mark.parametrize("word", ["d\u00e9j\u00e0", "de\u0301ja\u0300"])
+def test_words_are_found_in_both_forms_of_their_letters(word, session, moderator):
+    made = filters.create_filter(session, moderator, kind="word", action="mask", text=word)
+    tried = FilterSet([filters.rule_of(made)])
+    assert tried.check("said De\u0301ja\u0300 vu \U0001f600!", who=("g", "n"), at=0).text == "said **** vu \U0001f600!"
+    assert tried.check("cafe\u0301", who=("g", "n"), at=0).text == "cafe\u0301"
 
 
 def test_no_pattern_stalls():
@@ -359,6 +464,21 @@ def test_owners_mute_for_their_own_game_only(make, session):
 
 
 # Retention
+
+
+def test_old_sanctions_under_appeal_do_not_hold_up_the_others(make, session, moderator):
+    owner = make.user()
+    make.game("Tea", owner=owner)
+    old = utc_now() - timedelta(days=400)
+    appealed = [mute(session, moderator, f"Bob{number}@Tea", kind="warn") for number in range(3)]
+    for made in appealed:
+        appeals.create_appeal(session, actors.of_user(session, owner.id), sanction_id=made.id, text="please")
+    mute(session, moderator, "Eve@Tea", kind="warn")
+    session.execute(update(Sanction).values(created_at=old))
+    session.commit()
+    before = utc_now() - timedelta(days=365)
+    assert [retention.delete_old_records(session, before=before, limit=2) for _ in range(2)] == [1, 0]
+    assert list(session.scalars(select(Sanction.id))) == [made.id for made in appealed]
 
 
 def test_old_records_go_in_batches_and_the_audit_trail_stays(make, session, moderator):

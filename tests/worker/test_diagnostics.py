@@ -9,7 +9,10 @@ import pytest
 import redis
 
 from shared import diagnostics
+from shared.db import transaction
 from shared.diagnostics import Diagnostics
+from shared.services.moderation import messages
+from shared.services.moderation.actors import OPERATOR
 from tests.support.network import Network, Peer
 from tests.support.waiting import wait_until
 from worker.diagnostics import HIDDEN, expected, mask
@@ -66,6 +69,31 @@ def test_tells_are_without_their_text(network: Network) -> None:
             kind = client.type(key)
             values: Any = client.lrange(key, 0, -1) if kind == b"list" else client.hvals(key)
             assert b"between us" not in b"".join(values)
+
+
+def test_what_is_redacted_is_no_longer_among_the_frames(network: Network) -> None:
+    sender, listener = network.join(channels=["diag"]), network.join(channels=["diag"])
+    reader = network.join(channels=["diag"], version="2.4.0")
+    sender.request("channels/send", {"channel": "diag", "name": "Alice", "message": "my street and number"})
+    listener.wait_for("channels/broadcast", payload={"message": "my street and number"})
+    said = reader.request("channels/history", {"channel": "diag", "limit": 1})["payload"]["messages"][0]
+    assert said["message"] == "my street and number"
+    for peer, event in (
+        (sender.peer, "channels/send"),
+        (listener.peer, "channels/broadcast"),
+        (reader.peer, "channels/history"),
+    ):
+        wait_until(lambda peer=peer, event=event: event in str(read(network, peer).frames), what="the frames")
+
+    with transaction() as session:
+        messages.redact(session, OPERATOR, message_id=said["id"], reason="private")
+
+    def is_gone() -> bool:
+        return not any(
+            "my street" in str(read(network, peer).frames) for peer in (sender.peer, listener.peer, reader.peer)
+        )
+
+    wait_until(is_gone, what="the text is on no owner's page")
 
 
 def test_refusals_say_what_was_wrong_and_what_was_expected(network: Network) -> None:

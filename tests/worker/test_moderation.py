@@ -21,9 +21,10 @@ from shared.services.moderation import (
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network, Peer
 from tests.support.waiting import wait_until
+from tests.worker.test_browsers import ORIGIN, open_page, token_for
 
 # Behind a proxy, as far as the worker knows: so a test may come from any address.
-NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket"}
+NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket", "PUBLIC_URL": ORIGIN}
 
 
 def do(function: Any, /, *arguments: Any, by: Any = None, **options: Any) -> Any:
@@ -150,8 +151,8 @@ def credentials_of(game: Peer) -> dict[str, Any]:
     return {"client_id": game.client_id, "client_secret": game.client_secret, "supports": ["channels"]}
 
 
-def may_join(network: Network, game: Peer, address: str = "192.0.2.1") -> bool:
-    client = network.open(header=[f"X-Forwarded-For: {address}"])
+def may_join(network: Network, game: Peer, address: str = "192.0.2.1", **options: Any) -> bool:
+    client = network.open(header=[f"X-Forwarded-For: {address}"], **options)
     client.send("authenticate", credentials_of(game))
     return bool(client.wait_for("authenticate")["status"] == "success")
 
@@ -181,6 +182,26 @@ def test_an_address_is_muted_and_banned(network: Network, channel: Channel) -> N
     assert may_join(network, network.game(), "198.51.100.8")
     do(sanctions.lift, sanction_id=ban.id, reason="over")
     wait_until(lambda: may_join(network, network.game(), "198.51.100.7"), what="the address may come back")
+
+
+def test_a_banned_address_does_not_chat_from_a_browser(network: Network) -> None:
+    """Not with pages that were open, nor with new ones."""
+    header = ["X-Forwarded-For: 198.51.100.99"]
+    user = network.factory.user(is_verified=True)
+    page = open_page(network, header=header)
+    assert page.request("authenticate", {"token": token_for(user), "channels": []})["status"] == "success"
+    ban = {"kind": "ban", "target_kind": "address", "target": "198.51.100.99", "reason": "a flood"}
+    made = do(sanctions.sanction, **ban)
+    assert (page.wait_closed(), page.close_reason) == (4003, "banned: a flood")
+    for worker in range(2):
+        wait_until(
+            lambda worker=worker: not may_join(network, network.game(), "198.51.100.99", worker=worker), what="the ban"
+        )
+        page = open_page(network, worker=worker, header=header)
+        answer = page.request("authenticate", {"token": token_for(user), "channels": []})
+        assert (answer["status"], answer["error"]) == ("failure", "banned: a flood")
+        assert page.wait_closed() == 4003
+    do(sanctions.lift, sanction_id=made.id, reason="over")
 
 
 def from_address(network: Network, address: str, channel: Channel, **options: Any) -> SocketClient:
@@ -379,6 +400,34 @@ def test_a_game_does_not_hear_whom_its_owner_mutes(network: Network, channel: Ch
     wait_until(lambda: not unheard(sender, channel, listeners, other), what="the mute ends")
 
 
+def test_a_game_reads_no_backlog_of_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+    """A page is never empty while there is more, however many lines of theirs lie between."""
+    game = network.game()
+    listener, other = network.join(game, channels=[channel.name]), network.join(channels=[channel.name])
+    sender = network.join(players=["Spammer", "Nice"], channels=[channel.name])
+    texts = ["first", *(f"buy {number}" for number in range(6)), "last"]
+    for text in texts:
+        name = "Spammer" if text.startswith("buy") else "Nice"
+        assert say(sender, channel.name, text, name=name)["status"] == "success"
+
+    def history(client: SocketClient, **fields: Any) -> Any:
+        return client.request("channels/history", {"channel": channel.name, **fields})["payload"]
+
+    def read(client: SocketClient, **fields: Any) -> list[str]:
+        return [line["message"] for line in history(client, **fields)["messages"]]
+
+    assert read(listener) == texts
+    do(game_mutes.add_mute, short_name=game.short_name, pattern="spam*@*")
+    wait_until(lambda: read(listener) == ["first", "last"], what="the mute")
+    assert read(other) == texts
+    page = history(listener, limit=2)
+    assert [line["message"] for line in page["messages"]] == ["last"] and page["more"]
+    page = history(listener, limit=2, before=page["messages"][0]["id"])
+    assert [line["message"] for line in page["messages"]] == ["first"]
+    page = history(listener, limit=2, after=page["messages"][0]["id"])
+    assert [line["message"] for line in page["messages"]] == ["last"] and not page["more"]
+
+
 _count = iter(range(10_000))
 
 
@@ -542,3 +591,15 @@ def test_a_hidden_channel_that_moderators_approve_is_public(network: Network) ->
     do(channel_states.approve, channel=made.name)
     with transaction() as session:
         assert channels.get_channel(session, made.name).is_hidden is False
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 1e30, -1, 0])
+def test_numbers_that_no_record_has_are_not_found(moderator: SocketClient, network: Network, number: float) -> None:
+    """However large: databases have an end."""
+    game = network.join(version="2.4.0", players=["Bob"])
+    for client, event, payload in (
+        (moderator, "moderation/lift", {"id": number, "reason": "r"}),
+        (moderator, "moderation/redact", {"message_id": number, "reason": "r"}),
+        (game, "reports/create", {"game": game.peer.short_name, "name": "Bob", "text": "t", "message_id": number}),
+    ):
+        assert client.request(event, payload)["code"] in ("not-found", "invalid"), event

@@ -40,7 +40,8 @@ CHANNELS_AT_MOST = 100  # that one page may hear
 def authenticate(connection: BrowserConnection, request: SignInBrowser, ref: msgspec.Raw | None) -> object:
     """Let a browser in. Answers by itself: the first heartbeat follows the answer at once.
 
-    Channels that are hidden or not there are left out. Raises AlreadyAuthenticated, InvalidCredentials, TooMany.
+    Channels that are hidden or not there are left out. Raises AlreadyAuthenticated, InvalidCredentials, TooMany, Banned
+    (the address; a banned account may read).
     """
     if connection.chatter is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
@@ -56,6 +57,7 @@ def authenticate(connection: BrowserConnection, request: SignInBrowser, ref: msg
     visible = [channel for channel in found if channel is not None and not channel.hidden]
     success = BrowserSignedIn(username=chatter.username, channels=[channel.name for channel in visible])
     worker.browsers.require_room(chatter)
+    worker.moderation.check_socket(None, connection.transport.address)
     connection.send(encode_success(success.event, ref, success))
     worker.browsers.admit(connection, chatter, visible)
     return ANSWERED

@@ -24,7 +24,10 @@ from worker.answers import Deferred
 from worker.fanout import ChannelTopic
 from worker.sanctions import Speaker
 
+PAGES_AT_ONCE = 20  # of muted lines, that are passed over for one request
+
 if TYPE_CHECKING:
+    from shared.models.message import Message
     from shared.services.peers import Peer
     from worker.connection import Connection
     from worker.worker import Worker
@@ -62,13 +65,12 @@ def send(connection: Connection, message: SendMessage) -> Deferred:
 
 
 def history(connection: Connection, request: RequestHistory) -> HistoryAnswer:
-    """A page of what was said on a channel that the socket is subscribed to. Raises NotSubscribed."""
+    """A page of what was said on a channel that the socket is subscribed to, without whom its owner mutes.
+
+    Raises NotSubscribed.
+    """
     channel = require_subscribed(connection, request.channel)
-    found, more = connection.worker.database.read(
-        lambda session: messages.channel_page(
-            session, channel.id, before=request.before, after=request.after, limit=request.limit
-        )
-    )
+    found, more = _read_heard(connection, channel.id, request)
     return HistoryAnswer(
         channel=channel.name,
         messages=[
@@ -79,6 +81,26 @@ def history(connection: Connection, request: RequestHistory) -> HistoryAnswer:
         ],
         more=more,
     )
+
+
+def _read_heard(connection: Connection, channel_id: int, request: RequestHistory) -> tuple[list[Message], bool]:
+    """The first page with a line that the peer hears; if many in a row have none, nothing, as if it were the end."""
+    worker, before, after = connection.worker, request.before, request.after
+    for _ in range(PAGES_AT_ONCE):
+        found, more = worker.database.read(
+            lambda session, before=before, after=after: messages.channel_page(  # type: ignore[misc]
+                session, channel_id, before=before, after=after, limit=request.limit
+            )
+        )
+        heard = [
+            line
+            for line in found
+            if connection.peer_key not in worker.moderation.muting_peers(line.peer, line.game, line.name)
+        ]
+        if heard or not more:
+            return heard, more
+        before, after = (before, found[-1].id) if after is not None else (found[0].id, after)
+    return [], False
 
 
 def speaker_of(connection: Connection, name: str) -> Speaker:

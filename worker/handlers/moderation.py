@@ -29,6 +29,7 @@ from shared.protocol.moderation import (
 from shared.protocol.types import whole_seconds
 from shared.services.moderation import actors, channel_states, messages, reports, sanctions
 from shared.services.moderation.actors import Actor
+from shared.services.moderation.permissions import Act
 from worker.fanout import Frames
 from worker.frames import frame_text
 
@@ -106,9 +107,12 @@ def report(connection: Connection, request: CreateReport) -> ReportAnswer:
     return ReportAnswer(id=made.id)
 
 
-def tell_acts(worker: Worker, acts: list[AuditEntry]) -> None:
-    """Push what was done to this worker's applications with the scope."""
+def follow_acts(worker: Worker, acts: list[AuditEntry]) -> None:
+    """Push what was done to this worker's applications with the scope; forget what was redacted."""
     for entry in acts:
+        if entry.act == Act.REDACT:
+            message = json.loads(entry.after or "{}")
+            worker.diagnostics.forget_said(message["channel_id"], message["peer"])
         frame = frame_text(encode_event(ModerationAct.event, form_of(entry)))
         worker.fanout.broadcast(MODERATION, Frames.same(frame))
 

@@ -75,6 +75,11 @@ def of_user(session: Session, user_id: int | None) -> Actor:
     return Actor("user", user.id, user.username, frozenset(roles))
 
 
+def of_admin(session: Session, user_id: int | None) -> Actor:
+    """The user of this id; OPERATOR for None, as services that admins are let into are told."""
+    return OPERATOR if user_id is None else of_user(session, user_id)
+
+
 def of_application(session: Session, application_id: int) -> Actor:
     """The application of this id as an actor; VISITOR if it is gone."""
     application = session.get(Application, application_id)

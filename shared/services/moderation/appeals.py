@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.models.moderation import Sanction
 from shared.models.report import Appeal
 from shared.pagination import Page, paginate
 from shared.services import rules
@@ -43,7 +46,7 @@ def create_appeal(session: Session, actor: Actor, *, sanction_id: int, text: str
 def decide_appeal(session: Session, actor: Actor, *, appeal_id: int, is_granted: bool, outcome: str) -> Appeal:
     """Grant an appeal, which undoes the sanction, or refuse it. The outcome is shown to who appealed.
 
-    Raises Forbidden (the actor imposed the sanction, or appealed), NotFound, Conflict (decided already), Invalid.
+    Raises Forbidden (see `may_decide`), NotFound, Conflict (decided already), Invalid.
     """
     require(actor, Act.DECIDE_APPEAL)
     found = session.scalar(
@@ -57,10 +60,7 @@ def decide_appeal(session: Session, actor: Actor, *, appeal_id: int, is_granted:
     outcome = rules.line(outcome, field="outcome", longest=500, what="the outcome")
     if found.state != "open":
         raise Conflict("this appeal was decided already")
-    if (found.sanction.actor_kind, found.sanction.actor_id) == (actor.kind, actor.id):
-        raise Forbidden("an appeal is decided by someone other than who imposed the sanction")
-    if actor.kind == "user" and found.user_id == actor.id:
-        raise Forbidden("nobody decides an appeal of their own")
+    _require_decider(session, actor, found)
     found.state, found.outcome = "granted" if is_granted else "refused", outcome
     found.decided_at, found.decided_by = utc_now(), actor.name
     session.flush()
@@ -70,6 +70,30 @@ def decide_appeal(session: Session, actor: Actor, *, appeal_id: int, is_granted:
     if is_granted:
         sanctions.end_by_appeal(session, actor, sanction_id=found.sanction_id, reason=outcome)
     return found
+
+
+def may_decide(session: Session, actor: Actor, found: Appeal) -> bool:
+    """True unless the actor imposed or restored the sanction, appealed it, or may not end it: it is about them, a game
+    of theirs, or somebody whom only admins may sanction."""
+    try:
+        _require_decider(session, actor, found)
+    except Forbidden:
+        return False
+    return True
+
+
+def _require_decider(session: Session, actor: Actor, found: Appeal) -> None:
+    about = found.sanction
+    if (about.actor_kind, about.actor_id) == (actor.kind, actor.id) or _has_restored(session, actor, about):
+        raise Forbidden("an appeal is decided by someone other than who imposed or restored the sanction")
+    if actor.kind == "user" and found.user_id == actor.id:
+        raise Forbidden("nobody decides an appeal of their own")
+    sanctions.require_other(session, actor, about)
+
+
+def _has_restored(session: Session, actor: Actor, about: Sanction) -> bool:
+    entries = audit.list_of(session, actor, Act.RESTORE, sanctions.target_of(about).for_audit)
+    return any(json.loads(entry.after or "{}").get("id") == about.id for entry in entries)
 
 
 def list_appeals(

@@ -103,10 +103,10 @@ def record(
 
     Inside a savepoint that is rolled back it is forgotten with it.
     """
-    is_person = actor.kind in ("user", "application")
+    kind = _kind_of(actor)
     values = {
-        "actor_kind": actor.kind if is_person else "system",
-        "actor_id": actor.id if is_person else None,
+        "actor_kind": kind,
+        "actor_id": None if kind == "system" else actor.id,
         "actor_name": actor.name,
         "actor_role": actor.role,
         "act": act.value,
@@ -118,6 +118,10 @@ def record(
         "reason": reason,
     }
     session.info.setdefault(_QUEUED, []).append((session.get_nested_transaction(), values))
+
+
+def _kind_of(actor: Actor) -> str:
+    return actor.kind if actor.kind in ("user", "application") else "system"
 
 
 def _prepare(session: Session) -> Callable[[ModerationHead], None] | None:
@@ -217,6 +221,17 @@ def list_entries(
     if target_id:
         statement = statement.where(AuditEntry.target_id == target_id)
     return paginate(session, statement, page=page, per_page=per_page)
+
+
+def list_of(session: Session, actor: Actor, act: Act, target: Target) -> list[AuditEntry]:
+    """The entries of one act that somebody did to a target, oldest first."""
+    statement = select(AuditEntry).where(
+        AuditEntry.target_id == target.id,
+        AuditEntry.act == act.value,
+        AuditEntry.actor_kind == _kind_of(actor),
+        AuditEntry.actor_id == actor.id,
+    )
+    return list(session.scalars(statement.order_by(AuditEntry.number)))
 
 
 def entries_since(session: Session, number: int, *, limit: int = 100) -> list[AuditEntry]:

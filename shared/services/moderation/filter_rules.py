@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import re2
 
@@ -91,17 +92,21 @@ class FilterSet:
     def check(self, text: str, *, who: tuple[str, str], at: float) -> Verdict:
         """What happens to a line that `who` (peer key, player's key) says at `at` (seconds). It counts as said only
         once it is noted."""
-        action, flags, masked, refused_by = "", [], text, None
-        for rule, spans in self._hits(text, who, at):
-            if _RANK[rule.action] > _RANK[action]:
-                action = rule.action
-            if rule.action == "flag":
-                flags.append(rule.id)
-            elif rule.action == "refuse":
-                refused_by = refused_by or rule
-            else:
+        # Filters are kept with composed letters. A line in which nothing is masked stays as it came.
+        composed = masked = normalize("NFC", text)
+        met = []
+        for rule, spans in self._find_texts(composed):
+            met.append(rule)
+            if rule.action == "mask":
                 masked = _mask(masked, spans)
-        return Verdict(action, masked, tuple(flags), refused_by)
+        said = text if masked == composed else masked
+        met += self._find_paces(said, who, at)
+        return Verdict(
+            max((rule.action for rule in met), key=_RANK.__getitem__, default=""),
+            said,
+            tuple(rule.id for rule in met if rule.action == "flag"),
+            next((rule for rule in met if rule.action == "refuse"), None),
+        )
 
     def note(self, text: str, *, who: tuple[str, str], at: float) -> None:
         """Somebody said this, here or on another worker."""
@@ -123,7 +128,7 @@ class FilterSet:
         if self._paces:
             self._said = other._said
 
-    def _hits(self, text: str, who: tuple[str, str], at: float) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
+    def _find_texts(self, text: str) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
         if self._set is not None:
             for number in self._set.Match(text) or ():
                 rule, expression = self._texts[number]
@@ -134,13 +139,15 @@ class FilterSet:
             for rule in self._links:
                 if len(links) > rule.count:
                     yield rule, links[rule.count :]
+
+    def _find_paces(self, text: str, who: tuple[str, str], at: float) -> Iterator[Rule]:
         for rule in self._paces:
             said = [line for line in self._said.get(who, ()) if line[0] > at - rule.seconds]
             if rule.kind == "repeat":
                 mark = hash(text.casefold())
                 said = [line for line in said if line[1] == mark]
             if len(said) >= rule.count:
-                yield rule, []
+                yield rule
 
 
 def _spans(rule: Rule, expression: Any, text: str) -> list[tuple[int, int]]:

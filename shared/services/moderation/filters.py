@@ -75,7 +75,7 @@ def update_filter(
 ) -> Filter:
     """Replace all of a filter but whether it is on. Raises as `create_filter` does, and NotFound."""
     require(actor, Act.EDIT_FILTERS)
-    found = get_filter(session, filter_id)
+    found = _get_locked(session, filter_id)
     before = form_of(found)
     for name, value in clean(kind=kind, action=action, text=text, count=count, seconds=seconds).items():
         setattr(found, name, value)
@@ -88,7 +88,7 @@ def update_filter(
 def switch_filter(session: Session, actor: Actor, *, filter_id: int, is_on: bool) -> Filter:
     """Turn a filter on or off. Raises Forbidden, NotFound."""
     require(actor, Act.EDIT_FILTERS)
-    found = get_filter(session, filter_id)
+    found = _get_locked(session, filter_id)
     before = form_of(found)
     found.is_on = is_on
     session.flush()
@@ -99,7 +99,7 @@ def switch_filter(session: Session, actor: Actor, *, filter_id: int, is_on: bool
 def delete_filter(session: Session, actor: Actor, *, filter_id: int) -> None:
     """Delete a filter. Raises Forbidden, NotFound."""
     require(actor, Act.EDIT_FILTERS)
-    found = get_filter(session, filter_id)
+    found = _get_locked(session, filter_id)
     before = form_of(found)
     session.delete(found)
     session.flush()
@@ -110,7 +110,7 @@ def get_filter(session: Session, filter_id: int) -> Filter:
     """The filter of this id. Raises NotFound."""
     found = session.get(Filter, filter_id)
     if found is None:
-        raise NotFound("there is no such filter")
+        raise _unknown()
     return found
 
 
@@ -183,6 +183,18 @@ def form_of(found: Filter) -> dict[str, Any]:
     return {**asdict(rule_of(found)), "is_on": found.is_on, "note": found.note}
 
 
+def _get_locked(session: Session, filter_id: int) -> Filter:
+    """The filter as it is now, locked until the commit: what it was before the act is written down. Raises NotFound."""
+    found = session.get(Filter, filter_id, with_for_update=True, populate_existing=True)
+    if found is None:
+        raise _unknown()
+    return found
+
+
+def _unknown() -> NotFound:
+    return NotFound("there is no such filter")
+
+
 def _whole(value: int | None, field: str, least: int, most: int) -> int:
     if value is None or not least <= value <= most:
         raise Invalid(f"this must be a whole number from {least} to {most:,}", field=field)
@@ -199,4 +211,5 @@ def _record(
     changes.mark(session, Part.FILTERS)
     name = f"{found.kind} {found.text}".strip()
     about = audit.Target("filter", f"filter:{found.id}", name)
-    audit.record(session, actor, Act.EDIT_FILTERS, about, before=before, after=after, reason=found.note)
+    # The note is for moderators, and in the entry's forms; its reason would be public.
+    audit.record(session, actor, Act.EDIT_FILTERS, about, before=before, after=after)

@@ -57,8 +57,23 @@ def get_message(session: Session, message_id: int) -> Message:
     """The message of this id, redacted or not. Raises NotFound."""
     found = session.get(Message, message_id)
     if found is None:
-        raise NotFound("there is no such message, or it was so old that it is deleted", field="message_id")
+        raise unknown()
     return found
+
+
+def unknown() -> NotFound:
+    """What is raised for a message that is not there."""
+    return NotFound("there is no such message, or it was so old that it is deleted", field="message_id")
+
+
+def find_locked(session: Session, message_id: int) -> Message | None:
+    """The message of this id, which nobody redacts before the commit; None if it is gone. For who copies its text."""
+    return session.scalar(
+        select(Message)
+        .where(Message.id == message_id)
+        .with_for_update(read=True)
+        .execution_options(populate_existing=True)
+    )
 
 
 def context(session: Session, actor: Actor, *, message_id: int, around: int = 15) -> list[Message]:
@@ -82,7 +97,7 @@ def redact(session: Session, actor: Actor, *, message_id: int, reason: str) -> M
         select(Message).where(Message.id == message_id).with_for_update().execution_options(populate_existing=True)
     )
     if found is None:
-        raise NotFound("there is no such message, or it was so old that it is deleted", field="message_id")
+        raise unknown()
     if found.redacted_at is not None:
         raise Conflict("this message was redacted already")
     found.text, found.redacted_at, found.redacted_by = "", utc_now(), actor.name

@@ -34,10 +34,14 @@ class Act(StrEnum):
     MUTE_FOR_GAME = "game/mute"
     IGNORE = "ignore"
     SEE_TRANSPARENCY = "transparency"
+    GIVE_ROLE = "user/role"
+    SET_PASSWORD = "user/password"
+    GIVE_SCOPES = "application/scopes"
 
 
 _EVERYBODY = frozenset(Role)
 _STAFF = frozenset([Role.MODERATOR, Role.ADMIN, Role.OPERATOR])
+_ADMINS = frozenset([Role.ADMIN, Role.OPERATOR])
 _STAFF_AND_APPLICATIONS = _STAFF | {Role.MODERATING_APPLICATION}
 _PEOPLE = frozenset([Role.PLAYER])
 
@@ -65,6 +69,9 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.MUTE_FOR_GAME: frozenset([Role.OWNER, Role.ADMIN, Role.OPERATOR]),
     Act.IGNORE: _PEOPLE,
     Act.SEE_TRANSPARENCY: _EVERYBODY,
+    Act.GIVE_ROLE: _ADMINS,
+    Act.SET_PASSWORD: frozenset([Role.OPERATOR]),
+    Act.GIVE_SCOPES: _ADMINS,
 }
 """For each act the roles that may; one of them is enough. What depends on the very thing (an owner's own game, a
 sanction of a moderator, an appeal of one's own act) the services ask beside this."""

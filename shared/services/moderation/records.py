@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
@@ -18,7 +18,7 @@ from shared.models.moderation import Sanction
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.user import User
 from shared.services import characters, games, peers, users
-from shared.services.moderation import actors, appeals, reports, sanctions, targets
+from shared.services.moderation import appeals, reports, sanctions, targets
 from shared.services.moderation.actors import Actor
 from shared.services.moderation.permissions import Act, require
 from shared.services.moderation.targets import Target
@@ -63,7 +63,7 @@ def count_waiting(session: Session, actor: Actor) -> Waiting:
         return session.scalar(select(func.count()).select_from(model).where(condition)) or 0  # type: ignore[arg-type]
 
     return Waiting(
-        count(Report, Report.state == "open"),
+        count(Report, and_(Report.state == "open", reports.others_than(session, actor))),
         count(Appeal, Appeal.state == "open"),
         count(Sanction, sanctions.in_force_at(utc_now())),
     )
@@ -87,7 +87,8 @@ def channel_names(session: Session, messages: Iterable[Message]) -> dict[int, st
 def list_reports_of_message(session: Session, actor: Actor, message_id: int) -> list[Report]:
     """All reports of one message, the newest first. Raises Forbidden."""
     require(actor, Act.SEE)
-    return list(session.scalars(select(Report).where(Report.message_id == message_id).order_by(Report.id.desc())))
+    about = select(Report).where(Report.message_id == message_id, reports.others_than(session, actor))
+    return list(session.scalars(about.order_by(Report.id.desc())))
 
 
 def get_record_of_player(session: Session, actor: Actor, *, name: str, game: str) -> Record:
@@ -129,7 +130,6 @@ def get_record_of_user(session: Session, actor: Actor, *, username: str) -> Reco
     """A person with an account, and who they are in which game. Raises Forbidden, NotFound."""
     require(actor, Act.SEE)
     user = users.get_user_by_username(session, username)
-    themselves = actors.of_user(session, user.id)
     named = targets.player(session, name=user.username, game=targets.GRAPEVINE_NAME)
     return Record(
         Target("user", user.username, user_id=user.id),
@@ -139,7 +139,7 @@ def get_record_of_user(session: Session, actor: Actor, *, username: str) -> Reco
         person=user,
         characters=characters.list_characters_of(session, user.id),
         games=games.list_games_of(session, user.id),
-        reported=reports.list_reports_by(session, themselves, per_page=SHOWN_REPORTS).items,
+        reported=reports.list_reports_of_user(session, actor, user_id=user.id, limit=SHOWN_REPORTS),
         appeals=appeals.list_appeals_of(session, user.id),
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select, true
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
@@ -50,7 +50,9 @@ def create_report(
     assert about.peer is not None and about.player_key is not None
     message = None
     if message_id is not None:
-        message = messages.get_message(session, message_id)
+        message = messages.find_locked(session, message_id)
+        if message is None:
+            raise messages.unknown()
         if (message.peer, player_key(message.name)) != (about.peer, about.player_key):
             raise Invalid("this message is another player's", field="message_id")
     text = rules.text(text, field="text", longest=TEXT_LONGEST, what="what is wrong")
@@ -71,7 +73,7 @@ def create_report(
 
 def flag_message(session: Session, *, message_id: int, filter_id: int) -> Report | None:
     """A filter found something in a message: put it into the queue. None if the message is gone, or redacted."""
-    message = session.get(Message, message_id)
+    message = messages.find_locked(session, message_id)
     if message is None or message.redacted_at is not None:
         return None
     rule = session.get(Filter, filter_id)
@@ -147,9 +149,9 @@ def resolve_report(session: Session, actor: Actor, *, report_id: int, state: str
 
 
 def get_report(session: Session, actor: Actor, report_id: int) -> Report:
-    """A report with its reporters. Raises Forbidden, NotFound."""
+    """A report with its reporters. Raises Forbidden, NotFound (also of one that is about the actor)."""
     require(actor, Act.SEE)
-    found = session.get(Report, report_id)
+    found = session.scalar(select(Report).where(Report.id == report_id, others_than(session, actor)))
     if found is None:
         raise _unknown()
     return found
@@ -160,7 +162,8 @@ def list_reports(
 ) -> Page[Report]:
     """The queue: the oldest open ones first; decided ones the newest first. state: empty is all. Raises Forbidden."""
     require(actor, Act.SEE)
-    statement = select(Report).order_by(Report.id if state == "open" else Report.id.desc())
+    statement = select(Report).where(others_than(session, actor))
+    statement = statement.order_by(Report.id if state == "open" else Report.id.desc())
     if state:
         statement = statement.where(Report.state == state)
     if wanted := search.strip():
@@ -171,14 +174,32 @@ def list_reports(
 
 def list_reports_by(session: Session, actor: Actor, *, page: int = 1, per_page: int = 25) -> Page[Reporter]:
     """What somebody reported, the newest first: each with its `report`, whose state and outcome they may see."""
-    statement = select(Reporter).where(Reporter.key == actor.key).order_by(Reporter.id.desc())
+    statement = select(Reporter).options(joinedload(Reporter.report))
+    statement = statement.where(Reporter.key == actor.key).order_by(Reporter.id.desc())
     return paginate(session, statement, page=page, per_page=per_page)
+
+
+def list_reports_of_user(session: Session, actor: Actor, *, user_id: int, limit: int = 50) -> list[Reporter]:
+    """What a user reported, as moderators may know it, the newest first. Raises Forbidden."""
+    require(actor, Act.SEE)
+    statement = select(Reporter).join(Reporter.report).options(contains_eager(Reporter.report))
+    statement = statement.where(Reporter.key == f"user:{user_id}", others_than(session, actor))
+    return list(session.scalars(statement.order_by(Reporter.id.desc()).limit(limit)))
+
+
+def others_than(session: Session, actor: Actor) -> ColumnElement[bool]:
+    """The condition for a SELECT: reports that are not about the actor, who is not to learn from whom they are."""
+    if actor.kind != "user" or actor.id is None:
+        return true()
+    themselves = targets.players_of(session, actor.id)
+    return not_(or_(*(and_(Report.peer == peer, Report.player_key == key) for peer, key in themselves)))
 
 
 def list_reports_about(session: Session, actor: Actor, *, peer: str, player: str | None = None) -> list[Report]:
     """The reports of a game's players, or of one (its key), the newest first. Raises Forbidden."""
     require(actor, Act.SEE)
-    statement = select(Report).where(Report.peer == peer).order_by(Report.id.desc()).limit(200)
+    statement = select(Report).where(Report.peer == peer, others_than(session, actor))
+    statement = statement.order_by(Report.id.desc()).limit(200)
     if player is not None:
         statement = statement.where(Report.player_key == player)
     return list(session.scalars(statement))

@@ -41,13 +41,10 @@ def delete_old_records(session: Session, *, before: datetime, limit: int = BATCH
         session.execute(delete(Report).where(Report.id.in_(reports)), execution_options=_QUIET)
         gone += len(reports)
     over = or_(Sanction.lifted_at < before, Sanction.until < before, Sanction.kind == "warn")
-    sanctions = session.scalars(
-        select(Sanction.id).where(over, Sanction.created_at < before).order_by(Sanction.id).limit(limit)
+    is_appealed = select(Appeal.id).where(Appeal.sanction_id == Sanction.id, Appeal.state == "open").exists()
+    ended = session.scalars(
+        select(Sanction.id).where(over, Sanction.created_at < before, ~is_appealed).order_by(Sanction.id).limit(limit)
     ).all()
-    waiting = set(
-        session.scalars(select(Appeal.sanction_id).where(Appeal.sanction_id.in_(sanctions), Appeal.state == "open"))
-    )
-    ended = [sanction for sanction in sanctions if sanction not in waiting]
     if ended:
         session.execute(delete(Appeal).where(Appeal.sanction_id.in_(ended)), execution_options=_QUIET)
         session.execute(delete(Sanction).where(Sanction.id.in_(ended)), execution_options=_QUIET)

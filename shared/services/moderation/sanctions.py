@@ -96,7 +96,7 @@ def lift(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sa
     """End a sanction that is in force. Raises Forbidden, NotFound, Conflict (it is over already), Invalid."""
     require(actor, Act.LIFT)
     found = _get_locked(session, sanction_id)
-    _require_other(session, actor, found)
+    require_other(session, actor, found)
     if found.state != "in force":
         raise Conflict(f"this sanction is {found.state} already")
     _end(session, actor, found, Act.LIFT, reason_of(reason), is_undone=False)
@@ -107,7 +107,7 @@ def undo(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sa
     """Say that a sanction should never have been, whether or not it is over. Raises as `lift` does."""
     require(actor, Act.UNDO)
     found = _get_locked(session, sanction_id)
-    _require_other(session, actor, found)
+    require_other(session, actor, found)
     if found.is_undone:
         raise Conflict("this sanction is undone already")
     _end(session, actor, found, Act.UNDO, reason_of(reason), is_undone=True)
@@ -118,7 +118,7 @@ def restore(session: Session, actor: Actor, *, sanction_id: int, reason: str) ->
     """Take a lift, or an undoing, back: the sanction stands again, until its old end. Raises as `lift` does."""
     require(actor, Act.RESTORE)
     found = _get_locked(session, sanction_id)
-    _require_other(session, actor, found)
+    require_other(session, actor, found)
     _require_rank(session, actor, target_of(found))
     if found.lifted_at is None:
         raise Conflict("this sanction was not lifted")
@@ -138,6 +138,20 @@ def end_by_appeal(session: Session, actor: Actor, *, sanction_id: int, reason: s
     if not found.is_undone:
         _end(session, actor, found, Act.UNDO, reason, is_undone=True)
     return found
+
+
+def require_other(session: Session, actor: Actor, found: Sanction) -> None:
+    """Nobody ends a sanction of their own, or of a game that they own; and what only admins could impose only they end.
+
+    Raises Forbidden.
+    """
+    about = target_of(found)
+    persons = _persons(session, about)
+    is_own_game = about.kind == "game" and actor.kind == "user" and about.peer in targets.games_of(session, actor.id)
+    if is_own_game or _is_oneself(actor, about, persons):
+        raise Forbidden("nobody decides on a sanction of their own, or of a game of theirs")
+    if any(user.role != "player" for user in persons) and not actor.is_above_moderators:
+        raise Forbidden("only admins may decide on a sanction of a moderator or an admin")
 
 
 def get_sanction(session: Session, sanction_id: int) -> Sanction:
@@ -185,6 +199,12 @@ def concerns(session: Session, found: Sanction, user_id: int) -> bool:
     if found.user_id == user_id or (found.peer, found.player_key) in targets.players_of(session, user_id):
         return True
     return found.peer is not None and found.peer in targets.games_of(session, user_id)
+
+
+def holds_user(session: Session, user_id: int) -> bool:
+    """True while an account, with all its characters, may not speak somewhere."""
+    found = select(Sanction.id).where(in_force_at(utc_now()), Sanction.user_id == user_id).limit(1)
+    return session.scalar(found) is not None
 
 
 def find_site_ban(session: Session, user_id: int) -> Sanction | None:
@@ -287,22 +307,21 @@ def _persons(session: Session, about: Target) -> list[User]:
     return [] if user is None else [user]
 
 
+def _is_oneself(actor: Actor, about: Target, persons: list[User]) -> bool:
+    """True for the actor's account and characters, and for an application and its players."""
+    if actor.kind == "application":
+        return about.peer == actor.key
+    return actor.kind == "user" and any(actor.id == user.id for user in persons)
+
+
 def _require_rank(session: Session, actor: Actor, about: Target) -> None:
     """Moderators and applications may not sanction moderators and admins; nobody themselves."""
-    for user in _persons(session, about):
-        if actor.kind == "user" and actor.id == user.id:
-            raise Forbidden("nobody sanctions themselves", field="target")
+    persons = _persons(session, about)
+    if _is_oneself(actor, about, persons):
+        raise Forbidden("nobody sanctions themselves", field="target")
+    for user in persons:
         if user.role != "player" and not actor.is_above_moderators:
             raise Forbidden("only admins may sanction a moderator or an admin", field="target")
-
-
-def _require_other(session: Session, actor: Actor, found: Sanction) -> None:
-    """Nobody ends a sanction of their own; and what only admins could impose only they end."""
-    for user in _persons(session, target_of(found)):
-        if actor.kind == "user" and actor.id == user.id:
-            raise Forbidden("nobody decides on a sanction of their own")
-        if user.role != "player" and not actor.is_above_moderators:
-            raise Forbidden("only admins may decide on a sanction of a moderator or an admin")
 
 
 def _warn(session: Session, about: Target, made: Sanction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -21,6 +22,7 @@ GRAPEVINE = "grapevine"
 GRAPEVINE_NAME = "Grapevine"
 SYSTEM = "system"
 
+_ZONE = re.compile("%[^/]*")
 _WIDEST = {4: 8, 6: 20}  # a shorter prefix would shut out whole parts of the world
 
 
@@ -96,14 +98,20 @@ def player(session: Session, *, name: str, game: str) -> Target:
     return Target("player", f"{name}@{peer.short_name}", peer=peer.key, player_key=key)
 
 
-def networks_of(text: str) -> list[str]:
-    """Every network that an address is in, as sanctions spell them; none for what is no address."""
+def find_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a text is, as sanctions compare it: without a zone, an IPv4 one as such. None if it is none."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None) or address
+
+
+def networks_of(text: str) -> list[str]:
+    """Every network that an address is in, as sanctions spell them; none for what is no address."""
+    address = find_address(text)
+    if address is None:
         return []
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     lengths = range(_WIDEST[address.version], address.max_prefixlen + 1)
     return [str(ipaddress.ip_network((address, length), strict=False)) for length in lengths]
 
@@ -114,7 +122,7 @@ def parse_network(text: str) -> str:
     Raises Invalid (field `target`).
     """
     try:
-        network = ipaddress.ip_network(text.strip(), strict=False)
+        network = ipaddress.ip_network(_ZONE.sub("", text.strip()), strict=False)
     except ValueError:
         raise Invalid("write an address like 192.0.2.7 or a network like 192.0.2.0/24", field="target") from None
     if isinstance(network, ipaddress.IPv6Network):
@@ -153,6 +161,6 @@ def players_of(session: Session, user_id: int) -> list[tuple[str, str]]:
     return [(GRAPEVINE, player_key(user.username)), *((f"game:{row.game_id}", row.name_key) for row in rows)]
 
 
-def games_of(session: Session, user_id: int) -> list[str]:
+def games_of(session: Session, user_id: int | None) -> list[str]:
     """The peer keys of the games that a user owns."""
     return [f"game:{game_id}" for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]

@@ -1,0 +1,134 @@
+"""Nobody decides on what is their own, or what only those above them may; the reported do not learn by whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import Conflict, Forbidden, NotFound
+from shared.services import characters
+from shared.services.moderation import actors, appeals, records, reports, sanctions
+from shared.services.moderation.actors import OPERATOR
+
+pytestmark = pytest.mark.usefixtures("any_database")
+
+
+@pytest.fixture
+def moderator(make, session):
+    return actors.of_user(session, make.user(role="moderator").id)
+
+
+@pytest.fixture
+def admin(make, session):
+    return actors.of_user(session, make.admin().id)
+
+
+def mute(session, actor, target, **fields):
+    fields = {"kind": "mute", "target_kind": "player", "seconds": 600, "reason": "flooding", **fields}
+    return sanctions.sanction(session, actor, target=target, **fields)
+
+
+def claim(session, game, user, name):
+    """Register and approve a character."""
+    claimed = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
+    session.flush()
+    return characters.approve_character(session, actor_id=user.id, character_id=claimed.id)
+
+
+# Appeals
+
+
+def test_nobody_grants_an_appeal_that_another_made_for_them(make, session, admin):
+    """A game's owner may appeal for its players, also for one who is a moderator."""
+    owner, user = make.user(), make.user(role="moderator")
+    claim(session, make.game("Tea", owner=owner), user, "Wren")
+    made = mute(session, admin, "Wren@Tea")
+    appeal = appeals.create_appeal(session, actors.of_user(session, owner.id), sanction_id=made.id, text="please")
+    for colleague in (user, make.user(role="moderator")):
+        with pytest.raises(Forbidden):
+            appeals.decide_appeal(
+                session, actors.of_user(session, colleague.id), appeal_id=appeal.id, is_granted=True, outcome="fine"
+            )
+    assert (appeal.state, made.state) == ("open", "in force")
+    other_admin = actors.of_user(session, make.admin().id)
+    appeals.decide_appeal(session, other_admin, appeal_id=appeal.id, is_granted=True, outcome="fine")
+
+
+def test_who_restored_a_sanction_does_not_decide_its_appeal(make, session, moderator, admin):
+    owner = make.user()
+    make.game("Tea", owner=owner)
+    other, made = mute(session, moderator, "Bob@Tea"), mute(session, moderator, "Tea", target_kind="game")
+    second = actors.of_user(session, make.user(role="moderator").id)
+    sanctions.lift(session, admin, sanction_id=made.id, reason="enough")
+    sanctions.restore(session, second, sanction_id=made.id, reason="not enough")
+    session.commit()
+    appellant = actors.of_user(session, owner.id)
+    appeal = appeals.create_appeal(session, appellant, sanction_id=made.id, text="please")
+    with pytest.raises(Forbidden, match="restored"):
+        appeals.decide_appeal(session, second, appeal_id=appeal.id, is_granted=False, outcome="no")
+    unrelated = appeals.create_appeal(session, appellant, sanction_id=other.id, text="please")
+    appeals.decide_appeal(session, second, appeal_id=unrelated.id, is_granted=False, outcome="no")
+
+
+# Ending a sanction
+
+
+def test_a_moderator_does_not_end_what_is_against_a_game_of_theirs(make, session, admin):
+    owner = make.user(role="moderator")
+    make.game("Tea", owner=owner)
+    made = mute(session, admin, "Tea", target_kind="game")
+    for end in (sanctions.lift, sanctions.undo):
+        with pytest.raises(Forbidden):
+            end(session, actors.of_user(session, owner.id), sanction_id=made.id, reason="it is mine")
+    colleague = actors.of_user(session, make.user(role="moderator").id)
+    sanctions.lift(session, colleague, sanction_id=made.id, reason="promised")
+
+
+def test_an_application_does_not_end_its_own_sanction(make, session, admin):
+    application = make.application("Bridge", scopes=["moderate"])
+    itself = actors.of_application(session, application.id)
+    for target, kind in (("Bridge", "game"), ("Bot@Bridge", "player")):
+        made = mute(session, admin, target, target_kind=kind)
+        with pytest.raises(Forbidden):
+            sanctions.lift(session, itself, sanction_id=made.id, reason="let me")
+    with pytest.raises(Forbidden, match="themselves"):
+        mute(session, itself, "Bridge", target_kind="game")
+
+
+# Evasion
+
+
+@pytest.mark.parametrize("kind", ["mute", "ban"])
+def test_the_sanctioned_do_not_slip_out_of_their_characters(make, session, moderator, kind):
+    user = make.user()
+    character = claim(session, make.game("Tea"), user, "Wren")
+    made = mute(session, moderator, user.username, kind=kind, target_kind="user")
+    with pytest.raises(Conflict, match="sanction"):
+        characters.delete_character(session, actor_id=user.id, character_id=character.id)
+    sanctions.lift(session, moderator, sanction_id=made.id, reason="enough")
+    characters.delete_character(session, actor_id=user.id, character_id=character.id)
+
+
+# Reports
+
+
+def test_a_reported_moderator_does_not_see_by_whom(make, session, moderator):
+    user, reader = make.user(role="moderator"), make.user()
+    claim(session, make.game("Tea"), user, "Wren")
+    made = reports.create_report(
+        session, actors.of_user(session, reader.id), game="Tea", name="wren", text="abuses the power"
+    )
+    itself = actors.of_user(session, user.id)
+    with pytest.raises(NotFound):
+        reports.get_report(session, itself, made.id)
+    assert reports.list_reports(session, itself).items == []
+    assert reports.list_reports_about(session, itself, peer=made.peer, player=made.player_key) == []
+    assert records.count_waiting(session, itself).reports == 0
+    assert records.get_record_of_user(session, itself, username=reader.username).reported == []
+    with pytest.raises((Forbidden, NotFound)):
+        reports.resolve_report(session, itself, report_id=made.id, state="dismissed", outcome="nothing")
+
+    assert reports.list_reports(session, moderator).items == [made]
+    assert records.count_waiting(session, moderator).reports == 1
+    record = records.get_record_of_user(session, moderator, username=reader.username)
+    assert [reporter.report for reporter in record.reported] == [made]
+    assert reports.list_reports(session, OPERATOR).items == [made]
