@@ -493,6 +493,37 @@ def test_a_rate_limit_on_the_history_is_waited_out():
     assert driver.events(GapRemains) == []
 
 
+@pytest.mark.parametrize("ends", ["page", "drop"])
+def test_a_channel_left_while_its_gap_is_filled_holds_nothing_up(ends):
+    """Sends wait for the gaps to be filled: a gap that nobody wants filled any more must not keep them for ever."""
+    driver = begin_with_history()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    driver.ask(requests.unsubscribe("gossip"))
+    if ends == "page":
+        page = {"channel": "gossip", "messages": [said(11)], "more": True}
+        driver.says("channels/history", page, ref=frame["ref"])
+    else:
+        driver.lose()
+        driver.open()
+    driver.sent()
+    driver.ask(requests.send("other", "Me", "hello"))
+    assert len(driver.sent("channels/send")) == 1
+    assert driver.events(ChannelMessage) == [] and driver.events(GapRemains) == []
+
+
+@pytest.mark.parametrize("messages", [["text"], "text", [None], 5, [{"id": 1}]])
+def test_a_history_that_cannot_be_read_holds_nothing_up(messages):
+    driver = begin_with_history()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    page = {"channel": "gossip", "messages": messages, "more": False}
+    driver.says("channels/history", page, ref=frame["ref"])
+    assert driver.events(GapRemains) == [GapRemains("gossip", 9)]
+    driver.ask(requests.send("gossip", "Me", "hello"))
+    assert len(driver.sent("channels/send")) == 1
+
+
 def test_older_servers_are_asked_for_no_history():
     driver = Driver(channels=["gossip"])
     driver.open("2.3.0")

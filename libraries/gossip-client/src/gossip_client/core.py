@@ -499,8 +499,11 @@ class Core:
     def _want(self, name: str, is_wanted: bool) -> None:
         if is_wanted:
             self._channel(name).is_wanted = True
-        else:
-            self._channels.pop(name.lower(), None)
+            return
+        channel = self._channels.pop(name.lower(), None)
+        if channel is not None and channel.is_filling:
+            channel.leave_gap()
+            self._fills -= 1
 
     def _subscribed(self, name: str, error: GossipError | None, now: float) -> None:
         if isinstance(error, RequestFailed):
