@@ -214,7 +214,7 @@ def test_a_restart_s_downtime_is_waited_out():
     assert driver.events(Disconnected)[0].code == 1012
 
 
-@pytest.mark.parametrize("downtime", ["Infinity", "NaN", "1e300", "-5", '"soon"', "[]"])
+@pytest.mark.parametrize("downtime", ["Infinity", "NaN", "1e300", "1" * 400, "-5", '"soon"', "[]"])
 def test_a_downtime_that_makes_no_sense_does_not_keep_it_away(downtime):
     driver = Driver()
     driver.open()
@@ -353,6 +353,29 @@ def test_a_rate_limit_is_waited_out():
     (frame,) = driver.sent("channels/send")
     driver.says("channels/send", ref=frame["ref"], status="success")
     assert request.result() is None
+
+
+@pytest.mark.parametrize("retry_after", ["NaN", "Infinity", "-Infinity", "-1", "1" * 400, "true", '"soon"'])
+def test_a_rate_limit_whose_time_makes_no_sense_is_a_failure(retry_after):
+    driver = Driver()
+    request = driver.ask(requests.send("gossip", "Ann", "hello"))
+    driver.open()
+    (frame,) = driver.sent("channels/send")
+    driver.core.received(
+        f'{{"event": "channels/send", "ref": "{frame["ref"]}", "status": "failure", "error": "x", '
+        f'"code": "rate-limited", "retry_after_ms": {retry_after}}}',
+        driver.now,
+    )
+    with pytest.raises(RequestFailed) as failure:
+        request.result()
+    assert failure.value.retry_after is None
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "two", "", "2.x", "2²"])
+def test_a_version_that_makes_no_sense_lets_it_in(version):
+    driver = Driver(channels=["gossip"])
+    driver.open(version)
+    assert driver.core.is_ready and not driver.core.has_history
 
 
 def test_the_queue_is_bounded_and_says_what_it_dropped():

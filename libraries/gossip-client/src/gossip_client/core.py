@@ -583,7 +583,7 @@ def _version(text: str | None) -> tuple[int, ...]:
     """The numbers of a version; what is none counts as 1.0.0."""
     numbers = []
     for part in (text or "1.0.0").split(".")[:3]:
-        if not part.isdecimal():
+        if not part.isdecimal() or len(part) > 9:
             break
         numbers.append(int(part))
     return tuple(numbers) or (1, 0, 0)
