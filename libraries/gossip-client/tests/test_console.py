@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 from gossip_client import ChannelMessage
+from gossip_client.__main__ import main
+from gossip_client.chat import chat
 from gossip_client.doctor import examine
+from gossip_client.explain import explain
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
+
+from tests.support.waiting import wait_until
 
 TLS = Path(__file__).parent / "tls"  # an authority of these tests' own, and what it says of 127.0.0.1 until 2126
 
@@ -28,13 +37,13 @@ def run(run_environment, python):
             timeout=50,
         )
 
-    def popen(*arguments: str, secret: str) -> subprocess.Popen[str]:
+    def popen(*arguments: str, secret: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [python, "-m", "gossip_client", *arguments],
             env={**run_environment, "GOSSIP_CLIENT_SECRET": secret},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
         )
         started.append(process)
@@ -44,7 +53,10 @@ def run(run_environment, python):
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def test_two_terminals_chat(run, worker, stored, make_client):
@@ -72,6 +84,12 @@ def test_two_terminals_chat(run, worker, stored, make_client):
         ({"url": "ws://127.0.0.1:1/socket"}, "connection refused"),
         ({"url": "http://127.0.0.1/"}, "must begin with ws:// or wss://"),
         ({"channel": "no good name"}, "Could not subscribe to 'no good name'"),
+        ({"url": "ws://[::1/socket"}, "its host cannot be one"),
+        ({"url": "ws://a..b/socket"}, "its host cannot be one"),
+        ({"url": "ws://host:0/socket"}, "its port is no number from 1 to 65535"),
+        ({"url": "ws:///socket"}, "it names no host"),
+        ({"url": ""}, "must begin with ws:// or wss://"),
+        ({"secret": ""}, "there is no client secret: set GOSSIP_CLIENT_SECRET"),
     ],
 )
 def test_what_goes_wrong_is_one_line(run, worker, stored, change, wanted):
@@ -81,6 +99,85 @@ def test_what_goes_wrong_is_one_line(run, worker, stored, change, wanted):
     done = run("chat", *arguments, secret=given["secret"], stdin="")
     assert done.returncode == 1
     assert wanted in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == "" or wanted.startswith("Could not subscribe")
+
+
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "soon"])
+def test_a_time_that_is_none(capsys, command, seconds):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--url", "ws://127.0.0.1:1/socket", "--client-id", "x", "--timeout", seconds])
+    assert ended.value.code == 2
+    assert "argument --timeout: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("url", ["ws://ann:hush@127.0.0.1:1/socket", "ws://ann:hush@127.0.0.1:0/", "ann:hush@x"])
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+def test_a_password_in_the_address_is_not_shown(capsys, monkeypatch, command, url):
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
+    assert main([command, "--url", url, "--client-id", "x", "--timeout", "0.5"]) == 1
+    shown = "".join(capsys.readouterr())
+    assert shown and "hush" not in shown
+    assert "hush" not in explain(InvalidStatus(Response(404, "Not Found", Headers())), url)
+
+
+def test_a_reader_that_goes_away_is_no_fault(run, worker, stored):
+    """`… | head -1`: no traceback, whoever finds it out."""
+    game = stored.game_with_credentials("Alpha")[1]
+    arguments = ["--url", worker.url, "--client-id", game.client_id]
+    doctor = run.popen("doctor", *arguments, secret=game.client_secret, stderr=subprocess.PIPE)
+    doctor.stdout.close()
+    assert doctor.stderr.read() == "" and doctor.wait(20) == 141
+    chat = run.popen("chat", *arguments, secret=game.client_secret, stderr=subprocess.PIPE)
+    chat.stdout.readline()
+    chat.stdout.close()
+    chat.stdin.write("/who\n")
+    chat.stdin.close()
+    assert chat.stderr.read() == "" and chat.wait(20) == 141
+
+
+def test_a_terminal_that_knows_few_letters(run, old_server, run_environment):
+    """What cannot be printed, or read, is another letter and no traceback."""
+    run_environment["PYTHONIOENCODING"] = "ascii:strict"
+    server = old_server()
+    arguments = ["--url", server.url, "--client-id", "id", "--name", "\xc4nn"]
+    done = run("chat", *arguments, secret="secret", stdin="tsch\xfcss\n")
+    assert done.returncode == 0 and done.stderr == "" and "on gossip as ?nn" in done.stdout
+    assert server.events("channels/send")[0]["payload"]["message"] == "tsch\ufffd\ufffdss"
+
+
+def test_a_line_of_others_moves_no_cursor(old_server, capsys):
+    """Older servers pass on whatever they are given."""
+    server = old_server()
+    printed = []
+
+    def typed():
+        said = {"channel": "gossip", "game": "A", "name": "b", "message": "one\n[gossip] forged\x1b[2J two \u202e"}
+        server.tell("channels/broadcast", said)
+        wait_until(lambda: printed.append(capsys.readouterr().out) or "two" in printed[-1])
+        yield "/quit"
+
+    assert chat(server.url, "id", "secret", "gossip", "Ann", lines=typed()) == 0
+    assert "".join(printed).endswith("[gossip] b@A: one [gossip] forged [2J two  \n")
+
+
+def test_a_send_whose_connection_goes_does_not_end_the_chat(old_server, capsys):
+    """It may have arrived or not: that is said, and the chat goes on."""
+    server = old_server(unanswered=["channels/send"])
+
+    def drop() -> None:
+        wait_until(lambda: server.events("channels/send"))
+        server.drop()
+
+    def typed():
+        thread = threading.Thread(target=drop)
+        thread.start()
+        yield "hello?"
+        thread.join()
+        wait_until(lambda: len(server.events("authenticate")) == 2)
+
+    assert chat(server.url, "id", "secret", "gossip", "Ann", lines=typed()) == 0
+    assert "-- not said: hello? (connection-lost)\n" in capsys.readouterr().out
 
 
 def test_the_doctor_finds_nothing_wrong(run, worker, stored):
