@@ -109,6 +109,10 @@ def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run_here, netw
         ({"--url": "http://127.0.0.1/"}, "must begin with ws:// or wss://"),
         ({"--database": "sqlite:////no/such/folder/mirror.db"}, "unable to open database file"),
         ({"--database": "nonsense"}, "is no database's address"),
+        ({"--database": ""}, "is no database's address"),
+        ({"--database": "postgresql://ann:hush@host:port/y"}, "is no database's address"),
+        ({"--database": "postgres:/ann:hush@host/y"}, "is no database's address"),
+        ({"--database": "sqlite://"}, "names no file"),
         ({"--database": "oracle://x/y"}, "driver of this database is not installed"),
         ({"--database": "postgresql://x@127.0.0.1:1/y"}, "onnection"),
     ],
@@ -117,7 +121,45 @@ def test_what_goes_wrong_is_one_line(run, network, replica_url, change, wanted):
     given = dict(zip(network[::2], network[1::2], strict=True)) | {"--database": replica_url, "--timeout": "1"} | change
     done = run("mirror", *(part for pair in given.items() for part in pair))
     assert done.returncode == 1
-    assert wanted in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert wanted in done.stderr and done.stderr.count("\n") == 1 and "hush" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_looking_at_what_is_not_there_makes_nothing(run_here, network, tmp_path, command):
+    """A wrong path is said, and leaves no empty file; so is a database of something else."""
+    options = network if command == "verify" else []
+    path = tmp_path / "typo.db"
+    done = run_here(command, *options, "--database", f"sqlite:///{path}")
+    assert done.returncode == 1 and "there is no file" in done.stderr and not path.exists()
+    sqlite3.connect(path).close()
+    path.touch()
+    done = run_here(command, *options, "--database", f"sqlite:///{path}")
+    assert done.returncode == 1 and "there is no replica in this database yet" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--locked-seconds"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "soon"])
+def test_a_time_that_is_none(run_here, capsys, option, seconds):
+    with pytest.raises(SystemExit) as ended:
+        run_here("mirror", "--url", "x", "--client-id", "x", "--database", "sqlite:///x.db", option, seconds)
+    assert ended.value.code == 2
+    assert f"argument {option}: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_without_a_secret(run, replica_url):
+    done = run(
+        *("mirror", "--url", "ws://127.0.0.1:1/", "--client-id", "x", "--database", replica_url),
+        GOSSIP_CLIENT_SECRET="",
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "set GOSSIP_CLIENT_SECRET" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_fault(run, mirror, variables, python, network, replica_url):
+    """`… | head -1`: no traceback."""
+    command = [python, "-m", "backbone", "mirror", *network, "--database", replica_url]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(20) == 141
 
 
 def test_a_locked_database_is_one_line(run, network, replica_url):
