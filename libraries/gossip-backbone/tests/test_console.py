@@ -162,6 +162,16 @@ def test_a_reader_that_goes_away_is_no_fault(run, mirror, variables, python, net
         assert process.stderr.read() == b"" and process.wait(20) == 141
 
 
+def test_a_game_is_told_that_it_gets_no_records(run_here, monkeypatch, worker, stored, replica_url):
+    """Its credentials are good, and no sync ever comes: better a word than a mirror that waits for ever."""
+    monkeypatch.setattr("backbone.replica._SILENT_SECONDS", 0.1)
+    credentials = stored.game_with_credentials("Alpha")[1]
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", credentials.client_secret)
+    network = ["--url", worker.url, "--client-id", credentials.client_id]
+    done = run_here("mirror", *network, "--database", replica_url)
+    assert done.returncode == 1 and done.stderr == "backbone: sync: not an application\n"
+
+
 def test_a_locked_database_is_one_line(run, network, replica_url):
     path = replica_url.removeprefix("sqlite:///")
     with sqlite3.connect(path, isolation_level=None) as connection:
