@@ -9,9 +9,12 @@ import threading
 import time
 
 import pytest
-from gossip_client import Backoff, ChannelMessage, Connected, ConnectFailed, GossipError, requests
+from gossip_client import Backoff, ChannelMessage, Connected, ConnectFailed, Disconnected, GossipError, requests
 from gossip_client.aio import Client as AioClient
 from gossip_client.sync import Client as SyncClient
+from websockets.sync.server import serve
+
+from tests.support.waiting import wait_until
 
 QUICK = Backoff(first=0.1, longest=0.2)
 
@@ -296,3 +299,124 @@ def test_a_handler_that_exits_disturbs_nobody(old_server, caplog):
         while not heard and time.monotonic() < deadline:
             time.sleep(0.02)
     assert heard == ["1"]
+
+
+@pytest.fixture
+def deaf_server():
+    """Lets a client in, and then reads nothing more."""
+    is_over = threading.Event()
+
+    def serve_one(connection):
+        connection.recv()
+        connection.send('{"event": "authenticate", "status": "success", "payload": {"version": "2.3.0"}}')
+        is_over.wait(60)
+
+    with serve(serve_one, "127.0.0.1", 0, max_queue=1, close_timeout=0.2) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/socket"
+        is_over.set()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("ends", ["close", "time"])
+def test_a_server_that_reads_no_more_is_left(deaf_server, monkeypatch, ends):
+    """Its buffers are full: whoever writes is stuck, and must not keep everyone else waiting for ever."""
+    monkeypatch.setattr("gossip_client.sync._WRITE_SECONDS", 1.0 if ends == "time" else 60.0)
+    client = SyncClient(deaf_server, "id", "secret", queue_limit=10_000, backoff=QUICK)
+    lost = threading.Event()
+    client.on(Disconnected)(lambda event: lost.set())
+    client.connect()
+
+    def fill():
+        for _ in range(500):
+            client.post(requests.any_request("x", {"text": "x" * 50_000}))
+
+    writer = threading.Thread(target=fill, daemon=True)
+    writer.start()
+    if ends == "close":
+        wait_until(client._send_lock.locked)
+        writer.join(1)  # it gets stuck
+        assert writer.is_alive()
+        closer = threading.Thread(target=client.close, daemon=True)
+        closer.start()
+        closer.join(10)
+        assert not closer.is_alive()
+        writer.join(5)
+        assert not writer.is_alive()
+    else:
+        assert lost.wait(10)
+        client.close()
+
+
+def test_a_request_from_the_callback_of_the_players_is_refused(old_server, caplog):
+    """Its answer would be read by the thread that waits for it."""
+    server = old_server()
+    client = SyncClient(server.url, "id", "secret", players=lambda: client.players_status() or [], backoff=QUICK)
+    with client:
+        server.tell("heartbeat")
+        wait_until(lambda: server.events("heartbeat"))
+        client.sign_in("Ann")
+    assert "must not wait for the server" in caplog.text
+
+
+def test_a_handler_that_never_ends_does_not_keep_the_client_open(make_client, old_server, monkeypatch):
+    for front in ("aio", "sync"):
+        monkeypatch.setattr(f"gossip_client.{front}.CLOSE_SECONDS", 0.2)
+    server = old_server()
+    client = make_client(server.url, connect=False, channels=["gossip"])
+    entered, is_over = threading.Event(), threading.Event()
+
+    if client._loop is None:
+
+        @client.on(ChannelMessage)
+        def stay(said):
+            entered.set()
+            is_over.wait(30)
+    else:
+
+        @client.on(ChannelMessage)
+        async def stay_here(said):
+            entered.set()
+            await asyncio.sleep(30)
+
+    client.connect()
+    speak(server, 1)
+    assert entered.wait(10)
+    begun = time.monotonic()
+    client.close()
+    assert time.monotonic() - begun < 5
+    is_over.set()
+
+
+def test_handlers_of_a_client_that_connects_again_run_one_after_the_other(old_server, monkeypatch):
+    """Also where one of the connection before is still running."""
+    monkeypatch.setattr("gossip_client.sync.CLOSE_SECONDS", 0.1)
+    server = old_server()
+    client = SyncClient(server.url, "id", "secret", channels=["gossip"])
+    entered, is_over, order = threading.Event(), threading.Event(), []
+
+    @client.on(ChannelMessage)
+    def note(said):
+        if said.message == "0":
+            entered.set()
+            is_over.wait(30)
+        order.append((said.message, threading.current_thread()))
+
+    client.connect()
+    speak(server, 1)
+    assert entered.wait(10)
+    client.close()
+    server.sockets.clear()
+    client.connect()
+    is_over.set()
+    speak(server, 200, first=1)
+    wait_until(lambda: len(order) == 201)
+    assert len({thread for message, thread in order if message != "0"}) == 1
+    client.close()
+
+
+@pytest.mark.parametrize("options", [{"channels": "gossip"}, {"supports": "players"}, {"players": ["Ann"]}])
+def test_a_text_is_no_list_and_a_list_is_no_function(make_client, options):
+    """`channels="gossip"` would be six channels."""
+    with pytest.raises(TypeError, match=next(iter(options))):
+        make_client("ws://127.0.0.1:1/socket", connect=False, **options)
