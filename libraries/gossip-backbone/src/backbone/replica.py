@@ -15,6 +15,7 @@ from gossip_client import (
     ConnectFailed,
     Disconnected,
     Event,
+    GossipError,
     RequestFailed,
     SyncComplete,
     SyncRecords,
@@ -24,7 +25,7 @@ from gossip_client.requests import Request
 from gossip_client.sync import Client
 from sqlalchemy import Engine, create_engine
 
-from backbone.errors import DatabaseFailed
+from backbone.errors import BackboneError, DatabaseFailed, HookFailed
 from backbone.kinds import DEFAULT_KINDS, Kind
 from backbone.migrations import migrate
 from backbone.store import Action, Applied, Change, Deletes, Hook, Store
@@ -164,7 +165,8 @@ class Backbone:
                 wait = min(60.0, wait * 2)
             except Exception as error:
                 if not self._stopping.is_set():
-                    _log.error("the replica has stopped: %s", error)
+                    is_plain = isinstance(error, BackboneError | GossipError) and not isinstance(error, HookFailed)
+                    _log.error("the replica has stopped: %s", error, exc_info=None if is_plain else error)
                 return
 
     def _wanted(self) -> dict[str, int] | None:
