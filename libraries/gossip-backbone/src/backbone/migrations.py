@@ -144,5 +144,3 @@ def _lock(connection: Connection) -> None:
     """Let no other process migrate meanwhile. (On SQLite the write lock does it.)"""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    elif connection.dialect.name in ("mysql", "mariadb"):
-        connection.execute(text("SELECT GET_LOCK('backbone_migrate', 60)"))
