@@ -59,19 +59,18 @@ def run(run_environment, python):
                 pipe.close()
 
 
-def test_two_terminals_chat(run, worker, stored, make_client):
-    game = stored.game_with_credentials("Alpha")[1]
-    other = stored.game_with_credentials("Beta")[1]
-    listener = make_client(worker.url, other.client_id, other.client_secret, channels=["gossip"])
-    arguments = ["chat", "--url", worker.url, "--client-id", game.client_id, "--name", "Ann"]
+def test_two_terminals_chat(run, network, network_url, make_client):
+    game, other, channel = network.game("Alpha"), network.game("Beta"), network.factory.channel().name
+    listener = make_client(network_url, other.client_id, other.client_secret, channels=[channel])
+    arguments = ["chat", "--channel", channel, "--url", network_url, "--client-id", game.client_id, "--name", "Ann"]
     terminal = run.popen(*arguments, secret=game.client_secret)
     assert terminal.stdout is not None and terminal.stdin is not None
-    assert "-- on gossip as Ann (protocol 2.4.0)" in terminal.stdout.readline()
+    assert f"-- on {channel} as Ann (protocol 2.4.0)" in terminal.stdout.readline()
     terminal.stdin.write("hello from a terminal\n")
     terminal.stdin.flush()
     assert listener.wait_for(ChannelMessage).message == "hello from a terminal"
-    listener.send("gossip", "Bob", "hello yourself")
-    assert terminal.stdout.readline() == "[gossip] Bob@Beta: hello yourself\n"
+    listener.send(channel, "Bob", "hello yourself")
+    assert terminal.stdout.readline() == f"[{channel}] Bob@{other.short_name}: hello yourself\n"
     terminal.stdin.write("/quit\n")
     terminal.stdin.flush()
     assert terminal.wait(20) == 0
@@ -92,9 +91,9 @@ def test_two_terminals_chat(run, worker, stored, make_client):
         ({"secret": ""}, "there is no client secret: set GOSSIP_CLIENT_SECRET"),
     ],
 )
-def test_what_goes_wrong_is_one_line(run, worker, stored, change, wanted):
-    game = stored.game_with_credentials("Alpha")[1]
-    given = {"url": worker.url, "secret": game.client_secret, "channel": "gossip", **change}
+def test_what_goes_wrong_is_one_line(run, network, network_url, change, wanted):
+    game = network.game("Alpha")
+    given = {"url": network_url, "secret": game.client_secret, "channel": "gossip", **change}
     arguments = ["--url", given["url"], "--client-id", game.client_id, "--channel", given["channel"], "--timeout", "2"]
     done = run("chat", *arguments, secret=given["secret"], stdin="")
     assert done.returncode == 1
@@ -121,10 +120,10 @@ def test_a_password_in_the_address_is_not_shown(capsys, monkeypatch, command, ur
     assert "hush" not in explain(InvalidStatus(Response(404, "Not Found", Headers())), url)
 
 
-def test_a_reader_that_goes_away_is_no_fault(run, worker, stored):
+def test_a_reader_that_goes_away_is_no_fault(run, network, network_url):
     """`… | head -1`: no traceback, whoever finds it out."""
-    game = stored.game_with_credentials("Alpha")[1]
-    arguments = ["--url", worker.url, "--client-id", game.client_id]
+    game = network.game("Alpha")
+    arguments = ["--url", network_url, "--client-id", game.client_id]
     doctor = run.popen("doctor", *arguments, secret=game.client_secret, stderr=subprocess.PIPE)
     doctor.stdout.close()
     assert doctor.stderr.read() == "" and doctor.wait(20) == 141
@@ -180,20 +179,20 @@ def test_a_send_whose_connection_goes_does_not_end_the_chat(old_server, capsys):
     assert "-- not said: hello? (connection-lost)\n" in capsys.readouterr().out
 
 
-def test_the_doctor_finds_nothing_wrong(run, worker, stored):
-    game = stored.game_with_credentials("Alpha")[1]
-    done = run("doctor", "--url", worker.url, "--client-id", game.client_id, secret=game.client_secret)
+def test_the_doctor_finds_nothing_wrong(run, network, network_url):
+    game = network.game("Alpha")
+    done = run("doctor", "--url", network_url, "--client-id", game.client_id, secret=game.client_secret)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ok")]
     assert steps == ["address", "name", "TCP", "WebSocket", "credentials", "heartbeat", "channel", "version"]
     assert game.client_secret not in done.stdout
 
 
-def test_the_doctor_names_the_step_that_fails(worker, stored, old_server):
+def test_the_doctor_names_the_step_that_fails(network, network_url, old_server):
     """For each fault the step, what is wrong, and what to do."""
-    game = stored.game_with_credentials("Alpha")[1]
+    game = network.game("Alpha")
 
-    def failure(url: str = worker.url, secret: str = game.client_secret, channel: str = "gossip") -> str:
+    def failure(url: str = network_url, secret: str = game.client_secret, channel: str = "gossip") -> str:
         lines: list[str] = []
         assert examine(url, game.client_id, secret, channel, seconds=3, say=lines.append) == 1
         assert lines[-2].startswith("FAIL") and lines[-1].strip()
@@ -202,8 +201,8 @@ def test_the_doctor_names_the_step_that_fails(worker, stored, old_server):
     assert "address" in failure("https://example.com/socket")
     assert "name (DNS)" in failure("ws://no-such-host.invalid/socket")
     assert "TCP" in failure("ws://127.0.0.1:1/socket")
-    assert "TLS" in failure(worker.url.replace("ws://", "wss://"))
-    assert "WebSocket" in failure(worker.url.replace("/socket", "/elsewhere"))
+    assert "TLS" in failure(network_url.replace("ws://", "wss://"))
+    assert "WebSocket" in failure(network_url.replace("/socket", "/elsewhere"))
     assert "credentials" in failure(secret="wrong")
     assert "channel" in failure(channel="no good name")
     lines: list[str] = []
