@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import threading
 import time
@@ -156,6 +157,26 @@ def test_closing_ends_a_connect_at_once(make_client):
         assert time.monotonic() - begun < 5
         accepted.close()
     assert isinstance(failures[0], ConnectFailed)
+
+
+def test_a_connect_that_is_interrupted_leaves_nothing_behind():
+    """Ctrl-C in a program that goes on: no client that connects after all, unseen."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = SyncClient(f"ws://127.0.0.1:{listener.getsockname()[1]}/socket", "id", "secret")
+        accepted = []
+
+        def interrupt():
+            accepted.append(listener.accept()[0])
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.connect(seconds=20)
+        thread.join()
+        accepted[0].close()
+        client.take(seconds=0)
+        assert client.is_closed
 
 
 def test_connecting_twice_makes_one_connection(make_client, old_server):

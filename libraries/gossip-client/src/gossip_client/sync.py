@@ -68,13 +68,17 @@ class Client(BaseClient):
                 daemon=True,
             ),
         ]
-        for thread in self._threads:
-            thread.start()
-        with self._news:
-            is_over = self._news.wait_for(
-                lambda: core.server_version or self._failure or self._closing.is_set(), seconds
-            )
-            failure: GossipError | None = self._failure
+        try:
+            for thread in self._threads:
+                thread.start()
+            with self._news:
+                is_over = self._news.wait_for(
+                    lambda: core.server_version or self._failure or self._closing.is_set(), seconds
+                )
+                failure: GossipError | None = self._failure
+        except BaseException:  # Ctrl-C: nobody wants it connected any more
+            self.close()
+            raise
         if failure is not None:
             self.close()
             raise failure
@@ -100,7 +104,7 @@ class Client(BaseClient):
             except (OSError, WebSocketException):
                 pass
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(CLOSE_SECONDS)
 
     @property
