@@ -28,6 +28,7 @@ from queue import Queue
 from typing import Any
 
 from sqlalchemy import MetaData, create_engine, event, insert, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from bench.stack import ROOT, Stack, quantile, resident_kib
@@ -213,7 +214,8 @@ class Churn:
     """Creates, edits and deletes games until it is stopped."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.done = 0
+        self.done = self.refused = 0
+        self._number = 0
         self._rng = rng
         self._is_over = False
         self._names: list[str] = []
@@ -221,24 +223,31 @@ class Churn:
         self._thread.start()
 
     def _run(self) -> None:
-        number = 0
         while not self._is_over:
-            act = self._rng.random()
+            try:
+                self._change()
+                self.done += 1
+            except OperationalError:
+                self.refused += 1  # a busy machine's SQLite: the churn must not end with it
+
+    def _change(self) -> None:
+        act = self._rng.random()
+        if act < 0.3 or not self._names:
+            self._number += 1
+            name = f"churn{self._number}"
             with db.transaction() as session:
-                if act < 0.3 or not self._names:
-                    number += 1
-                    name = f"churn{number}"
-                    games.create_game(session, owner_id=1, name=f"The {name}", short_name=name)
-                    self._names.append(name)
-                elif act < 0.4:
-                    name = self._names.pop(self._rng.randrange(len(self._names)))
-                    games.delete_game(session, actor_id=None, short_name=name)
-                else:
-                    text = f"{self._rng.random()} ✔️ \"'\\ <b>"
-                    games.update_game(
-                        session, actor_id=None, short_name=self._rng.choice(self._names), description=text
-                    )
-            self.done += 1
+                games.create_game(session, owner_id=1, name=f"The {name}", short_name=name)
+            self._names.append(name)
+            return
+        name = self._rng.choice(self._names)
+        with db.transaction() as session:
+            if act < 0.4:
+                games.delete_game(session, actor_id=None, short_name=name)
+            else:
+                text = f"{self._rng.random()} ✔️ \"'\\ <b>"
+                games.update_game(session, actor_id=None, short_name=name, description=text)
+        if act < 0.4:
+            self._names.remove(name)
 
     def stop(self) -> None:
         self._is_over = True
@@ -307,6 +316,7 @@ def measure_kills(stack: Stack, application: dict[str, str], database: str, kill
         "kills": kills,
         "killed": moments,
         "changes": churn.done,
+        "refused_by_sqlite": churn.refused,
         "seconds": round(seconds, 1),
         "verify": verdict.stdout.strip().splitlines()[-1] if verdict.stdout else verdict.stderr.strip(),
         "equal": verdict.returncode == 0,
