@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.network import Network
+from tests.support.one_worker import network_of_this_test
 
 LIBRARIES = Path(__file__).resolve().parent
 SOURCES = [str(LIBRARIES / name / "src") for name in ("gossip-client", "gossip-backbone")]
@@ -23,3 +27,23 @@ def run_environment() -> dict[str, str]:
 def python() -> str:
     """The interpreter of the tests."""
     return sys.executable
+
+
+@pytest.fixture(scope="session")
+def _shared_network(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path) -> Iterator[Network]:
+    from tests.worker.conftest import running_network
+
+    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1) as network:
+        yield network
+
+
+@pytest.fixture
+def network(_shared_network: Network) -> Iterator[Network]:
+    """One worker for all tests that ask for it: each has games and channels of its own there, and leaves them."""
+    yield from network_of_this_test(_shared_network)
+
+
+@pytest.fixture
+def network_url(network: Network) -> str:
+    """The socket of that worker."""
+    return network.workers[0].url

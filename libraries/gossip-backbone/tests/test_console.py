@@ -15,6 +15,8 @@ from shared import db
 from shared.services import games
 from tests.support.processes import ServerProcess
 
+UNREACHABLE = "ws://127.0.0.1:1/socket"
+
 
 @pytest.fixture
 def network(worker, application):
@@ -42,9 +44,11 @@ def run(variables, python):
 
 
 @pytest.fixture
-def run_here(monkeypatch, capsys, application):
-    """As `run`, without a process of its own."""
-    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", application.client_secret)
+def run_here(request, monkeypatch, capsys):
+    """As `run`, without a process of its own; with the application's secret where the test has one."""
+    has_one = "application" in request.fixturenames
+    secret = request.getfixturevalue("application").client_secret if has_one else "secret"
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", secret)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
@@ -104,37 +108,94 @@ def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run_here, netw
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({"--client-id": "wrong"}, "invalid credentials"),
-        ({"--url": "ws://127.0.0.1:1/socket"}, "connection refused"),
+        ({}, "connection refused"),
         ({"--url": "http://127.0.0.1/"}, "must begin with ws:// or wss://"),
         ({"--database": "sqlite:////no/such/folder/mirror.db"}, "unable to open database file"),
         ({"--database": "nonsense"}, "is no database's address"),
+        ({"--database": ""}, "is no database's address"),
+        ({"--database": "postgresql://ann:hush@host:port/y"}, "is no database's address"),
+        ({"--database": "postgres:/ann:hush@host/y"}, "is no database's address"),
+        ({"--database": "sqlite://"}, "names no file"),
         ({"--database": "oracle://x/y"}, "driver of this database is not installed"),
         ({"--database": "postgresql://x@127.0.0.1:1/y"}, "onnection"),
     ],
 )
-def test_what_goes_wrong_is_one_line(run, network, replica_url, change, wanted):
-    given = dict(zip(network[::2], network[1::2], strict=True)) | {"--database": replica_url, "--timeout": "1"} | change
-    done = run("mirror", *(part for pair in given.items() for part in pair))
+def test_what_goes_wrong_is_one_line(run_here, replica_url, change, wanted):
+    given = {"--url": UNREACHABLE, "--client-id": "x", "--database": replica_url, "--timeout": "0.5"} | change
+    done = run_here("mirror", *(part for pair in given.items() for part in pair))
     assert done.returncode == 1
-    assert wanted in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert wanted in done.stderr and done.stderr.count("\n") == 1 and "hush" not in done.stderr, done.stderr
 
 
-def test_a_locked_database_is_one_line(run, network, replica_url):
+def test_wrong_credentials_are_one_line(run, network, replica_url):
+    """In a process of its own: nothing else is printed, by whatever thread."""
+    done = run("mirror", *network[:2], "--client-id", "wrong", "--database", replica_url)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "invalid credentials" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_looking_at_what_is_not_there_makes_nothing(run_here, tmp_path, command):
+    """A wrong path is said, and leaves no empty file; so is a database of something else."""
+    options = ["--url", UNREACHABLE, "--client-id", "x"] if command == "verify" else []
+    path = tmp_path / "typo.db"
+    done = run_here(command, *options, "--database", f"sqlite:///{path}")
+    assert done.returncode == 1 and "there is no file" in done.stderr and not path.exists()
+    sqlite3.connect(path).close()
+    path.touch()
+    done = run_here(command, *options, "--database", f"sqlite:///{path}")
+    assert done.returncode == 1 and "there is no replica in this database yet" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--locked-seconds"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "soon"])
+def test_a_time_that_is_none(run_here, capsys, option, seconds):
+    with pytest.raises(SystemExit) as ended:
+        run_here("mirror", "--url", "x", "--client-id", "x", "--database", "sqlite:///x.db", option, seconds)
+    assert ended.value.code == 2
+    assert f"argument {option}: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_without_a_secret(run, replica_url):
+    options = ["--url", UNREACHABLE, "--client-id", "x", "--database", replica_url]
+    done = run("mirror", *options, GOSSIP_CLIENT_SECRET="")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "set GOSSIP_CLIENT_SECRET" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_fault(run, mirror, variables, python, network, replica_url):
+    """`… | head -1`: no traceback."""
+    command = [python, "-m", "backbone", "mirror", *network, "--database", replica_url]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(20) == 141
+
+
+def test_a_game_is_told_that_it_gets_no_records(run_here, monkeypatch, worker, stored, replica_url):
+    """Its credentials are good, and no sync ever comes: better a word than a mirror that waits for ever."""
+    monkeypatch.setattr("backbone.replica._SILENT_SECONDS", 0.1)
+    credentials = stored.game_with_credentials("Alpha")[1]
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", credentials.client_secret)
+    network = ["--url", worker.url, "--client-id", credentials.client_id]
+    done = run_here("mirror", *network, "--database", replica_url)
+    assert done.returncode == 1 and done.stderr == "backbone: sync: not an application\n"
+
+
+def test_a_locked_database_is_one_line(run_here, replica_url):
     path = replica_url.removeprefix("sqlite:///")
     with sqlite3.connect(path, isolation_level=None) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN EXCLUSIVE")
-        done = run("mirror", *network, "--database", replica_url, "--locked-seconds", "0.2")
+        options = ["--url", UNREACHABLE, "--client-id", "x", "--locked-seconds", "0.2"]
+        done = run_here("mirror", *options, "--database", replica_url)
         connection.execute("ROLLBACK")
     assert done.returncode == 1
     assert "database is locked" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_a_database_that_is_no_database(run, network, tmp_path):
+def test_a_database_that_is_no_database(run_here, tmp_path):
     path = tmp_path / "text.db"
     path.write_text("this is a letter, not a database\n" * 100)
-    done = run("mirror", *network, "--database", f"sqlite:///{path}")
+    done = run_here("mirror", "--url", UNREACHABLE, "--client-id", "x", "--database", f"sqlite:///{path}")
     assert done.returncode == 1 and "file is not a database" in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -166,6 +166,42 @@ def test_hooks_write_with_the_change(make_replica, stored):
     assert seen == [("created", game.name), ("updated", "Other")]
 
 
+def test_a_hook_that_fails_is_found_in_the_log(make_replica, stored, caplog):
+    """Where: in a thread nobody else sees the traceback."""
+    stored.game("Alpha")
+    replica = make_replica(start=False)
+
+    @replica.backbone.on("games", "created")
+    def fails(session, change):
+        raise ValueError(f"no {change.label} today")
+
+    replica.backbone.start()
+    wait_until(lambda: not replica.backbone._thread.is_alive())
+    assert "the replica has stopped: the hook fails failed" in caplog.text
+    assert 'in fails\n    raise ValueError(f"no {change.label} today")' in caplog.text
+
+
+@pytest.mark.postgres
+def test_a_database_that_goes_away_and_comes_back(postgres_server, make_replica, stored, check):
+    """Every connection to it is cut, as when it restarts; what changed meanwhile is not lost."""
+    stored.game("Alpha")
+    url = postgres_server.create_database().replace("postgresql://", "postgresql+psycopg://")
+    engine, other = create_engine(url), create_engine(url, isolation_level="AUTOCOMMIT")
+    replica = make_replica(engine=engine)
+    tries, apply = [], replica.backbone.store.apply
+    replica.backbone.store.apply = lambda batch: (tries.append(batch), apply(batch))[1]
+    others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with other.connect() as connection:
+        assert connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM {others}").scalars().all() == [True]
+    edit("Alpha", description="meanwhile")
+    replica.wait_for("updated", "Alpha", seconds=20)
+    assert len(tries) >= 2 and check(engine).is_equal
+    replica.backbone.stop()
+    engine.dispose()
+    other.dispose()
+    postgres_server.drop_database(url.replace("+psycopg", ""))
+
+
 def test_an_application_speaks_and_hears_too(make_replica, stored, worker):
     from gossip_client import ChannelMessage
 

@@ -25,10 +25,11 @@ from backbone.kinds import CHANNELS, DEFAULT_KINDS, GAMES
 from backbone.migrations import reading
 from backbone.records import canonical_json, digest
 from backbone.store import Store
+from backbone.upsert import Upsert
 from gossip_client import SyncComplete, SyncRecords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import ForeignKey, create_engine, func, inspect, select, text
+from sqlalchemy import DateTime, ForeignKey, LargeBinary, Numeric, create_engine, func, inspect, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 
@@ -285,6 +286,39 @@ def test_hooks_run_in_the_transaction(any_database, store):
     assert store.since() == 11 and len(everything(store)["games"]) == 2
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO backbone_games (id) VALUES (1)",
+        "SELECT * FROM no_such_table",
+        "INSERT INTO backbone_state DEFAULT VALUES",
+    ],
+)
+def test_a_hook_whose_statement_is_wrong_is_the_one_named(any_database, store, statement):
+    """It is no fault of the database: trying again would not help, and no tombstones would."""
+
+    def note_it(session, change):
+        session.execute(text(statement))
+
+    store.hooks = {("games", "updated"): [note_it]}
+    with pytest.raises(HookFailed, match="the hook note_it failed"):
+        store.apply([SyncRecords("games", [game(1, description="x")], cursor=11)])
+    assert store.since() == 10 and everything(store)["games"][0]["description"] is None
+
+
+def test_a_lock_that_a_hook_finds_is_the_database_s(store, replica_url):
+    """It goes away: the same events are given again."""
+    engine = create_engine(replica_url, connect_args={"timeout": 0.1})
+
+    def write_elsewhere(session, change):
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE backbone_state SET counts = counts"))
+
+    store.hooks = {("games", "updated"): [write_elsewhere]}
+    with pytest.raises(DatabaseFailed, match="database is locked"):
+        store.apply([SyncRecords("games", [game(1, description="x")], cursor=11)])
+
+
 class Base(DeclarativeBase):
     pass
 
@@ -335,6 +369,77 @@ def test_a_registered_kind_needs_the_whole_state_once(any_database, store):
     )
     assert everything(wider)["events"] == records and wider.since() == 20
     assert Store(store.engine, DEFAULT_KINDS).since() == 20
+
+
+@pytest.mark.parametrize("column", [DateTime, Numeric, LargeBinary])
+def test_a_column_that_gives_nothing_back_as_it_came_is_refused(column):
+    """At once, and not with every record."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Fair(Record, Base):
+        __tablename__ = "fairs"
+
+        when: Mapped[object | None] = mapped_column(column)
+
+    with pytest.raises(TypeError, match=r"fairs\.when"):
+        Kind("fairs", Fair)
+
+
+def test_a_column_of_numbers_gives_them_back_as_they_came(any_database, replica_engine):
+    class Base(DeclarativeBase):
+        pass
+
+    class Fair(Record, Base):
+        __tablename__ = "fairs"
+
+        price: Mapped[float | None] = mapped_column()
+
+    migrate(replica_engine)
+    Base.metadata.create_all(replica_engine)
+    store = Store(replica_engine, [Kind("fairs", Fair)])
+    records = [{"id": number, "price": price} for number, price in enumerate((1.5, 2, None, 1e300, 0.1), 1)]
+    store.apply([SyncRecords("fairs", records), SyncComplete(1, {"fairs": 5}, {"fairs": digest(records)[1]})])
+    assert store.apply([SyncComplete(1, {"fairs": 5}, {"fairs": digest(records)[1]})]).is_complete
+
+
+def test_the_way_of_other_databases(any_database, store, monkeypatch):
+    """Without a statement that inserts or replaces."""
+    monkeypatch.setattr(Upsert, "of", classmethod(lambda *arguments: None))
+    records = [game(1, description="x", later=[1]), game(2, "Beta"), game(3, "Gamma", connections=[])]
+    store.apply([SyncRecords("games", [records[0], records[2]], cursor=11)])
+    assert everything(store)["games"] == records
+    assert store.apply([complete(11, [channel(1)], records)]).is_complete
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "SERIALIZABLE"])
+def test_an_engine_of_another_isolation(postgres_server, level):
+    """Whatever the host has chosen for itself: records and cursor are one transaction, and two writers take turns."""
+    url = postgres_server.create_database()
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), isolation_level=level)
+    migrate(engine)
+    store = Store(engine, DEFAULT_KINDS)
+    store.apply([SyncRecords("games", [game(1)]), complete(1, [], [game(1)])])
+
+    def fails(session, change):
+        raise ValueError("no")
+
+    store.hooks = {("games", "updated"): [fails]}
+    with pytest.raises(HookFailed):
+        store.apply([SyncRecords("games", [game(1, description="x")], cursor=2)])
+    assert everything(store)["games"] == [game(1)] and store.since() == 1
+    store.hooks = {}
+    other = Store(engine, DEFAULT_KINDS)
+    with ThreadPoolExecutor(2) as pool:
+        for each in [
+            pool.submit(lambda which: [which.apply([SyncRecords("games", (), (), n)]) for n in range(2, 40)], which)
+            for which in (store, other)
+        ]:
+            each.result()
+    engine.dispose()
+    postgres_server.drop_database(url)
 
 
 def test_one_database_holds_one_network(store):

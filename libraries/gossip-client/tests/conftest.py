@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,8 @@ import pytest
 from gossip_client import Event
 from gossip_client.aio import Client as AioClient
 from gossip_client.sync import Client as SyncClient
+
+from tests.support.waiting import wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -57,11 +58,7 @@ class Face:
 
     def until(self, condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
         """Wait for something that no event tells."""
-        deadline = time.monotonic() + seconds
-        while not (result := condition()):
-            assert time.monotonic() < deadline, f"not in time: {self.heard}"
-            time.sleep(0.01)
-        return result
+        return wait_until(condition, seconds=seconds, what=f"the condition; heard: {self.heard}")
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.client, name)

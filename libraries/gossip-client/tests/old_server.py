@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -23,11 +24,13 @@ class OldServer:
         *,
         secret: str = "secret",
         answers: bool = True,
+        unanswered: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.version = version
         self.secret = secret
         self.answers = answers
+        self.unanswered = unanswered
         self.frames: list[dict[str, Any]] = []
         self.sockets: list[ServerConnection] = []
         self._server: Server = serve(self._serve, "127.0.0.1", 0, ssl=tls)
@@ -77,7 +80,7 @@ class OldServer:
                 self.sockets.append(socket)
                 _send(socket, event, {"unicode": "✔️", "version": self.version}, status="success")
                 _send(socket, "heartbeat")
-        elif not self.answers:
+        elif not self.answers or event in self.unanswered:
             return
         elif event == "players/status":
             for game, players in PLAYERS.items():

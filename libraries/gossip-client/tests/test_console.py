@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 from gossip_client import ChannelMessage
+from gossip_client.__main__ import main
+from gossip_client.chat import chat
 from gossip_client.doctor import examine
+from gossip_client.explain import explain
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
+
+from tests.support.waiting import wait_until
 
 TLS = Path(__file__).parent / "tls"  # an authority of these tests' own, and what it says of 127.0.0.1 until 2126
 
@@ -28,13 +37,13 @@ def run(run_environment, python):
             timeout=50,
         )
 
-    def popen(*arguments: str, secret: str) -> subprocess.Popen[str]:
+    def popen(*arguments: str, secret: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [python, "-m", "gossip_client", *arguments],
             env={**run_environment, "GOSSIP_CLIENT_SECRET": secret},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
         )
         started.append(process)
@@ -44,22 +53,24 @@ def run(run_environment, python):
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
-def test_two_terminals_chat(run, worker, stored, make_client):
-    game = stored.game_with_credentials("Alpha")[1]
-    other = stored.game_with_credentials("Beta")[1]
-    listener = make_client(worker.url, other.client_id, other.client_secret, channels=["gossip"])
-    arguments = ["chat", "--url", worker.url, "--client-id", game.client_id, "--name", "Ann"]
+def test_two_terminals_chat(run, network, network_url, make_client):
+    game, other, channel = network.game("Alpha"), network.game("Beta"), network.factory.channel().name
+    listener = make_client(network_url, other.client_id, other.client_secret, channels=[channel])
+    arguments = ["chat", "--channel", channel, "--url", network_url, "--client-id", game.client_id, "--name", "Ann"]
     terminal = run.popen(*arguments, secret=game.client_secret)
     assert terminal.stdout is not None and terminal.stdin is not None
-    assert "-- on gossip as Ann (protocol 2.4.0)" in terminal.stdout.readline()
+    assert f"-- on {channel} as Ann (protocol 2.4.0)" in terminal.stdout.readline()
     terminal.stdin.write("hello from a terminal\n")
     terminal.stdin.flush()
     assert listener.wait_for(ChannelMessage).message == "hello from a terminal"
-    listener.send("gossip", "Bob", "hello yourself")
-    assert terminal.stdout.readline() == "[gossip] Bob@Beta: hello yourself\n"
+    listener.send(channel, "Bob", "hello yourself")
+    assert terminal.stdout.readline() == f"[{channel}] Bob@{other.short_name}: hello yourself\n"
     terminal.stdin.write("/quit\n")
     terminal.stdin.flush()
     assert terminal.wait(20) == 0
@@ -72,31 +83,116 @@ def test_two_terminals_chat(run, worker, stored, make_client):
         ({"url": "ws://127.0.0.1:1/socket"}, "connection refused"),
         ({"url": "http://127.0.0.1/"}, "must begin with ws:// or wss://"),
         ({"channel": "no good name"}, "Could not subscribe to 'no good name'"),
+        ({"url": "ws://[::1/socket"}, "its host cannot be one"),
+        ({"url": "ws://a..b/socket"}, "its host cannot be one"),
+        ({"url": "ws://host:0/socket"}, "its port is no number from 1 to 65535"),
+        ({"url": "ws:///socket"}, "it names no host"),
+        ({"url": ""}, "must begin with ws:// or wss://"),
+        ({"secret": ""}, "there is no client secret: set GOSSIP_CLIENT_SECRET"),
     ],
 )
-def test_what_goes_wrong_is_one_line(run, worker, stored, change, wanted):
-    game = stored.game_with_credentials("Alpha")[1]
-    given = {"url": worker.url, "secret": game.client_secret, "channel": "gossip", **change}
+def test_what_goes_wrong_is_one_line(run, network, network_url, change, wanted):
+    game = network.game("Alpha")
+    given = {"url": network_url, "secret": game.client_secret, "channel": "gossip", **change}
     arguments = ["--url", given["url"], "--client-id", game.client_id, "--channel", given["channel"], "--timeout", "2"]
     done = run("chat", *arguments, secret=given["secret"], stdin="")
     assert done.returncode == 1
     assert wanted in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == "" or wanted.startswith("Could not subscribe")
 
 
-def test_the_doctor_finds_nothing_wrong(run, worker, stored):
-    game = stored.game_with_credentials("Alpha")[1]
-    done = run("doctor", "--url", worker.url, "--client-id", game.client_id, secret=game.client_secret)
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "soon"])
+def test_a_time_that_is_none(capsys, command, seconds):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--url", "ws://127.0.0.1:1/socket", "--client-id", "x", "--timeout", seconds])
+    assert ended.value.code == 2
+    assert "argument --timeout: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("url", ["ws://ann:hush@127.0.0.1:1/socket", "ws://ann:hush@127.0.0.1:0/", "ann:hush@x"])
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+def test_a_password_in_the_address_is_not_shown(capsys, monkeypatch, command, url):
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
+    assert main([command, "--url", url, "--client-id", "x", "--timeout", "0.5"]) == 1
+    shown = "".join(capsys.readouterr())
+    assert shown and "hush" not in shown
+    assert "hush" not in explain(InvalidStatus(Response(404, "Not Found", Headers())), url)
+
+
+def test_a_reader_that_goes_away_is_no_fault(run, network, network_url):
+    """`… | head -1`: no traceback, whoever finds it out."""
+    game = network.game("Alpha")
+    arguments = ["--url", network_url, "--client-id", game.client_id]
+    doctor = run.popen("doctor", *arguments, secret=game.client_secret, stderr=subprocess.PIPE)
+    doctor.stdout.close()
+    assert doctor.stderr.read() == "" and doctor.wait(20) == 141
+    chat = run.popen("chat", *arguments, secret=game.client_secret, stderr=subprocess.PIPE)
+    chat.stdout.readline()
+    chat.stdout.close()
+    chat.stdin.write("/who\n")
+    chat.stdin.close()
+    assert chat.stderr.read() == "" and chat.wait(20) == 141
+
+
+def test_a_terminal_that_knows_few_letters(run, old_server, run_environment):
+    """What cannot be printed, or read, is another letter and no traceback."""
+    run_environment["PYTHONIOENCODING"] = "ascii:strict"
+    server = old_server()
+    arguments = ["--url", server.url, "--client-id", "id", "--name", "\xc4nn"]
+    done = run("chat", *arguments, secret="secret", stdin="tsch\xfcss\n")
+    assert done.returncode == 0 and done.stderr == "" and "on gossip as ?nn" in done.stdout
+    assert server.events("channels/send")[0]["payload"]["message"] == "tsch\ufffd\ufffdss"
+
+
+def test_a_line_of_others_moves_no_cursor(old_server, capsys):
+    """Older servers pass on whatever they are given."""
+    server = old_server()
+    printed = []
+
+    def typed():
+        said = {"channel": "gossip", "game": "A", "name": "b", "message": "one\n[gossip] forged\x1b[2J two \u202e"}
+        server.tell("channels/broadcast", said)
+        wait_until(lambda: printed.append(capsys.readouterr().out) or "two" in printed[-1])
+        yield "/quit"
+
+    assert chat(server.url, "id", "secret", "gossip", "Ann", lines=typed()) == 0
+    assert "".join(printed).endswith("[gossip] b@A: one [gossip] forged [2J two  \n")
+
+
+def test_a_send_whose_connection_goes_does_not_end_the_chat(old_server, capsys):
+    """It may have arrived or not: that is said, and the chat goes on."""
+    server = old_server(unanswered=["channels/send"])
+
+    def drop() -> None:
+        wait_until(lambda: server.events("channels/send"))
+        server.drop()
+
+    def typed():
+        thread = threading.Thread(target=drop)
+        thread.start()
+        yield "hello?"
+        thread.join()
+        wait_until(lambda: len(server.events("authenticate")) == 2)
+
+    assert chat(server.url, "id", "secret", "gossip", "Ann", lines=typed()) == 0
+    assert "-- not said: hello? (connection-lost)\n" in capsys.readouterr().out
+
+
+def test_the_doctor_finds_nothing_wrong(run, network, network_url):
+    game = network.game("Alpha")
+    done = run("doctor", "--url", network_url, "--client-id", game.client_id, secret=game.client_secret)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ok")]
     assert steps == ["address", "name", "TCP", "WebSocket", "credentials", "heartbeat", "channel", "version"]
     assert game.client_secret not in done.stdout
 
 
-def test_the_doctor_names_the_step_that_fails(worker, stored, old_server):
+def test_the_doctor_names_the_step_that_fails(network, network_url, old_server):
     """For each fault the step, what is wrong, and what to do."""
-    game = stored.game_with_credentials("Alpha")[1]
+    game = network.game("Alpha")
 
-    def failure(url: str = worker.url, secret: str = game.client_secret, channel: str = "gossip") -> str:
+    def failure(url: str = network_url, secret: str = game.client_secret, channel: str = "gossip") -> str:
         lines: list[str] = []
         assert examine(url, game.client_id, secret, channel, seconds=3, say=lines.append) == 1
         assert lines[-2].startswith("FAIL") and lines[-1].strip()
@@ -105,8 +201,8 @@ def test_the_doctor_names_the_step_that_fails(worker, stored, old_server):
     assert "address" in failure("https://example.com/socket")
     assert "name (DNS)" in failure("ws://no-such-host.invalid/socket")
     assert "TCP" in failure("ws://127.0.0.1:1/socket")
-    assert "TLS" in failure(worker.url.replace("ws://", "wss://"))
-    assert "WebSocket" in failure(worker.url.replace("/socket", "/elsewhere"))
+    assert "TLS" in failure(network_url.replace("ws://", "wss://"))
+    assert "WebSocket" in failure(network_url.replace("/socket", "/elsewhere"))
     assert "credentials" in failure(secret="wrong")
     assert "channel" in failure(channel="no good name")
     lines: list[str] = []

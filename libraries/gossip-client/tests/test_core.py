@@ -214,7 +214,7 @@ def test_a_restart_s_downtime_is_waited_out():
     assert driver.events(Disconnected)[0].code == 1012
 
 
-@pytest.mark.parametrize("downtime", ["Infinity", "NaN", "1e300", "-5", '"soon"', "[]"])
+@pytest.mark.parametrize("downtime", ["Infinity", "NaN", "1e300", "1" * 400, "-5", '"soon"', "[]"])
 def test_a_downtime_that_makes_no_sense_does_not_keep_it_away(downtime):
     driver = Driver()
     driver.open()
@@ -355,6 +355,29 @@ def test_a_rate_limit_is_waited_out():
     assert request.result() is None
 
 
+@pytest.mark.parametrize("retry_after", ["NaN", "Infinity", "-Infinity", "-1", "1" * 400, "true", '"soon"'])
+def test_a_rate_limit_whose_time_makes_no_sense_is_a_failure(retry_after):
+    driver = Driver()
+    request = driver.ask(requests.send("gossip", "Ann", "hello"))
+    driver.open()
+    (frame,) = driver.sent("channels/send")
+    driver.core.received(
+        f'{{"event": "channels/send", "ref": "{frame["ref"]}", "status": "failure", "error": "x", '
+        f'"code": "rate-limited", "retry_after_ms": {retry_after}}}',
+        driver.now,
+    )
+    with pytest.raises(RequestFailed) as failure:
+        request.result()
+    assert failure.value.retry_after is None
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "two", "", "2.x", "2²"])
+def test_a_version_that_makes_no_sense_lets_it_in(version):
+    driver = Driver(channels=["gossip"])
+    driver.open(version)
+    assert driver.core.is_ready and not driver.core.has_history
+
+
 def test_the_queue_is_bounded_and_says_what_it_dropped():
     driver = Driver(queue_limit=2, queue_seconds=60.0)
     first, second, third = (driver.ask(requests.send("gossip", "Ann", text)) for text in "abc")
@@ -491,6 +514,37 @@ def test_a_rate_limit_on_the_history_is_waited_out():
     driver.says("channels/history", {"channel": "gossip", "messages": [said(11)], "more": False}, ref=frame["ref"])
     assert [event.id for event in driver.events(ChannelMessage)] == [11, 12]
     assert driver.events(GapRemains) == []
+
+
+@pytest.mark.parametrize("ends", ["page", "drop"])
+def test_a_channel_left_while_its_gap_is_filled_holds_nothing_up(ends):
+    """Sends wait for the gaps to be filled: a gap that nobody wants filled any more must not keep them for ever."""
+    driver = begin_with_history()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    driver.ask(requests.unsubscribe("gossip"))
+    if ends == "page":
+        page = {"channel": "gossip", "messages": [said(11)], "more": True}
+        driver.says("channels/history", page, ref=frame["ref"])
+    else:
+        driver.lose()
+        driver.open()
+    driver.sent()
+    driver.ask(requests.send("other", "Me", "hello"))
+    assert len(driver.sent("channels/send")) == 1
+    assert driver.events(ChannelMessage) == [] and driver.events(GapRemains) == []
+
+
+@pytest.mark.parametrize("messages", [["text"], "text", [None], 5, [{"id": 1}]])
+def test_a_history_that_cannot_be_read_holds_nothing_up(messages):
+    driver = begin_with_history()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    page = {"channel": "gossip", "messages": messages, "more": False}
+    driver.says("channels/history", page, ref=frame["ref"])
+    assert driver.events(GapRemains) == [GapRemains("gossip", 9)]
+    driver.ask(requests.send("gossip", "Me", "hello"))
+    assert len(driver.sent("channels/send")) == 1
 
 
 def test_older_servers_are_asked_for_no_history():

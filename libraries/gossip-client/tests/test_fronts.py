@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import threading
 import time
 
 import pytest
-from gossip_client import Backoff, ChannelMessage, Connected, ConnectFailed, GossipError, requests
+from gossip_client import Backoff, ChannelMessage, Connected, ConnectFailed, Disconnected, GossipError, requests
 from gossip_client.aio import Client as AioClient
 from gossip_client.sync import Client as SyncClient
+from websockets.sync.server import serve
+
+from tests.support.waiting import wait_until
 
 QUICK = Backoff(first=0.1, longest=0.2)
 
@@ -25,16 +29,27 @@ def test_a_slow_handler_gets_everything(make_client, old_server):
     """More than is read ahead: the reader waits for room, and goes on when there is some."""
     server = old_server()
     client = make_client(server.url, channels=["gossip"], connect=False)
-    handled = []
+    handled, is_crowded = [], threading.Event()
 
-    @client.on(ChannelMessage)
-    def slow(said):
-        if not handled:
-            time.sleep(0.5)
-        handled.append(said.message)
+    if client._loop is None:
+
+        @client.on(ChannelMessage)
+        def slow(said):
+            if not handled:
+                is_crowded.wait(10)
+            handled.append(said.message)
+    else:
+
+        @client.on(ChannelMessage)
+        async def slow_too(said):
+            if not handled:
+                await asyncio.to_thread(is_crowded.wait, 10)
+            handled.append(said.message)
 
     client.connect()
     speak(server, 3500)
+    client.until(client.client._is_crowded)
+    is_crowded.set()
     client.until(lambda: len(handled) == 3500, seconds=20)
     assert handled == [str(number) for number in range(3500)]
 
@@ -51,14 +66,12 @@ def test_a_handler_may_ask_while_the_reader_waits_for_room(front, old_server, ru
         @client.on(ChannelMessage)
         def ask(said):
             if said.message == "0":
-                time.sleep(2)  # more comes meanwhile than is read ahead
+                wait_until(client._is_crowded)
                 answers.append(client.sign_in("Ann"))
 
         with client:
             speak(server, 2500)
-            deadline = time.monotonic() + 10
-            while not answers and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wait_until(lambda: answers)
     else:
 
         async def run():
@@ -67,14 +80,12 @@ def test_a_handler_may_ask_while_the_reader_waits_for_room(front, old_server, ru
             @client.on(ChannelMessage)
             async def ask(said):
                 if said.message == "0":
-                    await asyncio.sleep(2)
+                    await asyncio.to_thread(wait_until, client._is_crowded)
                     answers.append(await client.sign_in("Ann"))
 
             async with client:
                 await asyncio.to_thread(speak, server, 2500)
-                deadline = time.monotonic() + 10
-                while not answers and time.monotonic() < deadline:
-                    await asyncio.sleep(0.02)
+                await asyncio.to_thread(wait_until, lambda: answers)
 
         run_async(run())
     assert answers == [None]
@@ -93,9 +104,7 @@ def test_who_stops_reading_events_stops_nobody_else(front, old_server, run_async
                 if isinstance(event, Connected):
                     break
             speak(server, 2500)
-            deadline = time.monotonic() + 10
-            while len(handled) < 2500 and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wait_until(lambda: len(handled) == 2500)
     else:
 
         async def run():
@@ -106,9 +115,7 @@ def test_who_stops_reading_events_stops_nobody_else(front, old_server, run_async
                     if isinstance(event, Connected):
                         break
                 await asyncio.to_thread(speak, server, 2500)
-                deadline = time.monotonic() + 10
-                while len(handled) < 2500 and time.monotonic() < deadline:
-                    await asyncio.sleep(0.02)
+                await asyncio.to_thread(wait_until, lambda: len(handled) == 2500)
 
         run_async(run())
     assert len(handled) == 2500
@@ -122,9 +129,7 @@ def test_a_slow_reader_of_events_loses_none(old_server):
         client.take(seconds=0)
         client.post(requests.sign_in("Ann"))  # never answered: reading goes on, whatever waits
         speak(server, 12_000)
-        deadline = time.monotonic() + 20
-        while len(client._stream) < 12_000 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: len(client._stream) >= 12_000, seconds=20)
         heard = []
         while events := client.take(seconds=0.5):
             heard += [event.message for event in events if isinstance(event, ChannelMessage)]
@@ -145,20 +150,43 @@ def test_closing_ends_a_connect_at_once(make_client):
 
         thread = threading.Thread(target=connect)
         thread.start()
-        time.sleep(0.5)
+        accepted, _ = listener.accept()
         begun = time.monotonic()
         client.close()
         thread.join(10)
         assert time.monotonic() - begun < 5
+        accepted.close()
     assert isinstance(failures[0], ConnectFailed)
+
+
+def test_a_connect_that_is_interrupted_leaves_nothing_behind():
+    """Ctrl-C in a program that goes on: no client that connects after all, unseen."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = SyncClient(f"ws://127.0.0.1:{listener.getsockname()[1]}/socket", "id", "secret")
+        accepted = []
+
+        def interrupt():
+            accepted.append(listener.accept()[0])
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.connect(seconds=20)
+        thread.join()
+        accepted[0].close()
+        client.take(seconds=0)
+        assert client.is_closed
 
 
 def test_connecting_twice_makes_one_connection(make_client, old_server):
     server = old_server()
     client = make_client(server.url)
     client.connect()
-    time.sleep(0.3)
-    assert len(server.events("authenticate")) == 1 and client.is_connected
+    client.subscribe("testing")
+    assert client.is_connected
+    client.close()
+    assert len(server.events("authenticate")) == 1
 
 
 def test_a_closed_client_that_runs_connects_again(make_client, old_server):
@@ -167,7 +195,7 @@ def test_a_closed_client_that_runs_connects_again(make_client, old_server):
     client.close()
     thread = threading.Thread(target=client.run, daemon=True)
     thread.start()
-    client.until(lambda: len(server.events("authenticate")) == 2)
+    client.until(lambda: len(server.events("authenticate")) == 2 and client.is_connected)
     client.close()
     thread.join(5)
     assert not thread.is_alive()
@@ -194,15 +222,11 @@ def test_a_callback_that_fails_disturbs_nobody(old_server, caplog):
         client.post(faulty)
         thread = threading.Thread(target=wait)
         thread.start()
-        deadline = time.monotonic() + 5
-        while len(server.events("players/sign-in")) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(server.events("players/sign-in")) == 2)
         server.drop()
         thread.join(10)
         assert not thread.is_alive() and ended and "a bug of the game" in caplog.text
-        while len(server.events("authenticate")) < 2 and time.monotonic() < deadline + 5:
-            time.sleep(0.01)
-        assert len(server.events("authenticate")) == 2
+        wait_until(lambda: len(server.events("authenticate")) == 2)
 
 
 def test_a_fault_below_ends_what_waits(old_server, monkeypatch, caplog):
@@ -229,23 +253,26 @@ def test_a_fault_below_ends_what_waits(old_server, monkeypatch, caplog):
 def test_the_players_are_asked_for_without_a_lock(old_server):
     """A game may hold its own lock while it calls the client, and take it to say who is online."""
     server = old_server()
-    world = threading.Lock()
+    world, is_asked = threading.Lock(), threading.Event()
 
     def players():
+        is_asked.set()
         with world:
             return ["Ann"]
 
     with SyncClient(server.url, "id", "secret", players=players) as client:
         for turn in range(1, 4):
             with world:
+                is_asked.clear()
                 server.tell("heartbeat")
-                time.sleep(0.2)  # the reader waits for the game's lock
+                assert is_asked.wait(5)  # and waits for the game's lock
                 thread = threading.Thread(target=client.sign_in, args=("Ann",), daemon=True)
                 thread.start()
-                deadline = time.monotonic() + 3
-                while len(server.events("players/sign-in")) < turn:
-                    assert time.monotonic() < deadline, "the client was locked while the game was asked"
-                    time.sleep(0.01)
+                wait_until(
+                    lambda turn=turn: len(server.events("players/sign-in")) == turn,
+                    seconds=3,
+                    what="the client is not locked while the game is asked",
+                )
             thread.join(5)
             assert not thread.is_alive()
     beats = server.events("heartbeat")
@@ -263,16 +290,14 @@ def test_a_handler_whose_task_is_cancelled_disturbs_nobody(old_server, run_async
         @client.on(ChannelMessage)
         async def wait(said):
             if said.message == "0":
-                task = asyncio.ensure_future(asyncio.sleep(10))
+                task = asyncio.ensure_future(asyncio.Event().wait())
                 asyncio.get_running_loop().call_later(0.1, task.cancel)
                 await task
             heard.append(said.message)
 
         async with client:
             speak(server, 2)
-            deadline = time.monotonic() + 5
-            while not heard and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
+            await asyncio.to_thread(wait_until, lambda: heard)
 
     run_async(run())
     assert heard == ["1"] and "a handler of ChannelMessage" in caplog.text
@@ -292,7 +317,126 @@ def test_a_handler_that_exits_disturbs_nobody(old_server, caplog):
 
     with client, caplog.at_level(logging.ERROR):
         speak(server, 2)
-        deadline = time.monotonic() + 5
-        while not heard and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: heard)
     assert heard == ["1"]
+
+
+@pytest.fixture
+def deaf_server():
+    """Lets a client in, and then reads nothing more."""
+    is_over = threading.Event()
+
+    def serve_one(connection):
+        connection.recv()
+        connection.send('{"event": "authenticate", "status": "success", "payload": {"version": "2.3.0"}}')
+        is_over.wait(60)
+
+    with serve(serve_one, "127.0.0.1", 0, max_queue=1, close_timeout=0.2) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/socket"
+        is_over.set()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("ends", ["close", "time"])
+def test_a_server_that_reads_no_more_is_left(deaf_server, monkeypatch, ends):
+    """Its buffers are full: whoever writes is stuck, and must not keep everyone else waiting for ever."""
+    monkeypatch.setattr("gossip_client.sync._WRITE_SECONDS", 1.0 if ends == "time" else 60.0)
+    client = SyncClient(deaf_server, "id", "secret", queue_limit=10_000, backoff=QUICK)
+    lost = threading.Event()
+    client.on(Disconnected)(lambda event: lost.set())
+    client.connect()
+
+    def fill():
+        for _ in range(500):
+            client.post(requests.any_request("x", {"text": "x" * 50_000}))
+
+    writer = threading.Thread(target=fill, daemon=True)
+    writer.start()
+    if ends == "close":
+        wait_until(client._send_lock.locked)
+        writer.join(1)  # it gets stuck
+        assert writer.is_alive()
+        closer = threading.Thread(target=client.close, daemon=True)
+        closer.start()
+        closer.join(10)
+        assert not closer.is_alive()
+        writer.join(5)
+        assert not writer.is_alive()
+    else:
+        assert lost.wait(10)
+        client.close()
+
+
+def test_a_request_from_the_callback_of_the_players_is_refused(old_server, caplog):
+    """Its answer would be read by the thread that waits for it."""
+    server = old_server()
+    client = SyncClient(server.url, "id", "secret", players=lambda: client.players_status() or [], backoff=QUICK)
+    with client:
+        server.tell("heartbeat")
+        wait_until(lambda: server.events("heartbeat"))
+        client.sign_in("Ann")
+    assert "must not wait for the server" in caplog.text
+
+
+def test_a_handler_that_never_ends_does_not_keep_the_client_open(make_client, old_server, monkeypatch):
+    for front in ("aio", "sync"):
+        monkeypatch.setattr(f"gossip_client.{front}.CLOSE_SECONDS", 0.2)
+    server = old_server()
+    client = make_client(server.url, connect=False, channels=["gossip"])
+    entered, is_over = threading.Event(), threading.Event()
+
+    if client._loop is None:
+
+        @client.on(ChannelMessage)
+        def stay(said):
+            entered.set()
+            is_over.wait(30)
+    else:
+
+        @client.on(ChannelMessage)
+        async def stay_here(said):
+            entered.set()
+            await asyncio.Event().wait()
+
+    client.connect()
+    speak(server, 1)
+    assert entered.wait(10)
+    begun = time.monotonic()
+    client.close()
+    assert time.monotonic() - begun < 5
+    is_over.set()
+
+
+def test_handlers_of_a_client_that_connects_again_run_one_after_the_other(old_server, monkeypatch):
+    """Also where one of the connection before is still running."""
+    monkeypatch.setattr("gossip_client.sync.CLOSE_SECONDS", 0.1)
+    server = old_server()
+    client = SyncClient(server.url, "id", "secret", channels=["gossip"])
+    entered, is_over, order = threading.Event(), threading.Event(), []
+
+    @client.on(ChannelMessage)
+    def note(said):
+        if said.message == "0":
+            entered.set()
+            is_over.wait(30)
+        order.append((said.message, threading.current_thread()))
+
+    client.connect()
+    speak(server, 1)
+    assert entered.wait(10)
+    client.close()
+    server.sockets.clear()
+    client.connect()
+    is_over.set()
+    speak(server, 200, first=1)
+    wait_until(lambda: len(order) == 201)
+    assert len({thread for message, thread in order if message != "0"}) == 1
+    client.close()
+
+
+@pytest.mark.parametrize("options", [{"channels": "gossip"}, {"supports": "players"}, {"players": ["Ann"]}])
+def test_a_text_is_no_list_and_a_list_is_no_function(make_client, options):
+    """`channels="gossip"` would be six channels."""
+    with pytest.raises(TypeError, match=next(iter(options))):
+        make_client("ws://127.0.0.1:1/socket", connect=False, **options)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from gossip_client import GossipError
+from gossip_client import console
 from gossip_client.sync import Client
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from backbone import __version__
 from backbone.errors import BackboneError, DatabaseFailed, sentence
 from backbone.kinds import DEFAULT_KINDS
 from backbone.migrations import migrate
+from backbone.models import State
 from backbone.progress import Progress
 from backbone.replica import Backbone
 from backbone.store import Store
@@ -30,22 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="backbone: %(message)s")
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    return console.run("backbone", lambda: _run(options), BackboneError)
+
+
+def _run(options: argparse.Namespace) -> int:
+    makes_it = options.command == "mirror" or (options.command == "verify" and options.mend)
     try:
-        engine = open_database(options.database, locked_seconds=options.locked_seconds)
+        engine = open_database(options.database, locked_seconds=options.locked_seconds, must_exist=not makes_it)
+        if not makes_it and not inspect(engine).has_table(State.__tablename__):
+            raise DatabaseFailed("there is no replica in this database yet: run `python -m backbone mirror`")
         if options.command == "status":
             return status(engine, options.network)
-        secret = os.environ.get("GOSSIP_CLIENT_SECRET") or getpass.getpass("Client secret: ")
-        if options.command == "verify":
-            return compare(engine, options, secret)
-        return mirror(engine, options, secret)
-    except (BackboneError, GossipError) as error:
-        print(f"backbone: {error}", file=sys.stderr)
-        return 1
+        secret = console.ask_secret()
+        return compare(engine, options, secret) if options.command == "verify" else mirror(engine, options, secret)
     except SQLAlchemyError as error:
-        print(f"backbone: the database failed: {sentence(error)}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, EOFError):
-        return 130
+        raise DatabaseFailed(f"the database failed: {sentence(error)}") from error
 
 
 def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
@@ -112,7 +111,7 @@ def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     finally:
         client.close()
     for difference in report.differences:
-        print(difference)
+        print(console.plain(str(difference)))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.counts.items()))
     behind = f", {report.missed} changes still to come" if report.missed else ""
     if report.is_equal:
@@ -123,16 +122,23 @@ def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     return 0 if report.has_mended else 1
 
 
-def open_database(url: str, *, locked_seconds: float = 30.0) -> Engine:
+def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = False) -> Engine:
     """An engine. Files of SQLite are made ready for readers beside the mirror. Raises DatabaseFailed."""
+    _, at, rest = url.rpartition("@")
+    shown = f"…@{rest}" if at else url or "an empty text"  # there may be a password before it
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         is_file = parsed.get_backend_name() == "sqlite"
+        if is_file and parsed.database in (None, "", ":memory:"):
+            raise DatabaseFailed(f"{shown} names no file: try sqlite:///mirror.db")
+        name = parsed.database or ""
+        if is_file and must_exist and not name.startswith("file:") and not Path(name).exists():
+            raise DatabaseFailed(f"there is no file {name}: run `python -m backbone mirror` first")
         engine = create_engine(parsed, connect_args={"timeout": min(5.0, locked_seconds)} if is_file else {})
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise DatabaseFailed(f"{url!r} is no database's address ({error}): try sqlite:///mirror.db") from error
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise DatabaseFailed(f"{shown} is no database's address: try sqlite:///mirror.db") from error
     except ImportError as error:
         raise DatabaseFailed(f"the driver of this database is not installed: {error}") from error
     if is_file:
@@ -157,12 +163,20 @@ def _parser() -> argparse.ArgumentParser:
     for command in (mirroring, showing, verifying):
         command.add_argument("--database", required=True, help="sqlite:///mirror.db, postgresql://…")
         command.add_argument("--network", default="default", help="the network's name in the database (default)")
-        command.add_argument("--locked-seconds", type=float, default=30.0, help="patience with a locked database (30)")
+        command.add_argument(
+            "--locked-seconds",
+            type=console.seconds,
+            default=30.0,
+            metavar="SECONDS",
+            help="patience with a locked database (30)",
+        )
     for command in (mirroring, verifying):
         command.add_argument("--url", required=True, help="the network's socket: wss://example.com/socket")
         command.add_argument("--client-id", required=True, help="the application's id (secret: GOSSIP_CLIENT_SECRET)")
         command.add_argument("--deletes", choices=("remove", "tombstones"), default="remove", help="what deletes leave")
-        command.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="patience to connect (30)")
+        command.add_argument(
+            "--timeout", type=console.seconds, default=30.0, metavar="SECONDS", help="patience to connect (30)"
+        )
     verifying.add_argument("--mend", action="store_true", help="make the copy equal")
     return parser
 

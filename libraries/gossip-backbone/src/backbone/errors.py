@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 
 class BackboneError(Exception):
@@ -19,6 +21,14 @@ class HookFailed(BackboneError):
 
 class WrongNetwork(BackboneError):
     """The database holds the records of another network."""
+
+
+def may_pass(error: SQLAlchemyError) -> bool:
+    """Whether it is the database's state that is wrong, such as a lock, and not the statement."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is None or code & 0xFF != sqlite3.SQLITE_ERROR  # where a table is missing, for SQLite that is one too
 
 
 def sentence(error: SQLAlchemyError) -> str:

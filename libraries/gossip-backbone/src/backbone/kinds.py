@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
-from sqlalchemy.types import JSON, String, TypeEngine
+from sqlalchemy import JSON, Boolean, Column, Enum, Float, Integer, String, Table
 
 from backbone.models import Channel, Game, Record
 
@@ -17,7 +16,8 @@ _BIGGEST = 2**63
 
 class Kind:
     """One kind. name: as in `sync/<name>`. model: a mapped class with the mixin `backbone.models.Record`, its columns
-    named as the fields of the record. A registered kind's table is its application's to make."""
+    named as the fields of the record, of text, integers, floats, booleans or JSON, and nullable. A registered kind's
+    table is its application's to make. Raises TypeError for a column that cannot give a value back as it came."""
 
     def __init__(self, name: str, model: type[Record]) -> None:
         self.name = name
@@ -26,17 +26,16 @@ class Kind:
         self.columns: dict[str, Column[Any]] = {
             column.name: column for column in self.table.columns if column.name not in _OWN
         }
-        self._types = {name: _types_of(column.type) for name, column in self.columns.items()}
+        self._types = {name: _types_of(column) for name, column in self.columns.items()}
         self._checks = tuple(self._types.items())
         self._known = frozenset(self._types)
-        self._typed = tuple((name, types) for name, types in self._checks if types is not None)
         self._blank = dict.fromkeys(_OWN)
         self._loose = ["extra", *(name for name, column in self.columns.items() if isinstance(column.type, JSON))]
 
     def row(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The record as a row. What no column can hold goes to `extra`."""
         if record.keys() == self._known:
-            for name, fitting in self._typed:
+            for name, fitting in self._checks:
                 if type(record[name]) not in fitting:
                     break
             else:  # the usual record
@@ -44,7 +43,7 @@ class Kind:
         row: dict[str, Any] = {}
         for name, types in self._checks:
             value = record.get(name)
-            row[name] = value if types is None or type(value) in types else None
+            row[name] = value if type(value) in types else None
         extra = {name: value for name, value in record.items() if name not in row or row[name] != value}
         return {**row, **self._blank, "extra": extra or None}
 
@@ -74,17 +73,20 @@ def is_id(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < _BIGGEST
 
 
-def _types_of(column_type: TypeEngine[Any]) -> frozenset[type] | None:
-    """The types of values that a column keeps as they are; None for all."""
-    if isinstance(column_type, JSON):
+def _types_of(column: Column[Any]) -> frozenset[type]:
+    """The types of values that a column keeps as they are."""
+    kind = column.type
+    if isinstance(kind, JSON):
         return frozenset({list, dict, type(None)})  # SQLite would make numbers of what looks like one
-    if isinstance(column_type, Boolean):
+    if isinstance(kind, Boolean):
         return frozenset({bool, type(None)})
-    if isinstance(column_type, Text | String):
+    if isinstance(kind, String) and not isinstance(kind, Enum):
         return frozenset({str, type(None)})
-    if isinstance(column_type, Integer | BigInteger):
+    if isinstance(kind, Integer):
         return frozenset({int, type(None)})
-    return None
+    if isinstance(kind, Float) and not kind.asdecimal:
+        return frozenset({float, type(None)})
+    raise TypeError(f"{column} is of type {kind}: a column of a kind is of text, integers, floats, booleans or JSON")
 
 
 CHANNELS = Kind("channels", Channel)

@@ -112,14 +112,18 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes; committed at the end, rolled back on an error.
 
     On SQLite it takes the write lock first: a transaction that began by reading could not write any more once another
-    has written. An engine whose own events begin its transactions is left alone.
+    has written. An engine whose own events begin its transactions is left alone. On PostgreSQL it is READ COMMITTED,
+    whatever the engine's own level is: each statement after the wait for the lock sees what was committed meanwhile.
     """
-    with engine.connect() as connection, connection.begin():
-        if connection.dialect.name == "sqlite" and not getattr(
-            connection.connection.dbapi_connection, "in_transaction", False
-        ):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        yield connection
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection = connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin():
+            if connection.dialect.name == "sqlite" and not getattr(
+                connection.connection.dbapi_connection, "in_transaction", False
+            ):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
 
 @contextmanager
@@ -140,5 +144,3 @@ def _lock(connection: Connection) -> None:
     """Let no other process migrate meanwhile. (On SQLite the write lock does it.)"""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    elif connection.dialect.name in ("mysql", "mariadb"):
-        connection.execute(text("SELECT GET_LOCK('backbone_migrate', 60)"))

@@ -1,6 +1,7 @@
 """The tables of a replica. Relate your own models to these, and query them in your own sessions; do not change them.
 
-They have a metadata of their own, so no migration tool of yours takes them for its own: `backbone.migrate` makes them.
+They have a metadata of their own: `backbone.migrate` makes them, and a migration tool of yours is told to leave them
+alone (see the README).
 A foreign key of yours names the column, not a text: `ForeignKey(Game.id)`.
 """
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from gossip_client import Connected, Disconnected, Event, Restarting
+from gossip_client.console import plain
 
 from backbone.store import Applied, Change
 
@@ -80,7 +81,7 @@ class Progress:
 
     def _say(self, text: str) -> None:
         self._finish_bar()
-        print(f"{time.strftime('%H:%M:%S')} {text}", file=self._out, flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {plain(text)}", file=self._out, flush=True)
 
 
 def line(change: Change) -> str:

@@ -15,6 +15,8 @@ from gossip_client import (
     ConnectFailed,
     Disconnected,
     Event,
+    GossipError,
+    RequestFailed,
     SyncComplete,
     SyncRecords,
     requests,
@@ -23,7 +25,7 @@ from gossip_client.requests import Request
 from gossip_client.sync import Client
 from sqlalchemy import Engine, create_engine
 
-from backbone.errors import DatabaseFailed
+from backbone.errors import BackboneError, DatabaseFailed, HookFailed
 from backbone.kinds import DEFAULT_KINDS, Kind
 from backbone.migrations import migrate
 from backbone.store import Action, Applied, Change, Deletes, Hook, Store
@@ -31,6 +33,8 @@ from backbone.store import Action, Applied, Change, Deletes, Hook, Store
 _log = logging.getLogger("backbone")
 _EVENTS_AT_ONCE = 100  # in one transaction, where that many wait
 _ASK_AGAIN_SECONDS = 10.0  # after the server failed to send the whole state
+_SILENT_SECONDS = 10.0  # after we were let in, without anything of the sync
+_NOT_ALLOWED = ("not-an-application", "missing-scope")
 H = TypeVar("H", bound=Hook)
 N = TypeVar("N", bound=Callable[[Sequence[Change]], Any])
 
@@ -72,6 +76,8 @@ class Backbone:
         self._thread: threading.Thread | None = None
         self._is_whole_asked_for = False
         self._ask_again_at: float | None = None
+        self._silent_at: float | None = None
+        self._refusal: RequestFailed | None = None
 
     # Set up
 
@@ -105,12 +111,13 @@ class Backbone:
         """Keep the replica up to date, in this thread, until `stop`.
 
         Raises DatabaseFailed, HookFailed, WrongNetwork; ConnectFailed if the first connection cannot be made;
-        AuthenticationFailed.
+        AuthenticationFailed; RequestFailed where this client may not sync.
         """
         if self._stopping.is_set():
             return
         migrate(self.engine)
         self._since = self.store.since()
+        self._refusal = None
         try:
             self.client.connect(seconds=connect_seconds)
             self._follow()
@@ -158,7 +165,8 @@ class Backbone:
                 wait = min(60.0, wait * 2)
             except Exception as error:
                 if not self._stopping.is_set():
-                    _log.error("the replica has stopped: %s", error)
+                    is_plain = isinstance(error, BackboneError | GossipError) and not isinstance(error, HookFailed)
+                    _log.error("the replica has stopped: %s", error, exc_info=None if is_plain else error)
                 return
 
     def _wanted(self) -> dict[str, int] | None:
@@ -166,8 +174,12 @@ class Backbone:
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
+            if self._refusal is not None:
+                raise self._refusal
             if self._ask_again_at is not None and time.monotonic() >= self._ask_again_at:
                 self._ask_for_whole()
+            if self._silent_at is not None and time.monotonic() >= self._silent_at:
+                self._ask(self._since)  # who may not sync is not told so before
             events = self.client.take(seconds=1.0, limit=_EVENTS_AT_ONCE)
             if not events and self.client.is_closed:
                 return
@@ -185,7 +197,9 @@ class Backbone:
         if isinstance(event, Connected):
             self.store.start_over()
             self._is_whole_asked_for, self._ask_again_at = False, None
+            self._silent_at = time.monotonic() + _SILENT_SECONDS
         elif isinstance(event, Disconnected):
+            self._silent_at = None
             self._synced.clear()
         self.on_event(event)
         if isinstance(event, AuthenticationRefused):
@@ -194,6 +208,7 @@ class Backbone:
     def _apply(self, batch: list[SyncRecords | SyncComplete]) -> None:
         if not batch:
             return
+        self._silent_at = None
         applied = self._apply_patiently(batch)
         if applied is None:
             return
@@ -216,14 +231,21 @@ class Backbone:
     def _ask_for_whole(self) -> None:
         self._is_whole_asked_for, self._ask_again_at = True, None
         self._since = None
-        request = requests.sync(None)
-        request.on_done = self._whole_ended
+        self._ask(None)
+
+    def _ask(self, since: int | None) -> None:
+        self._silent_at = None
+        request = requests.sync(since)
+        request.on_done = self._sync_ended
         self.client.post(request)
 
-    def _whole_ended(self, request: Request[SyncComplete]) -> None:
+    def _sync_ended(self, request: Request[SyncComplete]) -> None:
         """Called from another thread. If it failed: again, a little later. (A new connection brings it by itself.)"""
-        if request.error is not None:
-            _log.warning("the whole state did not come: %s", request.error)
+        error = request.error
+        if isinstance(error, RequestFailed) and error.code in _NOT_ALLOWED:
+            self._refusal = error
+        elif error is not None:
+            _log.warning("the records did not come: %s", error)
             self._ask_again_at = time.monotonic() + _ASK_AGAIN_SECONDS
 
     def _apply_patiently(self, batch: list[SyncRecords | SyncComplete]) -> Applied | None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from backbone.errors import DatabaseFailed, HookFailed, WrongNetwork, sentence
+from backbone.errors import DatabaseFailed, HookFailed, WrongNetwork, may_pass, sentence
 from backbone.kinds import Kind, is_id
 from backbone.migrations import reading, writing
 from backbone.models import Record, State
@@ -198,9 +198,9 @@ class Store:
                     try:
                         hook(session, change)
                         session.flush()
-                    except SQLAlchemyError:
-                        raise
                     except Exception as error:
+                        if isinstance(error, SQLAlchemyError) and may_pass(error):
+                            raise
                         name = getattr(hook, "__name__", repr(hook))
                         raise HookFailed(f"the hook {name} failed: {error!r}") from error
             session.commit()

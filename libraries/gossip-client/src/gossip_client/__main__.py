@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import sys
 from collections.abc import Sequence
 
-from gossip_client import __version__
-from gossip_client.errors import GossipError
+from gossip_client import __version__, console
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,25 +21,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--url", required=True, help="the network's socket: wss://example.com/socket")
         command.add_argument("--client-id", required=True, help="the game's id (its secret: GOSSIP_CLIENT_SECRET)")
         command.add_argument("--channel", default="gossip", help="the channel (gossip)")
-        command.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="patience a step (20)")
+        command.add_argument(
+            "--timeout", type=console.seconds, default=20.0, metavar="SECONDS", help="patience a step (20)"
+        )
     chat.add_argument("--name", default=_user(), help="the player's name")
     options = parser.parse_args(arguments)
-    try:
-        secret = os.environ.get("GOSSIP_CLIENT_SECRET") or getpass.getpass("Client secret: ")
-        if options.command == "chat":
-            from gossip_client.chat import chat as run_chat
+    return console.run("gossip_client", lambda: _run(options))
 
-            return run_chat(
-                options.url, options.client_id, secret, options.channel, options.name, seconds=options.timeout
-            )
-        from gossip_client.doctor import examine
 
-        return examine(options.url, options.client_id, secret, options.channel, seconds=options.timeout)
-    except GossipError as error:
-        print(f"gossip_client: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, EOFError):
-        return 130
+def _run(options: argparse.Namespace) -> int:
+    secret = console.ask_secret()
+    if options.command == "chat":
+        from gossip_client.chat import chat
+
+        return chat(options.url, options.client_id, secret, options.channel, options.name, seconds=options.timeout)
+    from gossip_client.doctor import examine
+
+    return examine(options.url, options.client_id, secret, options.channel, seconds=options.timeout)
 
 
 def _user() -> str:

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from gossip_client import requests
-from gossip_client.client import EVENTS_AHEAD, MAX_BYTES, BaseClient
+from gossip_client.client import CLOSE_SECONDS, EVENTS_AHEAD, MAX_BYTES, BaseClient
 from gossip_client.core import State
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
 from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
@@ -70,7 +70,7 @@ class Client(BaseClient):
             raise
 
     async def close(self) -> None:
-        """Say goodbye. What still waits to be sent is dropped."""
+        """Say goodbye. What still waits to be sent is dropped; a handler that does not end within 3 s is cancelled."""
         if self._core is None or not hasattr(self, "_tasks") or self._closing.is_set():
             return
         self._closing.set()
@@ -93,7 +93,10 @@ class Client(BaseClient):
         self._changed.set()
         self._streamed.set()
         if dispatch is not own:
-            await asyncio.gather(dispatch, return_exceptions=True)
+            await asyncio.wait({dispatch}, timeout=CLOSE_SECONDS)
+            if dispatch.cancel():
+                _log.warning("a handler did not end when the client was closed: it is cancelled")
+                await asyncio.wait({dispatch}, timeout=CLOSE_SECONDS)
 
     @property
     def _is_started(self) -> bool:

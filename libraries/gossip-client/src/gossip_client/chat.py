@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
-from typing import TextIO
+from collections.abc import Iterable
+from contextlib import closing, suppress
 
 from gossip_client import requests
-from gossip_client.errors import RequestFailed
+from gossip_client.console import plain
+from gossip_client.errors import Dropped, RequestFailed, RequestTimedOut
 from gossip_client.events import ChannelMessage, Connected, Disconnected, GapRemains, Restarting, SendDropped
 from gossip_client.sync import Client
 
@@ -22,7 +23,7 @@ def chat(
     name: str,
     *,
     seconds: float = 20.0,
-    lines: TextIO | None = None,
+    lines: Iterable[str] | None = None,
 ) -> int:
     """Join a channel until the input ends. Returns the exit status."""
     client = Client(url, client_id, secret, channels=[channel], players=lambda: [name], user_agent="gossip-client chat")
@@ -30,36 +31,36 @@ def chat(
     @client.on(ChannelMessage)
     def heard(said: ChannelMessage) -> None:
         when = said.sent_at.astimezone().strftime("%H:%M ") if said.is_missed and said.sent_at else ""
-        _print(f"{when}[{said.channel}] {said.name}@{said.game}: {said.message}")
+        _print_event(f"{when}[{said.channel}] {said.name}@{said.game}: {said.message}")
 
     @client.on(Connected)
     def connected(event: Connected) -> None:
         if event.is_again:
-            _print("-- connected again")
+            _print_event("-- connected again")
 
     @client.on(Disconnected)
     def disconnected(event: Disconnected) -> None:
-        if event.retry_in is not None:
-            _print(f"-- {event.reason}; trying again in {event.retry_in:.0f} s")
+        if event.retry_in is not None and client.server_version is not None:
+            _print_event(f"-- {event.reason}; trying again in {event.retry_in:.0f} s")
 
     @client.on(Restarting)
     def restarting(event: Restarting) -> None:
-        _print(f"-- the network restarts, back in about {event.downtime:.0f} s")
+        _print_event(f"-- the network restarts, back in about {event.downtime:.0f} s")
 
     @client.on(SendDropped)
     def dropped(event: SendDropped) -> None:
-        _print(f"-- not said: {event.payload.get('message')} ({event.reason})")
+        _print_event(f"-- not said: {event.payload.get('message')} ({event.reason})")
 
     @client.on(GapRemains)
     def gap(event: GapRemains) -> None:
-        _print(f"-- more was said on {event.channel} meanwhile than fits here")
+        _print_event(f"-- more was said on {event.channel} meanwhile than fits here")
 
     client.connect(seconds=seconds)
     with closing(client):
         try:
             client.subscribe(channel)
             _print(f"-- on {channel} as {name} (protocol {client.server_version}). {HELP}")
-            for line in lines or sys.stdin:
+            for line in sys.stdin if lines is None else lines:
                 text = line.strip()
                 if text == "/quit":
                     break
@@ -74,16 +75,25 @@ def chat(
 
 
 def _say(client: Client, channel: str, name: str, text: str) -> None:
+    if not client.is_connected:
+        client.post(requests.send(channel, name, text))  # SendDropped tells if it cannot be said
+        _print("-- there is no connection now; it is said when there is one")
+        return
     try:
-        if client.is_connected:
-            client.send(channel, name, text)
-            return
+        client.send(channel, name, text)
     except RequestFailed as error:
         _print(f"-- not said: {error.text}")
-        return
-    client.post(requests.send(channel, name, text))  # SendDropped tells if it cannot be said
-    _print("-- there is no connection now; it is said when there is one")
+    except RequestTimedOut:
+        _print("-- the server did not answer: it may have been said, or not")
+    except Dropped:
+        pass  # SendDropped tells
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(plain(line), flush=True)
+
+
+def _print_event(line: str) -> None:
+    """As `_print`, from a handler: where nobody reads any more the next line that is typed finds it out."""
+    with suppress(BrokenPipeError):
+        _print(line)

@@ -18,6 +18,7 @@ H = TypeVar("H", bound=Handler)
 
 EVENTS_KEPT = 10_000  # while nobody reads them; the oldest go first
 EVENTS_AHEAD = 1_000  # read ahead of a slow handler or reader; more waits in the network
+CLOSE_SECONDS = 3.0  # that a handler has to end when the client is closed
 MAX_BYTES = 16 * 1024 * 1024  # of one message of the server
 
 
@@ -53,6 +54,11 @@ class BaseClient:
         Raises ConnectFailed for a URL that is none.
         """
         check_url(url)
+        for option, value in (("channels", channels), ("supports", supports)):
+            if isinstance(value, str):
+                raise TypeError(f"{option} is a list of names, not a text: {option}=[{value!r}]")
+        if players is not None and not callable(players):
+            raise TypeError("players is a function that returns the names: players=lambda: [...]")
         self.url = url
         self._handlers: dict[type[Event], list[Handler]] = {}
         self._supports = frozenset(supports)

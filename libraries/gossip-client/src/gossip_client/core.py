@@ -499,8 +499,11 @@ class Core:
     def _want(self, name: str, is_wanted: bool) -> None:
         if is_wanted:
             self._channel(name).is_wanted = True
-        else:
-            self._channels.pop(name.lower(), None)
+            return
+        channel = self._channels.pop(name.lower(), None)
+        if channel is not None and channel.is_filling:
+            channel.leave_gap()
+            self._fills -= 1
 
     def _subscribed(self, name: str, error: GossipError | None, now: float) -> None:
         if isinstance(error, RequestFailed):
@@ -580,7 +583,7 @@ def _version(text: str | None) -> tuple[int, ...]:
     """The numbers of a version; what is none counts as 1.0.0."""
     numbers = []
     for part in (text or "1.0.0").split(".")[:3]:
-        if not part.isdecimal():
+        if not part.isdecimal() or len(part) > 9:
             break
         numbers.append(int(part))
     return tuple(numbers) or (1, 0, 0)

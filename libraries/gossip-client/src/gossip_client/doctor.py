@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from gossip_client.core import PROTOCOL_VERSION, Config, Core
 from gossip_client.errors import AuthenticationFailed, ConnectFailed, GossipError, RequestFailed
-from gossip_client.explain import check_url, closing, explain
+from gossip_client.explain import check_url, closing, explain, shown
 from gossip_client.frames import Frame, parse
 from gossip_client.requests import Request, subscribe
 
@@ -62,7 +62,6 @@ class _Examination:
         self.core = Core(
             Config(client_id, secret, user_agent="gossip-client doctor", keeps_view=False, sync=lambda: False)
         )
-        self.parts = urlsplit(url)
         self.tcp: socket.socket | None = None
         self.ws: ClientConnection | None = None
         self.frames: list[Frame] = []
@@ -80,6 +79,10 @@ class _Examination:
         yield "version", self.version
 
     @property
+    def parts(self) -> SplitResult:
+        return urlsplit(self.url)
+
+    @property
     def port(self) -> int:
         return self.parts.port or (443 if self.parts.scheme == "wss" else 80)
 
@@ -89,8 +92,8 @@ class _Examination:
         except ConnectFailed as error:
             raise _Wrong(str(error), "The site shows the socket's address: it looks like wss://host/socket.") from None
         if self.parts.scheme == "ws" and self.parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            return f"{self.url} (not encrypted: the secret can be read on the way; prefer wss://)"
-        return self.url
+            return f"{shown(self.url)} (not encrypted: the secret can be read on the way; prefer wss://)"
+        return shown(self.url)
 
     def name(self) -> str:
         try:

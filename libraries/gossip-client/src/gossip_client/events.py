@@ -349,7 +349,10 @@ def _texts(value: object) -> list[str]:
 
 
 def _downtime(frame: Frame) -> Restarting:
-    downtime = float(frame.fields.get("downtime") or 0)
+    try:
+        downtime = float(frame.fields.get("downtime") or 0)
+    except OverflowError:
+        downtime = 0.0
     return Restarting(min(max(downtime, 0.0), LONGEST_DOWNTIME) if math.isfinite(downtime) else 0.0)
 
 

@@ -15,13 +15,26 @@ def check_url(url: str) -> None:
     """Raises ConnectFailed for what is no address of a socket."""
     try:
         parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+    except ValueError:
+        raise ConnectFailed(f"{shown(url)} is no address: its host cannot be one") from None
+    try:
         port_is_good = parts.port is None or parts.port > 0
     except ValueError:
-        raise ConnectFailed(f"{url} is no address: its port is no number from 1 to 65535") from None
+        port_is_good = False
     if parts.scheme not in ("ws", "wss"):
-        raise ConnectFailed(f"{url} is no socket's address: it must begin with ws:// or wss://")
-    if not parts.hostname or not port_is_good:
-        raise ConnectFailed(f"{url} is no address: it names no host")
+        raise ConnectFailed(f"{shown(url)} is no socket's address: it must begin with ws:// or wss://")
+    if not host:
+        raise ConnectFailed(f"{shown(url)} is no address: it names no host")
+    if not port_is_good:
+        raise ConnectFailed(f"{shown(url)} is no address: its port is no number from 1 to 65535")
+
+
+def shown(url: str) -> str:
+    """The address as it may be shown: without a user's name and password in it."""
+    before, at, rest = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}//{rest}" if at and slashes else rest or "an empty text"
 
 
 def explain(error: BaseException, url: str) -> str:
@@ -38,13 +51,15 @@ def explain(error: BaseException, url: str) -> str:
         return f"{where} does not speak TLS as it should ({error.reason}); is it ws:// rather than wss://?"
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        return f"{url} answered HTTP {status} instead of opening a WebSocket; is the path right (usually /socket)?"
+        return (
+            f"{shown(url)} answered HTTP {status} instead of opening a WebSocket; is the path right (usually /socket)?"
+        )
     if isinstance(error, InvalidMessage | EOFError):
         return f"{where} is no WebSocket server: it answers something else"
     if isinstance(error, InvalidHandshake):
         return f"{where} is no WebSocket server: {error}"
     if isinstance(error, InvalidURI):
-        return f"{url} is no address of a WebSocket"
+        return f"{shown(url)} is no address of a WebSocket"
     if isinstance(error, TimeoutError):
         return f"{where} did not answer in time"
     if isinstance(error, ConnectionClosed):

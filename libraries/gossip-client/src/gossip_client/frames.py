@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Ref = str | int | float
+LONGEST_MS = 86_400_000.0  # a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def parse(text: str | bytes) -> Frame | None:
         payload=data.get("payload"),
         error=text_or_none(data.get("error")),
         code=text_or_none(data.get("code")),
-        retry_after_ms=_number(data.get("retry_after_ms")),
+        retry_after_ms=_milliseconds(data.get("retry_after_ms")),
     )
 
 
@@ -68,5 +69,8 @@ def text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _milliseconds(value: object) -> float | None:
+    """The value if it is a time that can be waited for."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_MS:
+        return None
+    return float(value)

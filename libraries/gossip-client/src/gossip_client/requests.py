@@ -62,7 +62,7 @@ class Request(Generic[T]):
             raise self.error
         try:
             return self._read(self.answers)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise RequestTimedOut(f"{self.event}: the answer cannot be read ({error!r})") from error
 
     def finish(self, error: GossipError | None = None) -> None:

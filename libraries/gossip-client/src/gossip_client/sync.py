@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import selectors
+import socket as stdlib_socket
 import threading
 import time
 from collections import deque
@@ -15,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from gossip_client import requests
-from gossip_client.client import EVENTS_AHEAD, MAX_BYTES, BaseClient
+from gossip_client.client import CLOSE_SECONDS, EVENTS_AHEAD, MAX_BYTES, BaseClient
 from gossip_client.core import State
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
 from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
@@ -24,6 +26,7 @@ from gossip_client.requests import Request
 
 T = TypeVar("T")
 _log = logging.getLogger("gossip_client")
+_WRITE_SECONDS = 30.0  # the longest that a server may take nothing
 _LOOK_AGAIN = 0.25  # seconds; the longest that the reading thread does not look at the time
 
 
@@ -58,15 +61,24 @@ class Client(BaseClient):
         self._players_now: list[str] | None = None
         self._threads = [
             threading.Thread(target=self._live, name="gossip-client", daemon=True),
-            threading.Thread(target=self._dispatch, name="gossip-client-handlers", daemon=True),
+            threading.Thread(
+                target=self._dispatch,
+                args=(self._news, self._told, self._closing),  # its own, should the client connect again meanwhile
+                name="gossip-client-handlers",
+                daemon=True,
+            ),
         ]
-        for thread in self._threads:
-            thread.start()
-        with self._news:
-            is_over = self._news.wait_for(
-                lambda: core.server_version or self._failure or self._closing.is_set(), seconds
-            )
-            failure: GossipError | None = self._failure
+        try:
+            for thread in self._threads:
+                thread.start()
+            with self._news:
+                is_over = self._news.wait_for(
+                    lambda: core.server_version or self._failure or self._closing.is_set(), seconds
+                )
+                failure: GossipError | None = self._failure
+        except BaseException:  # Ctrl-C: nobody wants it connected any more
+            self.close()
+            raise
         if failure is not None:
             self.close()
             raise failure
@@ -77,7 +89,7 @@ class Client(BaseClient):
             raise ConnectFailed(f"no connection within {seconds:g} s: {self._last_reason}")
 
     def close(self) -> None:
-        """Say goodbye. What still waits to be sent is dropped."""
+        """Say goodbye. What still waits to be sent is dropped; a handler that takes more than 3 s is left to itself."""
         if self._core is None or not hasattr(self, "_threads") or self._closing.is_set():
             return
         self._closing.set()
@@ -92,8 +104,8 @@ class Client(BaseClient):
             except (OSError, WebSocketException):
                 pass
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(3)
+            if thread is not threading.current_thread() and thread.is_alive():
+                thread.join(CLOSE_SECONDS)
 
     @property
     def _is_started(self) -> bool:
@@ -213,6 +225,8 @@ class Client(BaseClient):
         self._pump()
 
     def _do(self, request: Request[T]) -> T:
+        if hasattr(self, "_threads") and threading.current_thread() is self._threads[0]:
+            raise RuntimeError("`players` must not wait for the server: the thread that calls it reads the answers")
         answered = threading.Event()
         request.on_done = lambda request: answered.set()
         self.post(request)
@@ -334,19 +348,35 @@ class Client(BaseClient):
             if socket is not None:
                 try:
                     for frame in frames:
+                        if not self._takes_more(socket):
+                            stdlib_socket.socket.shutdown(socket.socket, stdlib_socket.SHUT_RDWR)
+                            return
                         socket.send(frame)
-                except (ConnectionClosed, OSError):
+                except (ConnectionClosed, OSError, ValueError):
                     pass  # the reading thread sees it too
 
-    def _dispatch(self) -> None:
+    def _takes_more(self, socket: ClientConnection) -> bool:
+        """Wait until the connection has room for a frame. False where it has none for long: the server reads no more.
+
+        Without this a write would wait for ever, and everyone who wants to write or to close with it.
+        """
+        deadline = time.monotonic() + _WRITE_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(socket.socket, selectors.EVENT_WRITE)
+            while not selector.select(_LOOK_AGAIN):
+                if self._closing.is_set() or socket is not self._socket or time.monotonic() >= deadline:
+                    return False
+        return True
+
+    def _dispatch(self, news: threading.Condition, told: deque[Event], closing: threading.Event) -> None:
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._told or self._closing.is_set())
-                if not self._told:
+            with news:
+                news.wait_for(lambda: told or closing.is_set())
+                if not told:
                     return
-                event = self._told.popleft()
-                if len(self._told) == EVENTS_AHEAD // 2:
-                    self._news.notify_all()
+                event = told.popleft()
+                if len(told) == EVENTS_AHEAD // 2:
+                    news.notify_all()
             for handler in self._handlers_of(event):
                 try:
                     handler(event)
