@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import subprocess
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from app.docs.libraries import source_of
 
 LIBRARIES = Path(__file__).resolve().parent.parent
 NAMES = {"gossip-client": "gossip_client", "gossip-backbone": "backbone"}
@@ -46,10 +47,9 @@ def environment_folder(tmp_path_factory: pytest.TempPathFactory, python: str) ->
         fcntl.lockf(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             sources = []
-            for name in NAMES:  # copies, so that nothing is left in the tree
-                sources.append(str(folder / name))
-                leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-                shutil.copytree(LIBRARIES / name, sources[-1], ignore=leave, dirs_exist_ok=True)
+            for name in NAMES:  # as the site hands them out
+                sources.append(str(folder / f"{name}.zip"))
+                Path(sources[-1]).write_bytes(source_of(name))
             _run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *sources])
             venv.create(folder / "venv", clear=True)
             wheels = map(str, folder.glob("*.whl"))

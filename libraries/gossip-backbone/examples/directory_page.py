@@ -1,6 +1,6 @@
 """The network's games on a page of your own, from your own database, changing as they change.
 
-pip install gossip-backbone[examples]
+pip install flask
 GOSSIP_URL=… GOSSIP_CLIENT_ID=… GOSSIP_CLIENT_SECRET=… python directory_page.py
 """
 

@@ -160,6 +160,15 @@ def test_a_line_of_others_moves_no_cursor(old_server, capsys):
     assert "".join(printed).endswith("[gossip] b@A: one [gossip] forged [2J two  \n")
 
 
+def test_a_command_that_there_is_not_is_not_said(old_server, capsys):
+    server = old_server()
+    assert chat(server.url, "id", "secret", "gossip", "Ann", lines=["/help", "/me waves", "//me waves", "a / b"]) == 0
+    said = [event["payload"]["message"] for event in server.events("channels/send")]
+    assert said == ["/me waves", "a / b"]
+    printed = capsys.readouterr().out
+    assert printed.count("/who: who is online") == 2 and "there is no command /me, and nothing was said" in printed
+
+
 def test_a_send_whose_connection_goes_does_not_end_the_chat(old_server, capsys):
     """It may have arrived or not: that is said, and the chat goes on."""
     server = old_server(unanswered=["channels/send"])

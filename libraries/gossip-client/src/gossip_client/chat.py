@@ -12,7 +12,7 @@ from gossip_client.errors import Dropped, RequestFailed, RequestTimedOut
 from gossip_client.events import ChannelMessage, Connected, Disconnected, GapRemains, Restarting, SendDropped
 from gossip_client.sync import Client
 
-HELP = "Type a line to say it. /who: who is online. /quit, or the end of the input: leave."
+HELP = "Type a line to say it. /who: who is online. /help: this line. /quit, or the end of the input: leave."
 
 
 def chat(
@@ -67,8 +67,12 @@ def chat(
                 if text == "/who":
                     for game, players in sorted(client.view.everyone().items()):
                         _print(f"   {game}: {', '.join(players) or 'nobody'}")
+                elif text == "/help":
+                    _print(f"-- {HELP}")
+                elif text.startswith("/") and not text.startswith("//"):
+                    _print(f"-- there is no command {text.split()[0]}, and nothing was said; to say it, type /{text}")
                 elif text:
-                    _say(client, channel, name, text)
+                    _say(client, channel, name, text.removeprefix("/") if text.startswith("//") else text)
         except KeyboardInterrupt:
             pass
     return 0
