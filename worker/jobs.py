@@ -22,6 +22,7 @@ from worker.database import Database
 
 LOOK_SECONDS = 60.0
 LEASE = timedelta(minutes=10)
+AGAIN = timedelta(minutes=1)  # when a job that failed is due again
 BETWEEN_BATCHES_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
@@ -120,18 +121,29 @@ class Jobs:
                 except SQLAlchemyError as error:
                     _log.error("a job waits for the database", job=job.name, error=str(error))
                 except Exception:
-                    _log.exception("a job failed, and is tried again when its lease is over", job=job.name)
+                    _log.exception("a job failed, and is tried again", job=job.name)
 
     def run_if_due(self, job: Job) -> bool:
-        """Run a job if it is due and this worker gets it."""
+        """Run a job if it is due and this worker gets it. One that fails is due again soon, at whichever worker."""
         if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
+        try:
+            result = self._run_work(job)
+        except Exception:
+            self._finish(job, due_at=utc_now() + AGAIN)
+            raise
+        self._finish(job, due_at=job.due_after(utc_now()))
+        (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
+        return True
+
+    def _run_work(self, job: Job) -> object:
         result: object = self._database.write(job.begin())
         batch = result
         while job.is_batched and isinstance(batch, int) and isinstance(result, int) and batch:
             gevent.sleep(BETWEEN_BATCHES_SECONDS)  # others write too
             batch = self._database.write(job.begin())
             result += batch if isinstance(batch, int) else 0
-        self._database.write(lambda session: finish_job(session, name=job.name, due_at=job.due_after(utc_now())))
-        (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
-        return True
+        return result
+
+    def _finish(self, job: Job, *, due_at: datetime) -> None:
+        self._database.write(lambda session: finish_job(session, name=job.name, due_at=due_at))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import select, update
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from shared import db
 from shared.models import Version
+from shared.models.job import Job as JobRow
 from shared.services import games, versions
-from worker.jobs import Jobs, network_jobs
+from worker.jobs import AGAIN, Job, Jobs, network_jobs
 
 
 class PlainDatabase:
@@ -36,3 +39,22 @@ def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine,
         assert versions.reaches_back_to(session, last)
         assert not versions.reaches_back_to(session, last - 1)
         assert len(versions.state_page(session, "games", cursor=last)) == 1
+
+
+def test_a_job_that_fails_is_due_again_soon_and_anybodys(any_database, engine):
+    tries = []
+
+    def work(session):
+        tries.append(session)
+        if len(tries) == 1:
+            session.execute(text("SELECT * FROM nowhere"))
+
+    job = Job("try", timedelta(days=1), lambda: work)
+    jobs = Jobs(PlainDatabase(), [job])
+    with pytest.raises(DBAPIError):
+        jobs.run_if_due(job)
+    with db.transaction() as session:
+        row = session.get(JobRow, "try")
+        assert row.lease_until is None and row.due_at <= db.utc_now() + AGAIN
+        row.due_at = db.utc_now()
+    assert jobs.run_if_due(job) and len(tries) == 2
