@@ -180,7 +180,7 @@ def measure_lag(stack: Stack, application: dict[str, str], database: str, change
     def note(changes: Any) -> None:
         now = time.perf_counter()
         for change in changes:
-            heard.put((now, (change.record or {}).get("description")))
+            heard.put((now, str((change.record or {}).get("description"))))
 
     backbone.start()
     assert backbone.wait_synced(120)

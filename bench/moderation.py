@@ -2,11 +2,12 @@
 
     python -m bench.moderation [--mutes 100] [--seconds 4] [--rounds 3] [--database postgresql://…]
 
-The delay is from the commit of a mute, by the service as the site calls it, to the answer of the first message that is
-refused at the second of two workers, where the player speaks without a pause: beside it, the round trip of a message
-that is not refused, of which up to two are in the delay. The cost is the throughput of one worker
-with so many sanctions and filters in force, none of which any line meets, as a ratio to none; the settings take turns,
-so that all of them see the same machine.
+The delay ends with the answer of the first message that is refused at the second of two workers, where the player
+speaks without a pause. It begins with the commit of a mute by the service, or with a moderator's click: the form's POST
+to the real site is sent. Beside them: the round trip of a message that is not refused, of which up to two are in the
+delay, and the time to the site's own answer. The cost is the throughput of one worker with so many sanctions
+and filters in force, none of which any line meets, as a ratio to none; the settings take turns, so that all of them
+see the same machine.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import time
 from typing import Any
 
 import websocket
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
+from bench.browsing import post, sign_in, token_of
 from bench.fanout import fanbench
-from bench.stack import Stack, compile_c, pin, quantile
+from bench.stack import OWNER, Stack, compile_c, pin, quantile
 from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.db import utc_now
@@ -31,6 +33,7 @@ from shared.services.moderation import changes, sanctions
 from shared.services.moderation.actors import OPERATOR
 from shared.services.moderation.changes import Part
 from shared.settings import Settings
+from tests.support.servers import RunningSite
 
 LOADS = ((0, 0), (100, 0), (5_000, 0), (0, 200), (5_000, 200))  # sanctions, filters
 GOSSIP = ("--proto", "gossip", "--path", "/socket")
@@ -76,7 +79,13 @@ class Player:
 
 
 def measure_delay(stack: Stack, mutes: int) -> dict[str, Any]:
-    """Mute and lift, again and again."""
+    """Mute and lift, again and again: by the service and by a click in turns."""
+    stack.flask("user", "set-role", OWNER, "moderator")
+    site = RunningSite(stack.settings)
+    site.wait_until_ready()
+    browser = sign_in(site)
+    form = f"{site.url}/moderation/sanctions/new"
+    token = token_of(browser, form)
     stack.worker()
     second = stack.worker()
     [credentials] = stack.games(1, "mute")
@@ -88,33 +97,54 @@ def measure_delay(stack: Stack, mutes: int) -> dict[str, Any]:
         committed_at = time.perf_counter()
 
     event.listen(Session, "after_commit", note, insert=True)
-    delays = []
+    mute: dict[str, Any] = {
+        "kind": "mute",
+        "target_kind": "player",
+        "target": f"Alice@{credentials['short_name']}",
+        "reason": "bench",
+    }
+    delays: dict[str, list[float]] = {"from_commit": [], "from_click": []}
+    answers = []
+
+    def wait_until_heard() -> None:
+        player.heard.clear()
+        assert player.heard.wait(10), "the player was not heard again"
+        player.refused.clear()
+
+    def note_refusal(kind: str, since: float) -> None:
+        assert player.refused.wait(10), "the mute did not hold"
+        delays[kind].append((player.refused_at - since) * 1000)
+        with db.transaction() as session:
+            for made in session.scalars(select(Sanction).where(Sanction.lifted_at.is_(None))).all():
+                sanctions.lift(session, OPERATOR, sanction_id=made.id, reason="bench")
+
     try:
         for _ in range(mutes):
-            player.heard.clear()
-            assert player.heard.wait(10), "the player was not heard again"
-            player.refused.clear()
+            wait_until_heard()
             with db.transaction() as session:
-                made = sanctions.sanction(
-                    session,
-                    OPERATOR,
-                    kind="mute",
-                    target_kind="player",
-                    target=f"Alice@{credentials['short_name']}",
-                    reason="bench",
-                )
-            assert player.refused.wait(10), "the mute did not hold"
-            delays.append((player.refused_at - committed_at) * 1000)
-            with db.transaction() as session:
-                sanctions.lift(session, OPERATOR, sanction_id=made.id, reason="bench")
+                sanctions.sanction(session, OPERATOR, **mute)
+            note_refusal("from_commit", committed_at)
+            wait_until_heard()
+            clicked_at = time.perf_counter()
+            post(browser, form, token, seconds="", channel="", **mute)
+            answers.append((time.perf_counter() - clicked_at) * 1000)
+            note_refusal("from_click", clicked_at)
     finally:
         event.remove(Session, "after_commit", note)
+        site.stop()
     return {
         "mutes": mutes,
-        "median_ms": round(quantile(delays, 0.5), 2),
-        "message_round_trip_ms": round(quantile(player.round_trips, 0.5), 2),
-        "p90_ms": round(quantile(delays, 0.9), 2),
-        "max_ms": round(max(delays), 2),
+        **{kind: _spread(values) for kind, values in delays.items()},
+        "message_round_trip": _spread(player.round_trips),
+        "answer_to_click": _spread(answers),
+    }
+
+
+def _spread(milliseconds: list[float]) -> dict[str, float]:
+    return {
+        "median_ms": round(quantile(milliseconds, 0.5), 2),
+        "p90_ms": round(quantile(milliseconds, 0.9), 2),
+        "max_ms": round(max(milliseconds), 2),
     }
 
 

@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import threading
 import time
 from contextlib import suppress
-from http.cookiejar import CookieJar
 from queue import Queue
-from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import redis
 import websocket
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from bench.stack import OWNER, Stack, quantile
+from bench.browsing import post, sign_in, token_of
+from bench.stack import Stack, quantile
 from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.services import games
@@ -92,21 +89,6 @@ class Echo:
         return self.heard.get(timeout=SECONDS) - start
 
 
-def sign_in(site: RunningSite) -> OpenerDirector:
-    """A browser's cookies, signed in as the owner."""
-    browser = build_opener(HTTPCookieProcessor(CookieJar()))
-    post(browser, f"{site.url}/sign-in", login=OWNER, password="benchmarks")
-    return browser
-
-
-def post(browser: OpenerDirector, url: str, form_of: str = "", **fields: str) -> None:
-    """POST a form with the token that its page holds."""
-    page = browser.open(form_of or url).read().decode()
-    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
-    assert found, "the page has no token"
-    browser.open(url, urlencode({**fields, "csrf_token": found[1]}).encode()).read()
-
-
 def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
     """Seconds of each edit, by kind."""
     application = Application(stack.worker().url, stack.flask("application", "create", "Bench", "bench")[0])
@@ -123,8 +105,7 @@ def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
     try:
         browser = sign_in(site)
         form = f"{site.url}/manage/games/g0/edit"
-        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', browser.open(form).read().decode())
-        assert token
+        token = token_of(browser, form)
         echo = Echo(settings.redis_url)
         times: dict[str, list[float]] = {"bare": [], "service": [], "post": [], "post_answer": []}
         for number in range(edits):
@@ -136,7 +117,7 @@ def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
             description = f"edit {number} by a browser."
             fields = {"name": "The Realm g0", "short_name": "g0", "description": description, "display": "y"}
             start = time.perf_counter()
-            browser.open(form, urlencode({**fields, "csrf_token": token[1]}).encode()).read()
+            post(browser, form, token, **fields)
             times["post_answer"].append(time.perf_counter() - start)
             times["post"].append(application.wait_for(description) - start)
         return times
