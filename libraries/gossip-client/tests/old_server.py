@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Collection
@@ -26,6 +27,7 @@ class OldServer:
         answers: bool = True,
         unanswered: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.version = version
         self.secret = secret
@@ -33,7 +35,8 @@ class OldServer:
         self.unanswered = unanswered
         self.frames: list[dict[str, Any]] = []
         self.sockets: list[ServerConnection] = []
-        self._server: Server = serve(self._serve, "127.0.0.1", 0, ssl=tls)
+        listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._server: Server = serve(self._serve, sock=listener, ssl=tls)
         scheme = "ws" if tls is None else "wss"
         self.url = f"{scheme}://127.0.0.1:{self._server.socket.getsockname()[1]}/socket"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -45,61 +48,64 @@ class OldServer:
 
     def drop(self) -> None:
         """Cut every connection without a word."""
-        for socket in self.sockets:
+        for connection in self.sockets:
             try:
-                socket.socket.shutdown(2)
+                connection.socket.shutdown(2)
             except OSError:
                 pass  # it is gone already
         self.sockets.clear()
 
     def tell(self, event: str, payload: dict[str, Any] | None = None) -> None:
         """Send an event to everyone."""
-        for socket in self.sockets:
-            _send(socket, event, payload)
+        for connection in self.sockets:
+            _send(connection, event, payload)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The frames of an event that came so far."""
         return [frame for frame in list(self.frames) if frame["event"] == name]
 
-    def _serve(self, socket: ServerConnection) -> None:
+    def _serve(self, connection: ServerConnection) -> None:
         try:
-            for text in socket:
+            for text in connection:
                 frame = json.loads(text)
                 self.frames.append(frame)
-                self._answer(socket, frame["event"], frame.get("ref"), frame.get("payload") or {})
+                self._answer(connection, frame["event"], frame.get("ref"), frame.get("payload") or {})
         except ConnectionClosed:
             pass
 
-    def _answer(self, socket: ServerConnection, event: str, ref: Any, payload: dict[str, Any]) -> None:
+    def _answer(self, connection: ServerConnection, event: str, ref: Any, payload: dict[str, Any]) -> None:
         if event == "authenticate":
             if unknown := set(payload["supports"]) - KNOWN_FLAGS[self.version]:
-                _send(socket, event, status="failure", error=f"unknown support: {sorted(unknown)[0]}")
+                _send(connection, event, status="failure", error=f"unknown support: {sorted(unknown)[0]}")
             elif payload["client_secret"] != self.secret:
-                _send(socket, event, status="failure", error="invalid credentials")
+                _send(connection, event, status="failure", error="invalid credentials")
             else:
-                self.sockets.append(socket)
-                _send(socket, event, {"unicode": "✔️", "version": self.version}, status="success")
-                _send(socket, "heartbeat")
+                self.sockets.append(connection)
+                _send(connection, event, {"unicode": "✔️", "version": self.version}, status="success")
+                _send(connection, "heartbeat")
         elif not self.answers or event in self.unanswered:
             return
         elif event == "players/status":
             for game, players in PLAYERS.items():
                 if payload.get("game") in (None, game):
-                    _send(socket, event, {"game": game, "players": players}, ref=ref)
+                    _send(connection, event, {"game": game, "players": players}, ref=ref)
         elif event == "games/status":
             for game in PLAYERS:
                 if payload.get("game") in (None, game):
                     _send(
-                        socket, event, {"game": game, "display_name": f"The {game}", "player_online_count": 2}, ref=ref
+                        connection,
+                        event,
+                        {"game": game, "display_name": f"The {game}", "player_online_count": 2},
+                        ref=ref,
                     )
         elif event == "tells/send":
-            _send(socket, event, ref=ref, status="failure", error="game offline")
+            _send(connection, event, ref=ref, status="failure", error="game offline")
         elif event == "channels/subscribe" and payload["channel"] == "bad name":
-            _send(socket, event, ref=ref, status="failure", error="Could not subscribe to 'bad name'")
+            _send(connection, event, ref=ref, status="failure", error="Could not subscribe to 'bad name'")
         elif event != "heartbeat" and ref is not None:
-            _send(socket, event, ref=ref, status="success")
+            _send(connection, event, ref=ref, status="success")
 
 
-def _send(socket: ServerConnection, event: str, payload: dict[str, Any] | None = None, **more: Any) -> None:
+def _send(connection: ServerConnection, event: str, payload: dict[str, Any] | None = None, **more: Any) -> None:
     frame = {"event": event, **more} | ({} if payload is None else {"payload": payload})
-    socket.send(json.dumps({key: value for key, value in frame.items() if value is not None}))
+    connection.send(json.dumps({key: value for key, value in frame.items() if value is not None}))

@@ -170,13 +170,36 @@ def test_a_connect_that_is_interrupted_leaves_nothing_behind():
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)
+        earlier = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
         thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            client.connect(seconds=20)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                client.connect(seconds=20)
+        finally:
+            signal.signal(signal.SIGINT, earlier)
         thread.join()
         accepted[0].close()
         client.take(seconds=0)
         assert client.is_closed
+
+
+def test_a_first_connection_that_is_cut_before_any_answer_is_made_again(make_client, old_server):
+    """A server that starts just now, or a proxy before it: that is no sign that something else listens there."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = make_client(f"ws://127.0.0.1:{listener.getsockname()[1]}/socket", connect=False, backoff=QUICK)
+
+    def hang_up_and_serve():
+        connection = listener.accept()[0]
+        connection.recv(4096)
+        connection.close()
+        old_server(listener=listener)
+
+    thread = threading.Thread(target=hang_up_and_serve)
+    thread.start()
+    client.connect()
+    thread.join()
+    assert client.is_connected
+    assert "closed the connection before it answered" in client.wait_for(Disconnected).reason
 
 
 def test_connecting_twice_makes_one_connection(make_client, old_server):

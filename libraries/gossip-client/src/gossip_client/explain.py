@@ -54,7 +54,9 @@ def explain(error: BaseException, url: str) -> str:
         return (
             f"{shown(url)} answered HTTP {status} instead of opening a WebSocket; is the path right (usually /socket)?"
         )
-    if isinstance(error, InvalidMessage | EOFError):
+    if _hung_up(error):
+        return f"{where} closed the connection before it answered"
+    if isinstance(error, InvalidMessage):
         return f"{where} is no WebSocket server: it answers something else"
     if isinstance(error, InvalidHandshake):
         return f"{where} is no WebSocket server: {error}"
@@ -80,4 +82,10 @@ def is_final(error: BaseException) -> bool:
     """Whether a first attempt should not be repeated: whoever answers there is no server of this network."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code < 500
+    if _hung_up(error):
+        return False  # so does a server that starts or stops at this moment, or a proxy before it
     return isinstance(error, InvalidHandshake | InvalidURI | ssl.SSLCertVerificationError)
+
+
+def _hung_up(error: BaseException) -> bool:
+    return isinstance(error, EOFError) or isinstance(error.__cause__, EOFError)
