@@ -51,6 +51,7 @@ EXAMPLES = {
     **MAILED,
     "/appeals/new": "/appeals/new?sanction={sanction}",
     "/manage/games/<short_name>/mutes": "/manage/games/Reef/mutes",
+    "/manage/games/<short_name>/reports": "/manage/games/Reef/reports",
     "/manage/games/<short_name>/sanctions": "/manage/games/Reef/sanctions",
     "/moderation/appeals": "/moderation/appeals?state=",
     "/moderation/appeals/<id:appeal_id>": "/moderation/appeals/{appeal}",
