@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.chat_tokens import LIFETIME_SECONDS, ChatToken
 from shared.errors import TooMany
 from shared.protocol import encode_event
-from shared.protocol.browser import ChannelChanged, ChannelClosed
+from shared.protocol.browser import ChannelChanged, ChannelClosed, LineRedacted
 from shared.protocol.sync import ChannelRecord
 from shared.services import chatters, readings
 from shared.services.chatters import Chatter
@@ -154,6 +154,15 @@ class Browsers:
                     self._worker.fanout.leave(connection, [ChannelTopic(channel_id)])
                     self._worker.presence.update(connection)
                 connection.send(frame)
+
+    def line_redacted(self, channel_id: int, message_id: int) -> None:
+        """Let the pages of a channel show the text of a line no more."""
+        notice = LineRedacted(id=message_id)
+        frame = encode_event(notice.event, notice)
+        for connections in self._by_user.values():
+            for connection in connections:
+                if channel_id in connection.channels:
+                    connection.send(frame)
 
     def note_read(self, user_id: int, channel_id: int, message_id: int) -> None:
         """Somebody has read a channel up to a line. Written soon, however often it is said."""

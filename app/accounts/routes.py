@@ -14,7 +14,10 @@ from app.security import is_local_path
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import InvalidCredentials
-from shared.services import users
+from shared.models import User
+from shared.services import characters, games, users
+from shared.services.moderation.actors import Role
+from shared.services.moderation.permissions import RULES, Act
 
 bp = Blueprint("accounts", __name__)
 
@@ -59,7 +62,7 @@ def sign_in() -> ResponseReturnValue:
             note_return(user)
             start_session(user)
             flash(f"You are signed in as {user.username}.", "success")
-            return redirect(_next_page("manage.index"), 303)
+            return redirect(_next_page(_home_of(user)), 303)
     return form_page("accounts/sign_in.html", form)
 
 
@@ -77,6 +80,16 @@ def sign_out() -> ResponseReturnValue:
     session.clear()
     flash("You are signed out.", "success")
     return redirect(url_for("pages.home"), 303)
+
+
+def _home_of(user: User) -> str:
+    """The page that somebody most likely comes for."""
+    with reading() as database:
+        if games.list_games_of(database, user.id):
+            return "manage.index"
+        if Role(user.role) in RULES[Act.SEE]:
+            return "moderation.overview.index"
+        return "characters.index" if characters.list_characters_of(database, user.id) else "pages.home"
 
 
 def _next_page(usual: str) -> str:

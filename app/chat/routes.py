@@ -59,6 +59,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             ignored = unheard.by(session, user_id)
         if is_now and user_id is not None:
             _mark_read(user_id, channel.id, lines, read_to)
+        sockets = online_now().sockets
         return render_template(
             "chat/show.html",
             channel=channel,
@@ -71,7 +72,8 @@ def make_blueprint(settings: Settings) -> Blueprint:
             has_older=more if after is None else True,
             has_newer=more if after is not None else before is not None,
             read_to=read_to if is_now else None,
-            listeners=find_listeners(online_now().sockets or (), channel.id),
+            is_known=sockets is not None,
+            listeners=find_listeners(sockets or (), channel.id),
             socket_address=settings.chat_socket_url,
         )
 

@@ -21,10 +21,12 @@ from shared import diagnostics
 from shared.bus import Bus
 from shared.diagnostics import Diagnostics
 from shared.models import ConnectionCheck, Game
+from shared.models.moderation import Sanction
 from shared.presence import SocketPresence
 from shared.protocol.codes import CLOSE_CODES
 from shared.services import channels
 from shared.services.connection_checks import meaning_of
+from shared.services.moderation import sanctions
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +43,27 @@ REFUSALS = {
     "unauthenticated": "Not authenticated yet",
     "not-subscribed": "Not subscribed",
     "channel-refused": "A channel is refused",
+    "banned": "Banned",
+    "muted": "Muted",
 }
 
 
 @dataclass(frozen=True)
 class State:
-    """All of it. sockets and seen are None while Redis is away. mark: another one whenever the page must change."""
+    """All of it. sockets and seen are None while Redis is away. sanctions: those in force of the game itself. mark:
+    another one whenever the page must change."""
 
     game: Game
     sockets: list[SocketPresence] | None
     seen: Diagnostics | None
     channel_names: dict[int, str]
+    sanctions: list[Sanction]
     mark: str
+
+    @property
+    def is_banned(self) -> bool:
+        """True while the game may not connect at all."""
+        return any(sanction.kind == "ban" and sanction.channel_id is None for sanction in self.sanctions)
 
 
 def state_of(session: Session, game: Game) -> State:
@@ -66,9 +77,11 @@ def state_of(session: Session, game: Game) -> State:
         for way in game.connections
         for check in (way.check,)
     ]
+    against = sanctions.list_against_game(session, game.id)
+    standing = [sanctions.form_of(sanction) for sanction in against]
     minute = time.time() // 60  # "3 minutes ago" has to go on
-    parts = msgspec.json.encode([game.short_name, sockets, seen, sorted(names.items()), checks, minute])
-    return State(game, sockets, seen, names, hashlib.sha256(parts).hexdigest()[:32])
+    parts = msgspec.json.encode([game.short_name, sockets, seen, sorted(names.items()), checks, standing, minute])
+    return State(game, sockets, seen, names, against, hashlib.sha256(parts).hexdigest()[:32])
 
 
 def context_of(state: State) -> dict[str, object]:

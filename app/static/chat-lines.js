@@ -107,7 +107,7 @@ function chatLines(chat) {
     const body = document.createElement("p");
     const [before, after] = around ?? ["", ""];
     body.append(before, span("who", name, "b"), span("from", "@" + game), `${after} `, span("said", linked(message)));
-    if (id !== undefined) body.append(" ", reportLink(id, name));
+    if (id !== undefined && !(name === "system" && game === "Grapevine")) body.append(" ", reportLink(id, name));
     row.append(time, body);
     localize(row);
     return row;
@@ -142,17 +142,29 @@ function chatLines(chat) {
     return wasAtEnd;
   }
 
+  // False if the line is there already: what fills a gap and what comes live may be the same.
   function append(row, { isOwn = false } = {}) {
+    if (row.dataset.id && shown.has(Number(row.dataset.id))) return false;
     let last = list.lastElementChild;
     while (last?.hidden) last = last.previousElementSibling;
     const wasAtEnd = keepingPlace(() => {
-      if (row.dataset.id ? !place(row) : (list.append(row), false)) return;
+      if (row.dataset.id) place(row);
+      else list.append(row);
       if (!last || !last.querySelector("time") || dayOf(last) !== dayOf(row)) separateDays();
     });
     if (isOwn) log.scrollTop = 0;
     else if (!wasAtEnd) showNews(1);
     if (wasAtEnd && shown.size > LINES_AT_MOST) forgetOldest();
     lines.onSeen();
+    return true;
+  }
+
+  // A moderator took the text of a line away.
+  function redact(id) {
+    const row = shown.get(id);
+    if (!row || row.hidden) return;
+    row.querySelector(".said").replaceChildren(span("soft", "(redacted by a moderator)"));
+    row.querySelector(".report")?.remove();
   }
 
   function forgetOldest() {
@@ -161,8 +173,23 @@ function chatLines(chat) {
       shown.delete(id);
     }
     separateDays();
-    const older = document.getElementById("chat-older");
-    if (older) older.href = `${location.pathname}?before=${Math.min(...shown.keys())}`;
+    offerOlder();
+  }
+
+  // There may have been no older ones until now.
+  function offerOlder() {
+    let older = document.getElementById("chat-older");
+    if (!older) {
+      older = document.createElement("a");
+      older.id = "chat-older";
+      older.rel = "prev";
+      older.textContent = "Older lines";
+      let place = list.previousElementSibling;
+      if (!place) list.before((place = document.createElement("p")));
+      place.className = "chat-more";
+      place.replaceChildren(older);
+    }
+    older.href = `${location.pathname}?before=${Math.min(...shown.keys())}`;
   }
 
   let waiting = 0; // lines below what is seen
@@ -205,7 +232,7 @@ function chatLines(chat) {
         rows.forEach(place);
         separateDays();
       }, { atTop: true }));
-      if (more) older.href = `${location.pathname}?before=${Math.min(...shown.keys())}`;
+      if (more) offerOlder();
       else older.parentElement.replaceChildren("Here the channel begins.");
     } catch {
       // The link is still there, and so is the next time somebody scrolls.
@@ -215,7 +242,8 @@ function chatLines(chat) {
 
   const isNow = !/[?&](before|after)=/.test(location.search);
   if (isNow) {
-    document.getElementById("chat-older")?.addEventListener("click", (event) => {
+    log.addEventListener("click", (event) => {
+      if (event.target.id !== "chat-older") return;
       event.preventDefault();
       loadOlder();
     });
@@ -228,7 +256,8 @@ function chatLines(chat) {
     if (isNow && log.scrollHeight - log.clientHeight + log.scrollTop < 200) loadOlder();
   }, { passive: true });
 
-  // What was said while this page heard nothing; what comes by the socket meanwhile has ids too.
+  // What was said while this page heard nothing; what comes by the socket meanwhile has ids too. False if that is too much
+  // to fetch: days were missed.
   async function fillGap() {
     const ids = [...shown.keys()].sort((a, b) => a - b);
     let after = ids.at(-OVERLAP - 1) ?? (ids.length ? ids[0] - 1 : 0);
@@ -243,10 +272,10 @@ function chatLines(chat) {
         const seen = fresh.filter((row) => !row.hidden).length;
         if (!wasAtEnd && seen) showNews(seen);
       }
-      if (!more) return;
+      if (!more) return true;
       after = Number(rows.at(-1).dataset.id);
     }
-    location.reload(); // days were missed
+    return false;
   }
 
   list.querySelectorAll(".line").forEach(localize);
@@ -257,6 +286,7 @@ function chatLines(chat) {
     fillGap,
     isAtEnd,
     makeLine,
+    redact,
     lastId: () => Math.max(0, ...shown.keys()),
     toEnd: () => { log.scrollTop = 0; },
   });

@@ -8,6 +8,9 @@
   const problem = document.getElementById("chat-problem");
   const HERE_SECONDS = 30;
 
+  const NOT_CONNECTED = "Not connected just now. What you typed stays here: send it when you are live again.";
+  let own = ""; // whom this page speaks for
+
   const lines = chatLines(chat);
   const reading = chatReading(chat, lines);
 
@@ -26,9 +29,10 @@
       const all = [...document.querySelectorAll(".chat-channels a")].map((link) => link.dataset.channel);
       return [own, ...all.filter((name) => name !== own)]; // a worker lets a page hear so many
     },
-    async joined({ channels }) {
+    async joined({ channels, username }) {
+      own = username;
       try {
-        await lines.fillGap();
+        if (!(await lines.fillGap())) startOver();
       } catch (error) {
         if (error.status === 404) gone();
         throw error;
@@ -38,25 +42,39 @@
     },
     live() {
       form.hidden = false;
+      if (problem.textContent === NOT_CONNECTED) fail("");
       askWhoHears();
       reading.refresh();
       reading.note();
     },
-    lost: giveBack,
+    lost() {
+      giveBack();
+      knowWhoHears(false);
+    },
     heard(event, payload) {
       if (event === "channels/broadcast") hear(payload);
       else if (event === "tells/receive") told(payload);
       else if (event === "channels/changed") changed(payload);
       else if (event === "channels/closed") closed(payload.id);
+      else if (event === "channels/redacted") lines.redact(payload.id);
     },
     signedOut: () => end("You are signed out.", `/sign-in?next=${encodeURIComponent(location.pathname)}`, "Sign in"),
   });
   reading.tellTo(socket);
 
   function hear(line) {
-    if (line.channel !== chat.dataset.channel) return reading.cameElsewhere(line.channel);
-    lines.append(lines.makeLine(line));
-    reading.came();
+    const isOwn = line.game === "Grapevine" && line.name.toLowerCase() === own.toLowerCase(); // said on another page, maybe
+    const isHere = line.channel === chat.dataset.channel;
+    if (isHere && !lines.append(lines.makeLine(line))) return;
+    if (isOwn) return;
+    if (isHere) reading.came();
+    else reading.cameElsewhere(line.channel);
+  }
+
+  // The page anew; what is typed stays.
+  function startOver() {
+    addEventListener("pagehide", () => typed.keep(input.value));
+    location.reload();
   }
 
   function closed(id) {
@@ -100,11 +118,17 @@
 
   // Who hears this
 
+  function knowWhoHears(isKnown) {
+    document.getElementById("chat-who").hidden = !isKnown;
+    document.getElementById("chat-who-unknown").hidden = isKnown;
+  }
+
   let hereTimer = 0;
   function askWhoHears() {
     clearTimeout(hereTimer);
     socket.ask("channels/listeners", { channel: chat.dataset.channel }, ({ payload }) => {
       if (!payload) return;
+      knowWhoHears(true);
       document.getElementById("chat-people-count").textContent = payload.people_count;
       const entry = (href, text, more) => {
         const item = document.createElement("li");
@@ -126,6 +150,27 @@
   }
 
   // Speaking
+
+  // What was typed before the page was loaded anew. A browser that keeps nothing for this site does without.
+  const typed = {
+    key: `chat-typed/${chat.dataset.channelId}`,
+    keep(text) {
+      try {
+        sessionStorage.setItem(this.key, text);
+      } catch {
+        // Nothing is kept.
+      }
+    },
+    take() {
+      try {
+        const text = sessionStorage.getItem(this.key) ?? "";
+        sessionStorage.removeItem(this.key);
+        return text;
+      } catch {
+        return "";
+      }
+    },
+  };
 
   const pending = new Map(); // by its order: what was sent and has no answer yet
   let lastSent = 0;
@@ -178,7 +223,7 @@
     const text = input.value.trim();
     fail("");
     if (!text) return input.focus();
-    if (!socket.isLive()) return fail("Not connected just now. What you typed stays here: send it when you are live again.");
+    if (!socket.isLive()) return fail(NOT_CONNECTED);
     const tell = /^\/(?:tell\s+([^@]+)@(\S+)|r(?:eply)?)\s+([^]+)$/i.exec(text);
     if (tell) {
       const [, name, game, message] = tell;
@@ -223,5 +268,7 @@
     submit();
   });
   form.hidden = false;
+  const kept = typed.take();
+  if (kept) putBack(kept);
   socket.connect();
 })();

@@ -103,6 +103,14 @@ class ChannelChanged(Outgoing, event="channels/changed"):
     example: ClassVar[dict[str, Any]] = {"id": 1, "name": "small-talk"}
 
 
+class LineRedacted(Outgoing, event="channels/redacted"):
+    """Worker → page. A moderator took the text of a line away: what shows it shows it no more."""
+
+    id: Annotated[int, about("The line's id, as its broadcast had it")]
+
+    example: ClassVar[dict[str, Any]] = {"id": 1199}
+
+
 class SendTellFromBrowser(Incoming, event="tells/send"):
     """Page → worker. The person tells one player of a game something. At most once, and stored nowhere."""
 

@@ -9,7 +9,7 @@ from app.accounts import identity
 from app.limits import visitor_address
 from shared import db
 from shared.models import User
-from shared.services import users
+from shared.services import characters, games, users
 from tests.app.conftest import Visitor
 from tests.support.factory import PASSWORD
 
@@ -90,11 +90,11 @@ def test_a_wrong_password_and_an_unknown_name_look_the_same(any_database, visito
     ("target", "goes_to"),
     [
         ("/games?q=x", "/games?q=x"),
-        ("//evil.example", "/manage/games"),
-        ("/\\evil.example", "/manage/games"),
-        ("https://evil.example", "/manage/games"),
-        ("/\tevil", "/manage/games"),
-        ("", "/manage/games"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("/\tevil", "/"),
+        ("", "/"),
     ],
 )
 def test_signing_in_goes_on_to_local_pages_only(visitor, stored, target, goes_to):
@@ -107,6 +107,32 @@ def test_signing_in_goes_on_to_local_pages_only(visitor, stored, target, goes_to
         data={"csrf_token": token, "login": user.username, "password": PASSWORD},
     )
     assert (answer.status_code, answer.location) == (303, goes_to)
+
+
+def test_signing_in_leads_to_what_one_has(new_visitor, stored):
+    """Whoever owns a game comes for it, moderators too; then the desk, the characters, the home page."""
+    stored.game("Mine", owner=stored.user("wright"))
+    stored.game("Theirs", owner=stored.user("both", role="moderator"))
+    stored.user("mod", role="moderator")
+    stored.admin("keeper")
+    player = stored.user("wren")
+    with db.transaction() as session:
+        key = users.get_user_by_username(session, "wren").registration_key
+        game = games.get_game(session, "Mine")
+        characters.register_character(session, game_id=game.id, name="Wren", key=key)
+    stored.user("newcomer")
+    found = {
+        name: new_visitor().sign_in(name).answer.location
+        for name in ("wright", "both", "mod", "keeper", player.username, "newcomer")
+    }
+    assert found == {
+        "wright": "/manage/games",
+        "both": "/manage/games",
+        "mod": "/moderation",
+        "keeper": "/moderation",
+        "wren": "/manage/characters",
+        "newcomer": "/",
+    }
 
 
 def test_signing_in_starts_a_new_session(visitor, stored):

@@ -16,6 +16,7 @@ from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
 from shared.models import ConnectionCheck, GameConnection
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
 from shared.services.connection_checks import MEANINGS, Outcome
+from shared.services.moderation import actors, sanctions
 from tests.app.conftest import Visitor
 from tests.support.statements import counted_statements
 
@@ -160,6 +161,58 @@ def test_the_page_stays_small_whatever_is_kept(at_home, game, put):
     put.seen(game, "frames", *[SeenFrame(time.time(), "in", "x" * 1024)] * 100)
     put.seen(game, "refusals", *[Refusal(time.time(), "x" * 1024, "invalid", "y" * 300, "z" * 1024)] * 50)
     assert len(at_home.open(PAGE)) < 100_000
+
+
+@pytest.fixture
+def sanctioned(stored):
+    """Sanctions the game, for a given reason."""
+    moderator = stored.user("mod", role="moderator")
+
+    def impose(kind, target="Mine", target_kind="game", **options):
+        with db.transaction() as session:
+            return sanctions.sanction(
+                session,
+                actors.of_user(session, moderator.id),
+                kind=kind,
+                target_kind=target_kind,
+                target=target,
+                **{"reason": "Adverts", **options},
+            )
+
+    return impose
+
+
+def test_a_banned_game_is_told_so_and_not_what_to_fill_in(at_home, sanctioned):
+    sanctioned("ban", seconds=3600, reason=EVIL)
+    page = at_home.open(PAGE)
+    now = page[page.index('id="now"') : page.index('id="connect"')]
+    for words in ("Banned</span> everywhere, until <time", f"Why: <bdi>{EVIL}", "Mine/sanctions", "appeal"):
+        assert words in now, words
+    assert "Not connected" in now and "credentials in its settings" not in now and "Restart" not in now
+    assert EVIL not in at_home.answer.text
+    assert 'id="sanctioned"' in at_home.open(f"{PAGE}/live")
+
+
+def test_a_muted_game_is_told_so_while_it_is_connected(at_home, game, stored, sanctioned, put):
+    stored.channel("gossip")
+    put.socket(game)
+    before = at_home.client.get(f"{PAGE}/live").headers["ETag"]
+    made = sanctioned("mute", channel="gossip")
+    page = at_home.open(PAGE)
+    assert "Muted</span> on " in page and ", for good. Why: " in page and 'id="connected"' in page
+    assert "nobody hears the game's players" in page and "cannot connect" not in page
+    assert at_home.client.get(f"{PAGE}/live").headers["ETag"] != before
+    with db.transaction() as session:
+        sanctions.lift(session, actors.of_user(session, stored.admin().id), sanction_id=made.id, reason="Enough")
+    assert 'id="sanctioned"' not in at_home.open(PAGE)
+
+
+def test_a_game_is_not_called_muted_for_what_its_players_did(at_home, game, sanctioned):
+    """Nor for a warning."""
+    sanctioned("mute", "Wren@Mine", "player")
+    sanctioned("warn")
+    page = at_home.open(PAGE)
+    assert 'id="sanctioned"' not in page and "Restart the game" in page
 
 
 def test_live_answers_only_when_something_changed(at_home, game, put):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from shared.bus import Bus, publish_after_commit
 from shared.db import reading, transaction, utc_now
 from shared.services import accounts, channels, history, readings
 from shared.services.history import Line
-from shared.services.moderation import actors, ignores
+from shared.services.moderation import actors, ignores, messages
 from tests.support.client import SocketClient
 from tests.support.processes import free_port
 from tests.support.servers import RunningSite, RunningWorker
@@ -53,12 +54,16 @@ class Chat:
     def sign_in(self, username: str, path: str = "/chat/gossip", **options: Any) -> Page:
         """A page of somebody signed in, that is live."""
         page = self.open(**options)
-        page.goto(f"/sign-in?next={path}")
-        page.get_by_label("Username or email").fill(username)
-        page.get_by_label("Password").fill("correct horse battery")
-        page.locator("main form.stack button").click()
-        is_live(page)
+        sign_in(page, username, path)
         return page
+
+
+def sign_in(page: Page, username: str = "wren", path: str = "/chat/gossip") -> None:
+    page.goto(f"/sign-in?next={path}")
+    page.get_by_label("Username or email").fill(username)
+    page.get_by_label("Password").fill("correct horse battery")
+    page.locator("main form.stack button").click()
+    is_live(page)
 
 
 def is_live(page: Page) -> None:
@@ -120,6 +125,14 @@ def join(stored: Any, connect: Any) -> Callable[..., SocketClient]:
     return open_socket
 
 
+@pytest.fixture
+def announced(redis_url: str) -> Iterator[None]:
+    """What the test commits is announced at once, as the site's commits are."""
+    publish_after_commit(Bus(redis_url))
+    yield
+    publish_after_commit(None)
+
+
 def speak(game: SocketClient, text: str, *, name: str = "Ash", channel: str = "gossip") -> None:
     answer = game.request("channels/send", {"channel": channel, "name": name, "message": text})
     assert answer["status"] == "success", answer
@@ -155,6 +168,7 @@ def test_browser_and_game_talk_with_a_restart_in_between(open_chat: Any, gossip:
     chat.start_worker()
     is_live(page)
     is_live(other)
+    expect(page.locator("#chat-problem")).to_be_empty()
     page.locator("#chat-text").press("Enter")
     game = join(chat.socket_url)
     speak(game, "the game is back")
@@ -403,7 +417,7 @@ def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: 
     speak(game, "after", channel="small-talk")
     expect(line(page, "after")).to_be_visible()
     mark = other.locator('.chat-channels a[data-channel="small-talk"] .unread-count')
-    expect(mark).to_have_text("3")
+    expect(mark).to_have_text("2")  # one's own is none
     chat.worker.kill()
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", "meanwhile", utc_now())]
@@ -437,6 +451,129 @@ def test_who_is_there(open_chat: Any, gossip: Any, join: Any) -> None:
     expect(page.locator("#chat-people")).to_have_text("wren")
     expect(page.locator("#chat-games")).to_have_text("Harbour 1")
     expect(page.locator("#chat-people-count")).to_have_text("1")
+
+
+def test_who_is_there_is_not_known_while_nothing_is_heard(open_chat: Any, gossip: Any) -> None:
+    chat = open_chat()
+    page = chat.sign_in("wren", viewport={"width": 1280, "height": 800})
+    expect(page.locator("#chat-people")).to_have_text("wren")
+    chat.worker.kill()
+    expect(page.locator("#chat-who-unknown")).to_be_visible()
+    expect(page.locator("#chat-people")).to_be_hidden()
+    chat.start_worker()
+    expect(page.locator("#chat-people")).to_be_visible(timeout=20_000)
+    expect(page.locator("#chat-who-unknown")).to_be_hidden()
+
+
+@pytest.mark.usefixtures("announced")
+def test_a_line_that_filled_a_gap_and_comes_live_too_is_one_new_line(open_chat: Any, gossip: Any, join: Any) -> None:
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(130)]
+        history.store_lines(session, lines, worker="w")
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    page.locator("#chat-log").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#chat-lines .line")).to_have_count(100)
+    chat.worker.kill()
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", "meanwhile", utc_now())]
+        (number,) = history.store_lines(session, lines, worker="another")
+    chat.start_worker()
+    expect(page.locator("#chat-news")).to_have_text("1 new line ↓", timeout=20_000)
+    with transaction() as session:  # another worker's, late; then a new one, which shows that it has come
+        history.announce_lines(session, [number], lines, worker="another")
+    speak(join(chat.socket_url), "after it")
+    expect(line(page, "after it")).to_have_count(1)
+    expect(page.locator("#chat-news")).to_have_text("2 new lines ↓")
+
+
+def test_lines_that_were_let_go_can_be_fetched_again(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Also where the channel's first line was on the page."""
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.open()
+    page.route("**/chat-lines.js*", few_lines)
+    sign_in(page)
+    for number in range(8):
+        speak(game, f"line {number}")
+    expect(page.locator("#chat-lines .line")).to_have_count(5)
+    page.get_by_role("link", name="Older lines").click()
+    expect(page.locator("#chat-lines .line")).to_have_count(8)
+    expect(page.locator(".chat-more")).to_have_text("Here the channel begins.")
+    speak(game, "one more")
+    expect(page.get_by_role("link", name="Older lines")).to_have_count(1)
+    assert texts(page) == [*(f"line {n}" for n in range(4, 8)), "one more"]
+
+
+def few_lines(route: Route) -> None:
+    """The script, of which a page holds five lines."""
+    answer = route.fetch()
+    text = answer.text()
+    assert "LINES_AT_MOST = 2000" in text
+    route.fulfill(response=answer, body=text.replace("LINES_AT_MOST = 2000", "LINES_AT_MOST = 5"))
+
+
+def test_what_is_typed_stays_when_days_were_missed(open_chat: Any, gossip: Any) -> None:
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    page.evaluate("document.body.dataset.loaded = 'once'")
+    page.locator("#chat-text").fill("half a thought")
+    chat.worker.kill()
+    expect(page.locator("#chat-state")).not_to_have_text("Live")
+    with transaction() as session:
+        lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(1001)]
+        history.store_lines(session, lines, worker="another")
+    chat.start_worker()
+    expect(page.locator("body:not([data-loaded])")).to_have_count(1, timeout=30_000)
+    is_live(page)
+    expect(page.locator("#chat-text")).to_have_value("half a thought")
+    page.reload()
+    is_live(page)
+    expect(page.locator("#chat-text")).to_have_value("")
+
+
+def test_what_one_says_on_another_page_is_not_unread(open_chat: Any, gossip: Any, join: Any) -> None:
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page, elsewhere = chat.sign_in("wren"), chat.sign_in("wren", "/chat/testing")
+    say(page, "my own")
+    expect(line(page, "my own")).to_be_visible()
+    speak(game, "another's")
+    expect(elsewhere.locator('.chat-channels a[data-channel="gossip"] .unread-count')).to_have_text("1")
+
+
+@pytest.mark.usefixtures("announced")
+def test_a_line_that_is_redacted_goes_from_open_pages(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
+    moderator = stored.user("mod", role="moderator")
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    for text in ("a secret", "and more"):
+        speak(game, text)
+    expect(line(page, "and more")).to_be_visible()
+    number = int(page.locator("#chat-lines .line").first.get_attribute("data-id") or 0)
+    with transaction() as session:
+        messages.redact(session, actors.of_user(session, moderator.id), message_id=number, reason="Private")
+    expect(page.locator("#chat-lines .said").first).to_have_text("(redacted by a moderator)")
+    expect(line(page, "a secret")).to_have_count(0)
+    expect(line(page, "and more")).to_be_visible()
+    expect(page.locator("#chat-lines .report")).to_have_count(1)
+
+
+@pytest.mark.usefixtures("announced")
+def test_what_the_network_says_cannot_be_reported(open_chat: Any, gossip: Any) -> None:
+    """Neither where the page came with it, nor where it was heard live."""
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    notice = Line(gossip.id, "grapevine", "Grapevine", "system", "The channel is slow now.", utc_now())
+    with transaction() as session:
+        ids = history.store_lines(session, [notice], worker="another")
+        history.announce_lines(session, ids, [notice], worker="another")
+    for _ in ("live", "after a reload"):
+        expect(line(page, "The channel is slow now.")).to_be_visible()
+        expect(page.locator("#chat-lines .report")).to_have_count(0)
+        page.reload()
 
 
 def test_times_are_the_readers_own(open_chat: Any, gossip: Any) -> None:

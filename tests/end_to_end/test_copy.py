@@ -59,8 +59,13 @@ def test_a_phone_reaches_what_is_mine_and_folds_the_contents(owner):
     page, _credentials = owner
     page.set_viewport_size({"width": 390, "height": 800})
     header = page.get_by_role("banner")
+    expect(header.get_by_role("button", name="Sign out")).to_be_hidden()
+    assert header.bounding_box()["height"] < 120  # two rows
+    header.locator("summary").focus()
+    page.keyboard.press("Enter")
     for name in ("My games", "Characters", "Account"):
         expect(header.get_by_role("link", name=name)).to_be_visible()
+    expect(header.get_by_role("button", name="Sign out")).to_be_in_viewport()
     page.goto("/docs")
     expect(page.locator(".toc.above a[href='#close-codes']")).to_be_hidden()
     page.get_by_text("On this page").click()

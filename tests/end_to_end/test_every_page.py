@@ -173,10 +173,10 @@ class Watched:
         answer = self.page.goto(address)
         assert answer is not None and answer.status == status, f"{address}: {answer and answer.status}"
         self._weigh()
-        self._look("wide and light", {})
+        self.look("wide and light", {})
         self.page.set_viewport_size({"width": 390, "height": 800})
         self.page.emulate_media(color_scheme="dark")
-        self._look("narrow and dark", {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]})
+        self.look("narrow and dark", {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]})
         width = self.page.evaluate("document.documentElement.scrollWidth")
         if width > 390:
             self._complain(f"is {width} pixels wide on a phone")
@@ -192,7 +192,8 @@ class Watched:
         if kib > HEAVIEST_KIB:
             self._complain(f"weighs {kib:.0f} KiB")
 
-    def _look(self, how: str, options: dict[str, Any]) -> None:
+    def look(self, how: str, options: dict[str, Any]) -> None:
+        """Note what axe finds on the page as it is."""
         if self.page.evaluate("typeof axe") == "undefined":
             self.page.evaluate(self.axe.axe_script)  # once a page: it is half a megabyte
         found = self.page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})
@@ -222,6 +223,8 @@ def test_every_page_of_an_admin(watch, addresses) -> None:
     for address in addresses:
         if address not in ("/register", "/sign-in"):
             watched.visit(address, status_of(address))
+    page.locator(".site-menu summary").click()
+    watched.look("with its menu open", {})
     assert watched.faults == []
 
 

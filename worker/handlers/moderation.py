@@ -108,11 +108,13 @@ def report(connection: Connection, request: CreateReport) -> ReportAnswer:
 
 
 def follow_acts(worker: Worker, acts: list[AuditEntry]) -> None:
-    """Push what was done to this worker's applications with the scope; forget what was redacted."""
+    """Push what was done to this worker's applications with the scope; forget what was redacted here and on open
+    pages."""
     for entry in acts:
         if entry.act == Act.REDACT:
             message = json.loads(entry.after or "{}")
             worker.diagnostics.forget_said(message["channel_id"], message["peer"])
+            worker.browsers.line_redacted(message["channel_id"], message["message"])
         frame = frame_text(encode_event(ModerationAct.event, form_of(entry)))
         worker.fanout.broadcast(MODERATION, Frames.same(frame))
 

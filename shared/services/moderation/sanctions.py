@@ -29,6 +29,7 @@ LONGEST_SECONDS = 10 * 365 * 86_400
 REASON_LONGEST = 500
 DURATIONS = (600, 3_600, 86_400, 7 * 86_400, 30 * 86_400)
 """Seconds that forms offer."""
+_LONGEST_FIRST = (Sanction.until.is_(None).desc(), Sanction.until.desc())
 
 
 def sanction(
@@ -193,6 +194,14 @@ def list_of_game(session: Session, game_id: int) -> list[Sanction]:
     )
 
 
+def list_against_game(session: Session, game_id: int) -> list[Sanction]:
+    """The mutes and bans in force of a game itself, not of its players: bans first, then those that last longest."""
+    statement = select(Sanction).where(
+        in_force_at(utc_now()), Sanction.target_kind == "game", Sanction.peer == f"game:{game_id}"
+    )
+    return list(session.scalars(statement.order_by(Sanction.kind, *_LONGEST_FIRST, Sanction.id)))
+
+
 def concerns(session: Session, found: Sanction, user_id: int) -> bool:
     """True if a user may see the sanction and appeal it: it is about them, a character of theirs, or a game they own
     or one of its players."""
@@ -222,8 +231,7 @@ def _find_ban(session: Session, whose: ColumnElement[bool]) -> Sanction | None:
     statement = select(Sanction).where(
         in_force_at(utc_now()), Sanction.kind == "ban", Sanction.channel_id.is_(None), whose
     )
-    longest = (Sanction.until.is_(None).desc(), Sanction.until.desc())
-    return session.scalar(statement.order_by(*longest).limit(1))
+    return session.scalar(statement.order_by(*_LONGEST_FIRST).limit(1))
 
 
 def in_force_at(now: datetime) -> Any:
