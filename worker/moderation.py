@@ -289,6 +289,8 @@ class Moderation:
         if Part.FILTERS in parts:
             filters = FilterSet(snapshot.filters)
             filters.take_over(self._filters)
+            if filters.left_out:
+                _log.error("filters are left out: they are too large to compile", ids=filters.left_out)
             self._filters = filters
         if Part.CHANNELS in parts:
             self._channels = {row.channel_id: _channel(row) for row in snapshot.channels}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -17,7 +18,10 @@ import re2
 from shared.errors import Invalid
 
 PATTERN_LONGEST = 200
-_ONE_PATTERN_BYTES = 1024 * 1024
+SIZE_AT_MOST = 20_000
+"""Steps of all words and patterns together, as RE2 counts them: a worker's sockets wait while they are compiled, some
+40 ms for so many. A plain letter is about one step, `\\pL` is 1,200."""
+_ONE_PATTERN_BYTES = 256 * 1024
 _SET_BYTES = 64 * 1024 * 1024
 _PLAYERS_AT_MOST = 20_000
 _LINES_KEPT = 100
@@ -57,10 +61,26 @@ def compile_pattern(kind: str, text: str) -> Any:
     try:
         found = re2.compile(re2.escape(text) if kind == "word" else text, options)
     except (re2.error, UnicodeError, ValueError) as error:
+        if "too large" in _said(error):
+            raise Invalid(
+                "this pattern is too large: make its counts smaller, or write [a-z] for \\pL", field="text"
+            ) from None
         raise Invalid(f"this pattern does not work: {_said(error)}", field="text") from None
     if found.search("") is not None:
         raise Invalid("this would match every line, an empty one too", field="text")
     return found
+
+
+def size_of(rules: Iterable[Rule]) -> int:
+    """The steps of all words and patterns of these; of those that do not work, none."""
+    return sum(expression.programsize for _, expression in _compiled(rules))
+
+
+def _compiled(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Any]]:
+    for rule in rules:
+        if rule.kind in ("word", "pattern"):
+            with suppress(Invalid):
+                yield rule, compile_pattern(rule.kind, rule.text)
 
 
 def _said(error: Exception) -> str:
@@ -69,19 +89,23 @@ def _said(error: Exception) -> str:
 
 
 class FilterSet:
-    """Rules compiled once. `check` is told who speaks and when, for rules on floods and repeats."""
+    """Rules compiled once. `check` is told who speaks and when, for rules on floods and repeats.
+
+    left_out: the ids of those that could not be saved today, but are there: too large, or more than SIZE_AT_MOST.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
+        rules = list(rules)
         self._texts: list[tuple[Rule, Any]] = []
-        self._links: list[Rule] = []
-        self._paces: list[Rule] = []
-        for rule in rules:
-            if rule.kind in ("word", "pattern"):
-                self._texts.append((rule, compile_pattern(rule.kind, rule.text)))
-            elif rule.kind == "link":
-                self._links.append(rule)
-            else:
-                self._paces.append(rule)
+        size = 0
+        for rule, expression in _compiled(rules):
+            if size + expression.programsize <= SIZE_AT_MOST:
+                size += expression.programsize
+                self._texts.append((rule, expression))
+        self._links = [rule for rule in rules if rule.kind == "link"]
+        self._paces = [rule for rule in rules if rule.kind in ("flood", "repeat")]
+        kept = {rule.id for rule, _ in self._texts}
+        self.left_out = [rule.id for rule in rules if rule.kind in ("word", "pattern") and rule.id not in kept]
         self._set = _compile_set([rule for rule, _ in self._texts]) if self._texts else None
         self._said: OrderedDict[tuple[str, str], deque[tuple[float, int]]] = OrderedDict()
         self._longest = max((rule.seconds for rule in self._paces), default=0)
