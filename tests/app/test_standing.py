@@ -241,7 +241,7 @@ def test_transparency_names_nobody(visitor, world):
         filters.create_filter(session, keeper, kind="word", action="flag", text="zork", note="Ask the warden first")
     text = visitor.client.get("/transparency?page=3").text
     assert ESCAPED in text and "Of a player, by moderator" in text and "ban" in text
-    assert "Page 3 of 3" in text
+    assert "Page 3 of 3" in text and "Filter made" in visitor.client.get("/transparency").text
     for page in (1, 2, 3):
         text = visitor.client.get(f"/transparency?page={page}").text
         for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert", "zork", "Ask the warden"):

@@ -138,7 +138,7 @@ def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
         ("application/scopes", admin.name, "Loud", '{"scopes":["moderate"]}', '{"scopes":[]}'),
     ]
     assert "another password" not in "".join(audit.export_json(session))
-    assert audit.list_entries(session, target_id=f"user:{user.id}").total == 2
+    assert audit.list_entries(session, about=f"user:{user.id}").total == 2
 
 
 def test_moderators_do_not_sanction_each_other(make, session, moderator, admin):
