@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from shared import db
 from shared.models import User
 from shared.services import characters, games
+from shared.services.moderation import actors, ignores
 from tests.support.client import SocketClient
 from tests.support.moderating import Moderated, make_moderated
 from tests.support.processes import free_port
@@ -317,6 +318,8 @@ def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, star
     world = make_moderated(stored)
     with browser.new_context(base_url=site.url) as readers, browser.new_context(base_url=site.url) as moderators:
         reader, desk = sign_in(readers.new_page(), "reader"), sign_in(moderators.new_page(), "mod")
+        with db.transaction() as session:
+            ignores.delete_ignore(session, actors.of_user(session, world.player.id), ignore_id=world.ignore)
         reader.goto("/chat/gossip")
         expect(reader.locator("#chat-state")).to_have_text("Live", timeout=20_000)
         reader.locator(f"#chat-lines [data-id='{world.message}']").hover()
@@ -339,6 +342,9 @@ def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, star
             return "Enough for today" in reader.locator("#chat-problem").inner_text()
 
         wait_until(is_refused, what="the chat says why")
+        problem = reader.locator("#chat-problem")
+        expect(problem).to_have_text(re.compile(r"^You are muted for another \d+ \w+: Enough for today\. See it, and"))
+        expect(problem.get_by_role("link")).to_have_attribute("href", "/account/sanctions")
         reader.goto("/account")
         expect(reader.locator("#own-sanctions")).to_contain_text("Enough for today")
         expect(reader.locator("#own-sanctions")).to_contain_text("by a moderator")
