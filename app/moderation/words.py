@@ -15,6 +15,9 @@ from shared.services.moderation.permissions import Act
 
 LARGEST_ID = 2**53
 ACTS: dict[str, str] = {
+    Act.CREATE_CHANNEL: "channel made",
+    Act.UPDATE_CHANNEL: "channel changed",
+    Act.DELETE_CHANNEL: "channel deleted",
     Act.APPROVE_CHANNEL: "channel made public",
     Act.DESCRIBE_CHANNEL: "channel described",
     Act.RENAME_CHANNEL: "channel renamed",

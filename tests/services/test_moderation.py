@@ -13,7 +13,7 @@ from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models import Appeal, AuditEntry, Filter, Message, Report, Sanction
 from shared.protocol.types import player_key
-from shared.services import accounts, applications, history, users
+from shared.services import accounts, applications, channels, characters, history, users
 from shared.services.history import Line
 from shared.services.moderation import (
     actors,
@@ -69,6 +69,11 @@ def said(session, text, name="Bob", game_id=1, game="Tea", channel_id=1, sent_at
 def test_the_services_ask_the_table(make, session, who, act):
     """Everybody tries every act by its service; what the table forbids raises Forbidden, before all else."""
     calls = {
+        Act.CREATE_CHANNEL: lambda a: channels.get_channel(
+            session, channels.create_channel(session, actor_id=a.id, name="den").name + "x"
+        ),
+        Act.UPDATE_CHANNEL: lambda a: channels.update_channel(session, actor_id=a.id, name="x"),
+        Act.DELETE_CHANNEL: lambda a: channels.delete_channel(session, actor_id=a.id, name="x"),
         Act.APPROVE_CHANNEL: lambda a: channel_states.approve(session, a, channel="x"),
         Act.DESCRIBE_CHANNEL: lambda a: channel_states.describe(session, a, channel="x", description=""),
         Act.RENAME_CHANNEL: lambda a: channel_states.rename(session, a, channel="x", new_name="yyy"),
@@ -88,7 +93,7 @@ def test_the_services_ask_the_table(make, session, who, act):
         Act.APPEAL: lambda a: appeals.create_appeal(session, a, sanction_id=9, text="t"),
         Act.DECIDE_APPEAL: lambda a: appeals.decide_appeal(session, a, appeal_id=9, is_granted=True, outcome="o"),
         Act.EDIT_FILTERS: lambda a: filters.get_filter(session, filters.create_filter(session, a, **WORD).id + 9),
-        Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@b"),
+        Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@*"),
         Act.IGNORE: lambda a: ignores.delete_ignore(session, a, ignore_id=9),
         Act.GIVE_ROLE: lambda a: users.set_role(session, actor_id=a.id, username="nobody", role="admin"),
         Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, actor_id=a.id, short_name="x", scopes=[]),
@@ -139,6 +144,67 @@ def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
     ]
     assert "another password" not in "".join(audit.export_json(session))
     assert audit.list_entries(session, about=f"user:{user.id}").total == 2
+
+
+def test_accounts_made_with_powers_and_channels_of_admins_are_in_the_audit_trail(make, session, admin):
+    """By whom; not what changes nothing, and each act once."""
+    password = "a long password"
+    for name, role in (("wren", "moderator"), ("robin", "player")):
+        users.register_user(session, username=name, email=None, password=password, role=role)
+    channels.create_channel(session, name="den")
+    for hidden in (True, True):
+        channels.update_channel(session, actor_id=admin.id, name="den", is_hidden=hidden)
+    channel_states.approve(session, admin, channel="den")
+    channels.delete_channel(session, actor_id=admin.id, name="den")
+    session.commit()
+    assert [(entry.act, entry.actor_name, entry.target) for entry in audit.entries_since(session, 0)] == [
+        ("user/role", "operator", "wren"),
+        ("channel/create", "operator", "den"),
+        ("channel/update", admin.name, "den"),
+        ("channel/approve", admin.name, "den"),
+        ("channel/delete", admin.name, "den"),
+    ]
+    entries = audit.entries_since(session, 0)
+    assert (entries[0].before, entries[0].after) == (None, '{"role":"moderator"}')
+    assert entries[1].before is None and entries[-1].after is None and password not in repr(entries)
+
+
+def test_who_deletes_the_account_does_not_shed_a_sanction(make, session, moderator):
+    """It holds for the names of its approved characters, as long as it would have; what is over ends with it."""
+    user, game = make.user("wren"), make.game("Tea")
+    for name in ("Bob", "Claim"):
+        made = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
+        session.flush()
+        if name == "Bob":
+            characters.approve_character(session, actor_id=user.id, character_id=made.id)
+    lifted, held = (mute(session, moderator, "wren", target_kind="user") for _ in range(2))
+    sanctions.lift(session, moderator, sanction_id=lifted.id, reason="enough")
+    accounts.delete_account(session, user_id=user.id, password=make.password)
+    session.commit()
+    [kept] = session.scalars(select(Sanction).where(Sanction.target_kind == "player"))
+    assert (kept.target, kept.peer, kept.player_key) == ("Bob@Tea", f"game:{game.id}", "bob")
+    assert (kept.kind, kept.reason, kept.until, kept.actor_name) == ("mute", "flooding", held.until, moderator.name)
+    assert kept.state == "in force"
+    last = audit.entries_since(session, 0)[-1]
+    assert (last.act, last.actor_role, last.target_id) == ("sanction", "operator", f"game:{game.id}/bob")
+
+
+def test_patterns_are_of_games_that_there_are(make, session):
+    """A typo would go unnoticed; games are shown as they are spelt."""
+    user, owner = make.user(), make.user()
+    reader = actors.of_user(session, user.id)
+    make.game("MoonHarbour")
+    make.game("Tea", owner=owner)
+    with pytest.raises(NotFound, match="there is no game Nope: ") as caught:
+        ignores.add_ignore(session, reader, pattern="Bob@Nope")
+    assert caught.value.field == "pattern"
+    with pytest.raises(NotFound, match="there is no game Nope: "):
+        game_mutes.add_mute(session, actors.of_user(session, owner.id), short_name="Tea", pattern="*@Nope")
+    for pattern in ("Bob@moonharbour", "*@Nope*", "wren@grapevine"):
+        ignores.add_ignore(session, reader, pattern=pattern)
+    known = ignores.list_ignores(session, user.id)
+    shown = [ignores.name_of(session, found) for found in known]
+    assert shown == ["bob@MoonHarbour", "*@nope*", "wren@Grapevine"]
 
 
 def test_moderators_do_not_sanction_each_other(make, session, moderator, admin):
