@@ -37,7 +37,7 @@ def test_signals_go_out_after_the_commit_in_their_order(recorder):
     """Whoever hears one can read what it is about."""
     with db.transaction() as session:
         announce(session, "network", {"restart": 1})
-        channels.create_channel(session, name="gossip")
+        channels.ensure_channel(session, name="gossip")
         announce(session, "network", {"restart": 2})
         session.flush()
         assert recorder.published == []
@@ -52,7 +52,7 @@ def test_a_rollback_forgets_them(recorder):
     with pytest.raises(Invalid):
         with db.transaction() as session:
             announce(session, "network", {"restart": 1})
-            channels.create_channel(session, name="gossip")
+            channels.ensure_channel(session, name="gossip")
             raise Invalid("no")
     with db.transaction() as session:
         announce(session, "network", {"restart": 2})
@@ -61,9 +61,9 @@ def test_a_rollback_forgets_them(recorder):
 
 def test_a_rollback_in_a_session_that_goes_on(recorder, session):
     announce(session, "network", {"restart": 1})
-    channels.create_channel(session, name="gossip")
+    channels.ensure_channel(session, name="gossip")
     session.rollback()
-    channels.create_channel(session, name="testing")
+    channels.ensure_channel(session, name="testing")
     session.commit()
     assert [(topic, signal) for topic, signal, _ in recorder.published] == [("versions", {"cursor": 1})]
 
@@ -93,7 +93,7 @@ def test_a_session_announces_once(recorder, session):
     announce(session, "network", {"restart": 1})
     session.commit()
     session.commit()
-    channels.create_channel(session, name="gossip")
+    channels.ensure_channel(session, name="gossip")
     session.commit()
     assert [topic for topic, *_ in recorder.published] == ["network", "versions"]
 
@@ -111,7 +111,7 @@ def test_redis_away_does_not_fail_the_commit():
     bus.publish_after_commit(Bus("unix:///nowhere/at/all.sock"))
     try:
         with db.transaction() as session:
-            channels.create_channel(session, name="gossip")
+            channels.ensure_channel(session, name="gossip")
         with db.reading() as session:
             assert channels.get_channel(session, "gossip")
     finally:

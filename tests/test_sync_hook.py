@@ -455,8 +455,8 @@ def test_a_reader_at_n_has_everything_up_to_n(engine):
 
 @both
 def test_the_new_cursor_is_announced_after_the_commit(session):
-    channels.create_channel(session, name="gossip")
-    channels.create_channel(session, name="testing")
+    channels.ensure_channel(session, name="gossip")
+    channels.ensure_channel(session, name="testing")
     session.commit()
     assert take_announcements(session) == [("versions", {"cursor": 2})]
     session.get(Channel, 1).description = None

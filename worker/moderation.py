@@ -168,6 +168,11 @@ class Moderation:
             if found is not None:
                 raise found.error(now)
 
+    def is_banned(self, speaker: Speaker) -> bool:
+        """True if nobody is to be told that a player comes or goes: the name alone can be an advert."""
+        found = self.sanctions.find(speaker, None, self._people, self._clock()) if self.sanctions else None
+        return found is not None and found.kind == "ban"
+
     def check_socket(self, peer: str | None, address: str) -> None:
         """Whether a peer, or anybody from an address, may have a socket. Raises Banned."""
         ban = self.find_ban(peer, address)
@@ -289,6 +294,8 @@ class Moderation:
         if Part.FILTERS in parts:
             filters = FilterSet(snapshot.filters)
             filters.take_over(self._filters)
+            if filters.left_out:
+                _log.error("filters are left out: they are too large to compile", ids=filters.left_out)
             self._filters = filters
         if Part.CHANNELS in parts:
             self._channels = {row.channel_id: _channel(row) for row in snapshot.channels}

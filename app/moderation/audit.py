@@ -24,14 +24,10 @@ def index() -> ResponseReturnValue:
     """The entries, the newest first."""
     search = request.args.get("q", "").strip()[:100]
     act = request.args.get("act", "")
-    target_id = request.args.get("target", "")[:200]
+    about = request.args.get("target", "").strip()[:200]
     with looking() as (session, _actor):
-        page = audit.list_entries(
-            session, search=search, act=act, target_id=target_id, page=page_number(), per_page=PER_PAGE
-        )
-        return render_template(
-            "moderation/audit.html", page=page, search=search, chosen=act, target_id=target_id, acts=ACTS
-        )
+        page = audit.list_entries(session, search=search, act=act, about=about, page=page_number(), per_page=PER_PAGE)
+        return render_template("moderation/audit.html", page=page, search=search, chosen=act, about=about, acts=ACTS)
 
 
 @bp.get("/export.csv")

@@ -62,7 +62,7 @@ FORMS: dict[str, Form] = {
     "pause": Form(
         PauseForm, channel_states.pause, {"minutes": "minutes", "reason": "reason"}, "is paused, and was told so"
     ),
-    "slow": Form(SlowForm, channel_states.slow_down, {"seconds": "seconds", "reason": "reason"}, "has its pace"),
+    "slow": Form(SlowForm, channel_states.slow_down, {"seconds": "seconds", "reason": "reason"}, "is in slow mode"),
     "describe": Form(DescribeForm, channel_states.describe, {"description": "description"}, "is described"),
     "rename": Form(RenameForm, channel_states.rename, {"name": "new_name"}, "has its new name"),
 }
@@ -86,7 +86,8 @@ def _by_form(name: str, which: str) -> ResponseReturnValue:
             with acting() as (session, actor):
                 sent.act(session, actor, channel=name, **values)
             name = values.get("new_name") or name
-            flash(f"{name} {sent.done}.", "success")
+            done = "is no longer in slow mode" if values.get("seconds") == 0 else sent.done
+            flash(f"{name} {done}.", "success")
             return redirect(url_for(".show", name=name), 303)
     return _page(name, **{which: form})
 

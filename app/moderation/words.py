@@ -9,10 +9,15 @@ from flask import Flask, request, url_for
 from markupsafe import Markup
 from werkzeug.routing import IntegerConverter
 
+from shared.models.audit import AuditEntry
+from shared.services.moderation.audit import PublicAct, change_of
 from shared.services.moderation.permissions import Act
 
 LARGEST_ID = 2**53
 ACTS: dict[str, str] = {
+    Act.CREATE_CHANNEL: "channel made",
+    Act.UPDATE_CHANNEL: "channel changed",
+    Act.DELETE_CHANNEL: "channel deleted",
     Act.APPROVE_CHANNEL: "channel made public",
     Act.DESCRIBE_CHANNEL: "channel described",
     Act.RENAME_CHANNEL: "channel renamed",
@@ -51,6 +56,7 @@ def init_app(app: Flask) -> None:
     """Teach templates these words, and addresses the numbers of records."""
     app.url_map.converters["id"] = RecordId
     app.template_filter("act")(act)
+    app.template_filter("entry_act")(entry_act)
     app.template_filter("moment")(moment)
     app.template_filter("length_in_words")(length)
     app.template_filter("sanction_word")(lambda kind: _SANCTIONS.get(kind, kind))
@@ -60,6 +66,13 @@ def init_app(app: Flask) -> None:
 def act(value: str) -> str:
     """An act of the audit trail in words; one that is not known as it is."""
     return ACTS.get(value, value)
+
+
+def entry_act(entry: AuditEntry | PublicAct) -> str:
+    """What an entry of the audit trail says was done, in words: of a filter, whether it was made, switched on …"""
+    if entry.act != Act.EDIT_FILTERS:
+        return act(entry.act)
+    return f"filter {entry.detail['change'] if isinstance(entry, PublicAct) else change_of(entry)}"
 
 
 def moment(at: datetime | str | None) -> Markup:

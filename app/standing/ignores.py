@@ -26,11 +26,11 @@ def index() -> ResponseReturnValue:
                 made = ignores.add_ignore(
                     session, actor, pattern=form.pattern.data or "", is_person=form.is_person.data
                 )
-                name = ignores.name_of(made)
+                name = ignores.name_of(session, made)
             flash(f"Tells from {name} do not reach you any more.", "success")
             return redirect(url_for(".index"), 303)
     with looking() as (session, _actor):
-        known = [(found, ignores.name_of(found)) for found in ignores.list_ignores(session, current_user.id)]
+        known = [(found, ignores.name_of(session, found)) for found in ignores.list_ignores(session, current_user.id)]
         return form_page("standing/ignores.html", form, ignores=known)
 
 
@@ -39,6 +39,6 @@ def index() -> ResponseReturnValue:
 def delete(ignore_id: int) -> ResponseReturnValue:
     """Hear them again."""
     with acting() as (session, actor):
-        name = ignores.name_of(ignores.delete_ignore(session, actor, ignore_id=ignore_id))
+        name = ignores.name_of(session, ignores.delete_ignore(session, actor, ignore_id=ignore_id))
     flash(f"You hear {name} again.", "success")
     return redirect(url_for(".index"), 303)

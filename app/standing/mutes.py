@@ -25,7 +25,7 @@ def index(short_name: str) -> ResponseReturnValue:
         mutes = game_mutes.list_mutes(session, game.id)
     form = PatternForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with faults_on(form, names=("pattern",)):
             with acting() as (session, actor):
                 made = game_mutes.add_mute(session, actor, short_name=short_name, pattern=form.pattern.data or "")
             flash(f"{game.name} hears nothing of {made.pattern} any more.", "success")

@@ -176,9 +176,9 @@
   let lastSent = 0;
   let lastTeller = "";
 
-  function fail(text) {
+  function fail(text, ...more) {
     problem.textContent = "";
-    problem.textContent = text;
+    problem.append(text, ...more);
   }
 
   // What is typed is never lost: what was refused comes back, before what has been typed since.
@@ -202,10 +202,28 @@
     internal: "That could not be stored. Try again in a moment.",
   };
 
+  // Of a mute or a ban: for how long still, why, and where to appeal. The worker's sentence is for games.
   function refusal(answer) {
+    if (answer.code === "muted" || answer.code === "banned") {
+      const reason = answer.error.replace(/^\w+( until \S+Z)?: /, "");
+      const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+      const left = answer.seconds_left;
+      const [unit, size] = units.find(([, size]) => left >= size) ?? units[3];
+      const count = Math.ceil((left ?? 0) / size);
+      const length = left == null ? "for good" : `for another ${count} ${unit}${count === 1 ? "" : "s"}`;
+      return `You are ${answer.code} ${length}: ${sentence(reason)}`;
+    }
     if (answer.code !== "rate-limited") return wrong[answer.code] ?? sentence(answer.error);
     const seconds = Math.ceil((answer.retry_after_ms ?? 1000) / 1000);
     return `That was too fast. Try again in ${seconds === 1 ? "a second" : `${seconds} seconds`}.`;
+  }
+
+  function appeal(answer) {
+    if (answer.code !== "muted" && answer.code !== "banned") return [];
+    const link = document.createElement("a");
+    link.href = "/account/sanctions";
+    link.textContent = "See it, and appeal";
+    return [" ", link];
   }
 
   function send(event, payload, text, succeeded) {
@@ -215,7 +233,7 @@
       pending.delete(order);
       if (answer.status === "success") return succeeded?.();
       putBack(text);
-      fail(refusal(answer));
+      fail(refusal(answer), ...appeal(answer));
     });
   }
 

@@ -23,7 +23,7 @@ from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
-from shared.services.moderation import audit, changes
+from shared.services.moderation import audit, changes, sanctions
 from shared.services.moderation.actors import OPERATOR
 from shared.services.moderation.changes import Part
 from shared.services.moderation.permissions import Act
@@ -207,7 +207,8 @@ def remove_abandoned(session: Session, *, before: datetime) -> int:
 
 
 def delete_account(session: Session, *, user_id: int, password: str) -> None:
-    """Delete the account with its characters. Its username stays reserved, its channels stay.
+    """Delete the account with its characters. Its username stays reserved, its channels stay, and what is in force
+    against it holds for its characters' names.
 
     Raises InvalidCredentials, Conflict (it owns games), Forbidden (the last admin).
     """
@@ -219,6 +220,7 @@ def delete_account(session: Session, *, user_id: int, password: str) -> None:
         admins = session.scalars(select(User.id).where(User.role == "admin").with_for_update()).all()
         if len(admins) <= 1:
             raise Forbidden("the last admin cannot go: make another one first")
+    sanctions.keep_on_characters(session, user.id)
     session.add(ReservedUsername(key=user.username.lower()))
     _tell_workers(session, user.id)
     session.delete(user)

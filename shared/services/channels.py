@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,8 @@ from shared.models.game import Game
 from shared.models.message import Message
 from shared.models.user import User
 from shared.services import rules, users
+from shared.services.moderation import actors, audit
+from shared.services.moderation.permissions import Act
 
 PROPOSALS_AN_OWNER = 10
 
@@ -23,7 +26,9 @@ def create_channel(
 ) -> Channel:
     """Make a channel, as an admin. Raises Forbidden, Invalid, NameTaken."""
     users.require_admin(session, actor_id)
-    return _create(session, name=name, description=description, is_hidden=is_hidden)
+    channel = _create(session, name=name, description=description, is_hidden=is_hidden)
+    _record(session, actor_id, Act.CREATE_CHANNEL, channel, before=None, after=channel.sync_payload())
+    return channel
 
 
 def propose_channel(session: Session, *, actor_id: int, name: str, description: str | None = "") -> Channel:
@@ -77,6 +82,22 @@ def update_channel(
     Raises Forbidden, NotFound, Invalid, NameTaken.
     """
     users.require_admin(session, actor_id)
+    before = get_channel(session, name).sync_payload()
+    channel = change_channel(session, name=name, new_name=new_name, description=description, is_hidden=is_hidden)
+    if (after := channel.sync_payload()) != before:
+        _record(session, actor_id, Act.UPDATE_CHANNEL, channel, before=before, after=after)
+    return channel
+
+
+def change_channel(
+    session: Session,
+    *,
+    name: str,
+    new_name: str | None = None,
+    description: str | None = None,
+    is_hidden: bool | None = None,
+) -> Channel:
+    """`update_channel` for who has asked already who acts, and writes down what is done."""
     channel = get_channel(session, name)
     if new_name is not None:
         new_name = rules.channel_name(new_name)
@@ -94,7 +115,9 @@ def update_channel(
 def delete_channel(session: Session, *, name: str, actor_id: int | None = None) -> None:
     """Delete a channel, as an admin; everyone is unsubscribed silently. Raises Forbidden, NotFound."""
     users.require_admin(session, actor_id)
-    session.delete(get_channel(session, name))
+    channel = get_channel(session, name)
+    _record(session, actor_id, Act.DELETE_CHANNEL, channel, before=channel.sync_payload(), after=None)
+    session.delete(channel)
     session.flush()
 
 
@@ -177,6 +200,19 @@ def _create(session: Session, *, name: str, description: str | None, is_hidden: 
     session.add(channel)
     _flush(session)
     return channel
+
+
+def _record(
+    session: Session,
+    actor_id: int | None,
+    act: Act,
+    channel: Channel,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    about = audit.Target("channel", f"channel:{channel.id}", channel.name)
+    audit.record(session, actors.of_admin(session, actor_id), act, about, before=before, after=after)
 
 
 def _flush(session: Session) -> None:

@@ -48,7 +48,10 @@ def register_user(
             raise NameTaken("an account with this email exists already", field="email")
         user.email_key, user.is_verified = user.address_key, is_verified
     user.role = role
-    return _add(session, user)
+    _add(session, user)
+    if role != "player":
+        _record_role(session, None, user, before=None)
+    return user
 
 
 def sign_up(session: Session, *, username: str, email: str, password: str) -> User:
@@ -158,14 +161,7 @@ def set_role(session: Session, *, actor_id: int | None, username: str, role: str
             raise Forbidden("the last admin cannot lose the role: make another one first", field="role")
     before, user.role = user.role, role
     if before != role:
-        audit.record(
-            session,
-            actors.of_admin(session, actor_id),
-            Act.GIVE_ROLE,
-            audit.Target("user", f"user:{user.id}", user.username),
-            before={"role": before},
-            after={"role": role},
-        )
+        _record_role(session, actor_id, user, before=before)
     return user
 
 
@@ -181,6 +177,17 @@ def require_admin(session: Session, actor_id: int | None) -> None:
     """Raise Forbidden unless the actor is an admin or the operator."""
     if not is_admin(session, actor_id):
         raise Forbidden("only admins may do this")
+
+
+def _record_role(session: Session, actor_id: int | None, user: User, *, before: str | None) -> None:
+    audit.record(
+        session,
+        actors.of_admin(session, actor_id),
+        Act.GIVE_ROLE,
+        audit.Target("user", f"user:{user.id}", user.username),
+        before=None if before is None else {"role": before},
+        after={"role": user.role},
+    )
 
 
 def _new_user(session: Session, *, username: str, email: str | None, password: str) -> User:

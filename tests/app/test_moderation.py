@@ -270,6 +270,8 @@ def test_a_channel_goes_through_all_that_can_be_done_to_it(at_desk, stored):
     assert not channel_state("den").is_paused_at(utc_now())
     send("slow", **{"slow-seconds": "30"})
     assert channel_state("den").slow_seconds == 30
+    send("slow", **{"slow-seconds": "0"})
+    assert "den is no longer in slow mode." in at_desk.open(page)
     send("close", **{"close-reason": "Over"})
     assert channel_state("den").is_closed
     send("reopen")
@@ -282,6 +284,7 @@ def test_a_channel_goes_through_all_that_can_be_done_to_it(at_desk, stored):
         "channel/describe",
         "channel/pause",
         "channel/resume",
+        "channel/slow",
         "channel/slow",
         "channel/close",
         "channel/open",
@@ -406,6 +409,7 @@ def test_the_trail_is_searched_and_taken_away(at_desk, world):
     assert "cmd|" in at_desk.open("/moderation/audit?act=channel/pause") and "Sanction: Harbour" not in at_desk.page
     assert "Adverts" in at_desk.open("/moderation/audit?q=adverts") and "cmd|" not in at_desk.page
     assert "cmd|" in at_desk.open(f"/moderation/audit?target=channel:{world.channel.id}")
+    assert "cmd|" in at_desk.open("/moderation/audit?target=GOSSIP") and "Filter made" not in at_desk.page
     assert "Nothing is found" in at_desk.open(f"/moderation/audit?q={HTML}")
     assert "<script>alert" not in at_desk.answer.text
 

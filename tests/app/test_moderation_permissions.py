@@ -42,7 +42,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/account/sanctions"): Rule(PEOPLE, "/account/sanctions"),
     ("GET", "/account/appeals"): Rule(PEOPLE, "/account/appeals"),
     ("GET", "/account/ignores"): Rule(PEOPLE, "/account/ignores"),
-    ("POST", "/account/ignores"): Rule(PEOPLE, "/account/ignores", {"pattern": "Odo@Ashfall"}),
+    ("POST", "/account/ignores"): Rule(PEOPLE, "/account/ignores", {"pattern": "Odo@Ashfall*"}),
     ("POST", "/account/ignores/<id:ignore_id>/delete"): Rule(
         frozenset(["player"]), "/account/ignores/{ignore}/delete", refused=404
     ),
@@ -52,7 +52,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/manage/games/<short_name>/reports"): Rule(OWN_GAME, "/manage/games/Harbour/reports", refused=404),
     ("GET", "/manage/games/<short_name>/mutes"): Rule(OWN_GAME, "/manage/games/Harbour/mutes", refused=404),
     ("POST", "/manage/games/<short_name>/mutes"): Rule(
-        OWN_GAME, "/manage/games/Harbour/mutes", {"pattern": "Odo@Ashfall"}, refused=404
+        OWN_GAME, "/manage/games/Harbour/mutes", {"pattern": "Odo@Ashfall*"}, refused=404
     ),
     ("POST", "/manage/mutes/<id:mute_id>/delete"): Rule(OWN_GAME, "/manage/mutes/{mute}/delete"),
     ("GET", "/moderation"): Rule(STAFF, "/moderation"),

@@ -197,6 +197,8 @@ def test_ignores_by_pattern_and_by_person(reader, owner, world):
         assert reader.problem_of("pattern") and reader.value_of("pattern") == fields["pattern"]
         assert "<script>alert" not in reader.answer.text
     assert reader.send(path, pattern="Bob@Nowhere", is_person="y").status_code == 422
+    assert reader.send(path, pattern="*@Nowhere").status_code == 422
+    assert "here is no game Nowhere" in reader.problem_of("pattern")
     delete = f"{path}/{world.ignore}/delete"
     assert owner.send(delete, form_on=path).status_code == 404
     assert reader.send(delete, form_on=path).status_code == 303
@@ -204,13 +206,14 @@ def test_ignores_by_pattern_and_by_person(reader, owner, world):
         assert world.ignore not in [found.id for found in ignores.list_ignores(session, world.player.id)]
 
 
-def test_mutes_of_a_game(owner, world):
+def test_mutes_of_a_game(owner, stored, world):
     """Patterns, added and deleted."""
+    stored.game("Ashfall")
     path = "/manage/games/Harbour/mutes"
     for pattern in ("*@Ashfall", "spam*@*", "Bob@Ashfall"):
         assert owner.send(path, pattern=pattern).status_code == 303
         assert pattern.lower() in owner.open(path)
-    for pattern in ("", "Bob", HTML, "*@ASHFALL"):
+    for pattern in ("", "Bob", HTML, "*@ASHFALL", "*@Nope"):
         assert owner.send(path, pattern=pattern).status_code == 422
         assert owner.problem_of("pattern") and owner.value_of("pattern") == pattern
     assert owner.send(f"/manage/mutes/{world.mute}/delete", form_on=path).location == path
@@ -241,7 +244,7 @@ def test_transparency_names_nobody(visitor, world):
         filters.create_filter(session, keeper, kind="word", action="flag", text="zork", note="Ask the warden first")
     text = visitor.client.get("/transparency?page=3").text
     assert ESCAPED in text and "Of a player, by moderator" in text and "ban" in text
-    assert "Page 3 of 3" in text
+    assert "Page 3 of 3" in text and "Filter made" in visitor.client.get("/transparency").text
     for page in (1, 2, 3):
         text = visitor.client.get(f"/transparency?page={page}").text
         for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert", "zork", "Ask the warden"):

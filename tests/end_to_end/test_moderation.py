@@ -339,6 +339,9 @@ def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, star
             return "Enough for today" in reader.locator("#chat-problem").inner_text()
 
         wait_until(is_refused, what="the chat says why")
+        problem = reader.locator("#chat-problem")
+        expect(problem).to_have_text(re.compile(r"^You are muted for another \d+ \w+: Enough for today\. See it, and"))
+        expect(problem.get_by_role("link")).to_have_attribute("href", "/account/sanctions")
         reader.goto("/account")
         expect(reader.locator("#own-sanctions")).to_contain_text("Enough for today")
         expect(reader.locator("#own-sanctions")).to_contain_text("by a moderator")

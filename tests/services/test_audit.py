@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import db
 from shared.models import AuditEntry
-from shared.services.moderation import actors, audit, sanctions
+from shared.services.moderation import actors, audit, filters, sanctions
 from shared.services.moderation.actors import OPERATOR
 from shared.services.moderation.audit import Target
 from shared.services.moderation.permissions import Act
@@ -241,6 +241,44 @@ def test_exports(make, session):
     exported = json.loads("".join(audit.export_json(session)))
     assert [entry["number"] for entry in exported] == list(range(1, 8))
     assert exported[0]["reason"] == "=1+1" and exported[0]["hash"] == rows[0]["hash"]
+
+
+def test_forms_are_objects_in_json_and_text_in_csv(make, session):
+    target = Target("channel", "channel:1", "den")
+    audit.record(session, OPERATOR, Act.SLOW, target, before=None, after={"slow_seconds": 3})
+    session.commit()
+    [entry] = json.loads("".join(audit.export_json(session)))
+    assert entry["before"] is None and entry["after"] == {"slow_seconds": 3}
+    [row] = csv.DictReader(io.StringIO("".join(audit.export_csv(session))))
+    assert row["before"] == "" and row["after"] == '{"slow_seconds":3}'
+    assert audit.verify(session).is_whole
+
+
+def test_entries_are_found_by_names_and_ids(make, session):
+    """Also what was done while a thing had another name."""
+    about = [("channel", "channel:1", "den"), ("channel", "channel:1", "lair"), ("player", "game:2/bob", "Bob@AshFall")]
+    for target in (*about, ("game", "game:2", "AshFall"), ("user", "user:3", "bob")):
+        audit.record(session, OPERATOR, Act.SLOW, Target(*target))
+    session.commit()
+
+    def numbers(about):
+        return [entry.number for entry in audit.list_entries(session, about=about).items]
+
+    assert numbers("LAIR") == numbers("channel:1") == [2, 1]
+    assert numbers("bob@ashfall") == numbers("game:2/Bob") == [3]
+    assert numbers("ashfall") == [4, 3] and numbers(" Bob ") == [5, 3]
+    assert numbers("game:2") == [4] and numbers("b%b") == []
+
+
+def test_the_public_trail_tells_what_happened_to_a_filter(make, session):
+    made = filters.create_filter(session, OPERATOR, kind="word", action="mask", text="darn")
+    for is_on in (True, False):
+        filters.switch_filter(session, OPERATOR, filter_id=made.id, is_on=is_on)
+    filters.update_filter(session, OPERATOR, filter_id=made.id, kind="word", action="mask", text="drat")
+    filters.delete_filter(session, OPERATOR, filter_id=made.id)
+    session.commit()
+    told = [act.detail["change"] for act in audit.list_public(session).items]
+    assert told == ["removed", "changed", "switched off", "switched on", "made"]
 
 
 def test_the_public_trail_names_nobody(make, session):

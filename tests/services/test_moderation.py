@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,9 @@ from sqlalchemy import select, update
 from shared import db
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
-from shared.models import Appeal, AuditEntry, Message, Report, Sanction
+from shared.models import Appeal, AuditEntry, Filter, Message, Report, Sanction
 from shared.protocol.types import player_key
-from shared.services import accounts, applications, history, users
+from shared.services import accounts, applications, channels, characters, history, users
 from shared.services.history import Line
 from shared.services.moderation import (
     actors,
@@ -31,7 +32,7 @@ from shared.services.moderation import (
 )
 from shared.services.moderation.actors import OPERATOR, Actor, Role
 from shared.services.moderation.changes import Part
-from shared.services.moderation.filter_rules import FilterSet, Rule
+from shared.services.moderation.filter_rules import SIZE_AT_MOST, FilterSet, Rule, size_of
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
 from shared.services.moderation.permissions import RULES, Act, may
 from tests.support.permissions import ON_PAGES, WHO
@@ -68,6 +69,11 @@ def said(session, text, name="Bob", game_id=1, game="Tea", channel_id=1, sent_at
 def test_the_services_ask_the_table(make, session, who, act):
     """Everybody tries every act by its service; what the table forbids raises Forbidden, before all else."""
     calls = {
+        Act.CREATE_CHANNEL: lambda a: channels.get_channel(
+            session, channels.create_channel(session, actor_id=a.id, name="den").name + "x"
+        ),
+        Act.UPDATE_CHANNEL: lambda a: channels.update_channel(session, actor_id=a.id, name="x"),
+        Act.DELETE_CHANNEL: lambda a: channels.delete_channel(session, actor_id=a.id, name="x"),
         Act.APPROVE_CHANNEL: lambda a: channel_states.approve(session, a, channel="x"),
         Act.DESCRIBE_CHANNEL: lambda a: channel_states.describe(session, a, channel="x", description=""),
         Act.RENAME_CHANNEL: lambda a: channel_states.rename(session, a, channel="x", new_name="yyy"),
@@ -87,7 +93,7 @@ def test_the_services_ask_the_table(make, session, who, act):
         Act.APPEAL: lambda a: appeals.create_appeal(session, a, sanction_id=9, text="t"),
         Act.DECIDE_APPEAL: lambda a: appeals.decide_appeal(session, a, appeal_id=9, is_granted=True, outcome="o"),
         Act.EDIT_FILTERS: lambda a: filters.get_filter(session, filters.create_filter(session, a, **WORD).id + 9),
-        Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@b"),
+        Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@*"),
         Act.IGNORE: lambda a: ignores.delete_ignore(session, a, ignore_id=9),
         Act.GIVE_ROLE: lambda a: users.set_role(session, actor_id=a.id, username="nobody", role="admin"),
         Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, actor_id=a.id, short_name="x", scopes=[]),
@@ -137,7 +143,68 @@ def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
         ("application/scopes", admin.name, "Loud", '{"scopes":["moderate"]}', '{"scopes":[]}'),
     ]
     assert "another password" not in "".join(audit.export_json(session))
-    assert audit.list_entries(session, target_id=f"user:{user.id}").total == 2
+    assert audit.list_entries(session, about=f"user:{user.id}").total == 2
+
+
+def test_accounts_made_with_powers_and_channels_of_admins_are_in_the_audit_trail(make, session, admin):
+    """By whom; not what changes nothing, and each act once."""
+    password = "a long password"
+    for name, role in (("wren", "moderator"), ("robin", "player")):
+        users.register_user(session, username=name, email=None, password=password, role=role)
+    channels.create_channel(session, name="den")
+    for hidden in (True, True):
+        channels.update_channel(session, actor_id=admin.id, name="den", is_hidden=hidden)
+    channel_states.approve(session, admin, channel="den")
+    channels.delete_channel(session, actor_id=admin.id, name="den")
+    session.commit()
+    assert [(entry.act, entry.actor_name, entry.target) for entry in audit.entries_since(session, 0)] == [
+        ("user/role", "operator", "wren"),
+        ("channel/create", "operator", "den"),
+        ("channel/update", admin.name, "den"),
+        ("channel/approve", admin.name, "den"),
+        ("channel/delete", admin.name, "den"),
+    ]
+    entries = audit.entries_since(session, 0)
+    assert (entries[0].before, entries[0].after) == (None, '{"role":"moderator"}')
+    assert entries[1].before is None and entries[-1].after is None and password not in repr(entries)
+
+
+def test_who_deletes_the_account_does_not_shed_a_sanction(make, session, moderator):
+    """It holds for the names of its approved characters, as long as it would have; what is over ends with it."""
+    user, game = make.user("wren"), make.game("Tea")
+    for name in ("Bob", "Claim"):
+        made = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
+        session.flush()
+        if name == "Bob":
+            characters.approve_character(session, actor_id=user.id, character_id=made.id)
+    lifted, held = (mute(session, moderator, "wren", target_kind="user") for _ in range(2))
+    sanctions.lift(session, moderator, sanction_id=lifted.id, reason="enough")
+    accounts.delete_account(session, user_id=user.id, password=make.password)
+    session.commit()
+    [kept] = session.scalars(select(Sanction).where(Sanction.target_kind == "player"))
+    assert (kept.target, kept.peer, kept.player_key) == ("Bob@Tea", f"game:{game.id}", "bob")
+    assert (kept.kind, kept.reason, kept.until, kept.actor_name) == ("mute", "flooding", held.until, moderator.name)
+    assert kept.state == "in force"
+    last = audit.entries_since(session, 0)[-1]
+    assert (last.act, last.actor_role, last.target_id) == ("sanction", "operator", f"game:{game.id}/bob")
+
+
+def test_patterns_are_of_games_that_there_are(make, session):
+    """A typo would go unnoticed; games are shown as they are spelt."""
+    user, owner = make.user(), make.user()
+    reader = actors.of_user(session, user.id)
+    make.game("MoonHarbour")
+    make.game("Tea", owner=owner)
+    with pytest.raises(NotFound, match="there is no game Nope: ") as caught:
+        ignores.add_ignore(session, reader, pattern="Bob@Nope")
+    assert caught.value.field == "pattern"
+    with pytest.raises(NotFound, match="there is no game Nope: "):
+        game_mutes.add_mute(session, actors.of_user(session, owner.id), short_name="Tea", pattern="*@Nope")
+    for pattern in ("Bob@moonharbour", "*@Nope*", "wren@grapevine"):
+        ignores.add_ignore(session, reader, pattern=pattern)
+    known = ignores.list_ignores(session, user.id)
+    shown = [ignores.name_of(session, found) for found in known]
+    assert shown == ["bob@MoonHarbour", "*@nope*", "wren@Grapevine"]
 
 
 def test_moderators_do_not_sanction_each_other(make, session, moderator, admin):
@@ -417,11 +484,72 @@ def test_words_are_found_in_both_forms_of_their_letters(word, session, moderator
     assert tried.check("cafe\u0301", who=("g", "n"), at=0).text == "cafe\u0301"
 
 
+@pytest.mark.parametrize("unseen", "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e")
+def test_what_nobody_sees_hides_no_word(unseen):
+    """Neither from words nor from patterns, nor does it make another line of the same; whole words stay whole."""
+    rules = [Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "pattern", "go+ld", 0, 0, "mask")]
+    tried = FilterSet([*rules, Rule(3, "repeat", "", 1, 60, "refuse"), Rule(4, "pattern", unseen * 3, 0, 0, "flag")])
+
+    def masked(text):
+        return tried.check(text, who=("p", "x"), at=0.0).text
+
+    assert masked(f"a{unseen}b d{unseen}arn {unseen}c{unseen}") == f"a{unseen}b ***** {unseen}c{unseen}"
+    assert masked(f"darn go{unseen}{unseen}old{unseen}!") == f"**** *******{unseen}!"
+    assert masked(f"darn{unseen}ed") == f"darn{unseen}ed"
+    assert tried.check(unseen * 3, who=("p", "x"), at=0.0).flags == (4,)
+    tried.note("hello", who=("p", "x"), at=0.0)
+    assert tried.check(f"hel{unseen}lo", who=("p", "x"), at=1.0).action == "refuse"
+
+
 def test_no_pattern_stalls():
     """A pattern that takes a backtracking engine for ever, on the longest line there is."""
     rules = FilterSet([Rule(1, "pattern", r"^(a+)+$", 0, 0, "refuse"), Rule(2, "pattern", r"(a|aa)+b", 0, 0, "flag")])
     assert rules.check("a" * 3999 + "!", who=("p", "x"), at=0.0).action == ""
     assert rules.check("a" * 4000, who=("p", "x"), at=0.0).action == "refuse"
+
+
+@pytest.mark.parametrize("text", [r"\pL{4}", "[\\pL\\pN_]+@", "a[ab]{150}", "\u0436" * 190])
+def test_filters_that_can_be_saved_are_compiled_at_once(session, moderator, text):
+    """Whatever they are made of: at some point the next one is refused, with what to do about it."""
+
+    def add(number):
+        return filters.create_filter(session, moderator, kind="pattern", action="flag", text=f"{text}{number}")
+
+    made = [add(0)]
+    room = SIZE_AT_MOST // size_of([filters.rule_of(made[0])]) - 3
+    session.add_all(
+        Filter(kind="pattern", action="flag", text=f"{text}{number}", created_by="x") for number in range(1, room)
+    )
+    with pytest.raises(Invalid, match="all filters together are too large") as caught:
+        for number in range(room, room + 9):
+            made.append(add(number))
+    assert caught.value.field == "text" and len(made) > 1
+    with pytest.raises(Invalid, match="this pattern is too large"):
+        filters.create_filter(session, moderator, kind="pattern", action="flag", text=r"\pL{20}")
+    rules = [filters.rule_of(found) for found in filters.list_filters(session)]
+    began = time.process_time()
+    assert FilterSet(rules).left_out == []
+    assert time.process_time() - began < 0.5
+    assert filters.update_filter(session, moderator, filter_id=made[0].id, **WORD).text == "darn"
+
+
+def test_500_usual_words_may_be_saved(session, moderator):
+    session.add_all(
+        Filter(kind="word", action="mask", text=f"gutterslug{number}", created_by="x") for number in range(499)
+    )
+    filters.create_filter(session, moderator, **WORD)
+    assert len(filters.list_filters(session)) == 500
+
+
+def test_rules_too_large_to_compile_are_left_out():
+    """Some that were saved under another bound: the rest must hold, and the worker must not fall over them."""
+    rules = [Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "pattern", r"\pL{20}", 0, 0, "flag")]
+    rules += [Rule(number, "pattern", r"\pL{4}", 0, 0, "flag") for number in range(3, 8)]
+    rules += [Rule(9, "pattern", "(", 0, 0, "flag"), Rule(10, "link", "", 0, 0, "refuse")]
+    tried = FilterSet(rules)
+    assert tried.left_out == [2, 7, 9]
+    assert tried.check("darn", who=("p", "x"), at=0.0).text == "****"
+    assert tried.check("www.example.org", who=("p", "x"), at=0.0).action == "refuse"
 
 
 @pytest.mark.parametrize(
@@ -435,17 +563,35 @@ def test_no_pattern_stalls():
         ("*a*b*@*", ("xaxxb", "Oak"), True),
         ("a.c@Oak", ("abc", "Oak"), False),
         ("a@b@Oak", ("a@b", "Oak"), True),
+        ("*@b@Oak", ("a@b", "Oak"), True),
+        ("ab*ba@Oak", ("aba", "Oak"), False),
+        ("ab*ba@Oak", ("abba", "Oak"), True),
+        ("a*bc*c@Oak", ("abc", "Oak"), False),
+        ("a*bc*c@Oak", ("abbcc", "Oak"), True),
+        ("*@*k", ("Bob", "Oak"), True),
+        ("*@O*k*", ("Bob", "Ok"), True),
+        ("*@O*k", ("Bob", "Oaks"), False),
     ],
 )
 def test_patterns_of_players(pattern, player, fits):
     assert bool(PatternSet([("k", parse_pattern(pattern))]).matches(subject(*player))) is fits
 
 
-@pytest.mark.parametrize("pattern", ["Bob", "@Game", "Bob@", "Bob@no game!", "x" * 100 + "@Game", ""])
+@pytest.mark.parametrize("pattern", ["Bob", "@Game", "Bob@", "Bob@no game!", "x" * 100 + "@Game", "*a*b*c*@*", ""])
 def test_what_is_no_pattern(pattern):
     with pytest.raises(Invalid) as caught:
         parse_pattern(pattern)
     assert caught.value.field == "pattern"
+
+
+def test_many_hostile_patterns_hold_up_nobody():
+    """Of 3,000 mutes and a name made for them; a compiled expression of all took half a second for each name."""
+    mutes = PatternSet((number, parse_pattern(f"*ab*ba*b{number}@*")) for number in range(3_000))
+    began = time.process_time()
+    for number in range(10):
+        assert mutes.matches(subject("ab" * 28 + f"x{number}", "Oak")) == frozenset()
+    assert time.process_time() - began < 0.5
+    assert mutes.matches(subject("xxabybazb2999", "Oak")) == {2999}
 
 
 def test_owners_mute_for_their_own_game_only(make, session):

@@ -35,13 +35,14 @@ class Factory:
     def __init__(self, open_session: Callable[[], AbstractContextManager[Session]]) -> None:
         self._open_session = open_session
 
-    def user(self, username: str | None = None, **fields: Any) -> User:
+    def user(self, username: str | None = None, *, role: str = "player", **fields: Any) -> User:
         from shared.services import users
 
         username = username or f"player{next(_numbers)}"
         fields = {"email": f"{username.lower()}@example.com", "password": PASSWORD, **fields}
         with self._open_session() as session:
             user = users.register_user(session, username=username, **fields)
+            user.role = role  # not as an act: the audit trail of a test begins empty
             session.flush()
             return user
 
@@ -75,10 +76,11 @@ class Factory:
             return connection
 
     def channel(self, name: str | None = None, **fields: Any) -> Channel:
-        from shared.services import channels
+        from shared.models import Channel
 
         with self._open_session() as session:
-            channel = channels.create_channel(session, name=name or f"chan-{_letters(next(_numbers))}", **fields)
+            channel = Channel(name=name or f"chan-{_letters(next(_numbers))}", **{"is_hidden": False, **fields})
+            session.add(channel)
             session.flush()
             return channel
 

@@ -95,7 +95,7 @@ def make_moderated(
         )
         appeal = appeals.create_appeal(session, actor(session, owner), sanction_id=sanction.id, text="It was a guest.")
         made_filter = filters.create_filter(session, keeper, kind="word", action="flag", text="gold", note="Adverts")
-        mute = game_mutes.add_mute(session, actor(session, owner), short_name=game, pattern="*@Elsewhere")
+        mute = game_mutes.add_mute(session, actor(session, owner), short_name=game, pattern="*@Else*")
         ignore = ignores.add_ignore(session, reader, pattern=f"Pest@{game}")
         channel_states.slow_down(session, keeper, channel=channel, seconds=5)
         return Moderated(

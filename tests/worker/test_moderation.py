@@ -374,6 +374,21 @@ def test_a_redacted_message_is_gone_from_the_history(pair: Any, channel: Channel
     assert line["payload"]["name"] == "Alice"
 
 
+def test_nobody_is_told_that_the_banned_come_and_go(network: Network, channel: Channel) -> None:
+    """Their names can be adverts. Of the muted, and of others, notices go out as ever."""
+    sender, listener = network.join(channels=[channel.name], worker=0), network.join(worker=1)
+    game = sender.peer.short_name
+    for kind, name in (("ban", "Buy Gold"), ("mute", "Loud")):
+        do(sanctions.sanction, kind=kind, target_kind="player", target=f"{name}@{game}", reason="advert")
+    until(sender, channel.name, "banned", name="Buy Gold")
+    for event in ("players/sign-in", "players/sign-out"):
+        for name in ("buy gold", "Loud", "Nice"):
+            assert sender.request(event, {"name": name})["status"] == "success"
+        listener.wait_for(event, payload={"name": "Nice"})
+    told = [frame["payload"]["name"] for frame in listener.frames if frame["event"].startswith("players/sign-")]
+    assert told == ["Loud", "Nice"] * 2
+
+
 # Owners and players
 
 
@@ -468,7 +483,8 @@ def test_ignoring_by_tell_and_over_all_characters(network: Network) -> None:
     assert "all their characters" in system(other, f"ignore person Imp@{pest.peer.short_name}", name="Robert")
     wait_until(lambda: not reaches(pest, "Imp", bob, "Bob"), what="the person is ignored")
     assert reaches(pest, "Friend", bob, "Bob")
-    assert f"pest@{pest.peer.short_name.lower()}" in system(bob, "ignores")
+    assert f"pest@{pest.peer.short_name}" in system(bob, "ignores")
+    assert system(bob, "ignore Bob@Nope").startswith("There is no game Nope: ")
     assert system(bob, f"unignore person {rude.username}").startswith("You hear")
     assert system(bob, f"unignore Pest@{pest.peer.short_name}").startswith("You hear")
     wait_until(lambda: reaches(pest, "Pest", bob, "Bob"), what="the ignore ends")

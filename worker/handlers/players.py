@@ -17,6 +17,7 @@ from shared.protocol.types import player_key
 from worker.answers import ANSWERED
 from worker.fanout import Frames
 from worker.frames import frame_text
+from worker.sanctions import Speaker
 
 if TYPE_CHECKING:
     from worker.connection import Connection
@@ -27,7 +28,8 @@ PLAYERS_AT_MOST = 10_000  # of one socket; each change is told whole
 
 
 class PlayerSignal(msgspec.Struct, frozen=True):
-    """The signal of topic `players`. is_told: sockets of other games hear of it; a game with display off is silent."""
+    """The signal of topic `players`. is_told: sockets of other games hear of it; a game with display off is silent, as
+    is a banned player."""
 
     worker: str
     op: Literal["in", "out"]
@@ -80,9 +82,10 @@ def hear(worker: Worker, signal: Any) -> None:
 def _tell(connection: Connection, op: Literal["in", "out"], name: str) -> None:
     peer = connection.peer
     assert peer is not None
-    signal = PlayerSignal(
-        connection.worker.id, op, peer.key, peer.short_name, name, peer.is_displayed or peer.is_application
+    is_told = (peer.is_displayed or peer.is_application) and not connection.worker.moderation.is_banned(
+        Speaker(peer.key, peer.short_name, name, player_key(name), connection.transport.address)
     )
+    signal = PlayerSignal(connection.worker.id, op, peer.key, peer.short_name, name, is_told)
     frames = _carry_out(connection.worker, signal)
     connection.worker.presence.publish_after(PLAYERS, signal)
     if frames is not None:

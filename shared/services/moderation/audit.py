@@ -209,17 +209,19 @@ def verify(session: Session) -> Verification:
 
 
 def list_entries(
-    session: Session, *, search: str = "", act: str = "", target_id: str = "", page: int = 1, per_page: int = 50
+    session: Session, *, search: str = "", act: str = "", about: str = "", page: int = 1, per_page: int = 50
 ) -> Page[AuditEntry]:
-    """Entries, the newest first. search: in targets, names of who acted and reasons. target_id: of one target."""
+    """Entries, the newest first. search: in targets, names of who acted and reasons. about: the id of a target, or a
+    part of its name; what was done while it had another name is found too."""
     statement = select(AuditEntry).order_by(AuditEntry.number.desc())
     if wanted := search.strip():
         columns = (AuditEntry.target, AuditEntry.actor_name, AuditEntry.reason)
         statement = statement.where(or_(*(column.icontains(wanted, autoescape=True) for column in columns)))
     if act:
         statement = statement.where(AuditEntry.act == act)
-    if target_id:
-        statement = statement.where(AuditEntry.target_id == target_id)
+    if about := about.strip():
+        named = select(AuditEntry.target_id).where(AuditEntry.target.icontains(about, autoescape=True))
+        statement = statement.where(or_(AuditEntry.target_id == about.lower(), AuditEntry.target_id.in_(named)))
     return paginate(session, statement, page=page, per_page=per_page)
 
 
@@ -249,17 +251,31 @@ def list_public(session: Session, *, page: int = 1, per_page: int = 50) -> Page[
 _PUBLIC_DETAILS = ("kind", "until", "seconds", "slow_seconds", "action", "state")
 
 
+def change_of(entry: AuditEntry) -> str:
+    """What happened to a thing that comes and goes: made, changed, switched on, switched off or removed."""
+    if entry.before is None or entry.after is None:
+        return "made" if entry.before is None else "removed"
+    was_on, is_on = (json.loads(form).get("is_on") for form in (entry.before, entry.after))
+    return "changed" if was_on == is_on else f"switched {'on' if is_on else 'off'}"
+
+
 def _public(entry: AuditEntry) -> PublicAct:
     after = json.loads(entry.after) if entry.after else {}
     detail = {name: after[name] for name in _PUBLIC_DETAILS if name in after}
+    if entry.act == Act.EDIT_FILTERS:
+        detail["change"] = change_of(entry)
     return PublicAct(entry.number, entry.at, entry.act, entry.target_kind, entry.actor_role, entry.reason, detail)
 
 
 def export_json(session: Session) -> Iterator[str]:
-    """The whole trail as one JSON array, in pieces, the oldest first; for a response that streams."""
+    """The whole trail as one JSON array, in pieces, the oldest first; for a response that streams.
+
+    before, after: objects, or null. What is hashed is their canonical text (keys in order, no spaces).
+    """
     yield "["
     for number, entry in enumerate(_walk(session)):
-        yield (",\n" if number else "\n") + json.dumps(_exported(entry), ensure_ascii=False)
+        forms = {name: json.loads(entry[name]) if entry[name] else None for name in ("before", "after")}
+        yield (",\n" if number else "\n") + json.dumps({**_exported(entry), **forms}, ensure_ascii=False)
     yield "\n]\n"
 
 

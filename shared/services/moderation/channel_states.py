@@ -155,7 +155,7 @@ def _set_closed(session: Session, actor: Actor, act: Act, name: str, reason: str
 def _update(session: Session, actor: Actor, act: Act, name: str, reason: str, **change: Any) -> Channel:
     found = channels.get_channel(session, name)
     before = found.sync_payload()
-    channels.update_channel(session, name=name, actor_id=None, **change)
+    channels.change_channel(session, name=name, **change)
     audit.record(
         session,
         actor,

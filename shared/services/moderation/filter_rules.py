@@ -6,8 +6,10 @@ so that a line that has none of them costs one pass.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -17,11 +19,18 @@ import re2
 from shared.errors import Invalid
 
 PATTERN_LONGEST = 200
-_ONE_PATTERN_BYTES = 1024 * 1024
+SIZE_AT_MOST = 20_000
+"""Steps of all words and patterns together, as RE2 counts them: a worker's sockets wait while they are compiled, some
+40 ms for so many. A plain letter is about one step, `\\pL` is 1,200."""
+_ONE_PATTERN_BYTES = 256 * 1024
 _SET_BYTES = 64 * 1024 * 1024
 _PLAYERS_AT_MOST = 20_000
 _LINES_KEPT = 100
 _LINK = re2.compile(r"(?i)(?:https?://|www\.)[^\s<>]+")
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+"""What takes no room and shows nothing: soft hyphens, joiners, marks of direction, variation selectors."""
 _RANK = {"": 0, "flag": 1, "mask": 2, "refuse": 3}
 
 
@@ -55,12 +64,32 @@ def compile_pattern(kind: str, text: str) -> Any:
     options.log_errors = False
     options.case_sensitive = False
     try:
-        found = re2.compile(re2.escape(text) if kind == "word" else text, options)
+        found = re2.compile(_expression(kind, text), options)
     except (re2.error, UnicodeError, ValueError) as error:
+        if "too large" in _said(error):
+            raise Invalid(
+                "this pattern is too large: make its counts smaller, or write [a-z] for \\pL", field="text"
+            ) from None
         raise Invalid(f"this pattern does not work: {_said(error)}", field="text") from None
     if found.search("") is not None:
         raise Invalid("this would match every line, an empty one too", field="text")
     return found
+
+
+def _expression(kind: str, text: str) -> str:
+    return re2.escape(_UNSEEN.sub("", text)) if kind == "word" else text
+
+
+def size_of(rules: Iterable[Rule]) -> int:
+    """The steps of all words and patterns of these; of those that do not work, none."""
+    return sum(expression.programsize for _, expression in _compiled(rules))
+
+
+def _compiled(rules: Iterable[Rule]) -> Iterator[tuple[Rule, Any]]:
+    for rule in rules:
+        if rule.kind in ("word", "pattern"):
+            with suppress(Invalid):
+                yield rule, compile_pattern(rule.kind, rule.text)
 
 
 def _said(error: Exception) -> str:
@@ -69,19 +98,23 @@ def _said(error: Exception) -> str:
 
 
 class FilterSet:
-    """Rules compiled once. `check` is told who speaks and when, for rules on floods and repeats."""
+    """Rules compiled once. `check` is told who speaks and when, for rules on floods and repeats.
+
+    left_out: the ids of those that could not be saved today, but are there: too large, or more than SIZE_AT_MOST.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
+        rules = list(rules)
         self._texts: list[tuple[Rule, Any]] = []
-        self._links: list[Rule] = []
-        self._paces: list[Rule] = []
-        for rule in rules:
-            if rule.kind in ("word", "pattern"):
-                self._texts.append((rule, compile_pattern(rule.kind, rule.text)))
-            elif rule.kind == "link":
-                self._links.append(rule)
-            else:
-                self._paces.append(rule)
+        size = 0
+        for rule, expression in _compiled(rules):
+            if size + expression.programsize <= SIZE_AT_MOST:
+                size += expression.programsize
+                self._texts.append((rule, expression))
+        self._links = [rule for rule in rules if rule.kind == "link"]
+        self._paces = [rule for rule in rules if rule.kind in ("flood", "repeat")]
+        kept = {rule.id for rule, _ in self._texts}
+        self.left_out = [rule.id for rule in rules if rule.kind in ("word", "pattern") and rule.id not in kept]
         self._set = _compile_set([rule for rule, _ in self._texts]) if self._texts else None
         self._said: OrderedDict[tuple[str, str], deque[tuple[float, int]]] = OrderedDict()
         self._longest = max((rule.seconds for rule in self._paces), default=0)
@@ -119,7 +152,7 @@ class FilterSet:
                 self._said.popitem(last=False)
         else:
             self._said.move_to_end(who)
-        lines.append((at, hash(text.casefold())))
+        lines.append((at, _mark(text)))
         while lines[0][0] < at - self._longest:
             lines.popleft()
 
@@ -130,24 +163,39 @@ class FilterSet:
 
     def _find_texts(self, text: str) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
         if self._set is not None:
-            for number in self._set.Match(text) or ():
-                rule, expression = self._texts[number]
-                if spans := _spans(rule, expression, text):
-                    yield rule, spans
+            found = self._find_in(text)
+            if _UNSEEN.search(text) is not None:
+                # Words are looked for in what is seen alone, patterns in both: they may be about what is not.
+                found = {number: spans for number, spans in found.items() if self._texts[number][0].kind == "pattern"}
+                places = [at for at, character in enumerate(text) if not _UNSEEN.match(character)]
+                for number, spans in self._find_in("".join(text[at] for at in places)).items():
+                    found.setdefault(number, []).extend((places[start], places[end - 1] + 1) for start, end in spans)
+            for number, spans in found.items():
+                yield self._texts[number][0], spans
         if self._links:
             links = [match.span() for match in _LINK.finditer(text)]
             for rule in self._links:
                 if len(links) > rule.count:
                     yield rule, links[rule.count :]
 
+    def _find_in(self, text: str) -> dict[int, list[tuple[int, int]]]:
+        numbers = () if self._set is None else self._set.Match(text) or ()
+        met = {number: _spans(self._texts[number][0], self._texts[number][1], text) for number in numbers}
+        return {number: spans for number, spans in met.items() if spans}
+
     def _find_paces(self, text: str, who: tuple[str, str], at: float) -> Iterator[Rule]:
         for rule in self._paces:
             said = [line for line in self._said.get(who, ()) if line[0] > at - rule.seconds]
             if rule.kind == "repeat":
-                mark = hash(text.casefold())
+                mark = _mark(text)
                 said = [line for line in said if line[1] == mark]
             if len(said) >= rule.count:
                 yield rule
+
+
+def _mark(text: str) -> int:
+    """The same for lines that look the same."""
+    return hash(_UNSEEN.sub("", text).casefold())
 
 
 def _spans(rule: Rule, expression: Any, text: str) -> list[tuple[int, int]]:
@@ -180,6 +228,6 @@ def _compile_set(rules: list[Rule]) -> Any:
     options.case_sensitive = False
     made = re2.Set.SearchSet(options)
     for rule in rules:
-        made.Add(re2.escape(rule.text) if rule.kind == "word" else rule.text)
+        made.Add(_expression(rule.kind, rule.text))
     made.Compile()
     return made

@@ -17,7 +17,15 @@ from shared.services import rules
 from shared.services.moderation import audit, changes
 from shared.services.moderation.actors import Actor
 from shared.services.moderation.changes import Part
-from shared.services.moderation.filter_rules import PATTERN_LONGEST, FilterSet, Rule, Verdict, compile_pattern
+from shared.services.moderation.filter_rules import (
+    PATTERN_LONGEST,
+    SIZE_AT_MOST,
+    FilterSet,
+    Rule,
+    Verdict,
+    compile_pattern,
+    size_of,
+)
 from shared.services.moderation.permissions import Act, require
 
 FILTERS_AT_MOST = 500
@@ -54,6 +62,7 @@ def create_filter(
     if (session.scalar(select(func.count()).select_from(Filter)) or 0) >= FILTERS_AT_MOST:
         raise Conflict(f"there are {FILTERS_AT_MOST} filters already: delete one first", field="text")
     values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
+    _require_room(session, Rule(id=0, **values))
     made = Filter(**values, note=_note(note), is_on=is_on, created_by=actor.name)
     session.add(made)
     session.flush()
@@ -77,7 +86,9 @@ def update_filter(
     require(actor, Act.EDIT_FILTERS)
     found = _get_locked(session, filter_id)
     before = form_of(found)
-    for name, value in clean(kind=kind, action=action, text=text, count=count, seconds=seconds).items():
+    values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
+    _require_room(session, Rule(id=filter_id, **values))
+    for name, value in values.items():
         setattr(found, name, value)
     found.note = _note(note)
     session.flush()
@@ -181,6 +192,19 @@ def rule_of(found: Filter) -> Rule:
 def form_of(found: Filter) -> dict[str, Any]:
     """A filter as the audit trail keeps it."""
     return {**asdict(rule_of(found)), "is_on": found.is_on, "note": found.note}
+
+
+def _require_room(session: Session, wanted: Rule) -> None:
+    """Raise Invalid (field `text`) if all filters, those that are off too, would be slow to compile with this one."""
+    if wanted.kind not in ("word", "pattern"):
+        return
+    others = [rule_of(found) for found in list_filters(session) if found.id != wanted.id]
+    if size_of([wanted, *others]) > SIZE_AT_MOST:
+        raise Invalid(
+            "all filters together are too large with this one: write it more simply (a shorter count, [a-z] for \\pL),"
+            " or delete another",
+            field="text",
+        )
 
 
 def _get_locked(session: Session, filter_id: int) -> Filter:

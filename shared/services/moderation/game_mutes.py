@@ -11,10 +11,9 @@ from sqlalchemy.orm import Session
 from shared.errors import Conflict, NotFound
 from shared.models.moderation import GameMute
 from shared.services import games
-from shared.services.moderation import changes
+from shared.services.moderation import changes, targets
 from shared.services.moderation.actors import Actor, Role
 from shared.services.moderation.changes import Part
-from shared.services.moderation.patterns import parse_pattern
 from shared.services.moderation.permissions import Act, require
 
 MUTES_A_GAME = 100
@@ -23,11 +22,11 @@ MUTES_A_GAME = 100
 def add_mute(session: Session, actor: Actor, *, short_name: str, pattern: str) -> GameMute:
     """Let a game hear nothing of players that fit (`Bob@Game`, `*@Game`, `spam*@*`): neither lines nor tells.
 
-    Raises Forbidden, NotFound (also another owner's game), Invalid and Conflict (field `pattern`).
+    Raises Forbidden, NotFound (also another owner's game; a pattern of no game), Invalid and Conflict (`pattern`).
     """
     require(actor, Act.MUTE_FOR_GAME)
     game = games.get_own_game(session, actor_id=_as_owner(actor), short_name=short_name)
-    pattern = parse_pattern(pattern)
+    pattern = targets.pattern(session, pattern)
     if (session.scalar(select(func.count()).select_from(GameMute).where(GameMute.game_id == game.id)) or 0) >= (
         MUTES_A_GAME
     ):

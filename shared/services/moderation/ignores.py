@@ -30,7 +30,7 @@ def add_ignore(session: Session, actor: Actor, *, pattern: str, is_person: bool 
     """Ignore players that fit a pattern (`Bob@Game`, `*@Game`).
 
     is_person: the person whose registered character, or name on Grapevine, `pattern` is: with all their characters.
-    Raises Forbidden, NotFound (nobody registered it), Invalid and Conflict (field `pattern`).
+    Raises Forbidden, NotFound (nobody registered it, or no such game), Invalid and Conflict (field `pattern`).
     """
     require(actor, Act.IGNORE)
     assert actor.id is not None
@@ -44,7 +44,7 @@ def add_ignore(session: Session, actor: Actor, *, pattern: str, is_person: bool 
             raise Invalid("that is you", field="pattern")
         made = Ignore(user_id=actor.id, person_id=person_id)
     else:
-        made = Ignore(user_id=actor.id, pattern=parse_pattern(pattern))
+        made = Ignore(user_id=actor.id, pattern=targets.pattern(session, pattern))
     try:
         with session.begin_nested():
             session.add(made)
@@ -72,11 +72,11 @@ def list_ignores(session: Session, user_id: int) -> Sequence[Ignore]:
     return session.scalars(own.order_by(Ignore.id)).all()
 
 
-def name_of(found: Ignore) -> str:
-    """An entry in words: its pattern, or `alice@Grapevine and all their characters`."""
+def name_of(session: Session, found: Ignore) -> str:
+    """An entry in words: its pattern, with the game as it is spelt, or `alice@Grapevine and all their characters`."""
     if found.person is not None:
         return f"{found.person.username}@{targets.GRAPEVINE_NAME} and all their characters"
-    return found.pattern or ""
+    return targets.shown_pattern(session, found.pattern or "")
 
 
 def is_ignore_tell(text: str) -> bool:
@@ -107,7 +107,7 @@ def answer_ignore_tell(session: Session, *, peer: str, name: str, text: str) -> 
 def _answer(session: Session, actor: Actor, command: str, rest: str) -> str:
     assert actor.id is not None
     if command == "ignores":
-        names = [name_of(found) for found in list_ignores(session, actor.id)]
+        names = [name_of(session, found) for found in list_ignores(session, actor.id)]
         if not names:
             return "You ignore nobody."
         more = f", and {len(names) - _SHOWN_IN_A_TELL} more" if len(names) > _SHOWN_IN_A_TELL else ""
@@ -119,10 +119,10 @@ def _answer(session: Session, actor: Actor, command: str, rest: str) -> str:
         return f'Say whom: tell me "{command} Bob@Game".'
     if command == "ignore":
         made = add_ignore(session, actor, pattern=wanted, is_person=is_person)
-        return f"You ignore {name_of(made)} now, with all your registered characters."
+        return f"You ignore {name_of(session, made)} now, with all your registered characters."
     found = _find(session, actor.id, wanted, is_person=is_person)
     delete_ignore(session, actor, ignore_id=found.id)
-    return f"You hear {name_of(found)} again."
+    return f"You hear {name_of(session, found)} again."
 
 
 def _find(session: Session, user_id: int, wanted: str, *, is_person: bool) -> Ignore:

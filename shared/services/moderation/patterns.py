@@ -1,4 +1,4 @@
-"""Patterns of `name@game` with `*` for anything, and sets of them that match in time linear in the name's length."""
+"""Patterns of `name@game` with `*` for anything, and sets of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
-import re2
-
 from shared.errors import Invalid
 from shared.protocol.text import clean_line
 from shared.protocol.types import player_key
 
 PATTERN_LONGEST = 100
-_SET_BYTES = 64 * 1024 * 1024
+STARS_AT_MOST = 4
 _GAME = re.compile(r"[a-z0-9*]{1,15}")
 
 K = TypeVar("K", bound=Hashable)
@@ -30,6 +28,8 @@ def parse_pattern(text: str) -> str:
     game = re.sub(r"\*+", "*", game)
     if not _GAME.fullmatch(game):
         raise Invalid("after the @ comes a game's short name: letters, digits, * for anything", field="pattern")
+    if (name + game).count("*") > STARS_AT_MOST:
+        raise Invalid(f"a pattern has {STARS_AT_MOST} stars at most", field="pattern")
     if len(name) + len(game) >= PATTERN_LONGEST:
         raise Invalid(f"a pattern has {PATTERN_LONGEST} characters at most", field="pattern")
     return f"{name}@{game}"
@@ -41,43 +41,46 @@ def subject(name: str, game: str) -> str:
 
 
 class PatternSet(Generic[K]):
-    """Patterns, each with a key; says the keys of those that match. Those without a `*` cost a look-up together."""
+    """Patterns, each with a key; says the keys of those that match. Those without a `*` cost a look-up together, the
+    others about a microsecond each: a compiled expression of all would take longer, with each new name."""
 
     def __init__(self, patterns: Iterable[tuple[K, str]]) -> None:
         self._exact: dict[str, set[K]] = defaultdict(set)
-        self._keys: list[K] = []
-        expressions: list[str] = []
+        self._starred: dict[tuple[str, str], list[tuple[K, list[str], list[str]]]] = defaultdict(list)
         for key, pattern in patterns:
             if "*" in pattern:
-                self._keys.append(key)
-                expressions.append(_expression(pattern))
+                name, _, game = pattern.rpartition("@")
+                place = name[:1].rstrip("*"), "" if "*" in game else game
+                self._starred[place].append((key, name.split("*"), game.split("*")))
             else:
                 self._exact[pattern].add(key)
-        self._set = _compile(expressions) if expressions else None
 
     def __bool__(self) -> bool:
-        return bool(self._exact) or self._set is not None
+        return bool(self._exact or self._starred)
 
     def matches(self, subject: str) -> frozenset[K]:
         """The keys of the patterns that the subject fits."""
         found = set(self._exact.get(subject, ()))
-        if self._set is not None:
-            found.update(self._keys[number] for number in self._set.Match(subject) or ())
+        if self._starred:
+            name, _, game = subject.rpartition("@")
+            for place in {(start, where) for start in (name[:1], "") for where in (game, "")}:
+                for key, names, games in self._starred.get(place, ()):
+                    if _fits(games, game) and _fits(names, name):
+                        found.add(key)
         return frozenset(found)
 
 
-def _expression(pattern: str) -> str:
-    name, _, game = pattern.rpartition("@")
-    return "".join([".*".join(map(re2.escape, name.split("*"))), "@", "[^@]*".join(map(re2.escape, game.split("*")))])
-
-
-def _compile(expressions: list[str]) -> re2.Set:
-    options = re2.Options()
-    options.max_mem = _SET_BYTES
-    options.log_errors = False
-    options.dot_nl = True
-    made = re2.Set.FullMatchSet(options)
-    for expression in expressions:
-        made.Add(expression)
-    made.Compile()
-    return made
+def _fits(pieces: list[str], text: str) -> bool:
+    """True if a text is these pieces in their order, with anything between two."""
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1:
+        return text == first
+    if not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in pieces[1:-1]:
+        at = text.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return at <= end

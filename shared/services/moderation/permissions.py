@@ -12,6 +12,9 @@ class Act(StrEnum):
     """Everything that moderation knows to do. The value is what the audit trail calls it."""
 
     SEE = "see"
+    CREATE_CHANNEL = "channel/create"
+    UPDATE_CHANNEL = "channel/update"
+    DELETE_CHANNEL = "channel/delete"
     APPROVE_CHANNEL = "channel/approve"
     DESCRIBE_CHANNEL = "channel/describe"
     RENAME_CHANNEL = "channel/rename"
@@ -47,6 +50,9 @@ _PEOPLE = frozenset([Role.PLAYER])
 
 RULES: dict[Act, frozenset[Role]] = {
     Act.SEE: _STAFF,
+    Act.CREATE_CHANNEL: _ADMINS,
+    Act.UPDATE_CHANNEL: _ADMINS,
+    Act.DELETE_CHANNEL: _ADMINS,
     Act.APPROVE_CHANNEL: _STAFF,
     Act.DESCRIBE_CHANNEL: _STAFF,
     Act.RENAME_CHANNEL: _STAFF,

@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 from shared.bus import announce
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.models.character import Character
 from shared.models.moderation import SANCTION_KINDS, Sanction
 from shared.models.user import User
 from shared.pagination import Page, paginate
 from shared.services import channels, rules
 from shared.services.moderation import audit, changes, targets
-from shared.services.moderation.actors import Actor
+from shared.services.moderation.actors import OPERATOR, Actor
 from shared.services.moderation.changes import Part
 from shared.services.moderation.permissions import Act, require
 from shared.services.moderation.targets import Target
@@ -153,6 +154,39 @@ def require_other(session: Session, actor: Actor, found: Sanction) -> None:
         raise Forbidden("nobody decides on a sanction of their own, or of a game of theirs")
     if any(user.role != "player" for user in persons) and not actor.is_above_moderators:
         raise Forbidden("only admins may decide on a sanction of a moderator or an admin")
+
+
+def keep_on_characters(session: Session, user_id: int) -> None:
+    """Before an account goes: what is in force against it holds for its characters' names from then on.
+
+    Else deleting the account would be the way out. Moderators lift it as any other.
+    """
+    held = session.scalars(select(Sanction).where(in_force_at(utc_now()), Sanction.user_id == user_id)).all()
+    approved = select(Character).where(Character.user_id == user_id, Character.state == "approved")
+    for character in session.scalars(approved).all() if held else ():
+        for found in held:
+            copy = Sanction(
+                kind=found.kind,
+                target_kind="player",
+                target=f"{character.name}@{character.game.short_name}",
+                peer=f"game:{character.game_id}",
+                player_key=character.name_key,
+                channel_id=found.channel_id,
+                channel=found.channel,
+                reason=found.reason,
+                until=found.until,
+                actor_kind=found.actor_kind,
+                actor_id=found.actor_id,
+                actor_name=found.actor_name,
+                actor_role=found.actor_role,
+                report_id=found.report_id,
+            )
+            session.add(copy)
+            session.flush()
+            about = target_of(copy).for_audit
+            audit.record(session, OPERATOR, Act.SANCTION, about, after=form_of(copy), reason=found.reason)
+    if held:
+        changes.mark(session, Part.SANCTIONS)
 
 
 def get_sanction(session: Session, sanction_id: int) -> Sanction:

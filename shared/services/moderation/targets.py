@@ -17,6 +17,7 @@ from shared.protocol.text import clean_line
 from shared.protocol.types import MAX_NAME, player_key
 from shared.services import peers, rules, users
 from shared.services.moderation import audit
+from shared.services.moderation.patterns import parse_pattern
 
 GRAPEVINE = "grapevine"
 GRAPEVINE_NAME = "Grapevine"
@@ -96,6 +97,31 @@ def player(session: Session, *, name: str, game: str) -> Target:
     if peer is None:
         raise NotFound(f"there is no game {short_name}", field="target")
     return Target("player", f"{name}@{peer.short_name}", peer=peer.key, player_key=key)
+
+
+def pattern(session: Session, text: str) -> str:
+    """A pattern of `name@game` as it is kept (`patterns.parse_pattern`), of a game that there is, or of many.
+
+    Raises NotFound, Invalid (field `pattern`).
+    """
+    kept = parse_pattern(text)
+    game = kept.rpartition("@")[2]
+    if "*" not in game and game != GRAPEVINE and peers.find_peer(session, game) is None:
+        typed = "".join(clean_line(text).rpartition("@")[2].split())
+        raise NotFound(
+            f"there is no game {typed}: after the @ comes the short name of a game of the network, or * for any",
+            field="pattern",
+        )
+    return kept
+
+
+def shown_pattern(session: Session, kept: str) -> str:
+    """A pattern with its game as that is spelt: `bob@harbour` is shown as `bob@Harbour`."""
+    name, _, game = kept.rpartition("@")
+    peer = None if "*" in game else peers.find_peer(session, game)
+    if game == GRAPEVINE:
+        return f"{name}@{GRAPEVINE_NAME}"
+    return kept if peer is None else f"{name}@{peer.short_name}"
 
 
 def find_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
