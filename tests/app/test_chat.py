@@ -207,8 +207,9 @@ def test_unread_lines_are_counted_and_marked(reader, stored):
 
 
 @pytest.fixture
-def ignoring(reader):
+def ignoring(reader, stored):
     """The reader ignores Pest@Harbour."""
+    stored.game("Harbour")
     with transaction() as session:
         ignores.add_ignore(session, actors.of_user(session, reader.user.id), pattern="Pest@Harbour")
     return reader

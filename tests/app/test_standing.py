@@ -184,7 +184,7 @@ def test_ignores_by_pattern_and_by_person(reader, owner, world):
     assert reader.send(path, pattern="wright@Grapevine", is_person="y").status_code == 303
     page = reader.open(path)
     assert "spam*@*" in page and "wright@Grapevine and all their characters" in page
-    assert "tell system@Grapevine ignore Bob@Harbour" in page and "on channels you still read them" in page
+    assert "tell system@Grapevine ignore Bob@Harbour" in page and "In your games you still read them" in page
     for fields in (
         {"pattern": ""},
         {"pattern": "Bob"},

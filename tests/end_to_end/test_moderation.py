@@ -147,7 +147,7 @@ def test_a_channel_is_paused_resumed_slowed_and_closed(desk, world) -> None:
 
     desk.get_by_label("Seconds between two lines").fill("600")
     desk.get_by_role("button", name="Set the pace").click()
-    done(desk, "has its pace")
+    done(desk, "is in slow mode")
     until_refused(world.ashfall, "And well", name="Odo")
 
     desk.get_by_label("Seconds between two lines").fill("0")
@@ -283,11 +283,11 @@ def test_a_player_ignores_from_the_page_and_the_ignored_cannot_tell(world, store
     reader.goto("/account/ignores")
     reader.get_by_label("Whom").fill("wREN@ashfall")
     reader.get_by_role("button", name="Ignore", exact=True).click()
-    expect(reader.locator("#ignores")).to_contain_text("wren@ashfall")
+    expect(reader.locator("#ignores")).to_contain_text("wren@Ashfall")
     wait_until(lambda: tell("Wren") == offline, what="the answer is that of a player who is offline")
     assert tell("Odo")["status"] == "success"
 
-    reader.get_by_role("button", name="Hear again wren@ashfall").click()
+    reader.get_by_role("button", name="Hear again wren@Ashfall").click()
     done(reader, "You hear")
     wait_until(lambda: tell("Wren")["status"] == "success", what="they are heard again")
 

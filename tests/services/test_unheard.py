@@ -20,6 +20,7 @@ def line(name, game="Harbour", peer="game:1"):
 def ignore(make, session):
     """`ignore(pattern)` makes the person `ignore.user` ignore it."""
     user = make.user("wren")
+    make.game("Harbour")
 
     def add(pattern, **how):
         ignores.add_ignore(session, actors.of_user(session, user.id), pattern=pattern, **how)

@@ -184,8 +184,8 @@ def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -
     talk.request(newer, "reports/create")
     for event in ("pause", "resume", "sanction", "lift", "redact"):
         talk.request(application, f"moderation/{event}")
-        act = application.wait_for("moderation/act")["payload"]
-        assert (act["by"], act["role"]) == (moderator.short_name, "application")
+        act = application.wait_for("moderation/act", payload={"by": moderator.short_name})["payload"]
+        assert act["role"] == "application"
 
     # Ends
     talk.request(client, "players/sign-out")

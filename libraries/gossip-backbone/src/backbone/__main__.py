@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gossip_client import console
@@ -146,7 +148,8 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
         @event.listens_for(engine, "connect")
         def prepare(connection: object, record: object) -> None:
             cursor = connection.cursor()  # type: ignore[attr-defined]
-            cursor.execute("PRAGMA journal_mode=WAL")
+            with suppress(sqlite3.OperationalError):  # locked: another process does the same, or will again
+                cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.close()
 
