@@ -86,11 +86,21 @@ function chatReading(chat, lines) {
     document.title = missed ? `(${missed}) ${title}` : title;
   }
 
+  let cameMeanwhile = new Set(); // channels on which lines came while the site counts: its answer may be older
+
+  function cameElsewhere(name) {
+    cameMeanwhile.add(name);
+    count(name, (unread) => unread + 1);
+  }
+
   async function refresh() {
+    const came = (cameMeanwhile = new Set());
     try {
       const answer = await fetch(chat.dataset.unread, { cache: "no-store" });
       if (!answer.ok) return;
-      for (const [name, unread] of Object.entries(await answer.json())) count(name, () => unread);
+      for (const [name, unread] of Object.entries(await answer.json())) {
+        count(name, (shown) => (came.has(name) ? Math.max(shown, unread) : unread));
+      }
     } catch {
       // They are counted on as they come.
     }
@@ -100,7 +110,7 @@ function chatReading(chat, lines) {
 
   return {
     came,
-    cameElsewhere: (name) => count(name, (unread) => unread + 1),
+    cameElsewhere,
     note,
     refresh,
     renamed,

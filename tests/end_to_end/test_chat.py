@@ -607,6 +607,26 @@ def test_the_input_is_always_within_reach(open_chat: Any, gossip: Any, join: Any
     assert page.evaluate("document.activeElement.closest('#chat-log') !== null")
 
 
+def test_a_line_that_comes_while_the_unread_are_counted_counts(open_chat: Any, gossip: Any, join: Any) -> None:
+    """The site's answer may be older than what came by the socket meanwhile."""
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren")
+    counted = []
+    page.route("**/chat/unread.json", lambda route: counted.append((route, route.fetch())))
+    page.goto("/chat/testing")
+    is_live(page)
+    wait_until(lambda: page.evaluate("0") or counted, what="the site has counted")
+    speak(game, "one")
+    badge = page.locator('.chat-channels a[data-channel="gossip"] .unread-count')
+    expect(badge).to_have_text("1")
+    with page.expect_event("requestfinished", lambda request: request.url.endswith("/unread.json")):
+        for route, answer in counted:
+            route.fulfill(response=answer)
+    page.evaluate("new Promise((done) => setTimeout(done, 50))")
+    expect(badge).to_have_text("1")
+
+
 def test_what_was_just_read_is_not_new_after_a_reload(open_chat: Any, gossip: Any, join: Any) -> None:
     chat = open_chat()
     game = join(chat.socket_url)
