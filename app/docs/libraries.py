@@ -10,15 +10,16 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, abort
 from flask.typing import ResponseReturnValue
+
+from app.docs.files import public_file
 
 bp = Blueprint("libraries", __name__, url_prefix="/docs/libraries")
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "libraries"
 NAMES = ("gossip-client", "gossip-backbone")
 PARTS = ("pyproject.toml", "README.md", "CHANGELOG.md", "src/**/*.py", "src/**/py.typed", "examples/*.py")
-SECONDS = 300
 WHEN = (1980, 1, 1, 0, 0, 0)  # the same for every process and start, so that caches know it for the same
 
 
@@ -27,11 +28,7 @@ def archive(name: str) -> ResponseReturnValue:
     """A library's source, as pip installs it."""
     if name not in NAMES or not (FOLDER / name).is_dir():
         abort(404)
-    response = Response(source_of(name), mimetype="application/zip")
-    response.cache_control.public = True
-    response.cache_control.max_age = SECONDS
-    response.add_etag()
-    return response.make_conditional(request)
+    return public_file(source_of(name), "application/zip")
 
 
 @cache

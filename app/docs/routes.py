@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import yaml
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
 
 from app.docs import reading
+from app.docs.files import public_file
 from shared.limits import APPLICATION_FACTOR
 from shared.protocol.asyncapi import document
 from shared.protocol.catalogue import frame_kinds
@@ -17,7 +18,6 @@ from shared.protocol.core import PROTOCOL_VERSION
 from shared.settings import Settings
 
 bp = Blueprint("docs", __name__, url_prefix="/docs")
-ASYNCAPI_SECONDS = 300
 
 
 @bp.get("")
@@ -39,13 +39,9 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/asyncapi.yaml")
 def asyncapi() -> ResponseReturnValue:
-    """The protocol for programs. The same for everybody, so caches may keep it for a while."""
+    """The protocol for programs."""
     settings: Settings = current_app.extensions["settings"]
-    response = Response(as_yaml(settings.socket_url), mimetype="application/yaml")
-    response.cache_control.public = True
-    response.cache_control.max_age = ASYNCAPI_SECONDS
-    response.add_etag()
-    return response.make_conditional(request)
+    return public_file(as_yaml(settings.socket_url), "application/yaml")
 
 
 @cache

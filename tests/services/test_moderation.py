@@ -35,25 +35,11 @@ from shared.services.moderation.changes import Part
 from shared.services.moderation.filter_rules import SIZE_AT_MOST, FilterSet, Rule, size_of
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
 from shared.services.moderation.permissions import RULES, Act, may
+from tests.support.moderating import mute
 from tests.support.permissions import ON_PAGES, WHO
 from tests.support.racing import Racer, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("any_database")
-
-
-@pytest.fixture
-def moderator(make, session):
-    return actors.of_user(session, make.user(role="moderator").id)
-
-
-@pytest.fixture
-def admin(make, session):
-    return actors.of_user(session, make.admin().id)
-
-
-def mute(session, actor, target, **fields):
-    fields = {"kind": "mute", "target_kind": "player", "seconds": 600, "reason": "flooding", **fields}
-    return sanctions.sanction(session, actor, target=target, **fields)
 
 
 def said(session, text, name="Bob", game_id=1, game="Tea", channel_id=1, sent_at=None):

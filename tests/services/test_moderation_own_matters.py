@@ -8,23 +8,9 @@ from shared.errors import Conflict, Forbidden, NotFound
 from shared.services import characters
 from shared.services.moderation import actors, appeals, records, reports, sanctions
 from shared.services.moderation.actors import OPERATOR
+from tests.support.moderating import mute
 
 pytestmark = pytest.mark.usefixtures("any_database")
-
-
-@pytest.fixture
-def moderator(make, session):
-    return actors.of_user(session, make.user(role="moderator").id)
-
-
-@pytest.fixture
-def admin(make, session):
-    return actors.of_user(session, make.admin().id)
-
-
-def mute(session, actor, target, **fields):
-    fields = {"kind": "mute", "target_kind": "player", "seconds": 600, "reason": "flooding", **fields}
-    return sanctions.sanction(session, actor, target=target, **fields)
 
 
 def claim(session, game, user, name):

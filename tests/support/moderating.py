@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared import db
 from shared.db import utc_now
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from shared.models import Channel, Game, User
+    from shared.models.moderation import Sanction
     from shared.services.moderation.actors import Actor
     from tests.support.factory import Factory
 
@@ -113,3 +114,9 @@ def make_moderated(
             mute=mute.id,
             ignore=ignore.id,
         )
+
+
+def mute(session: Session, actor: Actor, target: str, **fields: Any) -> Sanction:
+    """Mute a player for ten minutes, or what `fields` say instead."""
+    fields = {"kind": "mute", "target_kind": "player", "seconds": 600, "reason": "flooding", **fields}
+    return sanctions.sanction(session, actor, target=target, **fields)

@@ -115,28 +115,28 @@ def writing(engine: Engine) -> Iterator[Connection]:
     has written. An engine whose own events begin its transactions is left alone. On PostgreSQL it is READ COMMITTED,
     whatever the engine's own level is: each statement after the wait for the lock sees what was committed meanwhile.
     """
-    with engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            connection = connection.execution_options(isolation_level="READ COMMITTED")
-        with connection.begin():
-            if connection.dialect.name == "sqlite" and not getattr(
-                connection.connection.dbapi_connection, "in_transaction", False
-            ):
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
+    with _transaction(engine, isolation="READ COMMITTED", begin="BEGIN IMMEDIATE") as connection:
+        yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction in which everything read is of one moment."""
+    with _transaction(engine, isolation="REPEATABLE READ", begin="BEGIN") as connection:
+        yield connection
+
+
+@contextmanager
+def _transaction(engine: Engine, *, isolation: str, begin: str) -> Iterator[Connection]:
+    """A transaction of this isolation on PostgreSQL, and on SQLite begun so, unless the engine's events did."""
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            connection = connection.execution_options(isolation_level=isolation)
         with connection.begin():
             if connection.dialect.name == "sqlite" and not getattr(
                 connection.connection.dbapi_connection, "in_transaction", False
             ):
-                connection.exec_driver_sql("BEGIN")
+                connection.exec_driver_sql(begin)
             yield connection
 
 
