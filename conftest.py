@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from tests.support.browser import find_chromium, running_browser
 from tests.support.client import SocketClient
 from tests.support.factory import Factory
+from tests.support.mariadb import has_mariadb
 from tests.support.postgres import Postgres, find_programs
 from tests.support.processes import ROOT, clean_environment
 from tests.support.servers import SECRET_KEY, RunningSite, RunningWorker
@@ -45,6 +46,8 @@ def _missing() -> dict[str, str]:
     missing = {}
     if not os.environ.get("TEST_DATABASE_URL", "").strip() and find_programs() is None:
         missing["postgres"] = "no PostgreSQL here (initdb, postgres; or set TEST_DATABASE_URL)"
+    if not has_mariadb():
+        missing["mariadb"] = "no MariaDB here (mariadbd, mariadb-install-db)"
     if find_chromium() is None:
         missing["browser"] = "no Chromium here (or name it with CHROMIUM)"
     return missing

@@ -9,7 +9,7 @@ lag: the commit of an edit until the mirror's database has it committed, one edi
 kill: the mirror's process is killed at random moments while games are created, edited and deleted; at the end the
 replica is compared with the network record by record.
 
-The replica's database: SQLite in a file, or --database; `--database postgres` starts a throwaway PostgreSQL.
+The replica's database: SQLite in a file, or --database; `--database postgres` or `mariadb` starts a throwaway server.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.services import games
 from shared.settings import Settings
+from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
 
 SOURCES = [str(ROOT / "libraries" / name / "src") for name in ("gossip-client", "gossip-backbone")]
@@ -348,10 +349,10 @@ def main() -> None:
         application = stack.flask("application", "create", "Bench", "bench")[0]
         stack.worker()
         database = options.database or f"sqlite:///{stack.folder / 'replica.db'}"
-        if database == "postgres":
-            postgres = Postgres()
-            cleanup.callback(postgres.close)
-            database = postgres.create_database()
+        if database in ("postgres", "mariadb"):
+            server = Postgres() if database == "postgres" else MariaDB()
+            cleanup.callback(server.close)
+            database = server.create_database()
         kind = {"database": database.partition(":")[0], "games": options.games}
         if "first" in options.what:
             print(json.dumps({**kind, "first": measure_first(stack, application, database)}), flush=True)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import glob
 import os
-import pwd
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
-from launcher.processes import die_with_parent
+from tests.support.accounts import become_and_die_with_parent, unprivileged
 from tests.support.waiting import wait_until
 
 
@@ -65,6 +63,11 @@ class Postgres:
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         self._made.discard(name)
 
+    def cut_connections(self, url: str) -> int:
+        """End all sessions on this database; returns how many those were."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        return len(self._admin.execute(query, (make_url(url).database,)).fetchall())
+
     def close(self) -> None:
         """Stop a cluster of our own; on a given server, drop what was made."""
         if self._process is not None:
@@ -84,7 +87,7 @@ class Postgres:
         programs = find_programs()
         assert programs is not None, "no PostgreSQL server programs"
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
-        become = _unprivileged(self._folder)
+        become = unprivileged(self._folder, "postgres")
         data = self._folder / "data"
         subprocess.run(
             [
@@ -96,12 +99,6 @@ class Postgres:
             cwd=self._folder,
             preexec_fn=become,
         )
-        dies = die_with_parent(signal.SIGQUIT)
-
-        def prepare() -> None:
-            become()
-            dies()  # after the change of user, which clears it
-
         self._process = subprocess.Popen(
             [
                 str(programs / "postgres"),
@@ -114,7 +111,7 @@ class Postgres:
             stderr=(self._folder / "log").open("wb"),
             cwd=self._folder,
             start_new_session=True,
-            preexec_fn=prepare,
+            preexec_fn=become_and_die_with_parent(become, signal.SIGQUIT),
         )
         server = URL.create("postgresql", username="tests", database="postgres", query={"host": str(self._folder)})
         wait_until(lambda: self._answers(server), seconds=30, what="PostgreSQL answers")
@@ -129,24 +126,6 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
-
-
-def _unprivileged(folder: Path) -> Callable[[], None]:
-    """PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody`, who is given the folder."""
-    if os.getuid() != 0:
-        return lambda: None
-    try:
-        account = pwd.getpwnam("postgres")
-    except KeyError:
-        account = pwd.getpwnam("nobody")
-    os.chown(folder, account.pw_uid, account.pw_gid)
-
-    def become() -> None:
-        os.setgroups([])
-        os.setgid(account.pw_gid)
-        os.setuid(account.pw_uid)
-
-    return become
 
 
 def _with_driver(url: str) -> str:

@@ -12,15 +12,47 @@ from backbone import Backbone, Change
 from backbone.__main__ import open_database
 from sqlalchemy import Engine
 
+from tests.support.mariadb import MariaDB
+
+REPLICAS = (
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """The run's MariaDB."""
+    server = MariaDB()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=REPLICAS)
+def any_replica(request: pytest.FixtureRequest) -> str:
+    """Runs the test on each database that the library knows; `replica_url` and what builds on it follow."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[*REPLICAS, "duckdb"])
+def any_store(request: pytest.FixtureRequest) -> str:
+    """Like `any_replica`, and on one that the library knows nothing of: no upsert, no lock, no level of isolation.
+
+    (It lets one process in at a time.)
+    """
+    return str(request.param)
+
 
 @pytest.fixture
 def replica_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database for the replica: of the kind of `any_database` where the test asks for it, else SQLite."""
-    kind = request.getfixturevalue("any_database") if "any_database" in request.fixturenames else "sqlite"
-    if kind == "sqlite":
-        yield f"sqlite:///{tmp_path / 'replica.db'}"
+    """An empty database for the replica: of the kind that `any_replica` or `any_store` says, else SQLite."""
+    asked = [name for name in ("any_replica", "any_store") if name in request.fixturenames]
+    kind = request.getfixturevalue(asked[0]) if asked else "sqlite"
+    if kind in ("sqlite", "duckdb"):
+        yield f"{kind}:///{tmp_path / 'replica.db'}"
         return
-    server = request.getfixturevalue("postgres_server")
+    server = request.getfixturevalue(f"{kind}_server")
     url = server.create_database()
     yield url
     server.drop_database(url)

@@ -8,8 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from backbone.__main__ import main
-from sqlalchemy import create_engine
+from backbone.__main__ import main, open_database
 
 from shared import db
 from shared.services import games
@@ -73,7 +72,7 @@ def mirror(variables, python, network, replica_url):
         process.kill()
 
 
-def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run_here, network, replica_url, stored):
+def test_a_mirror_from_its_start_to_its_end(any_replica, mirror, run_here, network, replica_url, stored):
     for _ in range(30):
         stored.game()
     stored.game("Alpha")
@@ -94,7 +93,7 @@ def test_a_mirror_from_its_start_to_its_end(any_database, mirror, run_here, netw
     assert checked.returncode == 0 and checked.stdout.startswith("equal at "), checked.stderr
     assert process.stop() == 0 and "Traceback" not in process.output
 
-    engine = create_engine(replica_url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = open_database(replica_url)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE backbone_games SET homepage_url = 'https://x.example.com' WHERE id = 3")
     engine.dispose()
@@ -199,7 +198,7 @@ def test_a_database_that_is_no_database(run_here, tmp_path):
     assert done.returncode == 1 and "file is not a database" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_killed_at_any_moment_it_comes_back_equal(any_database, mirror, run_here, network, replica_url, stored):
+def test_killed_at_any_moment_it_comes_back_equal(any_replica, mirror, run_here, network, replica_url, stored):
     """kill -9 in whole states and in changes, while the network changes. (The bench does it fifty times.)"""
     rng = random.Random(4)
     names = [stored.game().short_name for _ in range(60)]

@@ -42,7 +42,7 @@ def edit(short_name, **fields):
         games.update_game(session, actor_id=None, short_name=short_name, **fields)
 
 
-def test_it_follows_the_network(any_database, make_replica, stored, check, run_flask):
+def test_it_follows_the_network(any_replica, make_replica, stored, check, run_flask):
     """First whole, then each create, edit and delete, whoever makes it."""
     names = [stored.game(description="<b>✔ \"'\\</b>").short_name for _ in range(23)]
     stored.channel("gossip", description="Talk")
@@ -181,25 +181,21 @@ def test_a_hook_that_fails_is_found_in_the_log(make_replica, stored, caplog):
     assert 'in fails\n    raise ValueError(f"no {change.label} today")' in caplog.text
 
 
-@pytest.mark.postgres
-def test_a_database_that_goes_away_and_comes_back(postgres_server, make_replica, stored, check):
+@pytest.mark.parametrize(
+    "any_replica",
+    [pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("mariadb", marks=pytest.mark.mariadb)],
+    indirect=True,
+)
+def test_a_database_that_goes_away_and_comes_back(request, any_replica, replica_url, make_replica, stored, check):
     """Every connection to it is cut, as when it restarts; what changed meanwhile is not lost."""
     stored.game("Alpha")
-    url = postgres_server.create_database().replace("postgresql://", "postgresql+psycopg://")
-    engine, other = create_engine(url), create_engine(url, isolation_level="AUTOCOMMIT")
-    replica = make_replica(engine=engine)
+    replica = make_replica()
     tries, apply = [], replica.backbone.store.apply
     replica.backbone.store.apply = lambda batch: (tries.append(batch), apply(batch))[1]
-    others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with other.connect() as connection:
-        assert connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM {others}").scalars().all() == [True]
+    assert request.getfixturevalue(f"{any_replica}_server").cut_connections(replica_url) == 1
     edit("Alpha", description="meanwhile")
     replica.wait_for("updated", "Alpha", seconds=20)
-    assert len(tries) >= 2 and check(engine).is_equal
-    replica.backbone.stop()
-    engine.dispose()
-    other.dispose()
-    postgres_server.drop_database(url.replace("+psycopg", ""))
+    assert len(tries) >= 2 and check(replica.backbone.engine).is_equal
 
 
 def test_an_application_speaks_and_hears_too(make_replica, stored, worker):

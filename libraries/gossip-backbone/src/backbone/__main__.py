@@ -26,6 +26,13 @@ from backbone.replica import Backbone
 from backbone.store import Store
 from backbone.verify import verify
 
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit status: 0 when all is well, 1 when not, 2 for a wrong use."""
@@ -130,8 +137,7 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
     shown = f"…@{rest}" if at else url or "an empty text"  # there may be a password before it
     try:
         parsed = make_url(url)
-        if parsed.drivername in ("postgres", "postgresql"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         is_file = parsed.get_backend_name() == "sqlite"
         if is_file and parsed.database in (None, "", ":memory:"):
             raise DatabaseFailed(f"{shown} names no file: try sqlite:///mirror.db")
@@ -164,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     showing = commands.add_parser("status", help="what the copy holds")
     verifying = commands.add_parser("verify", help="compare the copy with the network")
     for command in (mirroring, showing, verifying):
-        command.add_argument("--database", required=True, help="sqlite:///mirror.db, postgresql://…")
+        command.add_argument("--database", required=True, help="sqlite:///mirror.db, postgresql://…, mysql://…")
         command.add_argument("--network", default="default", help="the network's name in the database (default)")
         command.add_argument(
             "--locked-seconds",

@@ -6,6 +6,10 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
+# Of the server's errors: full disks, too many connections, a shut-down, lost packets, locks and deadlocks, read only
+_MYSQL_PASSES = {1020, 1021, 1037, 1038, 1040, 1041, 1053, 1105, 1114, 1129, 1158, 1159, 1160, 1161, 1180, 1184, 1203}
+_MYSQL_PASSES |= {1205, 1206, 1213, 1226, 1290, 1317, 1836, 1927, 1969}
+
 
 class BackboneError(Exception):
     """Any failure of this library."""
@@ -27,12 +31,23 @@ def may_pass(error: SQLAlchemyError) -> bool:
     """Whether it is the database's state that is wrong, such as a lock, and not the statement."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is None or code & 0xFF != sqlite3.SQLITE_ERROR  # where a table is missing, for SQLite that is one too
+    if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
+        return bool(code & 0xFF != sqlite3.SQLITE_ERROR)  # where a table is missing, for SQLite that is one too
+    number = next(iter(getattr(error.orig, "args", ())), None)
+    if _is_mysql(error) and isinstance(number, int) and 1000 <= number < 2000:
+        return number in _MYSQL_PASSES  # its drivers say OperationalError of an unknown column too
+    return True
+
+
+def _is_mysql(error: DBAPIError) -> bool:
+    return type(error.orig).__module__.partition(".")[0] in ("pymysql", "MySQLdb", "mysql", "mariadb")
 
 
 def sentence(error: SQLAlchemyError) -> str:
     """What the database said, in one line."""
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    lines = str(cause if cause is not None else error).strip().splitlines()
+    cause: object = error.orig if isinstance(error, DBAPIError) else error
+    match getattr(cause, "args", ()):
+        case (int(), str() as said):  # drivers of MySQL: a number, and the sentence
+            cause = said
+    lines = str(cause or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
-from sqlalchemy import JSON, Boolean, Column, Enum, Float, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Enum, Float, Integer, SmallInteger, String, Table
 
+from backbone.columns import JSON_TYPES, MYSQL
 from backbone.models import Channel, Game, Record
 
 _OWN = ("extra", "deleted_at")
-_BIGGEST = 2**63
+_END = 2**63
 
 
 class Kind:
     """One kind. name: as in `sync/<name>`. model: a mapped class with the mixin `backbone.models.Record`, its columns
-    named as the fields of the record, of text, integers, floats, booleans or JSON, and nullable. A registered kind's
-    table is its application's to make. Raises TypeError for a column that cannot give a value back as it came."""
+    named as the fields of the record, of text, integers, floats, booleans or JSON, and nullable. A value that is longer
+    or larger than its column goes to `extra`. A registered kind's table is its application's to make. Raises TypeError
+    for a column that cannot give a value back as it came."""
 
     def __init__(self, name: str, model: type[Record]) -> None:
         self.name = name
@@ -26,30 +30,38 @@ class Kind:
         self.columns: dict[str, Column[Any]] = {
             column.name: column for column in self.table.columns if column.name not in _OWN
         }
-        self._types = {name: _types_of(column) for name, column in self.columns.items()}
-        self._checks = tuple(self._types.items())
-        self._known = frozenset(self._types)
+        self._holds = tuple((name, _holds(column)) for name, column in self.columns.items())
+        self._known = frozenset(self.columns)
         self._blank = dict.fromkeys(_OWN)
-        self._loose = ["extra", *(name for name, column in self.columns.items() if isinstance(column.type, JSON))]
+        self._loose = ["extra", *(name for name, column in self.columns.items() if isinstance(column.type, JSON_TYPES))]
 
-    def row(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The record as a row. What no column can hold goes to `extra`."""
-        if record.keys() == self._known:
-            for name, fitting in self._checks:
-                if type(record[name]) not in fitting:
+    def check(self, dialect: str) -> None:
+        """Raises TypeError where this database rounds the values of a column."""
+        for name, column in self.columns.items():
+            if dialect in MYSQL and isinstance(column.type, Float) and not isinstance(column.type, Double):
+                raise TypeError(f"{self.table.name}.{name}: a Float of {dialect} has seven digits; make it a Double")
+
+    def row(self, record: Mapping[str, Any], *, has_empty_text: bool = True) -> dict[str, Any]:
+        """The record as a row. What no column can hold goes to `extra`.
+
+        has_empty_text: False for a database that makes NULL of an empty text, as Oracle does.
+        """
+        if has_empty_text and record.keys() == self._known:
+            for name, holds in self._holds:
+                if not holds(record[name]):
                     break
             else:  # the usual record
                 return {**record, **self._blank}
         row: dict[str, Any] = {}
-        for name, types in self._checks:
+        for name, holds in self._holds:
             value = record.get(name)
-            row[name] = value if type(value) in types else None
+            row[name] = value if holds(value) and (has_empty_text or value != "") else None
         extra = {name: value for name, value in record.items() if name not in row or row[name] != value}
         return {**row, **self._blank, "extra": extra or None}
 
     def record(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The record that a row was made of."""
-        record = {name: row[name] for name in self._types}
+        record = {name: row[name] for name in self.columns}
         if row["extra"]:
             record.update(row["extra"])
         return record
@@ -70,23 +82,38 @@ class Kind:
 
 def is_id(value: object) -> TypeGuard[int]:
     """Whether it can be the id of a record."""
-    return type(value) is int and 0 <= value < _BIGGEST
+    return type(value) is int and 0 <= value < _END
 
 
-def _types_of(column: Column[Any]) -> frozenset[type]:
-    """The types of values that a column keeps as they are."""
+def _holds(column: Column[Any]) -> Callable[[Any], bool]:
+    """Whether a column keeps a value as it is, on every database: a function of the value."""
     kind = column.type
-    if isinstance(kind, JSON):
-        return frozenset({list, dict, type(None)})  # SQLite would make numbers of what looks like one
+    if isinstance(kind, JSON_TYPES):
+        return lambda value: value is None or type(value) in (list, dict)  # SQLite makes numbers of what looks like one
     if isinstance(kind, Boolean):
-        return frozenset({bool, type(None)})
+        return lambda value: value is None or type(value) is bool
     if isinstance(kind, String) and not isinstance(kind, Enum):
-        return frozenset({str, type(None)})
+        longest = kind.length or sys.maxsize
+        return lambda value: value is None or (type(value) is str and len(value) <= longest and _is_clean(value))
     if isinstance(kind, Integer):
-        return frozenset({int, type(None)})
+        end = 2 ** (63 if isinstance(kind, BigInteger) else 15 if isinstance(kind, SmallInteger) else 31)
+        return lambda value: value is None or (type(value) is int and -end <= value < end)
     if isinstance(kind, Float) and not kind.asdecimal:
-        return frozenset({float, type(None)})
+        return lambda value: value is None or (type(value) is float and math.isfinite(value))
     raise TypeError(f"{column} is of type {kind}: a column of a kind is of text, integers, floats, booleans or JSON")
+
+
+def _is_clean(text: str) -> bool:
+    """Whether it is text that every database takes: no NUL, and half of no pair (which has no UTF-8)."""
+    if "\0" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 CHANNELS = Kind("channels", Channel)

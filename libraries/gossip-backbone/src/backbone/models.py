@@ -10,11 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Integer, Text
+from sqlalchemy import BigInteger, Boolean
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-Id = BigInteger().with_variant(Integer, "sqlite")
-Json = JSON(none_as_null=True)
+from backbone.columns import TABLE_OPTIONS, Id, Json, LongText, Moment, Name
 
 
 class Base(DeclarativeBase):
@@ -28,9 +27,11 @@ class Record:
     a column cannot hold. deleted_at: when a deleted record was seen to be gone, with deletes="tombstones"; else None.
     """
 
+    __table_args__: Any = TABLE_OPTIONS
+
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
-    extra: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    extra: Mapped[dict[str, Any] | None] = mapped_column(Json())
+    deleted_at: Mapped[datetime | None] = mapped_column(Moment)
 
 
 class Channel(Record, Base):
@@ -38,8 +39,8 @@ class Channel(Record, Base):
 
     __tablename__ = "backbone_channels"
 
-    name: Mapped[str | None] = mapped_column(Text, index=True)
-    description: Mapped[str | None] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Name, index=True)
+    description: Mapped[str | None] = mapped_column(LongText)
     hidden: Mapped[bool | None] = mapped_column(Boolean)
 
 
@@ -49,16 +50,16 @@ class Game(Record, Base):
 
     __tablename__ = "backbone_games"
 
-    game: Mapped[str | None] = mapped_column(Text, index=True)
-    display_name: Mapped[str | None] = mapped_column(Text)
+    game: Mapped[str | None] = mapped_column(Name, index=True)
+    display_name: Mapped[str | None] = mapped_column(LongText)
     display: Mapped[bool | None] = mapped_column(Boolean)
-    description: Mapped[str | None] = mapped_column(Text)
-    homepage_url: Mapped[str | None] = mapped_column(Text)
-    user_agent: Mapped[str | None] = mapped_column(Text)
-    user_agent_url: Mapped[str | None] = mapped_column(Text)
-    connections: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
+    description: Mapped[str | None] = mapped_column(LongText)
+    homepage_url: Mapped[str | None] = mapped_column(LongText)
+    user_agent: Mapped[str | None] = mapped_column(LongText)
+    user_agent_url: Mapped[str | None] = mapped_column(LongText)
+    connections: Mapped[list[dict[str, Any]] | None] = mapped_column(Json())
     allow_character_registration: Mapped[bool | None] = mapped_column(Boolean)
-    redirect_uris: Mapped[list[str] | None] = mapped_column(Json)
+    redirect_uris: Mapped[list[str] | None] = mapped_column(Json())
 
 
 class State(Base):
@@ -68,9 +69,10 @@ class State(Base):
     """
 
     __tablename__ = "backbone_state"
+    __table_args__ = TABLE_OPTIONS
 
-    network: Mapped[str] = mapped_column(Text, primary_key=True)
+    network: Mapped[str] = mapped_column(Name, primary_key=True)
     cursor: Mapped[int | None] = mapped_column(BigInteger)
-    kinds: Mapped[list[str] | None] = mapped_column(Json)
-    counts: Mapped[dict[str, int] | None] = mapped_column(Json)
-    changed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    kinds: Mapped[list[str] | None] = mapped_column(Json())
+    counts: Mapped[dict[str, int] | None] = mapped_column(Json())
+    changed_at: Mapped[datetime | None] = mapped_column(Moment)

@@ -82,8 +82,11 @@ class Backbone:
     # Set up
 
     def register(self, kind: Kind) -> None:
-        """Keep another kind of records. Before `run`; the whole state is asked for the first time."""
-        self.store.kinds[kind.name] = kind
+        """Keep another kind of records. Before `run`; the whole state is asked for the first time.
+
+        Raises TypeError where a column of it would change values on this database.
+        """
+        self.store.register(kind)
 
     def on(self, kind: str, *actions: Action) -> Callable[[H], H]:
         """Decorator: call `hook(session, change)` after a record was created, updated or deleted.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from gossip_client import SyncComplete, SyncRecords
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -97,15 +97,23 @@ class Store:
         checks_digests: bool = True,
     ) -> None:
         self.engine = engine
-        self.kinds = {kind.name: kind for kind in kinds}
+        self.kinds: dict[str, Kind] = {}
+        for kind in kinds:
+            self.register(kind)
         self.network = network
         self.deletes = deletes
         self.checks_digests = checks_digests
         self.hooks: dict[tuple[str, Action], list[Hook]] = {}
         self.wants_changes = False
+        self.has_empty_text: bool | None = None
         self._seen: dict[str, set[int]] | None = None
         self._empty: set[str] = set()
         self._known: int | None = None
+
+    def register(self, kind: Kind) -> None:
+        """Keep a kind of records. Raises TypeError where a column of it would change values on this database."""
+        kind.check(self.engine.dialect.name)
+        self.kinds[kind.name] = kind
 
     # Reading
 
@@ -232,6 +240,8 @@ class _Batch:
         if not locked.rowcount:
             self.store._position(connection)  # raises WrongNetwork
             connection.execute(insert(_state).values(network=self.store.network, kinds=[], counts={}))
+        if self.store.has_empty_text is None:
+            self.store.has_empty_text = connection.scalar(select(literal(""))) == ""
         self.position = self.store._position(connection)
         self.cursor = self.position.cursor
         if self.known is not None and self.seen is None and (self.cursor is None or self.cursor < self.known):
@@ -365,7 +375,7 @@ class _Batch:
                     if tells and before is not None:
                         self._change(Change(kind, "deleted", number, None, kind.record(before)))
                 continue
-            row = kind.row(record)
+            row = kind.row(record, has_empty_text=self.store.has_empty_text is not False)
             if before is not None and is_there and row == before and kind.is_same(row, before):
                 continue
             rows.append(row)
