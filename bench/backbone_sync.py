@@ -27,7 +27,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from sqlalchemy import MetaData, create_engine, event, insert, select
+from sqlalchemy import MetaData, create_engine, event, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -42,7 +42,7 @@ from tests.support.postgres import Postgres
 SOURCES = [str(ROOT / "libraries" / name / "src") for name in ("gossip-client", "gossip-backbone")]
 sys.path[:0] = SOURCES
 
-from backbone import Backbone, Channel, Game, migrate  # noqa: E402
+from backbone import Backbone, Channel, Game, State, migrate  # noqa: E402
 from backbone.__main__ import open_database  # noqa: E402
 
 ROUNDS = 5
@@ -292,7 +292,7 @@ def measure_kills(stack: Stack, application: dict[str, str], database: str, kill
                 engine = open_database(database)
                 with engine.begin() as connection:
                     if "in sync" in output:
-                        connection.exec_driver_sql("UPDATE backbone_state SET cursor = NULL")
+                        connection.execute(update(State).values(cursor=None))
                 engine.dispose()
     finally:
         churn.stop()
