@@ -204,6 +204,8 @@ class Core:
         if frame is None:
             if self.state is State.OPENING:
                 self.close_reason = "this is no server of the network: what it sends are no frames"
+            else:
+                _log.warning("the server sent what is no frame, and it is ignored: %.100r", text)
             return
         if self.state is State.OPENING:
             if frame.event == "authenticate":

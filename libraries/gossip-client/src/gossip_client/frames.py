@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 Ref = str | int | float
 LONGEST_MS = 86_400_000.0  # a day
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,18 @@ class Frame:
 
 
 def parse(text: str | bytes) -> Frame | None:
-    """Read a message; None where it is no frame: no JSON, no object, or without an event."""
+    """Read a message; None where it is no frame: no JSON, no object, or without an event.
+
+    A number that is none (NaN, Infinity, or too large: 1e999) is no JSON. Half of a character (a lone surrogate)
+    becomes U+FFFD: whoever prints or stores such a text would fail.
+    """
     try:
-        data = json.loads(text)
+        if isinstance(text, bytes):
+            text = text.decode()
+        data = _JSON.decode(text)
+        if "\\" in text and ("\\ud" in text or "\\uD" in text):  # only an escape can be one
+            plain, halves = _HALF.subn("\ufffd", json.dumps(data, ensure_ascii=False))
+            data = _JSON.decode(plain) if halves else data
     except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("event"), str):
@@ -67,6 +79,20 @@ def encode(event: str, payload: Mapping[str, Any] | None = None, ref: Ref | None
 def text_or_none(value: object) -> str | None:
     """The value if it is a text."""
     return value if isinstance(value, str) else None
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        _no_number(text)
+    return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+_JSON = json.JSONDecoder(parse_float=_number, parse_constant=_no_number)
 
 
 def _milliseconds(value: object) -> float | None:
