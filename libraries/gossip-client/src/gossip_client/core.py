@@ -38,13 +38,14 @@ from gossip_client.events import (
     Restarting,
     SendDropped,
 )
-from gossip_client.frames import Frame, Ref, encode, parse
+from gossip_client.frames import Frame, Ref, encode, join, parse
 from gossip_client.missed import Channel
 from gossip_client.outbox import Outbox
 from gossip_client.requests import Answers, Request
 from gossip_client.view import View
 
 PROTOCOL_VERSION = "2.4.0"
+LONGEST_PAYLOAD = 65_000  # bytes; with its event and ref a frame stays under the 64 KiB that a server takes
 SUBSCRIPTIONS = ("channels/subscribe", "channels/unsubscribe")
 _log = logging.getLogger("gossip_client")
 
@@ -191,9 +192,13 @@ class Core:
         players = self._players()
         if players is not None:
             payload["players"] = players
-        if config.sync is not None and (wanted := config.sync()) is not None:
-            payload["sync"] = wanted
-        self._frames.append(encode("authenticate", payload))
+        try:
+            if config.sync is not None and (wanted := config.sync()) is not None:
+                payload["sync"] = wanted
+            self._frames.append(encode("authenticate", payload))
+        except Exception:  # its database may be gone for a moment
+            _log.exception("the application failed to say what to sync")
+            self.close_reason = "the application failed to say what to sync"
 
     def received(self, text: str | bytes, now: float) -> None:
         """The server sent a message."""
@@ -290,6 +295,12 @@ class Core:
     def ask(self, request: Request[Any], now: float) -> None:
         """Send a request, or let it wait for the connection if it may. Its `on_done` tells when it has ended."""
         request.asked_at = now
+        if request.body is not None and len(request.body) > LONGEST_PAYLOAD:
+            text = f"too long: {LONGEST_PAYLOAD:,} bytes are the most that can be sent"
+            request.finish(RequestFailed(request.event, text, code="invalid"))
+            if request.waits and self.state is not State.READY:
+                self._dropped(request, str(request.error))
+            return
         if request.event in SUBSCRIPTIONS and request.payload is not None:
             self._want(str(request.payload["channel"]), request.event == "channels/subscribe")
             if self.state in (State.AWAY, State.OPENING):
@@ -312,7 +323,7 @@ class Core:
         request.answers = []
         request.deadline = now + seconds
         self._pending[request.ref] = request
-        self._frames.append(encode(request.event, request.payload, request.ref))
+        self._frames.append(join(request.event, request.body, request.ref))
         if request.event == "channels/send" and request.payload is not None:
             said = request.payload
             self._own.append((str(said["channel"]).lower(), str(said["name"]), str(said["message"]).strip()))

@@ -67,13 +67,23 @@ def parse(text: str | bytes) -> Frame | None:
 
 
 def encode(event: str, payload: Mapping[str, Any] | None = None, ref: Ref | None = None) -> str:
-    """Write a frame. ref and payload are left out when None."""
-    frame: dict[str, Any] = {"event": event}
+    """Write a frame. ref and payload are left out when None. Raises as `dump`."""
+    return join(event, None if payload is None else dump(payload), ref)
+
+
+def dump(value: object) -> str:
+    """A value as JSON. Raises TypeError or ValueError for what JSON does not know: bytes, NaN, a circle."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def join(event: str, payload: str | None, ref: Ref | None) -> str:
+    """Write a frame whose payload is JSON already."""
+    parts = [f'"event":{dump(event)}']
     if ref is not None:
-        frame["ref"] = ref
+        parts.append(f'"ref":{dump(ref)}')
     if payload is not None:
-        frame["payload"] = payload
-    return json.dumps(frame, separators=(",", ":"))
+        parts.append(f'"payload":{payload}')
+    return "{" + ",".join(parts) + "}"
 
 
 def text_or_none(value: object) -> str | None:

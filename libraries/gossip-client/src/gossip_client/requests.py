@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from gossip_client import events
 from gossip_client.errors import GossipError, RequestTimedOut
 from gossip_client.events import GameStatus, HistoryPage, PlayersStatus, SyncComplete
-from gossip_client.frames import Frame, Ref
+from gossip_client.frames import Frame, Ref, dump
 
 T = TypeVar("T")
 _log = logging.getLogger("gossip_client")
@@ -27,6 +27,8 @@ class Answers(Enum):
 
 class Request(Generic[T]):
     """One request, from asking to its end. `read` makes the result of its answers.
+
+    Raises TypeError or ValueError for a payload that cannot be JSON: here, and not when its turn to be sent comes.
 
     waits: sent later if there is no connection now. seconds: how long to wait for the answer; None for the client's
     own setting. on_done: called once, when it has ended, in whatever thread or task drives the core.
@@ -44,6 +46,7 @@ class Request(Generic[T]):
     ) -> None:
         self.event = event
         self.payload = payload
+        self.body = None if payload is None else dump(payload)
         self.mode = answers
         self.waits = waits
         self.seconds = seconds
