@@ -200,7 +200,12 @@ class Client(BaseClient):
         self.core.ask(request, self._loop.time())
         self._roomy.set()  # a reader that waits for room must read the answer all the same
         self._pump()
-        await answered
+        try:
+            await answered
+        except asyncio.CancelledError:
+            self.core.withdraw(request)
+            self._pump()
+            raise
         return request.result()
 
     # The connection

@@ -317,6 +317,11 @@ class Core:
         else:
             request.finish(NotConnected(f"{request.event}: there is no connection now"))
 
+    def withdraw(self, request: Request[Any]) -> None:
+        """Nobody waits for its answer any more: if it has not been sent, it is not."""
+        if self._outbox.withdraw(request):
+            self._dropped(request, "cancelled")
+
     def _send(self, request: Request[Any], now: float) -> None:
         seconds = self.config.answer_seconds if request.seconds is None else request.seconds
         request.ref = self._fresh_ref()

@@ -69,8 +69,9 @@ class ConnectFailed(GossipError):
 class Dropped(GossipError):
     """A send that waited for the connection was given up.
 
-    reason: `queue-full`, `too-old`, `closed` (the client was closed), or `connection-lost` (it had been sent, but the
-    connection went before its answer came: it may or may not have arrived).
+    reason: `queue-full`, `too-old`, `cancelled` (whoever waited for it does so no longer), `closed` (the client was
+    closed), or `connection-lost` (it had been sent, but the connection went before its answer came: it may or may not
+    have arrived).
     """
 
     def __init__(self, event: str, reason: str) -> None:

@@ -57,6 +57,14 @@ class Outbox:
             dropped.append(self._drop("too-old"))
         return dropped
 
+    def withdraw(self, request: Request[Any]) -> bool:
+        """Drop one that nobody waits for any more. False if it does not wait here: it may be on its way."""
+        if request not in self._waiting:
+            return False
+        self._waiting.remove(request)
+        request.finish(Dropped(request.event, "cancelled"))
+        return True
+
     def empty(self) -> list[Request[Any]]:
         """Drop everything: the client is closed."""
         return [self._drop("closed") for _ in range(len(self._waiting))]

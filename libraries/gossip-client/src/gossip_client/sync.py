@@ -230,7 +230,13 @@ class Client(BaseClient):
         answered = threading.Event()
         request.on_done = lambda request: answered.set()
         self.post(request)
-        answered.wait()
+        try:
+            answered.wait()
+        except BaseException:  # Ctrl-C
+            with self._news:
+                self.core.withdraw(request)
+                self._collect()
+            raise
         return request.result()
 
     # The connection
