@@ -477,3 +477,33 @@ def test_a_backoff_never_waits_for_nothing():
     backoff, rng = Backoff(), random.Random(2)
     assert all(0.5 <= backoff.lost(rng) <= 60 for _ in range(100))
     assert all(30 <= backoff.refused(rng) <= 720 for _ in range(100))
+
+
+def test_a_list_that_breaks_off_is_a_failure():
+    """The server marks the end, and it did not come: what is there is not everyone, and the view keeps what it had."""
+    driver = Driver(supports=["players"], keeps_view=True, silence_seconds=1e6)
+    driver.open()
+    first, sentinel = driver.sent("players/status")
+    driver.says("players/status", {"game": "One", "players": ["Ann"]}, ref=first["ref"])
+    driver.says("players/status", {"game": "Grapevine", "players": []}, ref=sentinel["ref"])
+    driver.wait(301)
+    assert len(driver.sent("players/status")) == 2
+    request = driver.ask(requests.players_status())
+    driver.wait(10)
+    driver.says("players/status", {"game": "Two", "players": []}, ref=request.ref)
+    driver.wait(10)
+    assert not request.is_done  # they are still coming
+    driver.wait(5)
+    with pytest.raises(RequestTimedOut):
+        request.result()
+    assert driver.core.view.everyone() == {"One": ["Ann"]}
+
+
+def test_whatever_waits_for_a_turn_keeps_the_reading_going():
+    """A handler that waits for it would else wait for ever, where the reader waits for the handler to take events."""
+    driver = Driver()
+    driver.ask(requests.send("gossip", "Ann", "hello"))
+    driver.open()
+    (frame,) = driver.sent("channels/send")
+    driver.says("channels/send", ref=frame["ref"], status="failure", error="x", code="rate-limited", retry_after_ms=500)
+    assert driver.core.is_waiting

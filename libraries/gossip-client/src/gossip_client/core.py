@@ -156,8 +156,8 @@ class Core:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether an answer is waited for: then reading must go on, however much there is to tell already."""
-        return bool(self._pending)
+        """Whether an answer is waited for, now or later: then reading must go on, however much there is to tell."""
+        return bool(self._pending or self._later or len(self._outbox))
 
     @property
     def has_history(self) -> bool:
@@ -272,8 +272,8 @@ class Core:
         """Time has passed."""
         for request in [*self._pending.values()]:
             if request.deadline is not None and request.deadline <= now:
-                is_list = request.mode is Answers.MANY
-                error = None if is_list else RequestTimedOut(f"{request.event}: no answer in time")
+                is_list_without_end = request.mode is Answers.MANY and not self.has_history
+                error = None if is_list_without_end else RequestTimedOut(f"{request.event}: no answer in time")
                 self._finish(request, error, now)
         due = [action for at, action in self._later if at <= now]
         self._later = [(at, action) for at, action in self._later if at > now]
@@ -352,8 +352,7 @@ class Core:
             self._finish(request, None, now)
         elif request.mode is Answers.MANY:
             request.answers.append(frame)
-            if not self.has_history:
-                request.deadline = now + self.config.quiet_seconds
+            request.deadline = now + (self.config.answer_seconds if self.has_history else self.config.quiet_seconds)
         else:
             request.answers = [frame]
             request.deadline = now + (request.seconds or self.config.answer_seconds)
