@@ -8,7 +8,16 @@ import threading
 
 import pytest
 from driver import Driver
-from gossip_client import Backoff, Disconnected, RequestFailed, SendDropped, requests
+from gossip_client import (
+    Backoff,
+    Disconnected,
+    GameConnected,
+    NotConnected,
+    RequestFailed,
+    SendDropped,
+    TellReceived,
+    requests,
+)
 from gossip_client.aio import Client as AioClient
 from gossip_client.core import LONGEST_PAYLOAD
 from gossip_client.sync import Client as SyncClient
@@ -111,3 +120,104 @@ def test_a_send_that_is_interrupted_is_not_sent(old_server):
     finally:
         signal.signal(signal.SIGINT, earlier)
     assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["still wanted"]
+
+
+# Settings
+
+
+async def nobody():
+    return []
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"players": nobody}, "players is a plain function"),
+        ({"client_id": None}, "client_id is a text"),
+        ({"client_secret": None}, "client_secret is a text"),
+        ({"url": None}, "url is a text"),
+        ({"url": b"ws://127.0.0.1/socket"}, "url is a text"),
+    ],
+)
+@pytest.mark.parametrize("front", [SyncClient, AioClient])
+def test_what_is_of_the_wrong_kind_is_named(front, options, wanted):
+    """`os.environ.get` of a name that is not set gives None."""
+    with pytest.raises(TypeError, match=wanted):
+        front(**{"url": "ws://127.0.0.1:1/socket", "client_id": "id", "client_secret": "secret", **options})
+
+
+def test_one_name_is_no_list_of_players(make_client, old_server, caplog):
+    """A text would be as many players as it has letters."""
+    server = old_server()
+    make_client(server.url, players=lambda: "Ann")
+    assert "players" not in server.events("authenticate")[0]["payload"]
+    assert "the game failed to say who is online" in caplog.text
+
+
+def test_looking_at_the_view_does_not_settle_the_flags(make_client, old_server):
+    server = old_server()
+    client = make_client(server.url, connect=False)
+    view = client.view
+    client.on(TellReceived)(lambda tell: None)
+    client.connect()
+    assert "tells" in server.events("authenticate")[0]["payload"]["supports"]
+    assert client.view is view
+    client.close()
+    client.on(GameConnected)(lambda game: None)
+    client.connect()
+    assert "games" in server.events("authenticate")[1]["payload"]["supports"]
+    client.until(lambda: view.is_online("Riverbend"))
+
+
+def test_two_clients_with_one_backoff_wait_each_for_itself():
+    backoff = Backoff()
+    clients = [SyncClient("ws://127.0.0.1:1/socket", "id", "secret", backoff=backoff) for _ in range(2)]
+    for client in clients:
+        client.core.closed(0.0, "nobody listens")
+        assert client.core.reconnect_at <= 1.0
+
+
+# Before the connection, after it, and from elsewhere
+
+
+@pytest.mark.parametrize("front", ["sync", "aio"])
+def test_events_before_the_connection(front, run_async):
+    url = "ws://127.0.0.1:1/socket"
+    with pytest.raises(NotConnected, match="connect\\(\\) comes first"):
+        if front == "sync":
+            client = SyncClient(url, "id", "secret")
+            assert not client.is_closed
+            next(client.events())
+        else:
+            run_async(anext(AioClient(url, "id", "secret").events()))
+
+
+def test_another_loop_is_refused(old_server, run_async):
+    """It would wait for ever, or fail with words of asyncio's own."""
+    server = old_server()
+
+    async def run():
+        async with AioClient(server.url, "id", "secret") as client:
+            for request in (client.sign_in("Ann"), client.connect(), client.close(), anext(client.events())):
+                with pytest.raises(RuntimeError, match="another event loop"):
+                    await asyncio.to_thread(asyncio.run, within(request))
+
+    async def within(request):
+        return await request
+
+    run_async(run())
+
+
+def test_a_loop_that_ends_closes_the_client(old_server, run_async):
+    """`asyncio.run` of a function that does not close it; in the next one it connects again."""
+    server = old_server()
+    client = AioClient(server.url, "id", "secret", players=lambda: [])
+
+    async def sign_in():
+        await client.connect()
+        await client.sign_in("Ann")
+
+    run_async(sign_in())
+    assert not client.is_connected
+    run_async(sign_in())
+    assert len(server.events("authenticate")) == 2

@@ -27,7 +27,8 @@ _log = logging.getLogger("gossip_client")
 
 
 class Client(BaseClient):
-    """A game's or an application's connection, kept up until `close`. All of it in one event loop.
+    """A game's or an application's connection, kept up until `close`. All of it in the event loop that connects it:
+    from elsewhere, `asyncio.run_coroutine_threadsafe(client.send(…), loop)`.
 
     Events go to the handlers (`on`), which run one after the other and may be coroutines; and to `async for event in
     client.events()`.
@@ -43,6 +44,7 @@ class Client(BaseClient):
         client that is connected already stays as it is.
         """
         if self._is_started:
+            self._check_loop()
             return
         self._start_afresh()
         self._loop = asyncio.get_running_loop()
@@ -73,6 +75,7 @@ class Client(BaseClient):
         """Say goodbye. What still waits to be sent is dropped; a handler that does not end within 3 s is cancelled."""
         if self._core is None or not hasattr(self, "_tasks") or self._closing.is_set():
             return
+        self._check_loop()
         self._closing.set()
         if not self._first.done():
             self._first.set_exception(
@@ -123,6 +126,7 @@ class Client(BaseClient):
         While this is read, a reader that is slow slows the connection down, and nothing is lost. A loop that is left
         ends that; what it had not come to is kept for the next one.
         """
+        self._check_loop()
         self._is_streamed = True
         try:
             while True:
@@ -192,9 +196,14 @@ class Client(BaseClient):
         """Any other request with one answer; returns its payload."""
         return await self._do(requests.any_request(event, payload))
 
-    async def _do(self, request: Request[T]) -> T:
+    def _check_loop(self) -> None:
         if not hasattr(self, "_tasks"):
             raise NotConnected("connect() comes first")
+        if not self._closing.is_set() and asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("this client is connected in another event loop: see asyncio.run_coroutine_threadsafe")
+
+    async def _do(self, request: Request[T]) -> T:
+        self._check_loop()
         answered: asyncio.Future[None] = self._loop.create_future()
         request.on_done = lambda request: None if answered.done() else answered.set_result(None)
         self.core.ask(request, self._loop.time())
@@ -217,10 +226,16 @@ class Client(BaseClient):
             _log.exception("the connection's task failed")
             if not self._first.done():
                 self._first.set_exception(error)
-            self._closing.set()
-            self.core.shut()  # whoever waits for an answer waits no more
-            self._pump()
-            self._streamed.set()
+            self._end()
+        except asyncio.CancelledError:  # by `close`, or with the whole event loop
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        self._closing.set()
+        self.core.shut()  # whoever waits for an answer waits no more
+        self._pump()
+        self._streamed.set()
 
     async def _reconnect(self) -> None:
         core = self.core

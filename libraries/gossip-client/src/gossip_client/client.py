@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -53,17 +54,21 @@ class BaseClient:
 
         Raises ConnectFailed for a URL that is none.
         """
+        for option, text in (("url", url), ("client_id", client_id), ("client_secret", client_secret)):
+            if not isinstance(text, str):
+                raise TypeError(f"{option} is a text, not of the type {type(text).__name__}")
         check_url(url)
         for option, value in (("channels", channels), ("supports", supports)):
             if isinstance(value, str):
                 raise TypeError(f"{option} is a list of names, not a text: {option}=[{value!r}]")
-        if players is not None and not callable(players):
-            raise TypeError("players is a function that returns the names: players=lambda: [...]")
+        if players is not None and (not callable(players) or inspect.iscoroutinefunction(players)):
+            raise TypeError("players is a plain function that returns the names: players=lambda: [...]")
         self.url = url
         self._handlers: dict[type[Event], list[Handler]] = {}
         self._supports = frozenset(supports)
         self._players = players
         self._core: Core | None = None
+        self._view = View()
         self._config = Config(
             client_id=client_id,
             client_secret=client_secret,
@@ -85,7 +90,8 @@ class BaseClient:
     def on(self, *kinds: type[Event]) -> Callable[[H], H]:
         """Decorator: call this function with every event of these classes. Before `connect`, for the flags' sake."""
         for kind in kinds:
-            if self._core is not None and kind.flag and kind.flag not in self.supports:
+            is_settled = self._core is not None and self._core.state is not State.CLOSED
+            if is_settled and kind.flag and kind.flag not in self.supports:
                 raise RuntimeError(f"a handler of {kind.__name__} must be there before the client connects")
 
         def register(handler: H) -> H:
@@ -107,7 +113,13 @@ class BaseClient:
     def core(self) -> Core:
         """The state machine below; made at the first use, from the handlers that are there then."""
         if self._core is None:
-            self._core = Core(replace(self._config, supports=self.supports, players=self._players_of_core()))
+            config = replace(
+                self._config,
+                supports=self.supports,
+                players=self._players_of_core(),
+                backoff=replace(self._config.backoff),  # it counts: another client may have been given the same one
+            )
+            self._core = Core(config, view=self._view)
         return self._core
 
     def _players_of_core(self) -> Callable[[], Iterable[str] | None] | None:
@@ -115,8 +127,8 @@ class BaseClient:
 
     @property
     def view(self) -> View:
-        """Which games are online, and who in them."""
-        return self.core.view
+        """Which games are online, and who in them. Always the same object: it may be kept."""
+        return self._view
 
     @property
     def is_connected(self) -> bool:

@@ -93,9 +93,9 @@ class State(Enum):
 class Core:
     """One client. After every call, take `frames()` and `events()`; call `tick` at `wakes_at()`."""
 
-    def __init__(self, config: Config, *, rng: random.Random | None = None) -> None:
+    def __init__(self, config: Config, *, view: View | None = None, rng: random.Random | None = None) -> None:
         self.config = config
-        self.view = View()
+        self.view = view or View()
         self.state = State.AWAY
         self.server_version: str | None = None
         self.reconnect_at: float | None = 0.0
@@ -189,8 +189,7 @@ class Core:
         }
         if config.user_agent:
             payload["user_agent"] = config.user_agent
-        players = self._players()
-        if players is not None:
+        if (players := names_of(config.players)) is not None:
             payload["players"] = players
         try:
             if config.sync is not None and (wanted := config.sync()) is not None:
@@ -219,7 +218,7 @@ class Core:
             if frame.event == "error":
                 self.close_reason = f"the server refused to begin: {frame.error}"
         if frame.event == "heartbeat":
-            players = self._players()
+            players = names_of(self.config.players)
             self._frames.append(encode("heartbeat", None if players is None else {"players": players}))
         elif frame.ref is not None and frame.ref in self._sentinels:
             request = self._pending.get(self._sentinels.pop(frame.ref))
@@ -440,16 +439,6 @@ class Core:
         self.close_reason = f"the server refused the authentication: {failure.text}"
         self._events.append(AuthenticationRefused(failure.text, failure.code))
 
-    def _players(self) -> list[str] | None:
-        if self.config.players is None:
-            return None
-        try:
-            names = self.config.players()
-            return None if names is None else [str(name) for name in names]
-        except Exception:
-            _log.exception("the game failed to say who is online; the server keeps its last list")
-            return None
-
     # What the server tells
 
     def _noticed(self, frame: Frame, now: float) -> None:
@@ -583,6 +572,20 @@ class Core:
 
     def _fresh_ref(self) -> str:
         return str(UUID(int=self._rng.getrandbits(128), version=4))
+
+
+def names_of(players: Callable[[], Iterable[str] | None] | None) -> list[str] | None:
+    """Ask the game who is online. None where it does not say."""
+    if players is None:
+        return None
+    try:
+        names = players()
+        if isinstance(names, str):
+            raise TypeError(f"players is to return a list of names, not one text: {names!r}")
+        return None if names is None else [str(name) for name in names]
+    except Exception:
+        _log.exception("the game failed to say who is online; the server keeps its last list")
+        return None
 
 
 def _page(request: Request[HistoryPage]) -> HistoryPage | None:

@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from gossip_client import requests
 from gossip_client.client import CLOSE_SECONDS, EVENTS_AHEAD, MAX_BYTES, BaseClient
-from gossip_client.core import State
+from gossip_client.core import State, names_of
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
 from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
 from gossip_client.explain import closing, explain, is_final
@@ -133,6 +133,7 @@ class Client(BaseClient):
         While this is read, a reader that is slow slows the connection down, and nothing is lost. A loop that is left
         ends that; what it had not come to is kept for the next one.
         """
+        self._check_connected()
         try:
             while events := self.take(seconds=None, limit=1):
                 yield from events
@@ -146,6 +147,7 @@ class Client(BaseClient):
 
         Whoever takes goes on taking: the connection waits for a taker that is slow, and nothing is lost.
         """
+        self._check_connected()
         with self._news:
             self._is_streamed = True
             self._news.wait_for(lambda: self._stream or self._closing.is_set(), seconds)
@@ -156,7 +158,7 @@ class Client(BaseClient):
     @property
     def is_closed(self) -> bool:
         """Whether the client was closed, and every event was taken."""
-        return self._closing.is_set() and not self._stream
+        return hasattr(self, "_threads") and self._closing.is_set() and not self._stream
 
     # Requests
 
@@ -216,13 +218,16 @@ class Client(BaseClient):
 
         Its `on_done` is called from another thread, with the client locked: it may note the end, and no more.
         """
-        if not hasattr(self, "_threads"):
-            raise NotConnected("connect() comes first")
+        self._check_connected()
         with self._news:
             self.core.ask(request, time.monotonic())
             self._collect()
             self._news.notify_all()  # a reader that waits for room must read the answer all the same
         self._pump()
+
+    def _check_connected(self) -> None:
+        if not hasattr(self, "_threads"):
+            raise NotConnected("connect() comes first")
 
     def _do(self, request: Request[T]) -> T:
         if hasattr(self, "_threads") and threading.current_thread() is self._threads[0]:
@@ -320,13 +325,7 @@ class Client(BaseClient):
     def _ask_players(self) -> None:
         """Ask the game who is online before the core does: not under the client's lock, as the game may hold one of
         its own while it calls the client."""
-        if self._players is None:
-            return
-        try:
-            self._players_now = [str(name) for name in self._players()]
-        except Exception:
-            _log.exception("the game failed to say who is online; the server keeps its last list")
-            self._players_now = None
+        self._players_now = names_of(self._players)
 
     def _players_of_core(self) -> Callable[[], list[str] | None] | None:
         return None if self._players is None else lambda: self._players_now
