@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from gossip_client.explain import explain
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
+from websockets.sync.server import serve
 
 from tests.support.waiting import wait_until
 
@@ -241,3 +243,75 @@ def test_the_doctor_does_not_trust_a_stranger(encrypted):
     lines: list[str] = []
     assert examine(encrypted.url, "id", "secret", seconds=5, say=lines.append) == 1
     assert lines[-2].startswith("FAIL  TLS") and "is not valid" in lines[-2] and "root certificates" in lines[-1]
+
+
+FORGED = "\x1b[2J\x1b]0;owned\x07 one\nok    credentials"
+
+
+@pytest.fixture
+def forger():
+    """Puts control characters into whatever it answers."""
+
+    def serve_one(connection):
+        connection.recv()
+        connection.send(json.dumps({"event": "authenticate", "status": "failure", "error": FORGED}))
+        for _ in connection:
+            pass
+
+    with serve(serve_one, "127.0.0.1", 0, close_timeout=0.2) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/socket"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+def test_what_a_server_says_moves_no_cursor(forger, capsys, monkeypatch, command):
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
+    assert main([command, "--url", forger, "--client-id", "x", "--timeout", "5"]) == 1
+    out, err = capsys.readouterr()
+    shown = out + err
+    assert "owned  one ok" in shown and "\x1b" not in shown and "\nok    credentials" not in shown
+
+
+def test_who_is_online_while_nobody_is_known(old_server, capsys):
+    """No connection, or no other games: that is said, rather than nothing."""
+    server = old_server(unanswered=["players/status"])
+
+    def typed():
+        yield "/who"
+        server.close()
+        wait_until(lambda: "trying again" in capsys.readouterr().out)
+        yield "/who"
+
+    assert chat(server.url, "id", "secret", "gossip", "Ann", lines=typed()) == 0
+    assert capsys.readouterr().out == "-- there is no connection now\n"
+
+
+@pytest.mark.parametrize("command", ["chat", "doctor"])
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("ws://127.0.0.1:1/socket#here", "is no address: it holds a #"),
+        ("ws://127.0.0.1:1/so cket", "is no address: it holds a space"),
+    ],
+)
+def test_an_address_that_was_copied_badly(capsys, monkeypatch, command, url, wanted):
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
+    assert main([command, "--url", url, "--client-id", "x", "--timeout", "0.5"]) == 1
+    assert wanted in "".join(capsys.readouterr())
+
+
+def test_spaces_around_what_was_copied_are_left_out(old_server, capsys, monkeypatch):
+    server = old_server()
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", " secret\n")
+    assert main(["doctor", "--url", f" {server.url}\n", "--client-id", " id\t", "--timeout", "5"]) == 0
+    assert server.events("authenticate")[0]["payload"]["client_id"] == "id"
+    assert f"{server.url}\nok" in capsys.readouterr().out
+
+
+def test_a_server_without_tls_is_not_tried_again(network_url, capsys, monkeypatch):
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
+    url = network_url.replace("ws://", "wss://")
+    assert main(["chat", "--url", url, "--client-id", "id", "--timeout", "30"]) == 1
+    error = capsys.readouterr().err
+    assert "is it ws:// rather than wss://?" in error and "within 30 s" not in error

@@ -463,3 +463,13 @@ def test_a_text_is_no_list_and_a_list_is_no_function(make_client, options):
     """`channels="gossip"` would be six channels."""
     with pytest.raises(TypeError, match=next(iter(options))):
         make_client("ws://127.0.0.1:1/socket", connect=False, **options)
+
+
+def test_closing_while_a_connection_is_being_made_does_not_wait_for_it():
+    """Ctrl-C in a console, before a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = SyncClient(f"ws://127.0.0.1:{listener.getsockname()[1]}/socket", "id", "secret")
+        begun = time.monotonic()
+        with pytest.raises(ConnectFailed):
+            client.connect(seconds=0.1)
+        assert time.monotonic() - begun < 2

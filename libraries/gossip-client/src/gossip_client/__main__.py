@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     chat.add_argument("--name", default=_user(), help="the player's name")
     options = parser.parse_args(arguments)
+    options.url, options.client_id = options.url.strip(), options.client_id.strip()  # as they were copied
     return console.run("gossip_client", lambda: _run(options))
 
 

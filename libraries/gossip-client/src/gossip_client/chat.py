@@ -65,8 +65,7 @@ def chat(
                 if text == "/quit":
                     break
                 if text == "/who":
-                    for game, players in sorted(client.view.everyone().items()):
-                        _print(f"   {game}: {', '.join(players) or 'nobody'}")
+                    _print_who(client)
                 elif text == "/help":
                     _print(f"-- {HELP}")
                 elif text.startswith("/") and not text.startswith("//"):
@@ -76,6 +75,14 @@ def chat(
         except KeyboardInterrupt:
             pass
     return 0
+
+
+def _print_who(client: Client) -> None:
+    everyone = client.view.everyone()
+    if not everyone:
+        _print("-- nobody is known to be online" if client.is_connected else "-- there is no connection now")
+    for game, players in sorted(everyone.items()):
+        _print(f"   {game}: {', '.join(players) or 'nobody'}")
 
 
 def _say(client: Client, channel: str, name: str, text: str) -> None:

@@ -37,7 +37,7 @@ def ask_secret() -> str:
                 secret = ""  # no terminal here, and a secret is not read where it would be shown
     if not secret.strip():
         raise GossipError("there is no client secret: set GOSSIP_CLIENT_SECRET, or type it in a terminal")
-    return secret
+    return secret.strip()
 
 
 def plain(text: str) -> str:
@@ -56,7 +56,7 @@ def run(program: str, command: Callable[[], int], *errors: type[Exception]) -> i
         sys.stdout.flush()
         return status
     except said_in_one_line as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {plain(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `… | head`: nobody reads any more, which is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from gossip_client.console import plain
 from gossip_client.core import PROTOCOL_VERSION, Config, Core
 from gossip_client.errors import AuthenticationFailed, ConnectFailed, GossipError, RequestFailed
 from gossip_client.explain import check_url, closing, explain, shown
@@ -44,9 +45,9 @@ def examine(
     with ExitStack() as stack:
         for name, step in _Examination(url, client_id, secret, channel, seconds, stack).steps():
             try:
-                say(f"ok    {name:<14} {step()}")
+                say(plain(f"ok    {name:<14} {step()}"))
             except _Wrong as wrong:
-                say(f"FAIL  {name:<14} {wrong}")
+                say(plain(f"FAIL  {name:<14} {wrong}"))
                 say(f"      {'':<14} {wrong.advice}")
                 return 1
     say("All is well: a game with these settings can connect.")

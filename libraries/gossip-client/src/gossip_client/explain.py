@@ -26,6 +26,9 @@ def check_url(url: str) -> None:
         raise ConnectFailed(f"{shown(url)} is no socket's address: it must begin with ws:// or wss://")
     if not host:
         raise ConnectFailed(f"{shown(url)} is no address: it names no host")
+    for letter, name in (("#", "a #"), (" ", "a space")):
+        if letter in url:
+            raise ConnectFailed(f"{shown(url)} is no address: it holds {name}")
     if not port_is_good:
         raise ConnectFailed(f"{shown(url)} is no address: its port is no number from 1 to 65535")
 
@@ -84,6 +87,8 @@ def is_final(error: BaseException) -> bool:
         return error.response.status_code < 500
     if _hung_up(error):
         return False  # so does a server that starts or stops at this moment, or a proxy before it
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return True  # it speaks, but not TLS
     return isinstance(error, InvalidHandshake | InvalidURI | ssl.SSLCertVerificationError)
 
 

@@ -103,9 +103,14 @@ class Client(BaseClient):
                 socket.close()
             except (OSError, WebSocketException):
                 pass
-        for thread in self._threads:
+        live, dispatch = self._threads
+        for thread, seconds in (
+            # What makes a connection cannot be interrupted; it ends by itself, and touches nothing any more.
+            (live, _LOOK_AGAIN if socket is None else CLOSE_SECONDS),
+            (dispatch, CLOSE_SECONDS),
+        ):
             if thread is not threading.current_thread() and thread.is_alive():
-                thread.join(CLOSE_SECONDS)
+                thread.join(seconds)
 
     @property
     def _is_started(self) -> bool:
