@@ -47,12 +47,24 @@ class BaseClient:
         silence_seconds: float = 60.0,
         backoff: Backoff | None = None,
     ) -> None:
-        """url: `wss://host/socket`. channels: those to hear, from the first moment on.
+        """Nothing is connected yet. Times are in seconds.
 
-        players: a plain function that says who is online here, asked at every heartbeat. supports: flags to declare
-        besides those that follow from the handlers. The rest: see `gossip_client.core.Config`.
+        url: the network's socket, `wss://host/socket`.
+        client_id, client_secret: as the site shows them on the game's page.
+        channels: names of the channels to hear, from the first moment on.
+        players: a plain function that returns the names of who is online here; asked at every heartbeat (15 s).
+        supports: flags to declare besides those that follow from the handlers: `players`, `tells`, `games`.
+        user_agent: the name and version of the game's software, shown on the site: "ExampleMUD 2.1".
+        game: one's own short name, if known: its own lines are then certain to be left out of what was missed.
+        sync: for applications: a function that returns the value of `sync` in each authentication.
+        keeps_view: whether to keep `view`. fills_gaps: whether to read from the history what was missed while away.
+        queue_limit, queue_seconds: how many sends wait for the connection, and for how long.
+        answer_seconds: how long an answer is waited for.
+        quiet_seconds: servers before 2.4.0 do not mark the end of a list; it has ended when nothing came for so long.
+        silence_seconds: a server that says nothing for so long is gone.
+        backoff: how long to wait before connecting again.
 
-        Raises ConnectFailed for a URL that is none.
+        Raises ConnectFailed for a URL that is none, TypeError for what is of the wrong kind.
         """
         for option, text in (("url", url), ("client_id", client_id), ("client_secret", client_secret)):
             if not isinstance(text, str):
@@ -88,7 +100,10 @@ class BaseClient:
         )
 
     def on(self, *kinds: type[Event]) -> Callable[[H], H]:
-        """Decorator: call this function with every event of these classes. Before `connect`, for the flags' sake."""
+        """Decorator: call this function with every event of these classes; `Event` is all of them.
+
+        Handlers of events with a flag (see `Event.flag`) come before `connect`: RuntimeError later.
+        """
         for kind in kinds:
             is_settled = self._core is not None and self._core.state is not State.CLOSED
             if is_settled and kind.flag and kind.flag not in self.supports:

@@ -35,6 +35,10 @@ class Client(BaseClient):
 
     Events go to the handlers (`on`), which run one after the other in another thread, and may make requests; and to
     `for event in client.events()`, or `take`. All methods may be called from any thread.
+
+    What a server is asked (`send`, `players_status` …) returns its answer. Each of these raises RequestFailed where the
+    server says no, RequestTimedOut where it says nothing for `answer_seconds`, and NotConnected while there is no
+    connection; `send` and `tell` wait for it instead, and raise Dropped where they could not. All are GossipErrors.
     """
 
     def connect(self, *, seconds: float = 30.0) -> None:
@@ -168,7 +172,10 @@ class Client(BaseClient):
     # Requests
 
     def subscribe(self, channel: str) -> None:
-        """Hear a channel, now and after every reconnect. Raises RequestFailed (`channel-refused`)."""
+        """Hear a channel, now and after every reconnect. Raises RequestFailed (`channel-refused`).
+
+        While there is no connection it returns at once; a refusal is then told by `Connected.refused_channels`.
+        """
         self._do(requests.subscribe(channel))
 
     def unsubscribe(self, channel: str) -> None:
@@ -178,12 +185,13 @@ class Client(BaseClient):
     def send(self, channel: str, name: str, message: str) -> None:
         """Let a player say something; returns when the server has taken it. Waits while there is no connection.
 
-        Raises RequestFailed (muted, rate-limited …), or Dropped where it could not wait any longer.
+        message: 1 to 4,000 characters of plain text. Raises RequestFailed (`muted`, `rate-limited`, `not-subscribed`
+        …); Dropped where it could not wait any longer.
         """
         self._do(requests.send(channel, name, message))
 
     def sign_in(self, name: str) -> None:
-        """A player came online here."""
+        """A player came online here. Heartbeats say it too, where `players` is given."""
         self._do(requests.sign_in(name))
 
     def sign_out(self, name: str) -> None:
@@ -193,11 +201,18 @@ class Client(BaseClient):
     def tell(
         self, from_name: str, to_game: str, to_name: str, message: str, *, sent_at: datetime | None = None
     ) -> None:
-        """Tell a player of another game something. Raises RequestFailed (`player-offline`, `game-offline` …)."""
+        """Tell a player of another game something. Waits while there is no connection.
+
+        to_game: a short name, in any case. sent_at: now, if it is left out; a time without a zone is this machine's.
+        Raises RequestFailed (`player-offline`, `game-offline`, `not-supported` …); Dropped.
+        """
         self._do(requests.tell(from_name, to_game, to_name, message, sent_at))
 
     def players_status(self, game: str | None = None) -> list[PlayersStatus]:
-        """Who is online: in all games, or in one."""
+        """Who is online: in all games, or in one (with no players where it is offline).
+
+        Raises RequestFailed (`unknown-game`).
+        """
         return self._do(requests.players_status(game))
 
     def games_status(self, game: str | None = None) -> list[GameStatus]:
@@ -207,15 +222,22 @@ class Client(BaseClient):
     def history(
         self, channel: str, *, before: int | None = None, after: int | None = None, limit: int = 50
     ) -> HistoryPage:
-        """What was said on a subscribed channel (servers of 2.4.0 on)."""
+        """What was said on a subscribed channel, oldest first (servers of 2.4.0 on).
+
+        before, after: ids of messages; the newest before, or the oldest after it. limit: 100 at most.
+        Raises RequestFailed (`not-subscribed`); older servers refuse it, or do not answer.
+        """
         return self._do(requests.history(channel, before=before, after=after, limit=limit))
 
     def sync(self, since: int | None = None) -> SyncComplete:
-        """For applications: ask for what came after a cursor, or for everything; it comes as events."""
+        """For applications: ask for what came after a cursor, or for everything (None).
+
+        The records come as SyncRecords, before this returns. Raises RequestFailed (`not-an-application`).
+        """
         return self._do(requests.sync(since))
 
     def request(self, event: str, payload: dict[str, Any] | None = None) -> Any:
-        """Any other request with one answer; returns its payload."""
+        """Any other request with one answer; returns its payload, None where it has none."""
         return self._do(requests.any_request(event, payload))
 
     def post(self, request: Request[Any]) -> None:
