@@ -507,3 +507,17 @@ def test_whatever_waits_for_a_turn_keeps_the_reading_going():
     (frame,) = driver.sent("channels/send")
     driver.says("channels/send", ref=frame["ref"], status="failure", error="x", code="rate-limited", retry_after_ms=500)
     assert driver.core.is_waiting
+
+
+def test_a_channel_wanted_while_away_and_refused_is_told():
+    """Whoever subscribed had no answer to wait for."""
+    driver = Driver()
+    driver.core.opened(driver.now)
+    driver.ask(requests.subscribe("bad name"))
+    driver.sent()
+    driver.says("authenticate", {"version": "2.3.0"}, status="success")
+    (frame,) = driver.sent("channels/subscribe")
+    failure = "Could not subscribe to 'bad name'"
+    driver.says("channels/subscribe", ref=frame["ref"], status="failure", error=failure, code="channel-refused")
+    assert driver.events(ErrorReported) == [ErrorReported(failure, "channel-refused")]
+    assert driver.core.channels == []

@@ -30,6 +30,7 @@ from gossip_client.events import (
     ChannelMessage,
     Connected,
     Disconnected,
+    ErrorReported,
     Event,
     GameConnected,
     GapRemains,
@@ -423,10 +424,17 @@ class Core:
 
     def _settle_channels(self, refused: Collection[str], now: float) -> None:
         """Ask for what has changed since the list of channels was sent."""
+
+        def done(request: Request[None]) -> None:
+            if isinstance(request.error, RequestFailed):  # nobody waits for the answer
+                self._events.append(ErrorReported(request.error.text, request.error.code))
+
         had = {name.lower(): name for name in self._introduced}
         wanted = {name.lower(): name for name in self.channels}
         for name in wanted.keys() - had.keys():
-            self._send(requests.subscribe(wanted[name]), now)
+            request = requests.subscribe(wanted[name])
+            request.on_done = done
+            self._send(request, now)
         for name in had.keys() - wanted.keys() - {name.lower() for name in refused}:
             self._send(requests.unsubscribe(had[name]), now)
 

@@ -74,7 +74,7 @@ class SendDropped(Event):
 
 @dataclass(frozen=True)
 class ErrorReported(Event):
-    """The server found fault with something that it could not answer (a frame without a `ref`)."""
+    """The server found fault with something whose answer nobody waits for."""
 
     error: str
     code: str | None = None

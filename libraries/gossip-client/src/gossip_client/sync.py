@@ -174,7 +174,8 @@ class Client(BaseClient):
     def subscribe(self, channel: str) -> None:
         """Hear a channel, now and after every reconnect. Raises RequestFailed (`channel-refused`).
 
-        While there is no connection it returns at once; a refusal is then told by `Connected.refused_channels`.
+        While there is no connection it returns at once; a refusal is then told by an event: in
+        `Connected.refused_channels`, or as ErrorReported.
         """
         self._do(requests.subscribe(channel))
 
