@@ -315,3 +315,29 @@ def test_a_server_without_tls_is_not_tried_again(network_url, capsys, monkeypatc
     assert main(["chat", "--url", url, "--client-id", "id", "--timeout", "30"]) == 1
     error = capsys.readouterr().err
     assert "is it ws:// rather than wss://?" in error and "within 30 s" not in error
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy", "wanted"),
+    [
+        ("http_proxy", "http://ann:hush@127.0.0.1:1", "nobody listens"),
+        ("http_proxy", "127.0.0.1:1", "isn't a valid proxy"),
+        ("http_proxy", "http://ann:hush@127.0.0.1:1/path", "isn't a valid proxy"),
+        ("socks_proxy", "socks5://127.0.0.1:1", "requires python-socks"),
+    ],
+)
+def test_a_proxy_that_does_not_work_is_named(old_server, capsys, monkeypatch, variable, proxy, wanted):
+    """The environment may name one: then it is the proxy that cannot be reached, and not the network."""
+    for name in ("no_proxy", "http_proxy", "https_proxy", "all_proxy", "socks_proxy", "ws_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv(variable, proxy)
+    monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
+    url = old_server().url
+    assert main(["chat", "--url", url, "--client-id", "id", "--timeout", "1"]) == 1
+    error = capsys.readouterr().err
+    named = proxy.replace("ann:hush@", "")
+    assert wanted in error and f"through the proxy {named}" in error and "hush" not in error and error.count("\n") == 1
+    assert main(["doctor", "--url", url, "--client-id", "id", "--timeout", "1"]) == 1
+    shown = capsys.readouterr().out
+    assert f"ok    proxy          {named}" in shown and wanted in shown and "no_proxy" in shown and "TCP" not in shown

@@ -279,7 +279,7 @@ class Client(BaseClient):
                         writer.cancel()
             except ConnectionClosed as closed:
                 reason, code = closing(closed)
-            except (OSError, WebSocketException, EOFError) as failure:
+            except (OSError, WebSocketException, EOFError, ImportError) as failure:  # the last for a SOCKS proxy
                 error = failure
                 reason = explain(failure, self.url)
             finally:

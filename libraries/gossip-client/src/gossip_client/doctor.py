@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from gossip_client.console import plain
 from gossip_client.core import PROTOCOL_VERSION, Config, Core
 from gossip_client.errors import AuthenticationFailed, ConnectFailed, GossipError, RequestFailed
-from gossip_client.explain import check_url, closing, explain, shown
+from gossip_client.explain import check_url, closing, explain, proxy_of, shown
 from gossip_client.frames import Frame, parse
 from gossip_client.requests import Request, subscribe
 
@@ -69,10 +69,13 @@ class _Examination:
 
     def steps(self) -> Iterator[Step]:
         yield "address", self.address
-        yield "name (DNS)", self.name
-        yield "TCP", self.reach
-        if self.parts.scheme == "wss":
-            yield "TLS", self.encrypt
+        if proxy_of(self.url) is not None:
+            yield "proxy", self.pass_on
+        else:
+            yield "name (DNS)", self.name
+            yield "TCP", self.reach
+            if self.parts.scheme == "wss":
+                yield "TLS", self.encrypt
         yield "WebSocket", self.open
         yield "credentials", self.authenticate
         yield "heartbeat", self.heartbeat
@@ -95,6 +98,9 @@ class _Examination:
         if self.parts.scheme == "ws" and self.parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             return f"{shown(self.url)} (not encrypted: the secret can be read on the way; prefer wss://)"
         return shown(self.url)
+
+    def pass_on(self) -> str:
+        return f"{proxy_of(self.url)}, which the environment names, is to pass the connection on"
 
     def name(self) -> str:
         try:
@@ -142,9 +148,11 @@ class _Examination:
             self.ws = self.stack.enter_context(
                 connect(self.url, open_timeout=self.seconds, ping_interval=None, close_timeout=2, compression=None)
             )
-        except (OSError, WebSocketException, EOFError) as error:
+        except (OSError, WebSocketException, EOFError, ImportError) as error:
             advice = "Something else listens there: the site and the socket may have different ports or hosts."
-            if isinstance(error, InvalidStatus):
+            if proxy_of(self.url) is not None:
+                advice = "Is the proxy right? Where none is needed, name the host in the variable no_proxy."
+            elif isinstance(error, InvalidStatus):
                 advice = "The site shows the whole address, with its path; a proxy in between must pass upgrades on."
             raise _Wrong(explain(error, self.url), advice) from None
         return "the server opened a WebSocket"

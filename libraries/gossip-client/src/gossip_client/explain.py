@@ -5,8 +5,17 @@ from __future__ import annotations
 import socket
 import ssl
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 
 from gossip_client.errors import ConnectFailed
 
@@ -40,14 +49,30 @@ def shown(url: str) -> str:
     return f"{scheme}//{rest}" if at and slashes else rest or "an empty text"
 
 
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for this address (`https_proxy`, `no_proxy` …), without a password."""
+    parts = urlsplit(url)
+    if proxy_bypass(f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'wss' else 80)}"):
+        return None
+    named = getproxies()
+    schemes = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
+    return next((shown(named[scheme]) for scheme in schemes if scheme in named), None)
+
+
 def explain(error: BaseException, url: str) -> str:
     """The sentence."""
+    if isinstance(error, OSError | ImportError | ProxyError | InvalidProxy) and (proxy := proxy_of(url)):
+        return f"{_sentence(error, url)} (through the proxy {proxy} that the environment names)"
+    return _sentence(error, url)
+
+
+def _sentence(error: BaseException, url: str) -> str:
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2]
     if isinstance(error, socket.gaierror):
         return f"the name {parts.hostname} cannot be resolved ({error.strerror})"
     if isinstance(error, ConnectionRefusedError):
-        return f"nobody listens at {where} (connection refused)"
+        return f"nobody listens at {proxy_of(url) or where} (connection refused)"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -61,6 +86,10 @@ def explain(error: BaseException, url: str) -> str:
         return f"{where} closed the connection before it answered"
     if isinstance(error, InvalidMessage):
         return f"{where} is no WebSocket server: it answers something else"
+    if isinstance(error, InvalidProxy):
+        return f"{shown(error.proxy)} isn't a valid proxy: {error.msg}"
+    if isinstance(error, ProxyError):
+        return str(error)
     if isinstance(error, InvalidHandshake):
         return f"{where} is no WebSocket server: {error}"
     if isinstance(error, InvalidURI):
@@ -89,7 +118,7 @@ def is_final(error: BaseException) -> bool:
         return False  # so does a server that starts or stops at this moment, or a proxy before it
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return True  # it speaks, but not TLS
-    return isinstance(error, InvalidHandshake | InvalidURI | ssl.SSLCertVerificationError)
+    return isinstance(error, InvalidHandshake | InvalidURI | InvalidProxy | ImportError | ssl.SSLCertVerificationError)
 
 
 def _hung_up(error: BaseException) -> bool:

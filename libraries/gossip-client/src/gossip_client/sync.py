@@ -309,7 +309,7 @@ class Client(BaseClient):
                     reason = self._read(socket)
             except ConnectionClosed as closed:
                 reason, code = closing(closed)
-            except (OSError, WebSocketException, EOFError) as failure:
+            except (OSError, WebSocketException, EOFError, ImportError) as failure:  # the last for a SOCKS proxy
                 error = failure
                 reason = explain(failure, self.url)
             with self._news:
