@@ -1,7 +1,8 @@
 """Fixtures for all tests: real databases, a real Valkey, the real site and worker, real sockets, a real browser.
 
-Databases are built by running the migrations, once a run and kind; each test gets a copy of its own. What a test leaves
-in Redis is emptied before the next. Tests on both databases ask for `any_database`; all others run on SQLite.
+Databases are built by running the migrations, once a run and kind; each test gets a copy that no other uses meanwhile.
+What a test leaves in Redis is emptied before the next. Tests on both databases ask for `any_database`; all others run
+on SQLite.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.browser import find_chromium, running_browser
 from tests.support.client import SocketClient
+from tests.support.copies import Copies
 from tests.support.factory import Factory
 from tests.support.mariadb import has_mariadb
 from tests.support.postgres import Postgres, find_programs
@@ -172,10 +174,10 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def _migrated_postgres(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+def _migrated_postgres(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Copies:
     url = postgres_server.create_database()
     _migrate(url, tmp_path_factory.mktemp("postgres"))
-    return url
+    return Copies(postgres_server, url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -193,10 +195,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), path)
         yield f"sqlite:///{path}"
         return
-    server: Postgres = request.getfixturevalue("postgres_server")
-    url = server.create_database(template=request.getfixturevalue("_migrated_postgres"))
+    copies: Copies = request.getfixturevalue("_migrated_postgres")
+    url = copies.take()
     yield url
-    server.drop_database(url)
+    copies.put_back(url)
 
 
 @pytest.fixture

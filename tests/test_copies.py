@@ -1,0 +1,60 @@
+"""What the tests on PostgreSQL stand on: each is given a database as the migrations left it."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from shared import db
+from tests.support.factory import Factory
+
+pytestmark = pytest.mark.postgres
+
+
+def contents(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of all tables, and where the sequences stand."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        found = {
+            str(table): connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))).fetchall()
+            for (table,) in tables
+        }
+        found["sequences"] = connection.execute(
+            "SELECT sequencename, last_value FROM pg_sequences ORDER BY 1"
+        ).fetchall()
+    return found
+
+
+@pytest.fixture
+def copies(_migrated_postgres):
+    return _migrated_postgres
+
+
+def test_a_copy_is_given_again_as_it_was(copies):
+    url = copies.take()
+    before = contents(url)
+    engine = db.make_engine(url)
+    db.bind(engine)
+    stored = Factory(db.transaction)
+    stored.game(owner=stored.user())
+    assert contents(url) != before
+    with psycopg.connect(url) as left_open:
+        left_open.execute("UPDATE counters SET value = 1000000")
+        copies.put_back(url)
+        with pytest.raises(psycopg.OperationalError):
+            left_open.execute("SELECT 1")
+    engine.dispose()
+    assert copies.take() == url
+    assert contents(url) == before
+    copies.put_back(url)
+
+
+def test_a_copy_with_another_schema_is_not(copies):
+    url = copies.take()
+    with psycopg.connect(url) as connection:
+        connection.execute("ALTER TABLE audit_entries DISABLE TRIGGER USER")
+    copies.put_back(url)
+    again = copies.take()
+    assert again != url
+    copies.put_back(again)
