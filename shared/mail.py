@@ -21,7 +21,6 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
-from email_validator import EmailNotValidError, validate_email
 
 from shared.errors import Unavailable
 
@@ -89,6 +88,8 @@ class MailServer:
 
 def check_sender(text: str) -> str:
     """An address to send from, bare or as `Name <address>`. Raises ValueError, a sentence."""
+    from email_validator import EmailNotValidError, validate_email  # here: its tables take long to build at a start
+
     name, address = parseaddr(text)
     try:
         if not text.isprintable():
@@ -172,6 +173,8 @@ class Mailer:
 
 def _ascii(address: str) -> str:
     """The address with its host as DNS knows it, where it can be said so."""
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         return validate_email(address, check_deliverability=False, test_environment=True).ascii_email or address
     except EmailNotValidError:

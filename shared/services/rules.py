@@ -7,8 +7,6 @@ import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
-from email_validator import EmailNotValidError, validate_email
-
 from shared.errors import Invalid
 
 USERNAMES_BLOCKED = frozenset(
@@ -90,6 +88,8 @@ def username(value: object) -> str:
 
 def email(value: object) -> str:
     """An email address, normalized. Whether anybody reads mail there is not asked."""
+    from email_validator import EmailNotValidError, validate_email  # here: its tables take long to build at a start
+
     value = line(value, field="email", longest=254, what="the email address")
     if not value.rpartition("@")[0].isascii():
         # Many mail servers do not take it (RFC 6531), and then its owner could never prove it.

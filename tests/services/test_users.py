@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from shared import db
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
@@ -157,6 +159,16 @@ def test_an_unknown_login_is_hashed_all_the_same(session, monkeypatch):
         with pytest.raises(InvalidCredentials):
             users.authenticate_user(session, login=login, password="whatever")
     assert len(verified) == 2
+
+
+def test_the_hash_of_nobody_costs_as_much_and_fits_nothing():
+    """Else the time of an answer would tell whether there is such an account."""
+    hasher = PasswordHasher(time_cost=2, memory_cost=64, parallelism=1)
+    nobodys = users._nobodys_hash(hasher)
+    assert extract_parameters(nobodys) == extract_parameters(hasher.hash("any"))
+    with pytest.raises(VerifyMismatchError):
+        hasher.verify(nobodys, "any")
+    assert nobodys != users._nobodys_hash(hasher)
 
 
 def test_roles_are_given_by_admins_only(make, session):
