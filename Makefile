@@ -21,9 +21,10 @@ install: .venv/.installed
 
 install-dev: .venv/.installed-dev
 
+# Hundreds of tests start programs of ours: where bytecode is not kept, each would compile them anew.
 test: .venv/.installed-dev
 	@sh scripts/test-setup
-	@.venv/bin/python -m pytest --numprocesses=logical --maxprocesses=4 $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest --numprocesses=logical --maxprocesses=4 $(ARGS)
 
 test-evennia: .venv/.installed-dev .venv-evennia/.installed
 	@EVENNIA_PROGRAMS="$(CURDIR)/.venv-evennia/bin" .venv/bin/python -m pytest --slow -s tests/evennia
