@@ -1,4 +1,4 @@
-"""A network of one worker for a test module, and its database bound for each test, whatever others have bound since."""
+"""A network that outlives a test: its database bound for each test, whatever others have bound since."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Fixtures of the worker's tests: a network for a whole module, of one worker and then of two."""
+"""Fixtures of the worker's tests: a network of one worker and then of two, for all modules or for one with settings."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.factory import Factory
 from tests.support.network import Network
+from tests.support.one_worker import network_of_this_test
 from tests.support.servers import SECRET_KEY, RunningWorker
 from tests.support.valkey import TestValkey
 
@@ -57,11 +58,31 @@ def running_network(folder: Path, migrated: Path, workers: int, **settings: str)
         valkey.close()
 
 
+@pytest.fixture(scope="session")
+def _usual_networks(
+    tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
+) -> Iterator[Callable[[int], Network]]:
+    """Networks without settings of their own, by their number of workers: one for all modules that can do with it."""
+    with ExitStack() as running:
+        networks: dict[int, Network] = {}
+
+        def usual_network(workers: int) -> Network:
+            if workers not in networks:
+                folder = tmp_path_factory.mktemp("network")
+                networks[workers] = running.enter_context(running_network(folder, _migrated_sqlite, workers))
+            return networks[workers]
+
+        yield usual_network
+
+
 @pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
 def _module_network(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
 ) -> Iterator[Network]:
     settings: dict[str, Any] = getattr(request.module, "NETWORK_SETTINGS", {})
+    if not settings:
+        yield request.getfixturevalue("_usual_networks")(request.param)
+        return
     with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, request.param, **settings) as network:
         yield network
 
@@ -69,7 +90,4 @@ def _module_network(
 @pytest.fixture
 def network(_module_network: Network) -> Iterator[Network]:
     """The module's network, with the sockets of this test alone. Its settings: NETWORK_SETTINGS of the module."""
-    yield _module_network
-    _module_network.close_sockets()
-    for worker in _module_network.workers:
-        assert "Traceback" not in worker.output, worker.output
+    yield from network_of_this_test(_module_network)

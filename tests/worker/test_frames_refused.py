@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
-from tests.worker.conftest import running_network
 
 
 class Ears:
@@ -244,15 +243,9 @@ def test_every_event_of_the_table_says_who_may_call_it(hear):
 # Through a real socket
 
 
-@pytest.fixture(scope="module")
-def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
-    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1) as network:
-        yield network
-
-
 @pytest.fixture
-def network(_module_network) -> Iterator[Network]:
-    yield from network_of_this_test(_module_network)
+def network(_usual_networks) -> Iterator[Network]:
+    yield from network_of_this_test(_usual_networks(1))
 
 
 def test_the_socket_stays_after_every_failure(network):

@@ -22,18 +22,11 @@ from tests.support.one_worker import network_of_this_test
 from tests.support.processes import ROOT, clean_environment
 from tests.support.replica import Replica
 from tests.support.waiting import wait_until
-from tests.worker.conftest import running_network
-
-
-@pytest.fixture(scope="module")
-def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
-    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1) as network:
-        yield network
 
 
 @pytest.fixture
-def network(_module_network) -> Iterator[Network]:
-    yield from network_of_this_test(_module_network)
+def network(_usual_networks) -> Iterator[Network]:
+    yield from network_of_this_test(_usual_networks(1))
 
 
 class Application:
