@@ -10,6 +10,7 @@ from worker import grapevine
 from worker.connection import Connection
 from worker.moderation import listener_key
 from worker.routes import BROWSER_ROUTES
+from worker.sanctions import Speaker
 from worker.transport import Transport
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class BrowserConnection(Connection):
     """As any connection, with other events, and an account instead of a game's credentials.
 
     chatter: whose browser it is, None until it has authenticated. Its only player is the account's name, or none where
-    the account hides being online.
+    the account hides being online or is banned.
     """
 
     __slots__ = ("chatter",)
@@ -45,12 +46,17 @@ class BrowserConnection(Connection):
         """The person: other people in their browsers hear what one of them does not want to."""
         return None if self.chatter is None else listener_key(self.chatter.id)
 
-    def become(self, chatter: Chatter) -> None:
-        """Speak for this account, or for what has become of it."""
+    def become(self, chatter: Chatter) -> bool:
+        """Speak for this account, or for what has become of it. True if that changes what others see."""
+        before = self.supports, self.players
         self.chatter = chatter
         self.peer = grapevine.PEER
-        self.supports = HIDDEN_FLAGS if chatter.is_online_hidden else ONLINE_FLAGS
-        self.players = {} if chatter.is_online_hidden else {player_key(chatter.username): chatter.username}
+        key, name = player_key(chatter.username), chatter.username
+        speaker = Speaker(self.peer.key, self.peer.short_name, name, key, self.transport.address, chatter.id)
+        is_hidden = chatter.is_online_hidden or self.worker.moderation.is_banned(speaker)
+        self.supports = HIDDEN_FLAGS if is_hidden else ONLINE_FLAGS
+        self.players = {} if is_hidden else {key: name}
+        return before != (self.supports, self.players)
 
     def closed(self, code: int | None, reason: str) -> None:
         """The socket is gone (called by the transport, once)."""

@@ -117,7 +117,7 @@ class Browsers:
             gevent.spawn(self.write_read)  # the next page that the person opens shows what is unread
 
     def check(self, user_ids: Collection[int] | None = None) -> None:
-        """Look at accounts again: close the browsers whose sessions ended, take over another name.
+        """Look at accounts again: close the browsers whose sessions ended, take over another name and a ban's end.
 
         user_ids: whom to look at; all if None.
         """
@@ -134,8 +134,14 @@ class Browsers:
             for connection in list(self._by_user.get(user_id, ())):
                 if chatter is None or connection.chatter is None or chatter.mark != connection.chatter.mark:
                     connection.close(CLOSE_SESSION_ENDED, "the session has ended")
-                elif chatter != connection.chatter:
-                    connection.become(chatter)
+                elif connection.become(chatter):
+                    self._worker.presence.update(connection)
+
+    def sanctions_changed(self) -> None:
+        """Take those who are banned off the lists of who is online, and put those back who are no more."""
+        for connections in self._by_user.values():
+            for connection in connections:
+                if connection.chatter is not None and connection.become(connection.chatter):
                     self._worker.presence.update(connection)
 
     def channel_changed(self, channel_id: int) -> None:

@@ -173,6 +173,10 @@ class Moderation:
         found = self.sanctions.find(speaker, None, self._people, self._clock()) if self.sanctions else None
         return found is not None and found.kind == "ban"
 
+    def banned_players(self) -> frozenset[tuple[str, str]]:
+        """The players (peer key, player's key) that are banned everywhere: by name, or as characters of somebody."""
+        return self.sanctions.banned_players(self._people, self._clock()) if self.sanctions else frozenset()
+
     def check_socket(self, peer: str | None, address: str) -> None:
         """Whether a peer, or anybody from an address, may have a socket. Raises Banned."""
         ban = self.find_ban(peer, address)

@@ -112,6 +112,16 @@ class Sanctions:
         found = [*(self.peers.get(peer, ()) if peer is not None else ()), *self.of_address(address)]
         return _worst(one for one in found if one.until > now and one.kind == "ban" and one.channel_id is None)
 
+    def banned_players(self, people: Mapping[tuple[str, str], int], now: float) -> frozenset[tuple[str, str]]:
+        """Whom a ban keeps from speaking anywhere, by their name or by the person behind it."""
+
+        def is_banned(found: Iterable[InForce]) -> bool:
+            return any(one.until > now and one.kind == "ban" and one.channel_id is None for one in found)
+
+        users = {user_id for user_id, found in self.users.items() if is_banned(found)}
+        named = {player for player, found in self.players.items() if is_banned(found)}
+        return frozenset(named | {player for player, user_id in people.items() if user_id in users})
+
     def _find_networks(self, text: str) -> list[InForce]:
         address = find_address(text)
         if address is None:

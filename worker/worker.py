@@ -73,6 +73,7 @@ class Worker:
         self.connections: set[Connection] = set()
         self.by_peer: dict[str, set[Connection]] = {}
         self._revocations = 0
+        self._banned: frozenset[tuple[str, str]] = frozenset()
         self.signals = Signals(settings.redis_url)
         self.database = Database(settings.database_url, self._announced)
         self.directory = Directory()
@@ -305,6 +306,10 @@ class Worker:
         """What moderators decided is another now (called by the view, which is that already)."""
         if Part.SANCTIONS in parts:
             self._close_banned()
+            self.browsers.sanctions_changed()
+            before, self._banned = self._banned, self.moderation.banned_players()
+            # People in the browser are sockets of this network: they go from the view, and are told of by its notices.
+            players.tell_banned(self, [player for player in self._banned - before if player[0] != grapevine.KEY])
         if Part.APPLICATIONS in parts:
             for connection in list(self.connections):
                 if connection.peer is not None and connection.is_application:

@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 from tests.worker.test_browsers import ORIGIN, open_page, token_for
 
 # Behind a proxy, as far as the worker knows: so a test may come from any address.
-NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket", "PUBLIC_URL": ORIGIN}
+NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket", "PUBLIC_URL": ORIGIN, "OFFLINE_SECONDS": "0.5"}
 
 
 def do(function: Any, /, *arguments: Any, by: Any = None, **options: Any) -> Any:
@@ -370,7 +370,8 @@ def test_a_redacted_message_is_gone_from_the_history(pair: Any, channel: Channel
     do(messages.redact, message_id=asked[0]["id"], reason="private")
     assert alice.request("channels/history", {"channel": channel.name})["payload"]["messages"] == []
     bob.settle()
-    assert [frame for frame in bob.frames[count:] if frame["event"] not in ("heartbeat", "channels/unsubscribe")] == []
+    expected = ("heartbeat", "channels/unsubscribe", "games/disconnect")  # the last: of other tests' games
+    assert [frame for frame in bob.frames[count:] if frame["event"] not in expected] == []
     assert line["payload"]["name"] == "Alice"
 
 
@@ -385,8 +386,82 @@ def test_nobody_is_told_that_the_banned_come_and_go(network: Network, channel: C
         for name in ("buy gold", "Loud", "Nice"):
             assert sender.request(event, {"name": name})["status"] == "success"
         listener.wait_for(event, payload={"name": "Nice"})
-    told = [frame["payload"]["name"] for frame in listener.frames if frame["event"].startswith("players/sign-")]
+    notices = [frame["payload"] for frame in listener.frames if frame["event"].startswith("players/sign-")]
+    told = [notice["name"] for notice in notices if notice["game"] == game]
     assert told == ["Loud", "Nice"] * 2
+
+
+def notices_of(client: SocketClient, name: str) -> list[str]:
+    """Which notices of a player a socket got so far."""
+    client.settle()
+    return [
+        frame["event"]
+        for frame in client.frames
+        if frame["event"].startswith("players/sign-") and frame["payload"].get("name") == name
+    ]
+
+
+def test_who_is_banned_while_online_is_said_to_have_left_once(network: Network, channel: Channel) -> None:
+    """By whatever they are banned: the player's name, or the person behind it. Of the muted nothing is said."""
+    user = network.factory.user()
+    sender = network.join(players=["Alice", "Loud", "Wren"], channels=[channel.name], worker=0)
+    listener = network.join(worker=1)
+    claim(user, sender, "Wren")
+    game = sender.peer.short_name  # type: ignore[attr-defined]
+    do(sanctions.sanction, kind="mute", target_kind="player", target=f"loud@{game}", reason="advert")
+    do(sanctions.sanction, kind="ban", target_kind="player", target=f"alice@{game}", reason="advert")
+    told = {"game": game, "name": "Alice"}
+    assert listener.wait_for("players/sign-out", payload={"name": "Alice"})["payload"] == told
+    do(sanctions.sanction, kind="ban", target_kind="user", target=user.username, reason="advert")
+    listener.wait_for("players/sign-out", payload={"name": "Wren"})
+    for name in ("Alice", "Wren", "Loud"):
+        sender.request("players/sign-out", {"name": name})
+    listener.wait_for("players/sign-out", payload={"name": "Loud"})
+    left = [frame["payload"]["name"] for frame in listener.events("players/sign-out")]
+    assert sorted(left) == ["Alice", "Loud", "Wren"]
+
+
+def test_nobody_is_told_of_the_banned_who_open_the_chat(network: Network, channel: Channel) -> None:
+    game = network.join(worker=1)
+    banned, other = network.factory.user(is_verified=True), network.factory.user(is_verified=True)
+    made = do(sanctions.sanction, kind="ban", target_kind="user", target=banned.username, reason="advert")
+    sender = network.join(players=["Alice"], worker=0, channels=[channel.name])
+    do(sanctions.sanction, kind="ban", target_kind="player", target=f"Later@{sender.peer.short_name}", reason="x")  # type: ignore[attr-defined]
+    until(sender, channel.name, "banned", name="Later")  # so the worker knows of the one before
+    for user in (banned, other):
+        page = open_page(network, worker=0)
+        assert page.request("authenticate", {"token": token_for(user), "channels": []})["status"] == "success"
+    game.wait_for("players/sign-in", payload={"name": other.username})
+    assert notices_of(game, banned.username) == []
+    listed = game.request("players/status", {"game": "Grapevine"})["payload"]["players"]
+    assert other.username in listed and banned.username not in listed
+    answer = sender.request(
+        "tells/send", {"from_name": "Alice", "to_game": "Grapevine", "to_name": banned.username, "message": "psst"}
+    )
+    assert answer["code"] == "player-offline"
+    do(sanctions.lift, sanction_id=made.id, reason="over")
+    game.wait_for("players/sign-in", payload={"name": banned.username})
+
+
+@pytest.mark.parametrize("as_player", [False, True])
+def test_who_is_banned_while_chatting_goes_offline_and_reads_on(
+    network: Network, channel: Channel, as_player: bool
+) -> None:
+    game = network.join(worker=1, channels=[channel.name])
+    user = network.factory.user(is_verified=True)
+    page = open_page(network, worker=0)
+    page.request("authenticate", {"token": token_for(user), "channels": [channel.name]})
+    game.wait_for("players/sign-in", payload={"name": user.username})
+    target = {"target_kind": "user", "target": user.username}
+    if as_player:
+        target = {"target_kind": "player", "target": f"{user.username}@Grapevine"}
+    do(sanctions.sanction, kind="ban", reason="advert", **target)
+    game.wait_for("players/sign-out", payload={"name": user.username})
+    assert user.username not in game.request("players/status", {"game": "Grapevine"})["payload"]["players"]
+    assert page.request("channels/send", {"channel": channel.name, "message": "psst"})["code"] == "banned"
+    say(game, channel.name, "still heard")
+    page.wait_for("channels/broadcast", payload={"message": "still heard"})
+    assert notices_of(game, user.username) == ["players/sign-in", "players/sign-out"]
 
 
 # Owners and players

@@ -5,6 +5,7 @@ Source: docs/protocol.md, §5.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -79,6 +80,18 @@ def hear(worker: Worker, signal: Any) -> None:
         _carry_out(worker, heard)
 
 
+def tell_banned(worker: Worker, banned: Iterable[tuple[str, str]]) -> None:
+    """Tell this worker's sockets that players (peer key, player's key) who are online and banned from now on have left.
+
+    Each worker does it for its own sockets: it is their sanctions' view that changed. The game still lists them.
+    """
+    for peer, key in banned:
+        sockets = worker.presence.by_peer.get(peer, {}).values()
+        names = [name for socket in sockets for name in socket.players if player_key(name) == key]
+        if names and any(socket.is_displayed or socket.is_application for socket in sockets):
+            _broadcast(worker, peer, PlayerSignedOut(game=next(iter(sockets)).game, name=names[0]))
+
+
 def _tell(connection: Connection, op: Literal["in", "out"], name: str) -> None:
     peer = connection.peer
     assert peer is not None
@@ -101,6 +114,10 @@ def _carry_out(worker: Worker, signal: PlayerSignal) -> Frames | None:
     if not signal.is_told:
         return None
     notice = (PlayerSignedIn if signal.op == "in" else PlayerSignedOut)(game=signal.game, name=signal.name)
+    return _broadcast(worker, signal.peer, notice)
+
+
+def _broadcast(worker: Worker, peer: str, notice: PlayerSignedIn | PlayerSignedOut) -> Frames:
     frames = Frames.same(frame_text(encode_event(notice.event, notice)))
-    worker.fanout.broadcast(PLAYERS, frames, except_peer=signal.peer)
+    worker.fanout.broadcast(PLAYERS, frames, except_peer=peer)
     return frames
