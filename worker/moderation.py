@@ -33,7 +33,7 @@ from shared.services.moderation.in_force import Snapshot
 from shared.services.moderation.patterns import PatternSet, subject
 from shared.services.moderation.targets import GRAPEVINE, SYSTEM
 from worker.database import Database
-from worker.sanctions import Sanctions, Speaker
+from worker.sanctions import ADMINS, MODERATORS, InForce, Sanctions, Speaker
 from worker.signals import Signals
 
 POLL_SECONDS = 3.0
@@ -99,6 +99,7 @@ class Moderation:
         self._number = 0
         self.sanctions = Sanctions()
         self._people: dict[tuple[str, str], int] = {}
+        self._staff: frozenset[int] = frozenset()
         self._ignores: dict[int, list[tuple[str | None, int | None]]] = {}
         self._ignore_sets: dict[int, PatternSet[str]] = {}
         self._ignored: _Ignored | None = None  # made when it is first asked for
@@ -137,7 +138,7 @@ class Moderation:
         if self.sanctions:
             found = self.sanctions.find(speaker, channel.id, self._people, now)
             if found is not None:
-                raise found.error(now)
+                raise self._error(found, now)
         who = speaker.peer, speaker.key
         verdict = self._filters.check(text, who=who, at=now) if self._filters else Verdict("", text)
         if verdict.refused_by is not None:
@@ -166,7 +167,7 @@ class Moderation:
             now = self._clock()
             found = self.sanctions.find(speaker, None, self._people, now)
             if found is not None:
-                raise found.error(now)
+                raise self._error(found, now)
 
     def is_banned(self, speaker: Speaker) -> bool:
         """True if nobody is to be told that a player comes or goes: the name alone can be an advert."""
@@ -187,7 +188,11 @@ class Moderation:
         """What a banned peer, or anybody from a banned address, is told; None for all others."""
         now = self._clock()
         found = self.sanctions.find_ban(peer, address, now) if self.sanctions else None
-        return None if found is None else found.error(now)
+        return None if found is None else self._error(found, now)
+
+    def _error(self, found: InForce, now: float) -> DomainError:
+        person = found.user_id if found.player is None else self._people.get(found.player)
+        return found.error(now, lifted_by=ADMINS if person in self._staff else MODERATORS)
 
     def is_closed(self, channel_id: int) -> bool:
         """True for a channel that nobody may subscribe to."""
@@ -307,7 +312,7 @@ class Moderation:
             self._mutes = PatternSet((f"game:{game_id}", pattern) for game_id, pattern in snapshot.mutes)
             self._muting.clear()
         if Part.PEOPLE in parts:
-            self._people, self._ignores = snapshot.people, snapshot.ignores
+            self._people, self._ignores, self._staff = snapshot.people, snapshot.ignores, snapshot.staff
             self._ignore_sets.clear()
             self._ignored = None
             self._ignoring.clear()

@@ -14,7 +14,8 @@ from shared.errors import Banned, DomainError, Muted
 from shared.protocol.codes import Code, sanctioned
 from shared.services.moderation.targets import find_address
 
-LIFTED_BY = "moderators"
+MODERATORS, ADMINS = "moderators", "admins"
+"""Who may lift a sanction, as clients are told. Admins, alone, what is about a moderator or an admin."""
 ADDRESSES_AT_MOST = 20_000
 
 
@@ -32,7 +33,8 @@ class Speaker(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """One mute or ban. until: Unix time, infinite for good. channel_id: None is everywhere."""
+    """One mute or ban. until: Unix time, infinite for good. channel_id: None is everywhere. user_id, player (peer key,
+    player's key): whom it is about, where that is one."""
 
     id: int
     kind: str
@@ -40,12 +42,14 @@ class InForce:
     reason: str
     ends: datetime | None
     until: float
+    user_id: int | None = None
+    player: tuple[str, str] | None = None
 
-    def error(self, now: float) -> DomainError:
+    def error(self, now: float, *, lifted_by: str) -> DomainError:
         """The failure of what it forbids: why, until when, how long still, and who may lift it."""
         error, code = (Banned, Code.BANNED) if self.kind == "ban" else (Muted, Code.MUTED)
         seconds = None if self.ends is None else max(0, math.ceil(self.until - now))
-        return error(sanctioned(code, self.ends, self.reason), seconds_left=seconds, lifted_by=LIFTED_BY)
+        return error(sanctioned(code, self.ends, self.reason), seconds_left=seconds, lifted_by=lifted_by)
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -64,9 +68,10 @@ class Sanctions:
         self._by_address: dict[str, list[InForce]] = {}
         for row in rows:
             until = math.inf if row.until is None else row.until.timestamp()
-            found = InForce(row.id, row.kind, row.channel_id, row.reason, row.until, until)
-            if row.target_kind == "player":
-                self.players[row.peer, row.player_key].append(found)
+            player = (row.peer, row.player_key) if row.target_kind == "player" else None
+            found = InForce(row.id, row.kind, row.channel_id, row.reason, row.until, until, row.user_id, player)
+            if player is not None:
+                self.players[player].append(found)
             elif row.target_kind == "game":
                 self.peers[row.peer].append(found)
             elif row.target_kind == "user":

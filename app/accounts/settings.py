@@ -26,13 +26,14 @@ def show() -> ResponseReturnValue:
     """What there is to set."""
     with reading() as database:
         user = accounts.get_account(database, current_user.id)
-        standing = sanctions.list_of_user(database, user.id)
+        standing = [one for one in sanctions.list_of_user(database, user.id) if one.state == "in force"]
         form = PrivacyForm(data={"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden})
         return render_template(
             "accounts/show.html",
             user=user,
             form=form,
-            sanctions=[sanction for sanction in standing if sanction.state == "in force"],
+            sanctions=standing,
+            for_admins=sanctions.for_admins_alone(database, standing),
         )
 
 

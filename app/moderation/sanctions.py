@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.acting import acting, looking
 from app.errors import faults_on
+from app.forms import sentence
 from app.games.routes import page_number
 from app.moderation.forms import ReasonForm, SanctionForm
 from app.moderation.words import number_argument
@@ -107,6 +108,15 @@ def _decide(sanction_id: int, act: Callable[..., Sanction], done: str) -> Respon
 
 
 def _page(sanction_id: int, form: ReasonForm) -> ResponseReturnValue:
-    with looking() as (session, _actor):
+    with looking() as (session, actor):
         found = sanctions.get_sanction(session, sanction_id)
-    return form_page("moderation/sanction.html", form, sanction=found, audit_id=sanctions.target_of(found).id)
+        refusal = sanctions.find_refusal(session, actor, found)
+        for_admins = bool(sanctions.for_admins_alone(session, [found]))
+    return form_page(
+        "moderation/sanction.html",
+        form,
+        sanction=found,
+        audit_id=sanctions.target_of(found).id,
+        refusal=None if refusal is None else sentence(refusal.message),
+        for_admins=for_admins,
+    )

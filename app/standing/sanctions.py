@@ -12,6 +12,7 @@ from app.moderation.words import number_argument
 from app.standing.forms import AppealForm
 from app.templating import form_page
 from shared.errors import NotFound
+from shared.models.moderation import Sanction
 from shared.services import games
 from shared.services.moderation import appeals, sanctions
 
@@ -23,9 +24,11 @@ bp = Blueprint("standing", __name__)
 def own() -> ResponseReturnValue:
     """Those of the account, of one's name here, and of one's characters."""
     with looking() as (session, _actor):
+        found = sanctions.list_of_user(session, current_user.id)
         return render_template(
             "standing/own.html",
-            sanctions=sanctions.list_of_user(session, current_user.id),
+            sanctions=found,
+            for_admins=sanctions.for_admins_alone(session, _in_force(found)),
             appeals={appeal.sanction_id: appeal for appeal in appeals.list_appeals_of(session, current_user.id)},
         )
 
@@ -36,10 +39,12 @@ def of_game(short_name: str) -> ResponseReturnValue:
     """Those of one's game and of its players."""
     with looking() as (session, _actor):
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        found = sanctions.list_of_game(session, game.id)
         return render_template(
             "standing/game.html",
             game=game,
-            sanctions=sanctions.list_of_game(session, game.id),
+            sanctions=found,
+            for_admins=sanctions.for_admins_alone(session, _in_force(found)),
             appeals={appeal.sanction_id: appeal for appeal in appeals.list_appeals_of(session, current_user.id)},
         )
 
@@ -71,3 +76,7 @@ def appealed() -> ResponseReturnValue:
     """One's appeals, and what came of them."""
     with looking() as (session, _actor):
         return render_template("standing/appeals.html", appeals=appeals.list_appeals_of(session, current_user.id))
+
+
+def _in_force(found: list[Sanction]) -> list[Sanction]:
+    return [one for one in found if one.state == "in force"]

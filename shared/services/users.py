@@ -17,7 +17,8 @@ from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
 from shared.services import rules
-from shared.services.moderation import actors, audit
+from shared.services.moderation import actors, audit, changes
+from shared.services.moderation.changes import Part
 from shared.services.moderation.permissions import Act
 
 PASSWORD_SHORTEST = 8
@@ -178,6 +179,7 @@ def set_role(session: Session, *, actor_id: int | None, username: str, role: str
     before, user.role = user.role, role
     if before != role:
         _record_role(session, actor_id, user, before=before)
+        changes.mark(session, Part.PEOPLE)  # others may end their sanctions now
     return user
 
 

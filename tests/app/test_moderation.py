@@ -206,6 +206,36 @@ def test_a_sanction_is_lifted_restored_and_undone(at_desk, world):
     assert at_desk.send("/moderation/sanctions/99/lift", form_on=page, reason="No").status_code == 404
 
 
+def test_pages_say_who_may_end_a_sanction(at_desk, admin, new_visitor, stored, world):
+    """Of a moderator's, admins alone, whether it is about the account or a character; of one's own, another."""
+    other = stored.user("second", role="moderator")
+    targets, about = [("user", "second"), ("player", "second@Grapevine"), ("user", "reader"), ("user", "mod")], {}
+    for target_kind, target in targets:
+        with db.transaction() as session:
+            made = sanctions.sanction(
+                session,
+                actor(session, world.admin),
+                kind="mute",
+                target_kind=target_kind,
+                target=target,
+                reason="Adverts",
+            )
+            about[target_kind, target] = made.id
+    for key, number in about.items():
+        page = f"/moderation/sanctions/{number}"
+        only_admins = key[1] != "reader"
+        for visitor, may_end in ((at_desk, not only_admins), (admin, True)):
+            visitor.open(page)
+            assert ("Lift it" in visitor.page) is may_end, key
+            assert ("Admins alone" in visitor.page) is only_admins, key
+    at_desk.open(f"/moderation/sanctions/{about[targets[0]]}")
+    assert "Only admins may decide on a sanction of a moderator" in at_desk.page
+    assert "Nobody decides on a sanction of their own" in at_desk.open(f"/moderation/sanctions/{made.id}")
+    own = new_visitor().sign_in(other.username).open("/account/sanctions")
+    assert own.count("Admins alone may lift it") == 2 and "Any moderator" not in own
+    assert "Any moderator or admin may lift it" in new_visitor().sign_in("reader").open("/account/sanctions")
+
+
 # Reports and appeals
 
 

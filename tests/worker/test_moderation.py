@@ -8,7 +8,7 @@ import pytest
 
 from shared.db import transaction
 from shared.models import Channel
-from shared.services import applications, channels, characters
+from shared.services import applications, channels, characters, users
 from shared.services.moderation import (
     actors,
     channel_states,
@@ -219,6 +219,21 @@ def test_a_site_user_is_muted_with_all_characters(network: Network, channel: Cha
     do(sanctions.sanction, kind="mute", target_kind="user", target=user.username, reason="rude")
     assert until(client, channel.name, "muted", name="wren")["error"] == "muted: rude"
     assert say(client, channel.name, name="Robin")["status"] == "success"
+
+
+def test_the_sanctioned_are_told_who_may_lift_it(network: Network, channel: Channel) -> None:
+    """Of a moderator's sanction, admins alone, for as long as it is a moderator's."""
+    user = network.factory.user(role="moderator")
+    client = network.join(players=["Owl"], channels=[channel.name])
+    claim(user, client, "Owl")
+    game = client.peer.short_name  # type: ignore[attr-defined]
+    do(sanctions.sanction, kind="mute", target_kind="player", target=f"Owl@{game}", reason="rude")
+    assert until(client, channel.name, "muted", name="Owl")["lifted_by"] == "admins"
+    with transaction() as session:
+        users.set_role(session, actor_id=None, username=user.username, role="player")
+    wait_until(
+        lambda: say(client, channel.name, name="Owl")["lifted_by"] == "moderators", what="the moderator is one no more"
+    )
 
 
 def claim(user: Any, client: SocketClient, name: str) -> None:

@@ -30,7 +30,8 @@ class Snapshot:
 
     sanctions: rows of `sanctions.in_force_rows`. channels: rows (channel_id, is_paused, paused_until, slow_seconds,
     is_closed, pause_reason). mutes: (game id, pattern). ignores: by user, (pattern, person's id), one of them None.
-    people: who is behind a player (peer key, player's key), for users that ignore, are ignored or are sanctioned.
+    people: who is behind a player (peer key, player's key), for users that ignore, are ignored or are sanctioned, and
+    for moderators and admins. staff: the ids of these.
     scopes: of each application that has any.
     """
 
@@ -43,6 +44,7 @@ class Snapshot:
     mutes: list[tuple[int, str]] = field(default_factory=list)
     ignores: dict[int, list[tuple[str | None, int | None]]] = field(default_factory=dict)
     people: dict[tuple[str, str], int] = field(default_factory=dict)
+    staff: frozenset[int] = frozenset()
     scopes: dict[int, list[str]] = field(default_factory=dict)
 
 
@@ -94,7 +96,8 @@ def _read_people(session: Session, found: Snapshot, now: datetime) -> None:
     found.ignores = dict(ignores)
     persons = {person for entries in ignores.values() for _, person in entries if person is not None}
     sanctioned = session.execute(sanctions.in_force_rows(now).with_only_columns(sanctions.Sanction.user_id))
-    wanted = sorted({*ignores, *persons, *(row.user_id for row in sanctioned if row.user_id is not None)})
+    found.staff = frozenset(session.scalars(select(User.id).where(User.role != "player")))
+    wanted = sorted({*ignores, *persons, *found.staff, *(row.user_id for row in sanctioned if row.user_id is not None)})
     for start in range(0, len(wanted), _AT_ONCE):
         ids = wanted[start : start + _AT_ONCE]
         for user in session.execute(select(User.id, User.username).where(User.id.in_(ids))):

@@ -6,6 +6,7 @@ muted or banned is told so, why, and for how long.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -154,6 +155,20 @@ def require_other(session: Session, actor: Actor, found: Sanction) -> None:
         raise Forbidden("nobody decides on a sanction of their own, or of a game of theirs")
     if any(user.role != "player" for user in persons) and not actor.is_above_moderators:
         raise Forbidden("only admins may decide on a sanction of a moderator or an admin")
+
+
+def find_refusal(session: Session, actor: Actor, found: Sanction) -> Forbidden | None:
+    """Why somebody may not end a sanction, or take that back; None if they may (`require_other`)."""
+    try:
+        require_other(session, actor, found)
+    except Forbidden as refusal:
+        return refusal
+    return None
+
+
+def for_admins_alone(session: Session, found: Iterable[Sanction]) -> set[int]:
+    """The ids of those that no moderator may end: they are about a moderator or an admin."""
+    return {one.id for one in found if any(user.role != "player" for user in _persons(session, target_of(one)))}
 
 
 def keep_on_characters(session: Session, user_id: int) -> None:
