@@ -31,6 +31,10 @@ from shared.settings import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+FOREIGN_COMMANDS = ("run", "limiter")
+"""A server for development, where `make run` and gunicorn are meant; and the limits of pages as decorators have them,
+where ours come from the settings."""
+
 users_group = AppGroup("user", help="People with an account.")
 games_group = AppGroup("game", help="Registered games.")
 applications_group = AppGroup("application", help="Network applications, that may sync.")
@@ -53,6 +57,20 @@ def register_commands(app: Flask) -> None:
     )
     for group in groups:
         app.cli.add_command(group)
+    _hide_foreign_commands()
+
+
+def _hide_foreign_commands() -> None:
+    """Leave out of `flask --help` what libraries bring along and would mislead an operator.
+
+    The `flask` command has them from the start, and makes the app when it is asked for its list.
+    """
+    context = click.get_current_context(silent=True)
+    root = None if context is None else context.find_root().command
+    if isinstance(root, click.Group):
+        for name in FOREIGN_COMMANDS:
+            if name in root.commands:
+                root.commands[name].hidden = True
 
 
 def command(group: AppGroup, name: str) -> Callable[[F], Any]:

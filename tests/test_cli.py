@@ -397,6 +397,15 @@ def test_a_command_in_a_shell(run_flask):
     assert again.stderr.startswith("error: name: ")
 
 
+def test_the_list_of_commands_holds_what_is_of_use(run_flask):
+    done = run_flask("--help")
+    listed = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()}
+    assert listed == {
+        *("application", "channel", "database", "game", "moderation", "network", "user"),
+        *("db", "routes", "shell"),
+    }
+
+
 def test_a_database_without_tables_or_out_of_reach_is_one_line(run_flask, tmp_path):
     for url, says in (
         (f"sqlite:///{tmp_path}/empty.db", "flask db upgrade"),
