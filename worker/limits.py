@@ -164,6 +164,13 @@ class RateLimits:
         if self._is_on:
             self._of_player(peer, TELLS_OF_PLAYER, player).debit(self._clock())
 
+    def debit_new_channels(self, peer: str, count: int) -> None:
+        """Another worker let a peer create channels."""
+        if self._is_on:
+            bucket, now = self._of_peer(peer, NEW_CHANNELS), self._clock()
+            for _ in range(count):
+                bucket.debit(now)
+
     def headroom(self, peer: str, connections: Mapping[str, SocketLimits]) -> list[dict[str, object]]:
         """How much is left of the limits that a peer has used: of each the emptiest bucket.
 

@@ -35,7 +35,7 @@ from worker.directory import Directory
 from worker.failures import Failures
 from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout
 from worker.feed import Feed
-from worker.handlers import moderation, players, tells
+from worker.handlers import channels, moderation, players, tells
 from worker.heartbeats import Heartbeats
 from worker.jobs import Jobs, network_jobs
 from worker.limits import RateLimits, SocketLimits
@@ -162,6 +162,7 @@ class Worker:
         self.moderation.on_tells = lambda given: tells.deliver_from_system(self, given)
         self.moderation.start()
         self.chat.start()
+        self.signals.on(channels.CREATED, lambda signal: channels.hear_created(self, signal))
         self.signals.on(players.PLAYERS, lambda signal: players.hear(self, signal))
         self.signals.on(tells.TELLS, lambda signal: tells.hear(self, signal))
         self.presence.on_change = self._presence_changed

@@ -160,8 +160,10 @@ def test_what_other_workers_let_through_counts_too(limits: RateLimits) -> None:
     for _ in range(7):
         limits.debit_message("game:1", "Alice")
         limits.debit_tell("game:1", "Alice")
+    limits.debit_new_channels("game:1", 60)
     assert admitted(lambda: limits.spend_message(socket_of(), "ALICE"), 10) == 3
     assert admitted(lambda: limits.spend_tell(socket_of(), "ALICE"), 10) == 3
+    assert admitted(lambda: limits.spend_new_channel("game:1"), 100) == 40
 
 
 def test_a_refused_player_costs_the_game_nothing(limits: RateLimits) -> None:
@@ -349,6 +351,10 @@ def test_a_game_that_creates_too_many_channels_is_refused_more(network: Network)
     assert again["payload"]["refused_channels"] == ["and-another"], "a new socket is no new start"
     assert codes(ask(client, "channels/subscribe", {"channel": "and-another"}, 1)) == ["rate-limited"]
     assert codes(ask(client, "channels/subscribe", {"channel": names[1]}, 1)) == ["success"]
+    elsewhere = network.open(worker=1)
+    network.flush(network.join(worker=1))  # so the other worker knows
+    again = elsewhere.authenticate(game.client_id, game.client_secret, channels=["and-another", names[0]])
+    assert again["payload"]["refused_channels"] == ["and-another"], "another worker is no new start"
 
 
 def test_applications_have_ten_times_the_limits_over_a_socket(network: Network) -> None:

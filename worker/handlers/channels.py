@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from shared.errors import ChannelRefused, Invalid, NotSubscribed, TooMany
 from shared.protocol.channels import (
@@ -24,6 +26,7 @@ from worker.answers import Deferred
 from worker.fanout import ChannelTopic
 from worker.sanctions import Speaker
 
+CREATED = "channels-created"  # the signals' topic
 PAGES_AT_ONCE = 20  # of muted lines, that are passed over for one request
 
 if TYPE_CHECKING:
@@ -33,12 +36,21 @@ if TYPE_CHECKING:
     from worker.worker import Worker
 
 
+class CreatedSignal(msgspec.Struct, frozen=True):
+    """The signal of topic `channels-created`: so many channels were, by a peer's subscribing."""
+
+    worker: str
+    peer: str
+    count: int
+
+
 def subscribe(connection: Connection, request: Subscribe) -> None:
     """Subscribe to a channel; a valid unknown name creates it, hidden. Raises ChannelRefused, TooMany."""
     worker = connection.worker
     if is_unknown(worker, request.channel):
         worker.limits.spend_new_channel(connection.peer_key or "")
-        create(worker, [request.channel], made_by=connection.peer.short_name if connection.peer else None)
+        assert connection.peer is not None
+        create(worker, connection.peer, [request.channel])
     channel = worker.directory.find_channel(request.channel)
     if channel is None or worker.moderation.is_closed(channel.id):
         raise ChannelRefused(could_not_subscribe(request.channel))
@@ -133,7 +145,7 @@ def find_or_create(worker: Worker, peer: Peer, names: Sequence[str]) -> tuple[li
                 break
             unknown.append(name)
     if unknown:
-        create(worker, unknown, made_by=peer.short_name)
+        create(worker, peer, unknown)
     found: list[ChannelRecord] = []
     refused: list[str] = []
     for name in names:
@@ -156,13 +168,24 @@ def is_unknown(worker: Worker, name: str) -> bool:
     return True
 
 
-def create(worker: Worker, names: Sequence[str], *, made_by: str | None) -> None:
-    """Make channels of these names, hidden, unless somebody just did, and wait until this worker knows of them."""
+def create(worker: Worker, peer: Peer, names: Sequence[str]) -> None:
+    """Make channels of these names, hidden, unless somebody just did, and wait until this worker knows of them.
+
+    Other workers are told how many, so that the limit holds for the peer wherever its sockets are.
+    """
+    worker.signals.publish(CREATED, CreatedSignal(worker.id, peer.key, len(names)))
     worker.database.write(
-        lambda session: [channels.ensure_channel(session, name=name, made_by=made_by) for name in names]
+        lambda session: [channels.ensure_channel(session, name=name, made_by=peer.short_name) for name in names]
     )
     # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
     worker.feed.wait_for(worker.database.read(versions.last_cursor))
+
+
+def hear_created(worker: Worker, signal: Any) -> None:
+    """Another worker let a peer create channels."""
+    heard = msgspec.convert(signal, CreatedSignal)
+    if heard.worker != worker.id:
+        worker.limits.debit_new_channels(heard.peer, heard.count)
 
 
 def join(connection: Connection, channel: ChannelRecord) -> None:
