@@ -79,14 +79,19 @@ def make_blueprint(settings: Settings) -> Blueprint:
 
     @bp.get("/<name>/lines")
     def some_lines(name: str) -> ResponseReturnValue:
-        """Lines for the script: those before or after one, as they stand on the page."""
+        """Lines for the script: those before or after one, as they stand on the page.
+
+        `shown`: the first line on a page that was away; the answer names those that were redacted since.
+        """
         with reading() as session:
             channel = channels.get_public_channel(session, name=name)
             lines, more = history.channel_page(
                 session, channel.id, before=_place("before"), after=_place("after"), limit=LINES
             )
             ignored = unheard.by(session, viewer_id())
-        return render_template("chat/some_lines.html", lines=lines, more=more, ignored=ignored)
+            first = _place("shown")
+            redacted = [] if first is None else history.redacted_ids(session, channel.id, first=first)
+        return render_template("chat/some_lines.html", lines=lines, more=more, ignored=ignored, redacted=redacted)
 
     # Names of channels have no dot in them.
 

@@ -209,7 +209,8 @@ function chatLines(chat) {
     const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("ol");
     const rows = [...found.querySelectorAll(".line")].map((row) => document.adoptNode(row));
     rows.forEach(localize);
-    return { rows, more: found.dataset.more === "yes" };
+    const redacted = found.dataset.redacted.split(" ").map(Number);
+    return { rows, more: found.dataset.more === "yes", redacted };
   }
 
   // What is loaded in bulk is not read out line by line.
@@ -256,13 +257,14 @@ function chatLines(chat) {
     if (isNow && log.scrollHeight - log.clientHeight + log.scrollTop < 200) loadOlder();
   }, { passive: true });
 
-  // What was said while this page heard nothing; what comes by the socket meanwhile has ids too. False if that is too much
-  // to fetch: days were missed.
+  // What was said while this page heard nothing, and what was redacted; what comes by the socket meanwhile has ids too.
+  // False if that is too much to fetch: days were missed.
   async function fillGap() {
     const ids = [...shown.keys()].sort((a, b) => a - b);
     let after = ids.at(-OVERLAP - 1) ?? (ids.length ? ids[0] - 1 : 0);
     for (let page = 0; page < 20; page += 1) {
-      const { rows, more } = await fetchLines(`after=${after}`);
+      const { rows, more, redacted } = await fetchLines(`after=${after}&shown=${ids[0] ?? 0}`);
+      redacted.forEach(redact);
       const fresh = rows.filter((row) => !shown.has(Number(row.dataset.id)));
       if (fresh.length) {
         const wasAtEnd = keepingPlace(() => {

@@ -13,6 +13,8 @@ from shared.bus import announce
 from shared.models.message import Message
 from shared.models.version import Counter
 
+REDACTED_AMONG = 4_000  # lines: those that a page of the chat holds, and those that it fetches after it was away
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -109,3 +111,15 @@ def channel_page(
         statement = statement.where(Message.id < before)
     found = list(session.scalars(statement.order_by(Message.id.desc()).limit(limit + 1)))
     return found[:limit][::-1], len(found) > limit
+
+
+def redacted_ids(session: Session, channel_id: int, *, first: int, lines: int = REDACTED_AMONG) -> list[int]:
+    """Which of a channel's messages from an id on were redacted, of the newest so many. For a page that was away."""
+    newest = (
+        select(Message.id, Message.redacted_at)
+        .where(Message.channel_id == channel_id, Message.id >= first)
+        .order_by(Message.id.desc())
+        .limit(lines)
+        .subquery()
+    )
+    return list(session.scalars(select(newest.c.id).where(newest.c.redacted_at.is_not(None)).order_by(newest.c.id)))

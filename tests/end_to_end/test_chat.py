@@ -561,6 +561,29 @@ def test_a_line_that_is_redacted_goes_from_open_pages(open_chat: Any, gossip: An
     expect(page.locator("#chat-lines .report")).to_have_count(1)
 
 
+def test_a_line_that_is_redacted_while_a_page_is_away_goes_when_it_is_back(
+    open_chat: Any, gossip: Any, stored: Any
+) -> None:
+    """However long ago it was said; lines that stay are left as they are."""
+    moderator = stored.user("mod", role="moderator")
+    with transaction() as session:
+        said = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(40)]
+        ids = history.store_lines(session, said, worker="w")
+    chat = open_chat()
+    page = chat.sign_in("wren")
+    is_live(page)
+    chat.worker.kill()
+    expect(page.locator("#chat-state")).not_to_have_text("Live")
+    with transaction() as session:
+        for number in (ids[0], ids[39]):
+            messages.redact(session, actors.of_user(session, moderator.id), message_id=number, reason="Private")
+    expect(line(page, "line 0")).to_be_visible()
+    chat.start_worker()
+    expect(page.locator("#chat-state")).to_have_text("Live", timeout=20_000)
+    gone = "(redacted by a moderator)"
+    assert texts(page) == [gone, *(f"line {n}" for n in range(1, 39)), gone]
+
+
 @pytest.mark.usefixtures("announced")
 def test_what_the_network_says_cannot_be_reported(open_chat: Any, gossip: Any) -> None:
     """Neither where the page came with it, nor where it was heard live."""

@@ -6,9 +6,11 @@ import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from shared import db
 from shared.db import utc_now
+from shared.models import Message
 from shared.services import history
 from shared.services.history import Line
 from tests.support.racing import Racer, wait_until_blocked
@@ -78,6 +80,18 @@ def test_lines_a_worker_missed(session):
     assert texts(history.lines_since(session, 0, after=after, not_from="me")) == ["before", "b", "c"]
     assert texts(history.lines_since(session, 0, after=after, not_from="me", limit=1)) == ["before"]
     assert texts(history.lines_since(session, 2, after=after)) == ["mine", "b", "c"]
+
+
+def test_redacted_ids_are_those_of_the_channel_and_the_latest_lines(session):
+    """What a page shows may be old, but not of before its first line, nor further back than a page keeps lines."""
+    ids = history.store_lines(session, [*lines("a", "b", "c"), *lines("d", channel_id=2)], worker="w")
+    assert history.redacted_ids(session, 1, first=0) == []
+    for message in session.scalars(select(Message)):
+        message.redacted_at = utc_now()
+    session.flush()
+    assert history.redacted_ids(session, 1, first=0) == ids[:3]
+    assert history.redacted_ids(session, 1, first=ids[1]) == ids[1:3]
+    assert history.redacted_ids(session, 1, first=0, lines=1) == ids[2:3]
 
 
 def test_what_is_rolled_back_leaves_no_hole(session):
