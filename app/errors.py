@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf import FlaskForm
@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.forms import sentence
 from app.limits import seconds_to_wait
+from shared.db import is_busy
 from shared.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,12 @@ WORDS: dict[int, tuple[str, str]] = {
     500: ("Something broke on our side", "It is written down in our log. Trying again in a minute may help."),
     503: ("The network's records cannot be reached now", "This usually passes soon. Nothing was lost: try again."),
 }
+BUSY_WORDS = (
+    "The site is very busy just now",
+    "Others were writing for too long. Nothing was changed: go back, and send it again in a moment.",
+)
+BUSY_FAULT = "The site is very busy just now. This was not saved: send it again in a moment."
+BUSY_SECONDS = 5
 CSRF_WORDS = (
     "This form could not be checked",
     "Its safety token was missing or too old, so nothing was changed. This happens when cookies are switched off, when "
@@ -86,9 +93,24 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(PoolTimeout)
     @app.errorhandler(RedisError)
     def part_is_down(error: Exception) -> ResponseReturnValue:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-        log.error("a part is down", endpoint=request.endpoint, error=type(error).__name__, reason=reason)
+        _log_part(error)
+        if isinstance(error, OperationalError) and is_busy(error):
+            title, advice = BUSY_WORDS
+            return error_page(503, title=title, message=advice, retry_after_seconds=BUSY_SECONDS)
         return error_page(503, retry_after_seconds=30)
+
+    @app.after_request
+    def say_busy(response: Response) -> Response:
+        """A form that is shown again because nothing could be written: trying later helps, correcting does not."""
+        if g.get("found_busy"):
+            response.status_code = 503
+            response.headers["Retry-After"] = str(BUSY_SECONDS)
+        return response
+
+
+def _log_part(error: Exception) -> None:
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    log.error("a part is down", endpoint=request.endpoint, error=type(error).__name__, reason=reason)
 
 
 def limited_form(error: RateLimitExceeded, form: FlaskForm, template: str) -> Response:
@@ -112,26 +134,39 @@ def status_of(error: DomainError) -> int:
 
 
 def error_page(status: int, *, title: str = "", message: str = "", retry_after_seconds: int | None = None) -> Response:
-    """A page that says what happened and what to do; it asks no database who is signed in when parts are down."""
+    """A page that says what happened and what to do; it asks no database who is signed in when parts are down.
+
+    Where JSON is asked for: an object with `status` and `error`.
+    """
     usual_title, advice = WORDS.get(status, WORDS[500 if status >= 500 else 400])
-    page = render_template(
-        "error.html",
-        status=status,
-        title=title or usual_title,
-        message=message or advice,
-        wait=None if retry_after_seconds is None else minutes(retry_after_seconds),
-        bare=status >= 500,
-    )
-    response = make_response(page, status)
+    if _wants_json():
+        response = make_response(jsonify(status=status, error=message or title or usual_title), status)
+    else:
+        page = render_template(
+            "error.html",
+            status=status,
+            title=title or usual_title,
+            message=message or advice,
+            wait=None if retry_after_seconds is None else minutes(retry_after_seconds),
+            bare=status >= 500,
+        )
+        response = make_response(page, status)
     if retry_after_seconds is not None:
         response.headers["Retry-After"] = str(retry_after_seconds)
     return response
+
+
+def _wants_json() -> bool:
+    accepted = request.accept_mimetypes
+    is_first = accepted.best_match(["text/html", "application/json"]) == "application/json"
+    return is_first or request.path.endswith(".json")
 
 
 @contextmanager
 def faults_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
     """Put a domain error about what was typed beside its field (or on top of the form) and go on after the block.
 
+    Likewise where others write for so long that nothing could be begun: what was typed is kept.
     names: the fields in which one types what must be there and be in one's reach; then so are NotFound and Forbidden.
     """
     try:
@@ -142,6 +177,12 @@ def faults_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]
         if error.field not in names:
             raise
         add_fault(form, error)
+    except OperationalError as error:
+        if not is_busy(error):
+            raise
+        _log_part(error)
+        g.found_busy = True
+        form.form_errors.append(BUSY_FAULT)
 
 
 def add_fault(form: FlaskForm, error: DomainError) -> None:

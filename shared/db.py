@@ -22,6 +22,7 @@ from shared.errors import Conflict
 from shared.settings import SettingsError
 
 LOCK_SECONDS = 10  # how long a writer on SQLite waits for another
+BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 
 class Base(DeclarativeBase):
@@ -114,7 +115,7 @@ def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         deferred = connection.get_execution_options().get("deferred", False)
-        connection.exec_driver_sql("BEGIN DEFERRED" if deferred else "BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN DEFERRED" if deferred else BEGIN_WRITING)
 
     return engine
 
@@ -154,6 +155,11 @@ def reading() -> Iterator[Session]:
     """A session that sees one state of the database from its first read to its end, and can change nothing."""
     with _ReadingFactory() as session:
         yield session
+
+
+def is_busy(error: OperationalError) -> bool:
+    """True if others on SQLite wrote for as long as `LOCK_SECONDS`: the transaction never began."""
+    return error.statement == BEGIN_WRITING
 
 
 def check_database(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sqlalchemy import text as statement
 
 from shared import db
 
@@ -149,6 +150,54 @@ def test_without_a_database_there_is_a_page_and_health_says_so(client, tmp_path,
         assert answer.status_code == 503
         assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
         assert "cannot be reached" in answer.get_data(as_text=True)
+
+
+@pytest.fixture
+def locked(settings, monkeypatch):
+    """Somebody else writes, for longer than anybody waits."""
+    monkeypatch.setattr(db, "LOCK_SECONDS", 0.1)
+    db.bind(db.make_engine(settings.database_url))
+    with db.make_engine(settings.database_url).connect() as other:
+        other.execute(statement("SELECT 1"))
+        yield other
+
+
+def test_a_form_that_finds_no_turn_to_write_keeps_what_was_typed(visitor, stored, request):
+    """Nothing of it is done, and the page says so; a moment later it goes through."""
+    visitor.sign_in(stored.user().username)
+    fields = {"name": "The Harbour", "short_name": "Harbour", "description": "Ships <b>come"}
+    visitor.open("/manage/games/new")
+    other = request.getfixturevalue("locked")
+    answer = visitor.send("/manage/games/new", **fields)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "This was not saved" in visitor.page and "very busy" in visitor.page
+    assert all(visitor.value_of(name) == value for name, value in fields.items() if name != "description")
+    assert "Ships &lt;b&gt;come" in answer.text
+    other.rollback()
+    assert visitor.send("/manage/games/new", **fields).status_code == 303
+
+
+def test_what_has_no_form_and_finds_no_turn_to_write_is_a_page(visitor, stored, caplog, request):
+    """Or JSON, where that is asked for; one line in the log."""
+    visitor.sign_in(stored.user().username)
+    visitor.open("/account")
+    request.getfixturevalue("locked")
+    caplog.clear()
+    answer = visitor.send("/account/sessions", form_on="/account")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "very busy" in visitor.page and "Nothing was changed" in visitor.page
+    assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
+    token = visitor.client.get("/chat/token.json")
+    assert token.status_code == 200, "reading goes on"
+
+
+def test_errors_are_json_where_that_is_asked_for(client):
+    answer = client.get("/nowhere.json")
+    assert (answer.status_code, answer.get_json()["status"]) == (404, 404)
+    answer = client.get("/nowhere", headers={"Accept": "application/json"})
+    assert answer.get_json() == {"status": 404, "error": "Nothing is here"}
+    for accept in ("text/html,application/xhtml+xml,*/*;q=0.8", "*/*"):
+        assert "<!doctype html>" in client.get("/nowhere", headers={"Accept": accept}).text
 
 
 def test_requests_are_counted(client):
