@@ -24,15 +24,16 @@ class BrowserConnection(Connection):
     """As any connection, with other events, and an account instead of a game's credentials.
 
     chatter: whose browser it is, None until it has authenticated. Its only player is the account's name, or none where
-    the account hides being online or is banned.
+    the account hides being online or is banned. session_number: of the session that its page is of.
     """
 
-    __slots__ = ("chatter",)
+    __slots__ = ("chatter", "session_number")
     routes = BROWSER_ROUTES
 
     def __init__(self, worker: Worker, transport: Transport) -> None:
         super().__init__(worker, transport)
         self.chatter: Chatter | None = None
+        self.session_number = ""
         self.variant = 1  # broadcasts with their ids
         self.claimed_id = f"browser {transport.address}"
 

@@ -21,7 +21,7 @@ from shared.errors import TooMany
 from shared.protocol import encode_event
 from shared.protocol.browser import ChannelChanged, ChannelClosed, LineRedacted
 from shared.protocol.sync import ChannelRecord
-from shared.services import chatters, readings
+from shared.services import chatters, readings, sessions
 from shared.services.chatters import Chatter
 from worker.browser import BrowserConnection
 from worker.fanout import ChannelTopic
@@ -124,15 +124,20 @@ class Browsers:
         wanted = [user_id for user_id in (self._by_user if user_ids is None else user_ids) if user_id in self._by_user]
         if not wanted:
             return
+        numbers = {connection.session_number for user_id in wanted for connection in self._by_user[user_id]}
         try:
-            found = self._worker.database.read(lambda session: chatters.list_chatters(session, wanted))
+            found, ended = self._worker.database.read(
+                lambda session: (chatters.list_chatters(session, wanted), sessions.list_ended(session, numbers))
+            )
         except SQLAlchemyError as error:
             _log.error("accounts that chat could not be checked", error=str(error))
             return
         for user_id in wanted:
             chatter = found.get(user_id)
             for connection in list(self._by_user.get(user_id, ())):
-                if chatter is None or connection.chatter is None or chatter.mark != connection.chatter.mark:
+                before = connection.chatter
+                has_ended = connection.session_number in ended
+                if chatter is None or before is None or chatter.mark != before.mark or has_ended:
                     connection.close(CLOSE_SESSION_ENDED, "the session has ended")
                 elif connection.become(chatter):
                     self._worker.presence.update(connection)

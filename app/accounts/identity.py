@@ -18,7 +18,7 @@ from app import known_browsers
 from shared.db import reading, transaction, utc_now
 from shared.errors import Conflict
 from shared.models import User
-from shared.services import accounts, users
+from shared.services import accounts, sessions, users
 from shared.services.moderation.actors import Role
 from shared.services.moderation.permissions import RULES, Act
 
@@ -30,15 +30,19 @@ RENEWED_KEY = "renewed"
 
 
 class SignedIn(FlaskLoginUser):
-    """The signed-in account. Its cookie holds the session token too: changing that on the account ends all sessions."""
+    """The signed-in account. Its cookie holds the session token too: changing that on the account ends all sessions.
 
-    def __init__(self, user: User) -> None:
+    session_number: of this session alone; empty for cookies from before sessions had numbers.
+    """
+
+    def __init__(self, user: User, session_number: str) -> None:
         self.id = user.id
         self.username = user.username
         self.email = user.email
         self.is_verified = user.is_verified
         self.role = user.role
         self.session_token = user.session_token
+        self.session_number = session_number
 
     @property
     def is_admin(self) -> bool:
@@ -52,7 +56,7 @@ class SignedIn(FlaskLoginUser):
 
     def get_id(self) -> str:
         """What the session cookie says of this account."""
-        return f"{self.id}:{self.session_token}"
+        return f"{self.id}:{self.session_token}:{self.session_number}"
 
 
 def init_app(app: Flask) -> None:
@@ -67,13 +71,15 @@ def init_app(app: Flask) -> None:
 
 
 def load(cookie_id: str) -> SignedIn | None:
-    """The account of a cookie; None when it is gone, or its sessions were ended."""
-    number, _, token = cookie_id.partition(":")
-    if not number.isdecimal():
+    """The account of a cookie; None when it is gone, or the session was ended."""
+    user_id, token, session_number = [*cookie_id.split(":"), "", ""][:3]
+    if not user_id.isdecimal():
         return None
     with reading() as database:
-        user = users.find_user(database, int(number))
-    if user is None or user.session_token != token:
+        user = users.find_user(database, int(user_id))
+        has_ended = bool(sessions.list_ended(database, [session_number]))
+    if user is None or user.session_token != token or has_ended:
+        session.pop("_user_id", None)  # a cookie that is made anew is none of this session
         return None
     if utc_now() - user.created_at > RETURN_AFTER:
         try:
@@ -81,7 +87,7 @@ def load(cookie_id: str) -> SignedIn | None:
         except (SQLAlchemyError, Conflict) as error:  # the next page tries again
             log.warning("that an account came back could not be noted: %s", error)
     renew_session()
-    return SignedIn(user)
+    return SignedIn(user, session_number)
 
 
 def note_return(user: User) -> None:
@@ -110,13 +116,28 @@ def start_session(user: User) -> None:
     session.clear()
     session.permanent = True
     renew_session()
-    login_user(SignedIn(user))
+    login_user(SignedIn(user, sessions.new_number()))
     known_browsers.remember(user)
 
 
 def keep_session(user: User) -> None:
     """Let this browser stay signed in while all other sessions of the account end."""
-    login_user(SignedIn(user))
+    login_user(SignedIn(user, sessions.new_number()))
+
+
+def end_session() -> None:
+    """Sign out of this session: in this browser, and whatever has a copy of its cookie. Its open chats close."""
+    user_id, number = viewer_id(), getattr(current_user, "session_number", "")
+    session.clear()
+    if user_id is not None and number:
+        try:
+            with transaction() as database:
+                sessions.end(database, number, user_id=user_id)
+        except SQLAlchemyError as error:
+            log.error("that a session ended could not be kept: %s", error)
+            flash("You are signed out in this browser. Elsewhere a copy of the session may go on for now.", "notice")
+            return
+    flash("You are signed out.", "success")
 
 
 def admin_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, request, session, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 
 from app.accounts import mails
 from app.accounts.forms import RegisterForm, SignInForm
-from app.accounts.identity import note_return, start_session
+from app.accounts.identity import end_session, note_return, start_session
 from app.errors import add_fault, faults_on, limited_form
 from app.security import is_local_path
 from app.templating import form_page
@@ -76,9 +76,8 @@ def rate_limited(error: RateLimitExceeded) -> ResponseReturnValue:
 
 @bp.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
-    """End the session in this browser."""
-    session.clear()
-    flash("You are signed out.", "success")
+    """End this session."""
+    end_session()
     return redirect(url_for("pages.home"), 303)
 
 

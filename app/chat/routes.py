@@ -111,7 +111,10 @@ def make_blueprint(settings: Settings) -> Blueprint:
         if not current_user.is_authenticated:
             return Response(status=401)
         made = chat_tokens.make_token(
-            settings.secret_key, user_id=current_user.id, session_token=current_user.session_token
+            settings.secret_key,
+            user_id=current_user.id,
+            session_token=current_user.session_token,
+            session_number=current_user.session_number,
         )
         return _private({"token": made})
 

@@ -7,6 +7,7 @@ from shared.models.channel import Channel
 from shared.models.character import Character, CharacterSighting
 from shared.models.chat_reading import ChatReading
 from shared.models.connection_check import ConnectionCheck
+from shared.models.ended_session import EndedSession
 from shared.models.game import Game, GameConnection
 from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
@@ -32,6 +33,7 @@ __all__ = [
     "ConnectionCheck",
     "Counter",
     "DailyPlayerCount",
+    "EndedSession",
     "Filter",
     "Game",
     "GameConnection",

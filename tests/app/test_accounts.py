@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from app import create_app, known_browsers
 from app.accounts import identity
 from app.limits import visitor_address
 from shared import db
 from shared.models import User
-from shared.services import characters, games, users
+from shared.services import characters, games, sessions, users
 from tests.app.conftest import Visitor
 from tests.support.factory import PASSWORD
 
@@ -141,6 +142,49 @@ def test_signing_in_starts_a_new_session(visitor, stored):
     before = visitor.token("/sign-in")
     visitor.sign_in(user.username)
     assert visitor.client.post("/sign-out", data={"csrf_token": before}).status_code == 400
+
+
+def test_signing_out_ends_the_session_wherever_its_cookie_is(new_visitor, stored):
+    """A copy of it opens nothing, and is of no use to get another; the account's other sessions go on."""
+    user = stored.user()
+    here, elsewhere, copy = new_visitor(), new_visitor(), new_visitor()
+    for visitor in (here, elsewhere):
+        visitor.sign_in(user.username)
+    cookie = here.client.get_cookie("gossip_session")
+    copy.client.set_cookie("gossip_session", cookie.value)
+    assert copy.client.get("/account").status_code == 200
+    here.send("/sign-out", form_on="/account", follow=True)
+    assert "You are signed out" in here.page
+    assert copy.client.get("/account").status_code == 303
+    with copy.client.session_transaction() as session:
+        assert "_user_id" not in session
+    copy.client.set_cookie("gossip_session", cookie.value)
+    assert copy.client.get("/chat/token.json").status_code == 401
+    assert elsewhere.client.get("/account").status_code == 200
+
+
+def test_signing_out_works_here_while_nothing_can_be_written(visitor, stored, settings, monkeypatch):
+    """The browser may be somebody else's; but the page says what it could not do."""
+    visitor.sign_in(stored.user().username)
+    visitor.open("/account")
+    monkeypatch.setattr(db, "LOCK_SECONDS", 0.1)
+    db.bind(db.make_engine(settings.database_url))
+    with db.make_engine(settings.database_url).connect() as other:
+        other.execute(text("SELECT 1"))
+        visitor.send("/sign-out", form_on="/account", follow=True)
+    assert "signed out in this browser" in visitor.page
+    assert visitor.client.get("/account").status_code == 303
+
+
+def test_sessions_that_ended_long_ago_are_forgotten(stored):
+    user = stored.user()
+    with db.transaction() as session:
+        sessions.end(session, "a" * 32, user_id=user.id)
+        sessions.end(session, "a" * 32, user_id=user.id)
+    for days, ended in ((399, {"a" * 32}), (401, set())):
+        with db.transaction() as session:
+            sessions.prune(session, now=db.utc_now() + timedelta(days=days))
+            assert sessions.list_ended(session, ["a" * 32, "b" * 32]) == ended
 
 
 def test_a_changed_session_token_ends_the_session(visitor, stored):

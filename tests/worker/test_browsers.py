@@ -12,7 +12,7 @@ import websocket
 
 from shared import chat_tokens
 from shared.db import reading, transaction
-from shared.services import accounts, channels, readings, users
+from shared.services import accounts, channels, readings, sessions, users
 from shared.services.moderation import actors, channel_states, ignores
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
@@ -525,6 +525,30 @@ def test_a_session_that_ends_closes_its_pages(network: Network, end: Any) -> Non
     for page in pages:
         assert page.wait_closed() == 4003
         assert page.close_reason == "the session has ended"
+    other.request("channels/listeners", {"channel": "none"})
+    assert not other.is_closed
+
+
+def test_signing_out_closes_the_pages_of_that_session_alone(network: Network) -> None:
+    """Also where its token was fetched before."""
+    user = new_user(network)
+
+    def token(number: str) -> str:
+        return chat_tokens.make_token(
+            SECRET_KEY, user_id=user.id, session_token=user.session_token, session_number=number
+        )
+
+    here, there = sessions.new_number(), sessions.new_number()
+    own = [open_page(network, worker=worker) for worker in range(2)]
+    other = open_page(network)
+    for page, number in ((own[0], here), (own[1], here), (other, there)):
+        assert page.request("authenticate", {"token": token(number)})["status"] == "success"
+    fetched = token(here)
+    with transaction() as session:
+        sessions.end(session, here, user_id=user.id)
+    for page in own:
+        assert (page.wait_closed(), page.close_reason) == (4003, "the session has ended")
+    assert _refused(network, fetched)["error"] == "the session has ended"
     other.request("channels/listeners", {"channel": "none"})
     assert not other.is_closed
 

@@ -27,7 +27,7 @@ from shared.protocol.browser import (
 from shared.protocol.channels import SendMessage
 from shared.protocol.codes import Code, sentence
 from shared.protocol.tells import SendTell
-from shared.services import chatters
+from shared.services import chatters, sessions
 from worker.answers import ANSWERED, Deferred
 from worker.handlers import channels, tells
 
@@ -50,14 +50,21 @@ def authenticate(connection: BrowserConnection, request: SignInBrowser, ref: msg
     connection.claimed_id = f"user {token.user_id}"
     if not worker.browsers.use_up(token):
         raise InvalidCredentials("this token was used already")
-    chatter = worker.database.read(lambda session: chatters.list_chatters(session, [token.user_id])).get(token.user_id)
-    if chatter is None or chatter.mark != token.mark:
+    known, ended = worker.database.read(
+        lambda session: (
+            chatters.list_chatters(session, [token.user_id]),
+            sessions.list_ended(session, [token.session_number]),
+        )
+    )
+    chatter = known.get(token.user_id)
+    if chatter is None or chatter.mark != token.mark or ended:
         raise InvalidCredentials("the session has ended")
     found = [worker.directory.find_channel(name) for name in request.channels[:CHANNELS_AT_MOST]]
     visible = [channel for channel in found if channel is not None and not channel.hidden]
     success = BrowserSignedIn(username=chatter.username, channels=[channel.name for channel in visible])
     worker.browsers.require_room(chatter)
     worker.moderation.check_socket(None, connection.transport.address)
+    connection.session_number = token.session_number
     connection.send(encode_success(success.event, ref, success))
     worker.browsers.admit(connection, chatter, visible)
     return ANSWERED

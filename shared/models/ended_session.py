@@ -1,0 +1,19 @@
+"""Sessions of the site that were signed out of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.db import Model, UtcDateTime
+
+
+class EndedSession(Model):
+    """A session, by the number in its cookie, that opens nothing any more: a copy of the cookie may still be about."""
+
+    __tablename__ = "ended_sessions"
+
+    number: Mapped[str] = mapped_column(String(32), primary_key=True)
+    ended_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
