@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import subprocess
+import sys
 import threading
 
 import pytest
+from backbone import DatabaseFailed
 from backbone.__main__ import main, open_database
 
 from shared import db
@@ -115,7 +118,11 @@ def test_a_mirror_from_its_start_to_its_end(any_replica, mirror, run_here, netwo
         ({"--database": "postgresql://ann:hush@host:port/y"}, "is no database's address"),
         ({"--database": "postgres:/ann:hush@host/y"}, "is no database's address"),
         ({"--database": "sqlite://"}, "names no file"),
+        ({"--database": "mysql://ann:hush@host"}, "names no database"),
         ({"--database": "oracle://x/y"}, "driver of this database is not installed"),
+        ({"--database": "mariadb://ann:hush@127.0.0.1:1/y"}, "cannot be reached: Can't connect"),
+        ({"--database": "mysql://ann:hush@127.0.0.1:1/y?bad=1"}, "unexpected keyword argument 'bad'"),
+        ({"--database": "mysql://ann:hush@127.0.0.1:1/y?ssl_ca=/no/file"}, "No such file"),
         ({"--database": "postgresql://x@127.0.0.1:1/y"}, "onnection"),
     ],
 )
@@ -124,6 +131,16 @@ def test_what_goes_wrong_is_one_line(run_here, replica_url, change, wanted):
     done = run_here("mirror", *(part for pair in given.items() for part in pair))
     assert done.returncode == 1
     assert wanted in done.stderr and done.stderr.count("\n") == 1 and "hush" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("database", "package"), [("postgres://x/y", "psycopg[binary]"), ("mariadb://x/y", "PyMySQL[rsa]")]
+)
+def test_a_driver_that_is_not_installed_is_named(monkeypatch, database, package):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(DatabaseFailed, match=re.escape(f"pip install '{package}'")):
+        open_database(database)
 
 
 def test_wrong_credentials_are_one_line(run, network, replica_url):

@@ -39,6 +39,7 @@ from sqlalchemy import (
     Numeric,
     String,
     create_engine,
+    event,
     func,
     inspect,
     select,
@@ -664,6 +665,16 @@ def test_tables_of_a_later_version_are_left_alone(replica_engine, monkeypatch):
 # A database that fails
 
 
+def test_a_database_that_cannot_be_reached_is_asked_once(monkeypatch):
+    """A host that does not answer would take the driver's patience ten times over."""
+    engine = create_engine("mariadb+pymysql://nobody@127.0.0.1:1/none")
+    asked = []
+    event.listen(engine, "do_connect", lambda *arguments: asked.append(arguments))
+    with pytest.raises(DatabaseFailed, match="cannot be reached"):
+        migrate(engine)
+    assert len(asked) == 1
+
+
 def test_a_locked_database_is_said_in_one_line(store, replica_url):
     engine = create_engine(replica_url, connect_args={"timeout": 0.1})
     quick = Store(engine, DEFAULT_KINDS)
@@ -678,8 +689,6 @@ def test_a_locked_database_is_said_in_one_line(store, replica_url):
 
 def test_an_engine_that_begins_its_own_transactions(replica_url):
     """Hosts that follow SQLAlchemy's recipe for SQLite emit BEGIN themselves."""
-    from sqlalchemy import event
-
     engine = create_engine(replica_url)
 
     @event.listens_for(engine, "connect")

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gossip_client import console
 from gossip_client.sync import Client
-from sqlalchemy import Engine, create_engine, event, inspect, make_url
+from sqlalchemy import Dialect, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from backbone import __version__
-from backbone.errors import BackboneError, DatabaseFailed, sentence
+from backbone.columns import MYSQL
+from backbone.errors import BackboneError, DatabaseFailed, first_line, sentence
 from backbone.kinds import DEFAULT_KINDS
 from backbone.migrations import migrate
 from backbone.models import State
@@ -32,6 +34,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_PACKAGES = {"psycopg": "psycopg[binary]", "pymysql": "PyMySQL[rsa]"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,6 +144,8 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
         is_file = parsed.get_backend_name() == "sqlite"
         if is_file and parsed.database in (None, "", ":memory:"):
             raise DatabaseFailed(f"{shown} names no file: try sqlite:///mirror.db")
+        if parsed.get_backend_name() in MYSQL and not parsed.database:
+            raise DatabaseFailed(f"{shown} names no database: put /its-name at the end")
         name = parsed.database or ""
         if is_file and must_exist and not name.startswith("file:") and not Path(name).exists():
             raise DatabaseFailed(f"there is no file {name}: run `python -m backbone mirror` first")
@@ -148,7 +153,19 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseFailed(f"{shown} is no database's address: try sqlite:///mirror.db") from error
     except ImportError as error:
-        raise DatabaseFailed(f"the driver of this database is not installed: {error}") from error
+        package = _PACKAGES.get(parsed.get_driver_name())
+        hint = f": pip install '{package}'" if package else ""
+        raise DatabaseFailed(f"the driver of this database is not installed ({first_line(error)}){hint}") from error
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Dialect, record: object, arguments: list[Any], options: dict[str, Any]) -> object:
+        try:
+            return dialect.connect(*arguments, **options)
+        except dialect.loaded_dbapi.Error:
+            raise  # SQLAlchemy makes its own of these
+        except Exception as error:  # an option that the driver does not know, a certificate that is not there
+            raise DatabaseFailed(f"the database cannot be reached: {first_line(error)}") from error
+
     if is_file:
 
         @event.listens_for(engine, "connect")

@@ -49,5 +49,10 @@ def sentence(error: SQLAlchemyError) -> str:
     match getattr(cause, "args", ()):
         case (int(), str() as said):  # drivers of MySQL: a number, and the sentence
             cause = said
-    lines = str(cause or error).strip().splitlines()
+    return first_line(cause or error)
+
+
+def first_line(error: object) -> str:
+    """The first line of its text, or its name where it has none."""
+    lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

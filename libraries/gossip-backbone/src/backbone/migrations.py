@@ -104,6 +104,10 @@ def migrate(engine: Engine) -> int:
 
     Raises DatabaseFailed, and BackboneError where a later version of this library has made the tables.
     """
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as error:
+        raise DatabaseFailed(f"the database cannot be reached: {sentence(error)}") from error
     attempts = 1 if engine.dialect.name in _AT_ONCE else _ATTEMPTS
     for attempt in range(attempts):
         try:
