@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from backbone import (
@@ -466,6 +467,71 @@ def test_a_value_that_no_column_holds_is_kept_beside(any_store, replica_engine):
     with Session(replica_engine) as session:
         assert all(session.get(Fair, record["id"]).extra for record in records)
         assert session.get(Fair, 7).extra is None
+
+
+@pytest.mark.parametrize("any_replica", [SERVERS[1]], indirect=True)
+def test_a_driver_that_counts_only_rows_that_change(any_replica, replica_url):
+    """As those of MySQL do, unless SQLAlchemy's dialect is let tell them otherwise."""
+    engine = create_engine(replica_url, connect_args={"client_flag": 0})
+    migrate(engine)
+    store = Store(engine, DEFAULT_KINDS)
+    for cursor in (1, 2):
+        assert store.apply([SyncRecords("games", [game(1)]), complete(cursor, [], [game(1)])]).cursor == cursor
+    engine.dispose()
+
+
+@pytest.mark.parametrize("any_replica", SERVERS, indirect=True)
+def test_a_connection_that_has_not_every_letter(any_replica, replica_url):
+    options = {"client_encoding": "latin1"} if any_replica == "postgres" else {"charset": "latin1"}
+    engine = create_engine(open_database(replica_url).url, connect_args=options)
+    migrate(engine)
+    store = Store(engine, DEFAULT_KINDS)
+    with pytest.raises(DatabaseFailed, match=r"which has not every letter: use UTF-8"):
+        store.apply([SyncRecords("games", [game(1, description="✔")]), complete(1)])
+    assert store.since() is None
+    engine.dispose()
+
+
+@pytest.mark.parametrize("any_replica", ["sqlite", *SERVERS], indirect=True)
+def test_the_time_of_the_last_change_is_utc(any_replica, replica_url):
+    """Whatever zone the database's sessions have."""
+    engine = open_database(replica_url)
+    if any_replica == "postgres":
+        engine = create_engine(engine.url, connect_args={"options": "-c timezone=America/New_York"})
+    elif any_replica == "mariadb":
+        engine = create_engine(engine.url, connect_args={"init_command": "SET time_zone = '-05:00'"})
+    migrate(engine)
+    store = Store(engine, DEFAULT_KINDS)
+    before = datetime.now(UTC)
+    store.apply([complete(1)])
+    changed_at = store.position().changed_at
+    assert before <= changed_at <= datetime.now(UTC) and changed_at.tzname() == "UTC"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("any_replica", SERVERS, indirect=True)
+def test_two_begin_a_replica_at_once(any_replica, make_store):
+    """One is first; the other is told so, and finds it there when it tries again."""
+    first, second = make_store(), make_store()
+    barrier = threading.Barrier(2)
+
+    def begin(store):
+        try:
+            return store.apply([SyncRecords("games", [game(1)]), complete(1, [], [game(1)])]).is_complete
+        except DatabaseFailed as error:
+            return str(error)
+
+    for each in (first, second):
+
+        def look_together(connection, look=each._kept_position):
+            found = look(connection)
+            barrier.wait(10)  # neither has committed when both have looked
+            return found
+
+        each._kept_position = look_together
+    with ThreadPoolExecutor(2) as pool:
+        told = sorted(pool.map(begin, (first, second)), key=str)
+    assert told == [True, "another program has just begun a replica in this database"]
 
 
 @pytest.mark.mariadb

@@ -126,13 +126,19 @@ class Store:
             raise DatabaseFailed(f"the database cannot be read: {sentence(error)}") from error
 
     def _position(self, connection: Connection) -> Position:
+        return self._kept_position(connection) or Position(None, frozenset(), {})
+
+    def _kept_position(self, connection: Connection) -> Position | None:
         rows = connection.execute(select(_state)).mappings().all()
         mine = next((row for row in rows if row["network"] == self.network), None)
         if mine is None:
             if rows:
                 raise WrongNetwork(f"this database holds the network {rows[0]['network']!r}, not {self.network!r}")
-            return Position(None, frozenset(), {})
-        return Position(mine["cursor"], frozenset(mine["kinds"] or ()), mine["counts"] or {}, mine["changed_at"])
+            return None
+        when = mine["changed_at"]
+        if when is not None:  # some databases give it in a zone of their own, others without one
+            when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+        return Position(mine["cursor"], frozenset(mine["kinds"] or ()), mine["counts"] or {}, when)
 
     def since(self) -> int | None:
         """The cursor to resume after; None where the whole state is needed."""
@@ -194,6 +200,11 @@ class Store:
             ) from error
         except SQLAlchemyError as error:
             raise DatabaseFailed(f"the database cannot be written: {sentence(error)}") from error
+        except UnicodeEncodeError as error:  # of the driver: every text that has no UTF-8 is kept beside
+            raise DatabaseFailed(
+                f"the connection to the database is of {error.encoding}, which has not every letter: "
+                "use UTF-8 (PostgreSQL: a database of that encoding; MySQL and MariaDB: ?charset=utf8mb4)"
+            ) from error
         self._seen, self._empty, self._known = batch.seen, batch.empty, batch.cursor
         return Applied(
             changes, batch.cursor, batch.is_complete, batch.is_lacking, batch.records, batch.complete, batch.news
@@ -234,15 +245,17 @@ class _Batch:
     def begin(self, connection: Connection) -> None:
         """Take the lock on the state's row, and see where the replica stands."""
         self.connection = connection
-        locked = connection.execute(
-            update(_state).where(_state.c.network == self.store.network).values(network=self.store.network)
-        )
-        if not locked.rowcount:
-            self.store._position(connection)  # raises WrongNetwork
-            connection.execute(insert(_state).values(network=self.store.network, kinds=[], counts={}))
+        # It is not asked how many rows that changed: MySQL counts none that was so already, unless it is told to.
+        self._update_state(network=self.store.network)
+        position = self.store._kept_position(connection)
+        if position is None:
+            try:
+                connection.execute(insert(_state).values(network=self.store.network, kinds=[], counts={}))
+            except IntegrityError as error:
+                raise DatabaseFailed("another program has just begun a replica in this database") from error
+        self.position = position or Position(None, frozenset(), {})
         if self.store.has_empty_text is None:
             self.store.has_empty_text = connection.scalar(select(literal(""))) == ""
-        self.position = self.store._position(connection)
         self.cursor = self.position.cursor
         if self.known is not None and self.seen is None and (self.cursor is None or self.cursor < self.known):
             # Another program has set the replica back, to before what this one has applied and will not get again.
