@@ -30,6 +30,9 @@ from gossip_client import SyncComplete, SyncRecords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
+    CHAR,
+    JSON,
+    REAL,
     BigInteger,
     DateTime,
     Double,
@@ -39,6 +42,7 @@ from sqlalchemy import (
     LargeBinary,
     Numeric,
     String,
+    Text,
     create_engine,
     event,
     func,
@@ -47,6 +51,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.schema import CreateTable
 
@@ -395,7 +400,7 @@ def test_a_registered_kind_needs_the_whole_state_once(any_store, store):
     assert Store(store.engine, DEFAULT_KINDS).since() == 20
 
 
-@pytest.mark.parametrize("column", [DateTime, Numeric, LargeBinary])
+@pytest.mark.parametrize("column", [DateTime, Numeric, LargeBinary, CHAR])
 def test_a_column_that_gives_nothing_back_as_it_came_is_refused(column):
     """At once, and not with every record."""
 
@@ -423,9 +428,9 @@ def test_a_column_of_numbers_gives_them_back_as_they_came(any_store, replica_eng
     migrate(replica_engine)
     Base.metadata.create_all(replica_engine)
     store = Store(replica_engine, [Kind("fairs", Fair)])
-    records = [{"id": number, "price": price} for number, price in enumerate((1.5, 2, None, 1e300, 0.1), 1)]
-    store.apply([SyncRecords("fairs", records), SyncComplete(1, {"fairs": 5}, {"fairs": digest(records)[1]})])
-    assert store.apply([SyncComplete(1, {"fairs": 5}, {"fairs": digest(records)[1]})]).is_complete
+    records = [{"id": number, "price": price} for number, price in enumerate((1.5, 2, None, 1e300, 0.1, -0.0), 1)]
+    store.apply([SyncRecords("fairs", records), SyncComplete(1, {"fairs": 6}, {"fairs": digest(records)[1]})])
+    assert store.apply([SyncComplete(1, {"fairs": 6}, {"fairs": digest(records)[1]})]).is_complete
 
 
 def test_a_value_that_no_column_holds_is_kept_beside(any_store, replica_engine):
@@ -548,18 +553,28 @@ def test_a_database_that_makes_null_of_an_empty_text(mariadb_server):
     mariadb_server.drop_database(url)
 
 
-def test_a_column_that_mysql_would_round_is_refused():
+@pytest.mark.parametrize(
+    ("database", "column", "advice"),
+    [
+        ("mysql+pymysql", Float(), "Double"),
+        ("mariadb+pymysql", JSON(), "backbone.Json"),
+        ("mysql+pymysql", Text(), "backbone.LongText"),
+        ("postgresql+psycopg", REAL(), "Double"),
+        ("postgresql+psycopg", Float(20), "Double"),
+        ("postgresql+psycopg", JSON().with_variant(JSONB(), "postgresql"), "backbone.Json"),
+    ],
+)
+def test_a_column_that_this_database_would_round_or_cut_is_refused(database, column, advice):
     class Base(DeclarativeBase):
         pass
 
     class Fair(Record, Base):
         __tablename__ = "fairs"
 
-        price: Mapped[float | None] = mapped_column(Float)
+        price: Mapped[object | None] = mapped_column(column)
 
-    engine = create_engine("mysql+pymysql://nobody@localhost/none")
-    with pytest.raises(TypeError, match=r"fairs\.price.*Double"):
-        Store(engine, [Kind("fairs", Fair)])
+    with pytest.raises(TypeError, match=rf"fairs\.price.*{advice}"):
+        Store(create_engine(f"{database}://nobody@localhost/none"), [Kind("fairs", Fair)])
     Store(create_engine("sqlite://"), [Kind("fairs", Fair)])
 
 

@@ -1,6 +1,6 @@
 """A live replica of the Gossip network's channels and games, in the host application's own database."""
 
-from backbone.columns import Json
+from backbone.columns import Json, LongText
 from backbone.errors import BackboneError, DatabaseFailed, HookFailed, WrongNetwork
 from backbone.kinds import CHANNELS, DEFAULT_KINDS, GAMES, Kind
 from backbone.migrations import migrate
@@ -23,6 +23,7 @@ __all__ = [
     "HookFailed",
     "Json",
     "Kind",
+    "LongText",
     "Record",
     "State",
     "WrongNetwork",

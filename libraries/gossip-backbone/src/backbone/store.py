@@ -112,7 +112,7 @@ class Store:
 
     def register(self, kind: Kind) -> None:
         """Keep a kind of records. Raises TypeError where a column of it would change values on this database."""
-        kind.check(self.engine.dialect.name)
+        kind.check(self.engine.dialect)
         self.kinds[kind.name] = kind
 
     # Reading
