@@ -10,7 +10,7 @@ import sys
 import threading
 
 import pytest
-from backbone import DatabaseFailed
+from backbone import DatabaseFailed, migrate
 from backbone.__main__ import main, open_database
 
 from shared import db
@@ -206,6 +206,25 @@ def test_a_locked_database_is_one_line(run_here, replica_url):
         connection.execute("ROLLBACK")
     assert done.returncode == 1
     assert "database is locked" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_database_that_is_locked_at_the_start(run_here, replica_url, monkeypatch):
+    """It is waited for, longer than SQLite itself waits at once."""
+    monkeypatch.setattr("backbone.__main__._LOCKED_SECONDS", 0.1)
+    with sqlite3.connect(replica_url.removeprefix("sqlite:///"), isolation_level=None) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        tries = []
+
+        def tries_to_migrate(engine):
+            tries.append(engine)
+            if len(tries) == 3:
+                connection.execute("ROLLBACK")
+            return migrate(engine)
+
+        monkeypatch.setattr("backbone.__main__.migrate", tries_to_migrate)
+        options = ["--url", UNREACHABLE, "--client-id", "x", "--timeout", "0.2"]
+        done = run_here("mirror", *options, "--database", replica_url)
+    assert len(tries) == 3 and "connection refused" in done.stderr, done.stderr
 
 
 def test_a_database_that_is_no_database(run_here, tmp_path):

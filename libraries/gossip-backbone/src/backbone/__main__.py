@@ -7,6 +7,7 @@ import logging
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from backbone import __version__
 from backbone.columns import MYSQL
-from backbone.errors import BackboneError, DatabaseFailed, first_line, sentence
+from backbone.errors import BackboneError, DatabaseFailed, first_line, is_locked, sentence
 from backbone.kinds import DEFAULT_KINDS
 from backbone.migrations import migrate
 from backbone.models import State
@@ -34,6 +35,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_LOCKED_SECONDS = 5.0  # at once: SQLite's waiting for a lock hears no Ctrl-C
 _PACKAGES = {"psycopg": "psycopg[binary]", "pymysql": "PyMySQL[rsa]"}
 
 
@@ -70,7 +72,7 @@ def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
         network=options.network,
         database_seconds=options.locked_seconds,
     )
-    migrate(engine)
+    _prepare(engine, options.locked_seconds)
     progress = Progress(sum(backbone.store.position().counts.values()))
     backbone.on_event = progress.heard
     backbone.on_applied = progress.applied
@@ -85,6 +87,19 @@ def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     except KeyboardInterrupt:
         print("stopped", flush=True)
     return 0
+
+
+def _prepare(engine: Engine, seconds: float) -> None:
+    """The tables, as soon as no other program locks the file."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            migrate(engine)
+            return
+        except DatabaseFailed as error:
+            if not is_locked(error.__cause__) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
 
 
 def status(engine: Engine, network: str) -> int:
@@ -105,7 +120,7 @@ def status(engine: Engine, network: str) -> int:
 def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     """Compare with the network; 0 if equal (or mended), 1 if not."""
     if options.mend:
-        migrate(engine)
+        _prepare(engine, options.locked_seconds)
     store = Store(engine, DEFAULT_KINDS, network=options.network, deletes=options.deletes)
     store.position()
     client = Client(
@@ -149,7 +164,9 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
         name = parsed.database or ""
         if is_file and must_exist and not name.startswith("file:") and not Path(name).exists():
             raise DatabaseFailed(f"there is no file {name}: run `python -m backbone mirror` first")
-        engine = create_engine(parsed, connect_args={"timeout": min(5.0, locked_seconds)} if is_file else {})
+        engine = create_engine(
+            parsed, connect_args={"timeout": min(_LOCKED_SECONDS, locked_seconds)} if is_file else {}
+        )
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseFailed(f"{shown} is no database's address: try sqlite:///mirror.db") from error
     except ImportError as error:

@@ -39,6 +39,12 @@ def may_pass(error: SQLAlchemyError) -> bool:
     return True
 
 
+def is_locked(error: object) -> bool:
+    """Whether another program locks SQLite's file."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def _is_mysql(error: DBAPIError) -> bool:
     return type(error.orig).__module__.partition(".")[0] in ("pymysql", "MySQLdb", "mysql", "mariadb")
 
