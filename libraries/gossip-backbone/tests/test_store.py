@@ -7,7 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import backbone
 import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from backbone import (
     BackboneError,
     Channel,
@@ -50,7 +55,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import registry
+from sqlalchemy.dialects import mysql, registry
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.schema import CreateTable
@@ -679,6 +684,23 @@ def test_the_migrations_make_what_the_models_say(any_store, replica_engine):
             model.__table__.columns.keys()
         )
     assert all(name.startswith("backbone_") for name in found.get_table_names())
+
+
+def test_alembic_writes_and_compares_tables_of_kinds(any_replica, replica_engine):
+    """A migration of a host's tables runs; after it nothing is proposed, least of all for the tables of the library."""
+    migrate(replica_engine)
+
+    def include_name(name, type_, parent_names):
+        return not (type_ == "table" and name.startswith("backbone_"))
+
+    with replica_engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": include_name})
+        written = produce_migrations(context, Base.metadata)
+        code = render_python_code(written.upgrade_ops, migration_context=context)
+        names = {"op": Operations(context), "sa": sqlalchemy, "mysql": mysql, "backbone": backbone}
+        exec(f"if True:\n    {code}", names)
+        assert {"reviews", "network_events"} <= set(inspect(connection).get_table_names())
+        assert compare_metadata(context, Base.metadata) == []
 
 
 @pytest.mark.parametrize("dialect", ["mssql", "oracle"])

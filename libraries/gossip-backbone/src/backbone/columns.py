@@ -36,6 +36,10 @@ class Json(TypeDecorator[Any]):
     def __init__(self) -> None:
         super().__init__(none_as_null=True)
 
+    def __repr__(self) -> str:
+        """As it is made: Alembic writes this into migrations of the host's."""
+        return "Json()"
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """The type to use on this database."""
         return dialect.type_descriptor(self.impl_instance if _has_json(dialect) else LongText)
