@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.support.valkey import TestValkey
 from tests.support.waiting import wait_until
 
 ALL_FLAGS = ["channels", "players", "tells", "games"]
+PROBE_SECONDS = 20.0
+"""A socket that nobody reads answers no heartbeat, and a minute later it is closed: after so long another is opened."""
 _numbers = itertools.count(1)
 
 
@@ -36,6 +39,7 @@ class Network:
         self._owner = factory.user()
         self._opened: list[SocketClient] = []
         self._probes: list[SocketClient] = []
+        self._probed_at = 0.0
         self._turns = itertools.count()
 
     @property
@@ -138,12 +142,13 @@ class Network:
 
     def close(self) -> None:
         self.close_sockets()
-        for probe in self._probes:
-            probe.drop()
+        self._drop_probes()
         for worker in self.workers:
             worker.kill()
 
     def _wait(self, event: str, peer: Peer, accepts: Callable[[Frame], Any]) -> None:
+        if time.monotonic() - self._probed_at > PROBE_SECONDS:
+            self._drop_probes()
         if not self._probes:
             probe = self.game("Probe", is_displayed=False)
             for worker in self.workers:
@@ -155,3 +160,9 @@ class Network:
                 lambda client=client: accepts(client.request(event, {"game": peer.short_name})["payload"]),  # type: ignore[misc]
                 what=f"{event} of {peer.short_name}",
             )
+        self._probed_at = time.monotonic()
+
+    def _drop_probes(self) -> None:
+        for probe in self._probes:
+            probe.drop()
+        self._probes.clear()
