@@ -26,7 +26,7 @@ def find_program(name: str) -> str | None:
 
 def has_mariadb() -> bool:
     """Whether the server's programs are on this machine."""
-    return all(find_program(name) for name in ("mariadbd", "mariadb-install-db"))
+    return all(find_program(name) for name in ("mariadbd", "mariadb-install-db", "my_print_defaults"))
 
 
 class MariaDB:
