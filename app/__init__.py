@@ -22,8 +22,8 @@ from app import (
     moderation,
     pages,
     players,
+    safety,
     security,
-    standing,
     templating,
 )
 from app.cli import register_commands
@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> Flask:
     templating.init_app(app)
     security.init_app(app, settings)
     accounts.init_app(app)
-    for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, standing):
+    for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, safety):
         module.init_app(app)
     limits.init_app(app, settings)
     errors.init_app(app)

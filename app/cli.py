@@ -26,7 +26,8 @@ from shared.models.channel import Channel
 from shared.models.moderation import SANCTION_KINDS, TARGET_KINDS, Sanction
 from shared.models.user import ROLES
 from shared.services import accounts, applications, backups, channels, game_import, games, network, users
-from shared.services.moderation import actors, audit, sanctions
+from shared.services.authority import actors, audit
+from shared.services.moderation import sanctions
 from shared.settings import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])

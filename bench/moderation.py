@@ -29,9 +29,10 @@ from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.db import utc_now
 from shared.models import Filter, Sanction
-from shared.services.moderation import changes, sanctions
-from shared.services.moderation.actors import OPERATOR
-from shared.services.moderation.changes import Part
+from shared.services.authority import changes
+from shared.services.authority.actors import OPERATOR
+from shared.services.authority.changes import Part
+from shared.services.moderation import sanctions
 from shared.settings import Settings
 from tests.support.servers import RunningSite
 

@@ -1,7 +1,7 @@
 """What an owner may see of their game's sockets: frames, disconnects, refusals, limits. In Redis, bounded, for a day.
 
-Workers write (`worker/diagnostics.py`), the site reads. Broadcasts are kept once a topic, not once a receiver: `read`
-puts them in among the frames of a game that was listening.
+Workers write (`worker/diagnostics/recorder.py`), the site reads. Broadcasts are kept once a topic, not once a receiver:
+`read` puts them in among the frames of a game that was listening.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who is online, as kept in Redis: a key a socket, that expires unless its worker refreshes it.
 
-Workers write (`worker/presence.py`), everybody reads. It may be wrong for seconds, and is never the only copy of
-anything: each worker can write all of its own again.
+Workers write (`worker/network/presence.py`), everybody reads. It may be wrong for seconds, and is never the only copy
+of anything: each worker can write all of its own again.
 """
 
 from __future__ import annotations

@@ -34,13 +34,13 @@ from shared.protocol import (
 from shared.protocol.codes import SENTENCES, Code, missing_scope, missing_support, sentence
 from shared.protocol.core import Authenticate
 from shared.protocol.frames import encode_answer
-from shared.services.moderation.actors import MODERATE, Role
-from shared.services.moderation.permissions import RULES
+from shared.services.authority.actors import MODERATE, Role
+from shared.services.authority.permissions import RULES
 from worker.answers import ANSWERED, Deferred
 from worker.routes import Replies, Route
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
 
 CLOSE_AUTHENTICATION_FAILED = CLOSE_ABUSIVE = 4000
 CLOSE_BANNED = 4003

@@ -24,7 +24,7 @@ from shared.protocol.moderation import (
 from shared.protocol.players import RequestPlayers, SignIn, SignOut
 from shared.protocol.sync import RequestSync
 from shared.protocol.tells import SendTell
-from shared.services.moderation.permissions import Act
+from shared.services.authority.permissions import Act
 from worker.handlers import browsers, channels, core, games, moderation, players, sync, tells
 
 

@@ -18,38 +18,39 @@ from shared import __version__
 from shared.protocol import encode_event
 from shared.protocol.core import Restart
 from shared.services import peers
-from shared.services.moderation import changes
-from shared.services.moderation.changes import Part
+from shared.services.authority import changes
+from shared.services.authority.changes import Part
 from shared.services.peers import Peer
 from shared.services.versions import Change
 from shared.settings import Settings
-from worker import grapevine, notices
-from worker.browser_notices import AWAY_SECONDS, BrowserNotices
-from worker.browsers import Browsers
-from worker.chat import Chat
-from worker.checks import Checks
-from worker.connection import Connection
+from worker import grapevine
+from worker.chat.browser_notices import AWAY_SECONDS, BrowserNotices
+from worker.chat.browsers import Browsers
+from worker.chat.lines import Chat
 from worker.database import Announcements, Database
-from worker.diagnostics import Diagnostics
-from worker.directory import Directory
-from worker.failures import Failures
-from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout
-from worker.feed import Feed
+from worker.diagnostics.recorder import Diagnostics
 from worker.handlers import channels, moderation, players, tells
-from worker.heartbeats import Heartbeats
-from worker.jobs import Jobs, network_jobs
-from worker.limits import RateLimits, SocketLimits
-from worker.moderation import Moderation
-from worker.notices import Notices
-from worker.presence import Presence
-from worker.reader import Limits
-from worker.replicas import Replicas
-from worker.server import SocketServer
+from worker.jobs.checks import Checks
+from worker.jobs.jobs import Jobs, network_jobs
+from worker.moderation.tell_counts import TellCounts
+from worker.moderation.view import Moderation
+from worker.network import notices
+from worker.network.directory import Directory
+from worker.network.feed import Feed
+from worker.network.notices import Notices
+from worker.network.presence import Presence
+from worker.network.replicas import Replicas
+from worker.network.statuses import Statuses
 from worker.signals import Signals
-from worker.statuses import Statuses
-from worker.tell_counts import TellCounts
-from worker.transport import Transport, Wire
-from worker.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint
+from worker.sockets.connection import Connection
+from worker.sockets.failures import Failures
+from worker.sockets.heartbeats import Heartbeats
+from worker.sockets.limits import RateLimits, SocketLimits
+from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout
+from worker.wire.reader import Limits
+from worker.wire.server import SocketServer
+from worker.wire.transport import Transport, Wire
+from worker.wire.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint
 
 CLOSE_RESTARTING = 1012
 CLOSE_REVOKED = 4003

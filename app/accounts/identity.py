@@ -19,8 +19,8 @@ from shared.db import reading, transaction, utc_now
 from shared.errors import Conflict
 from shared.models import User
 from shared.services import accounts, sessions, users
-from shared.services.moderation.actors import Role
-from shared.services.moderation.permissions import RULES, Act
+from shared.services.authority.actors import Role
+from shared.services.authority.permissions import RULES, Act
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from shared.db import reading, transaction
 from shared.errors import InvalidCredentials
 from shared.models import User
 from shared.services import characters, games, users
-from shared.services.moderation.actors import Role
-from shared.services.moderation.permissions import RULES, Act
+from shared.services.authority.actors import Role
+from shared.services.authority.permissions import RULES, Act
 
 bp = Blueprint("accounts", __name__)
 

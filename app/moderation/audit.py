@@ -8,11 +8,11 @@ from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app.acting import looking
+from app.current_actor import looking
 from app.games.routes import page_number
 from app.moderation.words import ACTS
 from shared.db import reading
-from shared.services.moderation import audit
+from shared.services.authority import audit
 
 bp = Blueprint("audit", __name__, url_prefix="/audit")
 PER_PAGE = 50

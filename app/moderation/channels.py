@@ -10,7 +10,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import Field
 
-from app.acting import acting, looking
+from app.current_actor import acting, looking
 from app.errors import faults_on
 from app.forms import FlaskForm
 from app.moderation.forms import DescribeForm, PauseForm, ReasonForm, RenameForm, SlowForm, WholeField

@@ -7,8 +7,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts.identity import ask_to_sign_in
-from app.acting import looking
-from shared.services.moderation.permissions import Act, may
+from app.current_actor import looking
+from shared.services.authority.permissions import Act, may
 
 
 def admit() -> ResponseReturnValue | None:

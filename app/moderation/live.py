@@ -8,12 +8,12 @@ from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app.acting import looking
+from app.current_actor import looking
 from app.moderation.words import number_argument
 from shared.models import Channel, Message
 from shared.services import channels, history
+from shared.services.authority.actors import Actor
 from shared.services.moderation import messages, records
-from shared.services.moderation.actors import Actor
 
 bp = Blueprint("live", __name__, url_prefix="/live")
 SHOWN_AT_FIRST = 60

@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app.acting import looking
+from app.current_actor import looking
 from shared.db import utc_now
-from shared.services.moderation import audit, channel_states, records, tell_counts
+from shared.services.authority import audit
+from shared.services.moderation import channel_states, records, tell_counts
 
 bp = Blueprint("overview", __name__)
 SHOWN_ACTS = 8

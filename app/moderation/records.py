@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app.acting import looking
+from app.current_actor import looking
 from shared.db import utc_now
 from shared.errors import Invalid, NotFound
 from shared.services import peers, users

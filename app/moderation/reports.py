@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.acting import acting, looking
+from app.current_actor import acting, looking
 from app.errors import faults_on
 from app.games.routes import page_number
 from app.moderation.forms import ResolveForm

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.acting import acting, looking
+from app.current_actor import acting, looking
 from app.errors import faults_on
 from app.forms import sentence
 from app.games.routes import page_number

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from werkzeug.routing import IntegerConverter
 
 from shared.models.audit import AuditEntry
-from shared.services.moderation.audit import PublicAct, change_of
-from shared.services.moderation.permissions import Act
+from shared.services.authority.audit import PublicAct, change_of
+from shared.services.authority.permissions import Act
 
 LARGEST_ID = 2**53
 ACTS: dict[str, str] = {

@@ -1,7 +1,7 @@
 """The audit trail of moderation: append-only, each entry hashed over the one before.
 
 The database itself refuses to change or remove an entry (triggers of the migration);
-`shared/services/moderation/audit.py` alone writes entries, and finds out a chain that was tampered with all the same.
+`shared/services/authority/audit.py` alone writes entries, and finds out a chain that was tampered with all the same.
 """
 
 from __future__ import annotations

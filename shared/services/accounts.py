@@ -23,10 +23,11 @@ from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
 from shared.services import rules, users
-from shared.services.moderation import audit, changes, sanctions
-from shared.services.moderation.actors import OPERATOR
-from shared.services.moderation.changes import Part
-from shared.services.moderation.permissions import Act
+from shared.services.authority import audit, changes
+from shared.services.authority.actors import OPERATOR
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act
+from shared.services.moderation import sanctions
 
 RESETS_A_MAIL = 5
 ABANDONED_AT_ONCE = 500

@@ -13,9 +13,9 @@ from shared.errors import Invalid, NotFound
 from shared.models.application import SCOPES, Application
 from shared.models.credentials import Credentials
 from shared.services import rules, short_names, users
-from shared.services.moderation import actors, audit, changes
-from shared.services.moderation.changes import Part
-from shared.services.moderation.permissions import Act
+from shared.services.authority import actors, audit, changes
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act
 
 
 def create_application(

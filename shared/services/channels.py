@@ -15,8 +15,8 @@ from shared.models.game import Game
 from shared.models.message import Message
 from shared.models.user import User
 from shared.services import rules, users
-from shared.services.moderation import actors, audit
-from shared.services.moderation.permissions import Act
+from shared.services.authority import actors, audit
+from shared.services.authority.permissions import Act
 
 PROPOSALS_AN_OWNER = 10
 

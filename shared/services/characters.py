@@ -17,8 +17,9 @@ from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
 from shared.models.user import User
 from shared.protocol.types import player_key
-from shared.services.moderation import changes, sanctions
-from shared.services.moderation.changes import Part
+from shared.services.authority import changes
+from shared.services.authority.changes import Part
+from shared.services.moderation import sanctions
 
 CHARACTERS_A_USER = 200
 NAMES_AT_ONCE = 500

@@ -17,9 +17,9 @@ from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
 from shared.services import rules
-from shared.services.moderation import actors, audit, changes
-from shared.services.moderation.changes import Part
-from shared.services.moderation.permissions import Act
+from shared.services.authority import actors, audit, changes
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act
 
 PASSWORD_SHORTEST = 8
 PASSWORD_LONGEST = 1_000

@@ -12,8 +12,9 @@ from shared import chat_tokens
 from shared.db import transaction, utc_now
 from shared.presence import SOCKET_KEY, SocketPresence
 from shared.services import accounts, history, readings
+from shared.services.authority import actors
 from shared.services.history import Line
-from shared.services.moderation import actors, ignores
+from shared.services.moderation import ignores
 from tests.support.servers import SECRET_KEY
 
 

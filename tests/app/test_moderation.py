@@ -13,7 +13,8 @@ from shared import db
 from shared.db import utc_now
 from shared.models import Appeal, Filter, Game, Message, Report, Sanction
 from shared.services import channels
-from shared.services.moderation import appeals, audit, channel_states, filters, reports, sanctions, tell_counts
+from shared.services.authority import audit
+from shared.services.moderation import appeals, channel_states, filters, reports, sanctions, tell_counts
 from tests.support.moderating import actor, make_moderated, speak
 
 HTML = '<script>alert(1)</script><b x="1">'

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from app.standing.bans import is_open
+from app.safety.bans import is_open
 from shared import db
 from shared.services.moderation import channel_states, sanctions
 from tests.support.moderating import actor, make_moderated

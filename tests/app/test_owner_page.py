@@ -15,8 +15,9 @@ from shared import db, diagnostics
 from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
 from shared.models import ConnectionCheck, GameConnection
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
+from shared.services.authority import actors
 from shared.services.connection_checks import MEANINGS, Outcome
-from shared.services.moderation import actors, sanctions
+from shared.services.moderation import sanctions
 from tests.app.conftest import Visitor
 from tests.support.statements import counted_statements
 

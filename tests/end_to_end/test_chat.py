@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from shared.bus import Bus, publish_after_commit
 from shared.db import reading, transaction, utc_now
 from shared.services import accounts, channels, history, readings
+from shared.services.authority import actors
 from shared.services.history import Line
-from shared.services.moderation import actors, ignores, messages
+from shared.services.moderation import ignores, messages
 from tests.support.client import SocketClient
 from tests.support.processes import free_port
 from tests.support.servers import RunningSite, RunningWorker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.services.moderation import actors
+from shared.services.authority import actors
 from tests.support.passwords import use_quick_passwords
 
 

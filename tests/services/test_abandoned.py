@@ -11,7 +11,7 @@ from shared import db
 from shared.models import User
 from shared.services import accounts, channels, characters, game_transfers, games, users
 from tests.support.factory import PASSWORD
-from worker.jobs import Jobs, network_jobs
+from worker.jobs.jobs import Jobs, network_jobs
 
 
 class PlainDatabase:

@@ -13,10 +13,11 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import db
 from shared.models import AuditEntry
-from shared.services.moderation import actors, audit, filters, sanctions
-from shared.services.moderation.actors import OPERATOR
-from shared.services.moderation.audit import Target
-from shared.services.moderation.permissions import Act
+from shared.services.authority import actors, audit
+from shared.services.authority.actors import OPERATOR
+from shared.services.authority.audit import Target
+from shared.services.authority.permissions import Act
+from shared.services.moderation import filters, sanctions
 
 pytestmark = pytest.mark.usefixtures("any_database")
 

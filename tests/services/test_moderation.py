@@ -14,12 +14,13 @@ from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models import Appeal, AuditEntry, Filter, Message, Report, Sanction
 from shared.protocol.types import player_key
 from shared.services import accounts, applications, channels, characters, history, users
+from shared.services.authority import actors, audit, changes
+from shared.services.authority.actors import OPERATOR, Actor, Role
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import RULES, Act, may
 from shared.services.history import Line
 from shared.services.moderation import (
-    actors,
     appeals,
-    audit,
-    changes,
     channel_states,
     filters,
     game_mutes,
@@ -30,11 +31,8 @@ from shared.services.moderation import (
     retention,
     sanctions,
 )
-from shared.services.moderation.actors import OPERATOR, Actor, Role
-from shared.services.moderation.changes import Part
 from shared.services.moderation.filter_rules import SIZE_AT_MOST, FilterSet, Rule, size_of
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
-from shared.services.moderation.permissions import RULES, Act, may
 from tests.support.moderating import mute
 from tests.support.permissions import ON_PAGES, WHO
 from tests.support.racing import Racer, wait_until_blocked

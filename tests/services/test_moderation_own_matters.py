@@ -6,8 +6,9 @@ import pytest
 
 from shared.errors import Conflict, Forbidden, NotFound
 from shared.services import characters
-from shared.services.moderation import actors, appeals, records, reports, sanctions
-from shared.services.moderation.actors import OPERATOR
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
+from shared.services.moderation import appeals, records, reports, sanctions
 from tests.support.moderating import mute
 
 pytestmark = pytest.mark.usefixtures("any_database")

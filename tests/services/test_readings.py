@@ -6,8 +6,9 @@ import pytest
 
 from shared.db import utc_now
 from shared.services import accounts, channels, history, readings
+from shared.services.authority import actors
 from shared.services.history import Line
-from shared.services.moderation import actors, messages
+from shared.services.moderation import messages
 from tests.support.statements import counted_statements
 
 pytestmark = pytest.mark.usefixtures("any_database")

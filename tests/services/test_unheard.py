@@ -7,7 +7,8 @@ import pytest
 from shared.db import utc_now
 from shared.models import Character
 from shared.models.message import Message
-from shared.services.moderation import actors, ignores, unheard
+from shared.services.authority import actors
+from shared.services.moderation import ignores, unheard
 
 pytestmark = pytest.mark.usefixtures("any_database")
 

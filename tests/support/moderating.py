@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from shared import db
 from shared.db import utc_now
 from shared.services import history
+from shared.services.authority import actors
 from shared.services.history import Line
 from shared.services.moderation import (
-    actors,
     appeals,
     channel_states,
     filters,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from shared.models import Channel, Game, User
     from shared.models.moderation import Sanction
-    from shared.services.moderation.actors import Actor
+    from shared.services.authority.actors import Actor
     from tests.support.factory import Factory
 
 

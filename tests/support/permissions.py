@@ -6,8 +6,8 @@ test walks all routes of its kind, asks for each which act it is (a route withou
 
 from __future__ import annotations
 
-from shared.services.moderation.actors import Role
-from shared.services.moderation.permissions import RULES, Act
+from shared.services.authority.actors import Role
+from shared.services.authority.permissions import RULES, Act
 
 WHO: dict[str, frozenset[Role]] = {
     "visitor": frozenset([Role.VISITOR]),

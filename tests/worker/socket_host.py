@@ -16,12 +16,12 @@ from typing import Any
 
 import gevent
 
-from worker.fanout import ANY_CHANNEL, ChannelTopic, Fanout, Frames
-from worker.frames import frame_text
-from worker.reader import Limits
-from worker.server import SocketServer
-from worker.transport import Transport, Wire
-from worker.upgrade import Endpoint
+from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout, Frames
+from worker.wire.frames import frame_text
+from worker.wire.reader import Limits
+from worker.wire.server import SocketServer
+from worker.wire.transport import Transport, Wire
+from worker.wire.upgrade import Endpoint
 
 closings: list[list[Any]] = []
 

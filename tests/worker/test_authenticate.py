@@ -18,8 +18,8 @@ from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
 from tests.support.processes import ROOT, clean_environment
 from tests.support.waiting import wait_until
-from worker import failures
-from worker.failures import Failures
+from worker.sockets import failures
+from worker.sockets.failures import Failures
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import websocket
 from shared import chat_tokens
 from shared.db import reading, transaction
 from shared.services import accounts, channels, readings, sessions, users
-from shared.services.moderation import actors, channel_states, ignores
+from shared.services.authority import actors
+from shared.services.moderation import channel_states, ignores
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
 from tests.support.servers import SECRET_KEY, get

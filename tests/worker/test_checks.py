@@ -17,7 +17,7 @@ from shared.models import ConnectionCheck
 from shared.services import games
 from tests.support.endpoints import greets, listening, says_nothing
 from tests.support.waiting import wait_until
-from worker import checks
+from worker.jobs import checks
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_no_thread_that_looks_names_up_imports_anything():
 from gevent import monkey
 monkey.patch_all()
 import _thread, sys
-from worker.checks import Checks
+from worker.jobs.checks import Checks
 main, imported = _thread.get_ident(), []
 class Finder:
     @staticmethod

@@ -13,7 +13,7 @@ from shared.models import PlayerCount
 from shared.services import player_counts
 from shared.services.jobs import claim_job
 from tests.support.waiting import wait_until
-from worker.jobs import LEASE, Job, Jobs, network_jobs
+from worker.jobs.jobs import LEASE, Job, Jobs, network_jobs
 
 
 class PlainDatabase:
@@ -50,7 +50,7 @@ def test_two_workers_count_once(any_database, engine, stored, settings):
 def test_a_worker_that_dies_after_the_count_makes_no_second_one(any_database, engine, stored, settings, monkeypatch):
     """Its lease runs out and another worker runs the job, still in the same quarter: the count stays as it was."""
     game, started_at = stored.game(), datetime(2026, 3, 10, 14, 30, 20, tzinfo=UTC)
-    monkeypatch.setattr("worker.jobs.utc_now", lambda: started_at)
+    monkeypatch.setattr("worker.jobs.jobs.utc_now", lambda: started_at)
     job = job_of(settings, [(game.id, ["Odo"])])
     with db.transaction() as session:
         assert claim_job(session, name=job.name, now=started_at, lease=LEASE)
@@ -58,7 +58,7 @@ def test_a_worker_that_dies_after_the_count_makes_no_second_one(any_database, en
 
     second = job_of(settings, [(game.id, ["Odo", "Wren"])])
     assert not Jobs(PlainDatabase(), []).run_if_due(second)
-    monkeypatch.setattr("worker.jobs.utc_now", lambda: started_at + LEASE + timedelta(seconds=1))
+    monkeypatch.setattr("worker.jobs.jobs.utc_now", lambda: started_at + LEASE + timedelta(seconds=1))
     assert Jobs(PlainDatabase(), []).run_if_due(second)
     assert counts() == [(game.id, 1)]
 

@@ -11,11 +11,11 @@ import redis
 from shared import diagnostics
 from shared.db import transaction
 from shared.diagnostics import Diagnostics
+from shared.services.authority.actors import OPERATOR
 from shared.services.moderation import messages
-from shared.services.moderation.actors import OPERATOR
 from tests.support.network import Network, Peer
 from tests.support.waiting import wait_until
-from worker.diagnostics import HIDDEN, expected, mask
+from worker.diagnostics.recorder import HIDDEN, expected, mask
 
 NETWORK_SETTINGS = {"RATE_LIMITS": "on"}
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worker.test_transport import Host, ask
-from worker import fanout as module
-from worker.fanout import ANY_CHANNEL, BATCH_LIMIT, ChannelTopic, Fanout, Frames
-from worker.frames import frame_text
+from worker.wire import fanout as module
+from worker.wire.fanout import ANY_CHANNEL, BATCH_LIMIT, ChannelTopic, Fanout, Frames
+from worker.wire.frames import frame_text
 
 
 class FakeTransport:

@@ -65,7 +65,7 @@ def _worker(tmp_path_factory, _migrated_sqlite, _session_valkey):
 def hear(_worker):
     """Gives a message to a new connection, a game's unless `peer` says otherwise; returns the frames it answers."""
     from shared.services.peers import Peer
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
 
     peers = {
         None: None,
@@ -130,8 +130,8 @@ def test_a_ref_without_a_usable_event_is_echoed_all_the_same(hear, ref):
 @pytest.mark.parametrize("text", ["1.50", "1e2", "-0", "123456789012345678901234567890", '"\\u00e9"'])
 def test_a_ref_is_echoed_to_the_letter(_worker, hear, text):
     from shared.services.peers import Peer
-    from worker.connection import Connection
     from worker.dispatch import dispatch
+    from worker.sockets.connection import Connection
 
     connection = Connection(_worker, Ears())
     connection.peer = Peer("game:1", 1, "Tea", False, True, 1)

@@ -12,7 +12,7 @@ from shared import db
 from shared.models import Version
 from shared.models.job import Job as JobRow
 from shared.services import games, versions
-from worker.jobs import AGAIN, Job, Jobs, network_jobs
+from worker.jobs.jobs import AGAIN, Job, Jobs, network_jobs
 
 
 class PlainDatabase:

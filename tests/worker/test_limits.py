@@ -28,7 +28,7 @@ from shared.settings import SettingsError
 from tests.support.client import SocketClient
 from tests.support.network import Network
 from tests.support.waiting import wait_until
-from worker.limits import PLAYERS_AT_MOST, Bucket, RateLimits, SocketLimits
+from worker.sockets.limits import PLAYERS_AT_MOST, Bucket, RateLimits, SocketLimits
 
 NETWORK_SETTINGS = {"RATE_LIMITS": "on"}
 

@@ -9,8 +9,8 @@ import pytest
 from shared.db import transaction
 from shared.models import Channel
 from shared.services import applications, channels, characters, users
+from shared.services.authority import actors
 from shared.services.moderation import (
-    actors,
     channel_states,
     filters,
     game_mutes,

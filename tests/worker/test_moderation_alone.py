@@ -11,16 +11,16 @@ from shared import db
 from shared.db import utc_now
 from shared.models import Message
 from shared.services import history
+from shared.services.authority.actors import OPERATOR
 from shared.services.history import Line
 from shared.services.moderation import sanctions
-from shared.services.moderation.actors import OPERATOR
 from tests.support.client import SocketClient
 from tests.support.factory import Factory
 from tests.support.servers import RunningWorker
 from tests.support.valkey import TestValkey
 from tests.support.waiting import wait_until
 from tests.worker.test_jobs import PlainDatabase
-from worker.jobs import Jobs, network_jobs
+from worker.jobs.jobs import Jobs, network_jobs
 
 
 def test_a_mute_holds_while_redis_is_away(

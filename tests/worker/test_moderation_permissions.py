@@ -7,7 +7,7 @@ import pytest
 from shared.db import transaction
 from shared.protocol import INCOMING
 from shared.services import applications
-from shared.services.moderation.permissions import RULES, Act
+from shared.services.authority.permissions import RULES, Act
 from tests.support.client import SocketClient
 from tests.support.network import Network
 from tests.support.permissions import ON_THE_SOCKET, may

@@ -18,8 +18,8 @@ from tests.support.endpoints import (
 )
 from tests.support.processes import free_port
 from tests.support.waiting import wait_until
-from worker import probes
-from worker.probes import Prober, is_public
+from worker.jobs import probes
+from worker.jobs.probes import Prober, is_public
 
 HERE = [(int(socket.AF_INET), "127.0.0.1")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import db
 from shared.services import characters, profiles
-from worker.jobs import Jobs, network_jobs
+from worker.jobs.jobs import Jobs, network_jobs
 
 
 class PlainDatabase:

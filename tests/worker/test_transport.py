@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import websocket
 
-from worker.reader import Limits, Reader
+from worker.wire.reader import Limits, Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 20

@@ -32,7 +32,7 @@ from worker.answers import ANSWERED, Deferred
 from worker.handlers import channels, tells
 
 if TYPE_CHECKING:
-    from worker.browser import BrowserConnection
+    from worker.chat.browser import BrowserConnection
 
 CHANNELS_AT_MOST = 100  # that one page may hear
 

@@ -23,8 +23,8 @@ from shared.protocol.types import player_key, whole_seconds
 from shared.services import channels, rules, versions
 from shared.services import history as messages
 from worker.answers import Deferred
-from worker.fanout import ChannelTopic
-from worker.sanctions import Speaker
+from worker.moderation.sanctions import Speaker
+from worker.wire.fanout import ChannelTopic
 
 CREATED = "channels-created"  # the signals' topic
 PAGES_AT_ONCE = 20  # of muted lines, that are passed over for one request
@@ -32,7 +32,7 @@ PAGES_AT_ONCE = 20  # of muted lines, that are passed over for one request
 if TYPE_CHECKING:
     from shared.models.message import Message
     from shared.services.peers import Peer
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
     from worker.worker import Worker
 
 

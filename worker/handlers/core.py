@@ -22,7 +22,7 @@ from worker.answers import ANSWERED
 from worker.handlers import channels
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
     from worker.worker import Worker
 
 VERSION_WITH_HISTORY = "2.4.0"

@@ -12,7 +12,7 @@ from shared.protocol.games import RequestGames
 from worker.answers import ANSWERED
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
 
 
 def status(connection: Connection, request: RequestGames, ref: msgspec.Raw | None) -> object:

@@ -27,14 +27,15 @@ from shared.protocol.moderation import (
     SanctionAnswer,
 )
 from shared.protocol.types import whole_seconds
-from shared.services.moderation import actors, channel_states, messages, reports, sanctions
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.permissions import Act
-from worker.fanout import Frames
-from worker.frames import frame_text
+from shared.services.authority import actors
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act
+from shared.services.moderation import channel_states, messages, reports, sanctions
+from worker.wire.fanout import Frames
+from worker.wire.frames import frame_text
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
     from worker.worker import Worker
 
 MODERATION = "moderation"  # the fan-out topic of applications with the scope

@@ -16,12 +16,12 @@ from shared.protocol import encode_answer, encode_event
 from shared.protocol.players import PlayerSignedIn, PlayerSignedOut, RequestPlayers, SignIn, SignOut
 from shared.protocol.types import player_key
 from worker.answers import ANSWERED
-from worker.fanout import Frames
-from worker.frames import frame_text
-from worker.sanctions import Speaker
+from worker.moderation.sanctions import Speaker
+from worker.wire.fanout import Frames
+from worker.wire.frames import frame_text
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
     from worker.worker import Worker
 
 PLAYERS = "players"  # the fan-out topic of sockets with the flag, and the signals' topic

@@ -1,4 +1,4 @@
-"""Sync, for network applications (docs/protocol.md, §8). The work is in `worker/replicas.py`."""
+"""Sync, for network applications (docs/protocol.md, §8). The work is in `worker/network/replicas.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.protocol.sync import RequestSync
 from worker.answers import ANSWERED
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
 
 
 def request_sync(connection: Connection, request: RequestSync, ref: msgspec.Raw | None) -> object:

@@ -25,7 +25,7 @@ from worker import grapevine
 from worker.handlers.channels import speaker_of
 
 if TYPE_CHECKING:
-    from worker.connection import Connection
+    from worker.sockets.connection import Connection
     from worker.worker import Worker
 
 TELLS = "tells"

@@ -14,9 +14,10 @@ from shared.models.moderation import Sanction
 from shared.models.report import Appeal
 from shared.pagination import Page, paginate
 from shared.services import rules
-from shared.services.moderation import audit, sanctions
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.permissions import Act, require
+from shared.services.authority import audit
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, require
+from shared.services.moderation import sanctions
 
 
 def create_appeal(session: Session, actor: Actor, *, sanction_id: int, text: str) -> Appeal:

@@ -14,11 +14,12 @@ from shared.errors import Conflict, Invalid
 from shared.models.channel import Channel
 from shared.models.moderation import ChannelState
 from shared.services import channels, history
+from shared.services.authority import audit, changes
+from shared.services.authority.actors import OPERATOR, Actor
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act, require
 from shared.services.history import Line
-from shared.services.moderation import audit, changes, targets
-from shared.services.moderation.actors import OPERATOR, Actor
-from shared.services.moderation.changes import Part
-from shared.services.moderation.permissions import Act, require
+from shared.services.moderation import targets
 from shared.services.moderation.sanctions import reason_of
 
 PAUSE_LONGEST_MINUTES = 60 * 24 * 365

@@ -14,9 +14,10 @@ from shared.models.message import Message
 from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS, Filter
 from shared.protocol.types import player_key
 from shared.services import rules
-from shared.services.moderation import audit, changes
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.changes import Part
+from shared.services.authority import audit, changes
+from shared.services.authority.actors import Actor
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act, require
 from shared.services.moderation.filter_rules import (
     PATTERN_LONGEST,
     SIZE_AT_MOST,
@@ -26,7 +27,6 @@ from shared.services.moderation.filter_rules import (
     compile_pattern,
     size_of,
 )
-from shared.services.moderation.permissions import Act, require
 
 FILTERS_AT_MOST = 500
 PREVIEW_MESSAGES = 1_000

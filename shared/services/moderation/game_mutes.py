@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from shared.errors import Conflict, NotFound
 from shared.models.moderation import GameMute
 from shared.services import games
-from shared.services.moderation import changes, targets
-from shared.services.moderation.actors import Actor, Role
-from shared.services.moderation.changes import Part
-from shared.services.moderation.permissions import Act, require
+from shared.services.authority import changes
+from shared.services.authority.actors import Actor, Role
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act, require
+from shared.services.moderation import targets
 
 MUTES_A_GAME = 100
 

@@ -15,11 +15,12 @@ from shared.errors import Conflict, DomainError, Invalid, NotFound
 from shared.models.moderation import Ignore
 from shared.protocol.types import player_key
 from shared.services import users
-from shared.services.moderation import actors, changes, targets
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.changes import Part
+from shared.services.authority import actors, changes
+from shared.services.authority.actors import Actor
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act, require
+from shared.services.moderation import targets
 from shared.services.moderation.patterns import parse_pattern
-from shared.services.moderation.permissions import Act, require
 
 IGNORES_A_USER = 200
 COMMANDS = ("ignore", "unignore", "ignores")

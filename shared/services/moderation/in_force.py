@@ -16,8 +16,9 @@ from shared.models.character import Character
 from shared.models.moderation import ChannelState, Filter, GameMute, Ignore
 from shared.models.user import User
 from shared.protocol.types import player_key
-from shared.services.moderation import changes, sanctions
-from shared.services.moderation.changes import Part
+from shared.services.authority import changes
+from shared.services.authority.changes import Part
+from shared.services.moderation import sanctions
 from shared.services.moderation.filter_rules import Rule
 from shared.services.moderation.targets import GRAPEVINE
 

@@ -14,9 +14,9 @@ from shared.models.message import Message
 from shared.models.report import Report
 from shared.pagination import Page, paginate
 from shared.services import rules
-from shared.services.moderation import audit
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.permissions import Act, require
+from shared.services.authority import audit
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, require
 from shared.services.moderation.sanctions import reason_of
 
 

@@ -18,9 +18,9 @@ from shared.models.moderation import Sanction
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.user import User
 from shared.services import characters, games, peers, users
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, require
 from shared.services.moderation import appeals, reports, sanctions, targets
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.permissions import Act, require
 from shared.services.moderation.targets import Target
 
 SHOWN_MESSAGES = 30

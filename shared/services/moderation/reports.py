@@ -18,9 +18,10 @@ from shared.models.report import REPORT_STATES, Report, Reporter
 from shared.pagination import Page, paginate
 from shared.protocol.types import player_key
 from shared.services import rules
-from shared.services.moderation import audit, messages, targets
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.permissions import Act, require
+from shared.services.authority import audit
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, require
+from shared.services.moderation import messages, targets
 
 OPEN_A_REPORTER = 50
 TEXT_LONGEST = 1_000

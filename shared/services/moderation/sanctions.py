@@ -21,10 +21,11 @@ from shared.models.moderation import SANCTION_KINDS, Sanction
 from shared.models.user import User
 from shared.pagination import Page, paginate
 from shared.services import channels, rules
-from shared.services.moderation import audit, changes, targets
-from shared.services.moderation.actors import OPERATOR, Actor
-from shared.services.moderation.changes import Part
-from shared.services.moderation.permissions import Act, require
+from shared.services.authority import audit, changes
+from shared.services.authority.actors import OPERATOR, Actor
+from shared.services.authority.changes import Part
+from shared.services.authority.permissions import Act, require
+from shared.services.moderation import targets
 from shared.services.moderation.targets import Target
 
 LONGEST_SECONDS = 10 * 365 * 86_400

@@ -16,7 +16,7 @@ from shared.models.user import User
 from shared.protocol.text import clean_line
 from shared.protocol.types import MAX_NAME, player_key
 from shared.services import peers, rules, users
-from shared.services.moderation import audit
+from shared.services.authority import audit
 from shared.services.moderation.patterns import parse_pattern
 
 GRAPEVINE = "grapevine"

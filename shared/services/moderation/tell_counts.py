@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from shared.db import upsert
 from shared.models.tell_count import TellCount
-from shared.services.moderation.actors import Actor
-from shared.services.moderation.permissions import Act, require
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, require
 
 WEEK = timedelta(days=7)
 

@@ -1,5 +1,5 @@
 """Whose channel lines are not shown to a person: those of whom they ignore. The workers do the same for lines as they
-come (`worker/moderation.py`)."""
+come (`worker/moderation/view.py`)."""
 
 from __future__ import annotations
 

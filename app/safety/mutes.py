@@ -1,0 +1,44 @@
+"""Whom a game does not want to hear, kept by its owner."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app.current_actor import acting, looking
+from app.errors import faults_on
+from app.safety.forms import PatternForm
+from app.templating import form_page
+from shared.services import games
+from shared.services.moderation import game_mutes
+
+bp = Blueprint("mutes", __name__, url_prefix="/manage")
+
+
+@bp.route("/games/<short_name>/mutes", methods=["GET", "POST"])
+@login_required
+def index(short_name: str) -> ResponseReturnValue:
+    """The mutes of a game, and the form to add one."""
+    with looking() as (session, _actor):
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        mutes = game_mutes.list_mutes(session, game.id)
+    form = PatternForm()
+    if form.validate_on_submit():
+        with faults_on(form, names=("pattern",)):
+            with acting() as (session, actor):
+                made = game_mutes.add_mute(session, actor, short_name=short_name, pattern=form.pattern.data or "")
+            flash(f"{game.name} hears nothing of {made.pattern} any more.", "success")
+            return redirect(url_for(".index", short_name=game.short_name), 303)
+    return form_page("safety/mutes.html", form, game=game, mutes=mutes)
+
+
+@bp.post("/mutes/<id:mute_id>/delete")
+@login_required
+def delete(mute_id: int) -> ResponseReturnValue:
+    """Let the game hear them again."""
+    with acting() as (session, actor):
+        found = game_mutes.delete_mute(session, actor, mute_id=mute_id)
+        short_name, pattern = found.game.short_name, found.pattern
+    flash(f"Your game hears {pattern} again.", "success")
+    return redirect(url_for(".index", short_name=short_name), 303)

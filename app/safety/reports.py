@@ -1,0 +1,77 @@
+"""Reporting a message or a player, and what came of it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+from sqlalchemy.orm import Session
+
+from app.current_actor import acting, looking
+from app.errors import faults_on
+from app.games.routes import page_number
+from app.moderation.words import number_argument
+from app.safety.forms import ReportForm
+from app.templating import form_page
+from shared.errors import NotFound
+from shared.models import Message
+from shared.services import channels, games
+from shared.services.authority import actors
+from shared.services.moderation import messages, records, reports
+
+bp = Blueprint("reports", __name__)
+PER_PAGE = 25
+
+
+@bp.route("/report", methods=["GET", "POST"])
+@login_required
+def new() -> ResponseReturnValue:
+    """Report the message or the player that the address names (`?message=12`, `?player=Bob@Game`)."""
+    message_id = number_argument("message")
+    message, channel = None, None
+    if message_id is not None:
+        with looking() as (session, _actor):
+            message, channel = _get_seen_message(session, message_id)
+    form = ReportForm(data={"target": request.args.get("player", "")[:100]})
+    if message is not None:
+        form.target.data = f"{message.name}@{message.game}"
+    if form.validate_on_submit():
+        name, _, game = (form.target.data or "").rpartition("@")
+        with faults_on(form, names=("target",)):
+            with acting() as (session, actor):
+                reports.create_report(
+                    session, actor, game=game, name=name, text=form.text.data or "", message_id=message_id
+                )
+            flash("Thank you. A moderator will look at it, and you will read here what came of it.", "success")
+            return redirect(url_for(".mine"), 303)
+    return form_page("safety/report.html", form, message=message, channel=channel)
+
+
+@bp.get("/account/reports")
+@login_required
+def mine() -> ResponseReturnValue:
+    """What one reported, and what came of it."""
+    with looking() as (session, actor):
+        page = reports.list_reports_by(session, actor, page=page_number(), per_page=PER_PAGE)
+        return render_template("safety/reports.html", page=page)
+
+
+@bp.get("/manage/games/<short_name>/reports")
+@login_required
+def of_game(short_name: str) -> ResponseReturnValue:
+    """What one's game reported on its socket, and what came of it."""
+    with looking() as (session, _actor):
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        made_by = actors.of_game(session, game.id)
+        page = reports.list_reports_by(session, made_by, page=page_number(), per_page=PER_PAGE)
+        return render_template("safety/game_reports.html", game=game, page=page)
+
+
+def _get_seen_message(session: Session, message_id: int) -> tuple[Message, str]:
+    """A message that whoever is signed in may read, and the name of its channel. Raises NotFound: the number of a
+    message is easily guessed, and must not show what is said on hidden channels."""
+    message = messages.get_message(session, message_id)
+    name = records.channel_names(session, [message]).get(message.channel_id)
+    if name is None or message.redacted_at is not None:
+        raise NotFound("there is no such message")
+    return message, channels.get_public_channel(session, name=name, viewer_id=current_user.id).name

@@ -1,0 +1,82 @@
+"""What the sanctioned see: each sanction that is about them, why, until when, and the way to appeal."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app.current_actor import acting, looking
+from app.errors import faults_on
+from app.moderation.words import number_argument
+from app.safety.forms import AppealForm
+from app.templating import form_page
+from shared.errors import NotFound
+from shared.models.moderation import Sanction
+from shared.services import games
+from shared.services.moderation import appeals, sanctions
+
+bp = Blueprint("safety", __name__)
+
+
+@bp.get("/account/sanctions")
+@login_required
+def own() -> ResponseReturnValue:
+    """Those of the account, of one's name here, and of one's characters."""
+    with looking() as (session, _actor):
+        found = sanctions.list_of_user(session, current_user.id)
+        return render_template(
+            "safety/own.html",
+            sanctions=found,
+            for_admins=sanctions.for_admins_alone(session, _in_force(found)),
+            appeals={appeal.sanction_id: appeal for appeal in appeals.list_appeals_of(session, current_user.id)},
+        )
+
+
+@bp.get("/manage/games/<short_name>/sanctions")
+@login_required
+def of_game(short_name: str) -> ResponseReturnValue:
+    """Those of one's game and of its players."""
+    with looking() as (session, _actor):
+        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+        found = sanctions.list_of_game(session, game.id)
+        return render_template(
+            "safety/game.html",
+            game=game,
+            sanctions=found,
+            for_admins=sanctions.for_admins_alone(session, _in_force(found)),
+            appeals={appeal.sanction_id: appeal for appeal in appeals.list_appeals_of(session, current_user.id)},
+        )
+
+
+@bp.route("/appeals/new", methods=["GET", "POST"])
+@login_required
+def appeal() -> ResponseReturnValue:
+    """Appeal the sanction that the address names (`?sanction=3`)."""
+    sanction_id = number_argument("sanction")
+    if sanction_id is None:
+        raise NotFound("there is no such sanction")
+    with looking() as (session, _actor):
+        found = sanctions.get_sanction(session, sanction_id)
+        if not sanctions.concerns(session, found, current_user.id):
+            raise NotFound("there is no such sanction")
+    form = AppealForm()
+    if form.validate_on_submit():
+        with faults_on(form):
+            with acting() as (session, actor):
+                appeals.create_appeal(session, actor, sanction_id=sanction_id, text=form.text.data or "")
+            flash("Your appeal is made. Someone other than who imposed the sanction decides it.", "success")
+            return redirect(url_for(".appealed"), 303)
+    return form_page("safety/appeal.html", form, sanction=found)
+
+
+@bp.get("/account/appeals")
+@login_required
+def appealed() -> ResponseReturnValue:
+    """One's appeals, and what came of them."""
+    with looking() as (session, _actor):
+        return render_template("safety/appeals.html", appeals=appeals.list_appeals_of(session, current_user.id))
+
+
+def _in_force(found: list[Sanction]) -> list[Sanction]:
+    return [one for one in found if one.state == "in force"]

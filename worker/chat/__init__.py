@@ -1,0 +1,1 @@
+"""Channel lines, and the people who chat in the browser."""

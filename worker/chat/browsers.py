@@ -1,0 +1,225 @@
+"""The browsers that chat at this worker: who may connect, what ends them, and what they have read.
+
+Everything that concerns one event of theirs is in `handlers/browsers.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import gevent
+import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.chat_tokens import LIFETIME_SECONDS, ChatToken
+from shared.errors import TooMany
+from shared.protocol import encode_event
+from shared.protocol.browser import ChannelChanged, ChannelClosed, LineRedacted
+from shared.protocol.sync import ChannelRecord
+from shared.services import chatters, readings, sessions
+from shared.services.chatters import Chatter
+from worker.chat.browser import BrowserConnection
+from worker.wire.fanout import ChannelTopic
+from worker.wire.transport import Transport
+from worker.wire.upgrade import Refusal
+
+if TYPE_CHECKING:
+    from worker.worker import Worker
+
+SOCKETS_OF_USER = 12
+SOCKETS_OF_ADDRESS = 60
+CHECK_SECONDS = 30.0
+READ_SECONDS = 2.0  # between two writes of what was read
+CLOSE_SESSION_ENDED = 4003
+TOKEN_KEY = "gossip:chat-token:"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_log = structlog.get_logger(__name__)
+
+
+class Browsers:
+    """This worker's browsers, by account."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._origin = worker.settings.public_url
+        self._by_user: dict[int, set[BrowserConnection]] = {}
+        self._by_address: Counter[str] = Counter()
+        self._read: dict[tuple[int, int], int] = {}
+
+    def start(self) -> None:
+        """Begin to look after the accounts, and to write what was read."""
+        gevent.spawn(self._check_regularly)
+        gevent.spawn(self._write_regularly)
+
+    def refuse(self, environ: dict[str, Any], address: str) -> Refusal | None:
+        """Say why a handshake is refused: another site's page, or too many from one address."""
+        if not is_same_origin(environ.get("HTTP_ORIGIN", ""), self._origin):
+            return Refusal("403 Forbidden", "Only pages of this site may chat here.")
+        if self._by_address[address] >= SOCKETS_OF_ADDRESS:
+            return Refusal("429 Too Many Requests", "Too many pages chat from your address already.")
+        return None
+
+    def accept(self, transport: Transport, address: str) -> BrowserConnection:
+        """A browser has connected."""
+        connection = BrowserConnection(self._worker, transport)
+        self._by_address[address] += 1
+        self._worker.connections.add(connection)
+        self._worker.heartbeats.expect(connection)
+        return connection
+
+    def use_up(self, token: ChatToken) -> bool:
+        """True the first time that a token is used, on any worker. While Redis is away only its age counts."""
+        try:
+            key = TOKEN_KEY + token.number
+            return bool(self._worker.signals.redis.set(key, b"", nx=True, ex=2 * LIFETIME_SECONDS))
+        except (redis.RedisError, OSError) as error:
+            _log.warning("redis is away, a chat token could not be used up", error=str(error))
+            return True
+
+    def require_room(self, chatter: Chatter) -> None:
+        """Raises TooMany if an account has as many pages open here as it may."""
+        if len(self._by_user.get(chatter.id, ())) >= SOCKETS_OF_USER:
+            raise TooMany("you have too many pages open: close some", retry_after_ms=60_000)
+
+    def admit(self, connection: BrowserConnection, chatter: Chatter, channels: Collection[ChannelRecord]) -> None:
+        """A browser has authenticated: from now on it is online and hears these channels."""
+        self._by_user.setdefault(chatter.id, set()).add(connection)
+        connection.become(chatter)
+        now = time.time()
+        connection.channels = {channel.id: now for channel in channels}
+        self._worker.fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
+        self._worker.heartbeats.beat(connection)
+        self._worker.presence.arrive(connection)
+        # Its sessions may have ended since it was looked up, when nobody told a browser that was not in yet.
+        gevent.spawn(self.check, [chatter.id])
+
+    def forget(self, connection: BrowserConnection) -> None:
+        """A browser is gone."""
+        worker = self._worker
+        worker.connections.discard(connection)
+        worker.fanout.forget(connection)
+        address = connection.transport.address
+        self._by_address[address] -= 1
+        if self._by_address[address] <= 0:
+            del self._by_address[address]
+        if connection.chatter is not None:
+            own = self._by_user.get(connection.chatter.id, set())
+            own.discard(connection)
+            if not own:
+                self._by_user.pop(connection.chatter.id, None)
+            worker.presence.leave(connection)
+            gevent.spawn(self.write_read)  # the next page that the person opens shows what is unread
+
+    def check(self, user_ids: Collection[int] | None = None) -> None:
+        """Look at accounts again: close the browsers whose sessions ended, take over another name and a ban's end.
+
+        user_ids: whom to look at; all if None.
+        """
+        wanted = [user_id for user_id in (self._by_user if user_ids is None else user_ids) if user_id in self._by_user]
+        if not wanted:
+            return
+        numbers = {connection.session_number for user_id in wanted for connection in self._by_user[user_id]}
+        try:
+            found, ended = self._worker.database.read(
+                lambda session: (chatters.list_chatters(session, wanted), sessions.list_ended(session, numbers))
+            )
+        except SQLAlchemyError as error:
+            _log.error("accounts that chat could not be checked", error=str(error))
+            return
+        for user_id in wanted:
+            chatter = found.get(user_id)
+            for connection in list(self._by_user.get(user_id, ())):
+                before = connection.chatter
+                has_ended = connection.session_number in ended
+                if chatter is None or before is None or chatter.mark != before.mark or has_ended:
+                    connection.close(CLOSE_SESSION_ENDED, "the session has ended")
+                elif connection.become(chatter):
+                    self._worker.presence.update(connection)
+
+    def sanctions_changed(self) -> None:
+        """Take those who are banned off the lists of who is online, and put those back who are no more."""
+        for connections in self._by_user.values():
+            for connection in connections:
+                if connection.chatter is not None and connection.become(connection.chatter):
+                    self._worker.presence.update(connection)
+
+    def channel_changed(self, channel_id: int) -> None:
+        """Tell who hears a channel what it is called now; let nobody hear one that was deleted or hidden."""
+        channel = self._worker.directory.channels.get(channel_id)
+        notice: ChannelChanged | ChannelClosed = ChannelClosed(id=channel_id)
+        if channel is not None and not channel.hidden:
+            notice = ChannelChanged(id=channel_id, name=channel.name)
+        frame = encode_event(notice.event, notice)
+        for connections in self._by_user.values():
+            for connection in connections:
+                if channel_id not in connection.channels:
+                    continue
+                if isinstance(notice, ChannelClosed):
+                    del connection.channels[channel_id]
+                    self._worker.fanout.leave(connection, [ChannelTopic(channel_id)])
+                    self._worker.presence.update(connection)
+                connection.send(frame)
+
+    def line_redacted(self, channel_id: int, message_id: int) -> None:
+        """Let the pages of a channel show the text of a line no more."""
+        notice = LineRedacted(id=message_id)
+        frame = encode_event(notice.event, notice)
+        for connections in self._by_user.values():
+            for connection in connections:
+                if channel_id in connection.channels:
+                    connection.send(frame)
+
+    def note_read(self, user_id: int, channel_id: int, message_id: int) -> None:
+        """Somebody has read a channel up to a line. Written soon, however often it is said."""
+        key = (user_id, channel_id)
+        self._read[key] = max(message_id, self._read.get(key, 0))
+
+    def write_read(self) -> None:
+        """Write what was read since the last time."""
+        read, self._read = self._read, {}
+        if not read:
+            return
+
+        def write(session: Any) -> None:
+            # In one order everywhere, or two workers could wait for each other.
+            for (user_id, channel_id), message_id in sorted(read.items()):
+                readings.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=message_id)
+
+        try:
+            self._worker.database.write(write)
+        except SQLAlchemyError as error:
+            _log.error("what was read could not be noted", count=len(read), error=str(error))
+
+    def _check_regularly(self) -> None:
+        while True:
+            gevent.sleep(CHECK_SECONDS)
+            try:
+                self.check()
+            except Exception:
+                _log.exception("accounts that chat could not be checked")
+
+    def _write_regularly(self) -> None:
+        while True:
+            gevent.sleep(READ_SECONDS)
+            try:
+                self.write_read()
+            except Exception:
+                _log.exception("what was read could not be noted")
+
+
+def is_same_origin(origin: str, public_url: str) -> bool:
+    """Whether a page of this origin is one of the site's. On one's own machine every name of it will do."""
+    try:
+        ours, theirs = urlsplit(public_url), urlsplit(origin)
+        ports = [{"http": 80, "https": 443}.get(url.scheme) if url.port is None else url.port for url in (ours, theirs)]
+    except ValueError:
+        return False
+    hosts = {ours.hostname, theirs.hostname}
+    is_same_host = len(hosts) == 1 or hosts <= _LOOPBACK
+    return bool(theirs.hostname) and ours.scheme == theirs.scheme and ports[0] == ports[1] and is_same_host

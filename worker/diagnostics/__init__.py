@@ -1,0 +1,1 @@
+"""What owners and operators are shown of a running worker."""

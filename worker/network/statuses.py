@@ -1,0 +1,179 @@
+"""The answers to `*/status`: who is online, from the presence view and the directory (docs/protocol.md, §5 and §7).
+
+Each game's answer is encoded once and kept until something about the game changes: clients ask for all games at
+every `games/connect`, and when all of them come back at once, each game's answer is asked for thousands of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from shared.errors import UnknownGame
+from shared.presence import SocketPresence
+from shared.protocol.codes import Code, sentence
+from shared.protocol.core import SUPPORT_FLAGS
+from shared.protocol.games import GameStatus, WayToConnect
+from shared.protocol.players import PlayerStatus
+from shared.protocol.sync import GameRecord
+from shared.protocol.types import game_key
+from shared.services import peers
+from shared.services.peers import Peer
+from worker import grapevine
+from worker.database import Database
+from worker.network.directory import Directory, load_games
+from worker.network.feed import Feed
+from worker.network.presence import Presence
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Statuses:
+    """Payloads of the answers, as ready JSON, by peer key."""
+
+    def __init__(
+        self, presence: Presence, directory: Directory, database: Database, feed: Feed, *, homepage_url: str
+    ) -> None:
+        """homepage_url: that of the site, shown as Grapevine's."""
+        self._presence = presence
+        self._directory = directory
+        self._database = database
+        self._feed = feed
+        self._homepage_url = homepage_url
+        self._players: dict[str, msgspec.Raw] = {}
+        self._games: dict[str, msgspec.Raw] = {}
+        self._shown: dict[str, str] = {}
+        self._listed: list[str] | None = None
+
+    def changed(self, peer: str) -> None:
+        """Something about a peer's sockets, or its record, changed."""
+        self._players.pop(peer, None)
+        self._games.pop(peer, None)
+        sockets = self._presence.by_peer.get(peer, {}).values()
+        shown = next((socket.game for socket in sockets if socket.is_displayed and not socket.is_application), None)
+        if shown != self._shown.get(peer):
+            if shown is None:
+                del self._shown[peer]
+            else:
+                self._shown[peer] = shown
+            self._listed = None
+
+    def channels_changed(self) -> None:
+        """A channel was made public or hidden, or is gone."""
+        self._games.clear()
+
+    def listed(self, *, asker: str | None) -> list[str]:
+        """The peers that are in the lists, by name: those online and displayed, but for the asker."""
+        if self._listed is None:
+            self._listed = sorted(self._shown, key=lambda peer: self._shown[peer].lower())
+        return [peer for peer in self._listed if peer != asker]
+
+    def players(self, keys: Sequence[str]) -> list[msgspec.Raw]:
+        """The payloads of `players/status` of peers that are online; others are left out."""
+        found = []
+        for key in keys:
+            payload = self._players.get(key)
+            if payload is None:
+                sockets = self._presence.by_peer.get(key)
+                if not sockets:
+                    continue
+                payload = _raw(PlayerStatus(game=_any(sockets).game, players=self._presence.players_of(key)))
+                self._players[key] = payload
+            found.append(payload)
+        return found
+
+    def players_of(self, name: str) -> msgspec.Raw:
+        """The payload of `players/status` for the game of this name. Raises UnknownGame."""
+        online = self._presence.find_peer(name)
+        if online is not None:
+            return self.players([online])[0]
+        return _raw(PlayerStatus(game=self._get_peer(name).short_name, players=[]))
+
+    def games(self, keys: Sequence[str]) -> list[msgspec.Raw]:
+        """The payloads of `games/status` of games that are online; those gone meanwhile are left out. May wait."""
+        self._load([key for key in keys if key not in self._games])
+        return [payload for key in keys if (payload := self._game(key)) is not None]
+
+    def game(self, name: str) -> msgspec.Raw:
+        """The payload of `games/status` for the game of this name, online or not. May wait. Raises UnknownGame."""
+        key = self._presence.find_peer(name)
+        if key == grapevine.KEY:
+            return self.games([key])[0]
+        peer = self._get_peer(name)
+        if peer.is_application:
+            return _raw(self._status(peer.key, peer.short_name, peer.name, None))
+        self._load([peer.key])
+        record = self._directory.games.get(peer.id)
+        if record is None:
+            raise UnknownGame(sentence(Code.UNKNOWN_GAME))
+        return _raw(self._status(peer.key, record.game, record.display_name, record))
+
+    def _get_peer(self, name: str) -> Peer:
+        found = self._database.read(lambda session: peers.find_peer(session, game_key(name)))
+        if found is None:
+            raise UnknownGame(sentence(Code.UNKNOWN_GAME))
+        return found
+
+    def _game(self, key: str) -> msgspec.Raw | None:
+        payload = self._games.get(key)
+        if payload is None:
+            if key == grapevine.KEY:
+                status = self._status(key, grapevine.SHORT_NAME, grapevine.NAME, None)
+            else:
+                record = self._directory.games.get(_game_id(key))
+                if record is None or key not in self._presence.by_peer:
+                    return None
+                status = self._status(key, record.game, record.display_name, record)
+            payload = self._games[key] = _raw(status)
+        return payload
+
+    def _status(self, key: str, game: str, display_name: str, record: GameRecord | None) -> GameStatus:
+        sockets = list(self._presence.by_peer.get(key, {}).values())
+        user_agents = [socket.user_agent for socket in sockets if socket.user_agent]
+        return GameStatus.of(
+            game=game,
+            display_name=display_name,
+            description=record.description if record else grapevine.DESCRIPTION if key == grapevine.KEY else None,
+            homepage_url=record.homepage_url if record else self._homepage_url if key == grapevine.KEY else None,
+            user_agent=record.user_agent if record else user_agents[0] if user_agents else None,
+            user_agent_url=record.user_agent_url if record else None,
+            connections=[
+                WayToConnect(type=way.type, url=way.url, host=way.host, port=way.port)
+                for way in (record.connections if record else [])
+            ],
+            supports=self._supports(sockets) if sockets else None,
+            channels=self._public_channels(sockets) if sockets else None,
+            players_online_count=len(self._presence.players_of(key)) if sockets else None,
+        )
+
+    def _supports(self, sockets: Sequence[SocketPresence]) -> list[str]:
+        declared = {flag for socket in sockets for flag in socket.supports}
+        return [flag for flag in SUPPORT_FLAGS if flag in declared]
+
+    def _public_channels(self, sockets: Sequence[SocketPresence]) -> list[str]:
+        ids = {channel_id for socket in sockets for channel_id in socket.channels}
+        found = [self._directory.channels.get(channel_id) for channel_id in ids]
+        return sorted(channel.name for channel in found if channel is not None and not channel.hidden)
+
+    def _load(self, keys: Sequence[str]) -> None:
+        """Put the games' records into the directory. What was read is only kept if the feed had told nothing newer."""
+        ids = [_game_id(key) for key in keys if key.startswith("game:")]
+        while missing := [game_id for game_id in ids if game_id not in self._directory.games]:
+            cursor, records = self._database.read(lambda session, missing=missing: load_games(session, missing))  # type: ignore[misc]
+            if self._feed.position > cursor:
+                continue
+            self._directory.games.update((record.id, record) for record in records)
+            return
+
+
+def _any(sockets: dict[str, SocketPresence]) -> SocketPresence:
+    return next(iter(sockets.values()))
+
+
+def _game_id(key: str) -> int:
+    return int(key.partition(":")[2])
+
+
+def _raw(payload: GameStatus | PlayerStatus) -> msgspec.Raw:
+    return msgspec.Raw(_encode(payload))

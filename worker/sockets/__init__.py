@@ -1,0 +1,1 @@
+"""The sockets this worker holds, with their heartbeats and limits."""

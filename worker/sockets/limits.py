@@ -1,0 +1,256 @@
+"""Token buckets for what sockets, games and players do (docs/protocol.md, §9). No clock of its own, no I/O.
+
+A bucket is one number: the time at which it will be full again (the generic cell rate algorithm, a token bucket
+without a count). It is full if that time is past, and empty if it is a whole burst away.
+
+The buckets of games and players are kept by peer, so they hold over all sockets of this worker and do not start afresh
+on a reconnect. What other workers let through comes over the bus and is debited here too: they hold over the network,
+need no round trip, and go on per worker while Redis is away.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from shared.errors import TooMany
+from shared.limits import (
+    APPLICATION_FACTOR,
+    EVENTS,
+    MESSAGES_OF_GAME,
+    MESSAGES_OF_PLAYER,
+    NEW_CHANNELS,
+    TELLS_OF_PLAYER,
+    Limit,
+)
+from shared.presence import SITE_PEER
+from shared.protocol.codes import Code, sentence
+from shared.protocol.types import player_key
+
+if TYPE_CHECKING:
+    from worker.sockets.connection import Connection
+
+PEERS_AT_MOST = 10_000
+PLAYERS_AT_MOST = 5_000  # of one peer; its own limit refills faster than so many could have used theirs up
+ABUSE_SECONDS = 10.0
+ABUSE_FACTOR = 2.0  # times the refill: who sends more for so long is no client that will ever calm down
+_SLACK = 1e-9
+
+
+class Bucket:
+    """A token bucket. full_at: when it is full again, by the caller's clock."""
+
+    __slots__ = ("_every", "_span", "full_at")
+
+    def __init__(self, limit: Limit, factor: int = 1) -> None:
+        self._every = 1 / (limit.per_second * factor)
+        self._span = self._every * limit.burst * factor
+        self.full_at = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more is admitted; 0 if it is now."""
+        wait = self.full_at + self._every - self._span - now
+        return wait if wait > _SLACK else 0.0
+
+    def debit(self, now: float) -> None:
+        """Take one out. An empty bucket stays empty: it owes nothing."""
+        self.full_at = min(max(self.full_at, now) + self._every, now + self._span)
+
+    def tokens(self, now: float) -> float:
+        """How many would be admitted now."""
+        return (self._span - max(self.full_at - now, 0.0)) / self._every
+
+
+class SocketLimits:
+    """The buckets of one socket, and how long it has been over the limit of all events."""
+
+    __slots__ = ("buckets", "over_count", "over_since")
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, Bucket] = {}
+        self.over_since = 0.0
+        self.over_count = 0
+
+
+class PeerLimits:
+    """The buckets of one game or application, and of its players."""
+
+    __slots__ = ("players", "whole")
+
+    def __init__(self) -> None:
+        self.whole: dict[str, Bucket] = {}
+        self.players: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
+
+
+class RateLimits:
+    """Every limit of one worker. Turned off, everything is admitted."""
+
+    def __init__(
+        self, limits: Mapping[str, Limit], *, is_on: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limits = limits
+        self._is_on = is_on
+        self._clock = clock
+        self._peers: OrderedDict[str, PeerLimits] = OrderedDict()
+        self._abuse_rate = limits[EVENTS].per_second * ABUSE_FACTOR
+
+    def admit_event(self, connection: Connection) -> bool:
+        """Count one more event of a socket, whatever it is. False if it is over the limit."""
+        if not self._is_on:
+            return True
+        limits = connection.limits
+        now = self._clock()
+        if limits.over_since:
+            limits.over_count += 1
+        bucket = self._of_socket(connection, EVENTS)
+        if bucket.wait(now) == 0.0:
+            bucket.debit(now)
+            return True
+        if not limits.over_since:
+            limits.over_since, limits.over_count = now, 1
+        return False
+
+    def is_abusive(self, connection: Connection) -> bool:
+        """Whether a socket that is over the limit has gone on sending much too fast, for long enough to be put out."""
+        limits = connection.limits
+        seconds = self._clock() - limits.over_since
+        if not limits.over_since or seconds < ABUSE_SECONDS:
+            return False
+        factor = APPLICATION_FACTOR if connection.is_application else 1
+        is_abusive = limits.over_count / seconds > self._abuse_rate * factor
+        limits.over_since, limits.over_count = 0.0, 0
+        return is_abusive
+
+    def wait_for_event(self, connection: Connection) -> TooMany:
+        """The failure of an event that was not admitted."""
+        return _too_many(self._of_socket(connection, EVENTS).wait(self._clock()))
+
+    def spend_of_socket(self, connection: Connection, name: str) -> None:
+        """Take one out of a socket's bucket. Raises TooMany."""
+        if self._is_on:
+            self._spend([self._of_socket(connection, name)])
+
+    def spend_message(self, connection: Connection, player: str) -> None:
+        """A line on a channel: the player's bucket, then the game's. Raises TooMany.
+
+        Both are debited or none, so one player who floods never uses up the others' share.
+        """
+        if self._is_on:
+            peer = connection.peer_key or ""
+            self._spend([self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)])
+
+    def spend_new_channel(self, peer: str) -> None:
+        """A channel that a peer's subscribing creates, of which a row stays behind. Raises TooMany."""
+        if self._is_on:
+            self._spend([self._of_peer(peer, NEW_CHANNELS)])
+
+    def spend_tell(self, connection: Connection, player: str) -> None:
+        """A tell: the player's bucket. Raises TooMany."""
+        if self._is_on:
+            self._spend([self._of_player(connection.peer_key or "", TELLS_OF_PLAYER, player)])
+
+    def debit_message(self, peer: str, player: str) -> None:
+        """Another worker let a line through."""
+        if self._is_on:
+            now = self._clock()
+            self._of_player(peer, MESSAGES_OF_PLAYER, player).debit(now)
+            self._of_peer(peer, MESSAGES_OF_GAME).debit(now)
+
+    def debit_tell(self, peer: str, player: str) -> None:
+        """Another worker let a tell through."""
+        if self._is_on:
+            self._of_player(peer, TELLS_OF_PLAYER, player).debit(self._clock())
+
+    def debit_new_channels(self, peer: str, count: int) -> None:
+        """Another worker let a peer create channels."""
+        if self._is_on:
+            bucket, now = self._of_peer(peer, NEW_CHANNELS), self._clock()
+            for _ in range(count):
+                bucket.debit(now)
+
+    def headroom(self, peer: str, connections: Mapping[str, SocketLimits]) -> list[dict[str, object]]:
+        """How much is left of the limits that a peer has used: of each the emptiest bucket.
+
+        connections: its sockets' limits, by any name for the socket.
+        """
+        now = self._clock()
+        used: list[tuple[str, str, Bucket]] = [
+            (name, whose, bucket) for whose, limits in connections.items() for name, bucket in limits.buckets.items()
+        ]
+        known = self._peers.get(peer)
+        if known is not None:
+            used += [(name, "", bucket) for name, bucket in known.whole.items()]
+            used += [(name, player, bucket) for (name, player), bucket in known.players.items()]
+        emptiest: dict[str, tuple[str, Bucket]] = {}
+        for name, whose, bucket in used:
+            if name not in emptiest or bucket.full_at > emptiest[name][1].full_at:
+                emptiest[name] = whose, bucket
+        factor = _factor(peer)
+        return [
+            {
+                "limit": name,
+                "of": whose,
+                "left": round(bucket.tokens(now), 1),
+                "burst": self._limits[name].burst * factor,
+                "per_second": self._limits[name].per_second * factor,
+            }
+            for name, (whose, bucket) in sorted(emptiest.items())
+        ]
+
+    def _spend(self, buckets: list[Bucket]) -> None:
+        now = self._clock()
+        for bucket in buckets:
+            wait = bucket.wait(now)
+            if wait > 0:
+                raise _too_many(wait)
+        for bucket in buckets:
+            bucket.debit(now)
+
+    def _of_socket(self, connection: Connection, name: str) -> Bucket:
+        buckets = connection.limits.buckets
+        bucket = buckets.get(name)
+        if bucket is None:
+            bucket = buckets[name] = Bucket(self._limits[name], APPLICATION_FACTOR if connection.is_application else 1)
+        return bucket
+
+    def _of_peer(self, peer: str, name: str) -> Bucket:
+        whole = self._peer(peer).whole
+        bucket = whole.get(name)
+        if bucket is None:
+            # Grapevine is as many games as people chat in the browser: a few who flood must not silence the rest.
+            factor = APPLICATION_FACTOR if peer == SITE_PEER else _factor(peer)
+            bucket = whole[name] = Bucket(self._limits[name], factor)
+        return bucket
+
+    def _of_player(self, peer: str, name: str, player: str) -> Bucket:
+        players = self._peer(peer).players
+        key = name, player_key(player)
+        bucket = players.get(key)
+        if bucket is None:
+            bucket = players[key] = Bucket(self._limits[name], _factor(peer))
+            if len(players) > PLAYERS_AT_MOST:
+                players.popitem(last=False)
+        else:
+            players.move_to_end(key)
+        return bucket
+
+    def _peer(self, peer: str) -> PeerLimits:
+        known = self._peers.get(peer)
+        if known is None:
+            known = self._peers[peer] = PeerLimits()
+            if len(self._peers) > PEERS_AT_MOST:
+                self._peers.popitem(last=False)
+        else:
+            self._peers.move_to_end(peer)
+        return known
+
+
+def _factor(peer: str) -> int:
+    return APPLICATION_FACTOR if peer.startswith("application:") else 1
+
+
+def _too_many(wait: float) -> TooMany:
+    return TooMany(sentence(Code.RATE_LIMITED), retry_after_ms=max(1, math.ceil(wait * 1000)))

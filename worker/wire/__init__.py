@@ -1,0 +1,1 @@
+"""The wire: sockets, frames and the one way out. Imports nothing else of the worker."""

@@ -1,0 +1,166 @@
+"""The worker's HTTP side: the listening socket, the handshakes, and the two pages for machines."""
+
+import json
+import logging
+import socket as stdlib_socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.hub import get_hub
+from gevent.pywsgi import WSGIServer
+
+from worker.wire.transport import Wire
+from worker.wire.upgrade import Endpoint, UpgradeHandler
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+
+Health = Callable[[], tuple[bool, dict[str, Any]]]
+Metrics = Callable[[], bytes]
+
+
+class SocketServer:
+    """Listens, upgrades, and hands each connection on.
+
+    endpoints: the paths that are upgraded. health() and metrics() answer /_health and /metrics. With reuse_port,
+    several workers share a port. At most max_handshakes connections are not upgraded yet; the next wait unaccepted. One
+    that takes longer than handshake_seconds over its request and answer is dropped.
+    """
+
+    def __init__(
+        self,
+        bind: str,
+        port: int,
+        *,
+        wire: Wire,
+        endpoints: Mapping[str, Endpoint],
+        health: Health,
+        metrics: Metrics,
+        reuse_port: bool = False,
+        trusts_proxy: bool = False,
+        max_handshakes: int = 1024,
+        handshake_seconds: float = 20,
+    ) -> None:
+        self._bind = bind
+        self._port = port
+        self._reuse_port = reuse_port
+        self._server = _Server(wire, endpoints, _pages(health, metrics), max_handshakes, handshake_seconds)
+        self._server.trusts_proxy = trusts_proxy
+
+    @property
+    def port(self) -> int:
+        """The port it listens on: the real one where 0 was asked for."""
+        return self._port
+
+    def start(self) -> None:
+        """Listen and begin to accept. Raises OSError, with the address in its text, where that cannot be."""
+        listener = _listen(self._bind, self._port, reuse_port=self._reuse_port)
+        self._port = listener.getsockname()[1]
+        self._server.listen_on(listener)
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket. Connections stay."""
+        self._server.close()
+
+
+def _listen(bind: str, port: int, *, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, stdlib_socket.SO_REUSEPORT, 1)
+        listener.bind((bind, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {bind} port {port}: {error.strerror or error}") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _pages(health: Health, metrics: Metrics) -> Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        status, kind, body = answer(environ["PATH_INFO"])
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+        start_response(status, headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def answer(path: str) -> tuple[str, str, bytes]:
+        if path == "/_health":
+            is_healthy, report = health()
+            status = "200 OK" if is_healthy else "503 Service Unavailable"
+            return status, "application/json", json.dumps(report).encode() + b"\n"
+        if path == "/metrics":
+            return "200 OK", "text/plain; version=0.0.4; charset=utf-8", metrics()
+        return "404 Not Found", "text/plain; charset=utf-8", b"Nothing here. Games connect to /socket.\n"
+
+    return application
+
+
+class _Server(WSGIServer):
+    """gevent's server, with a bound on the handshakes under way, in number and in time."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        endpoints: Mapping[str, Endpoint],
+        application: Any,
+        max_handshakes: int,
+        handshake_seconds: float,
+    ) -> None:
+        self.wire = wire
+        self.endpoints = endpoints
+        self.trusts_proxy = False
+        self._application = application
+        self._max_handshakes = max_handshakes
+        self._handshake_seconds = handshake_seconds
+        self._handshakes = 0
+        self._is_waiting = False
+
+    def listen_on(self, listener: socket.socket) -> None:
+        super().__init__(
+            listener,
+            self._application,
+            spawn=gevent.spawn_raw,
+            log=None,
+            error_log=log,
+            handler_class=UpgradeHandler,
+            # Otherwise the server looks its own name up in the DNS, and a slow resolver delays the start.
+            environ={"SERVER_NAME": "worker"},
+        )
+        self.start()
+
+    def full(self) -> bool:
+        if self._handshakes < self._max_handshakes:
+            return False
+        self._is_waiting = True
+        return True
+
+    def handle(self, sock: socket.socket, address: Any) -> None:
+        self._handshakes += 1
+        # At the deadline the socket ends, and whoever reads or writes it finds out; an exception thrown in from outside
+        # could hit any line of the server.
+        deadline = get_hub().loop.timer(self._handshake_seconds)
+        deadline.start(_end, sock)
+        try:
+            super().handle(sock, address)
+        except OSError as error:
+            log.debug("a handshake from %s broke off: %s", address, error)
+        finally:
+            deadline.stop()
+            deadline.close()
+            self._handshakes -= 1
+            if self._is_waiting and not self.closed:
+                self._is_waiting = False
+                self.start_accepting()
+
+
+def _end(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
