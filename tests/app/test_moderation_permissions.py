@@ -20,7 +20,7 @@ PEOPLE = EVERYBODY - {"visitor"}
 STAFF = frozenset(["moderator", "admin"])
 
 PLACES = ("/moderation", "/report", "/appeals", "/transparency")
-PACKAGES = ("moderation", "reports", "standing", "ignores", "mutes", "transparency")
+PACKAGES = ("moderation", "reports", "safety", "ignores", "mutes", "transparency")
 
 
 class Rule(NamedTuple):
