@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 import pytest
-from flask.cli import AppGroup
 from websockets.frames import CloseCode
 
-from app import cli
+from app.cli import GROUPS
 from shared.limits import DEFAULTS
 from shared.protocol import HEARTBEAT, INCOMING, OUTGOING, Code, Outgoing, decode_payload, parse_frame
 from shared.protocol.codes import CLOSE_CODES, SENTENCES, CloseMeaning
@@ -269,8 +268,11 @@ def test_every_limit_has_a_row_with_its_default() -> None:
 
 
 def _commands() -> dict[str, click.Command]:
-    groups = [value for value in vars(cli).values() if isinstance(value, AppGroup)]
-    return {f"flask {group.name} {name}": command for group in groups for name, command in group.commands.items()}
+    return {
+        f"flask {group} {name}": command
+        for group, (module, _) in GROUPS.items()
+        for name, command in importlib.import_module(module).group.commands.items()
+    }
 
 
 def test_every_command_has_a_row_with_its_options() -> None:
