@@ -289,6 +289,27 @@ def test_every_command_has_a_row_with_its_options() -> None:
         assert set(re.findall(r"--[a-z-]+", rows[name])) == options, name
 
 
+# The decisions
+
+
+def test_the_index_lists_every_decision_with_its_number_and_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    decisions = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    titles = {path.name: _headings(path.read_text())[0].split(". ", 1) for path in decisions}
+
+    rows = re.findall(r"^\| \[(\d+)\]\((.+?)\) \| (.+?) \| .+ \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert rows == [(titles[path.name][0], path.name, titles[path.name][1]) for path in decisions]
+    assert all(int(path.name[:4]) == int(titles[path.name][0]) for path in decisions)
+
+
+def test_every_decision_has_the_same_sections() -> None:
+    for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md"):
+        text = path.read_text()
+        required = ["Context", "Decision", "Consequences"]
+        assert [heading for heading in _headings(text) if heading in required] == required, path.name
+        assert re.search(r"^Status: (accepted|replaced by \[\d+\]\(.+\))\.$", text, re.MULTILINE), path.name
+
+
 # Links and mentions
 
 
