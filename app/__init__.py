@@ -6,11 +6,11 @@ from pathlib import Path
 
 from flask import Flask
 from flask_migrate import Migrate
-from werkzeug.routing import IntegerConverter, Map
 
 from app import (
     accounts,
     admin,
+    arguments,
     channels,
     characters,
     chat,
@@ -35,20 +35,13 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 MAX_REQUEST_BYTES = 256 * 1024
 
 
-class RecordId(IntegerConverter):
-    """A number in a path: the id of a record. A greater one than any is 404; databases cannot even look for it."""
-
-    def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map, min=1, max=2**31 - 1)
-
-
 def create_app(settings: Settings) -> Flask:
     """Make the site for these settings. Opens no connection: a database or Redis that is away shows in `/_health`."""
     app = Flask(__name__, instance_path=str(settings.instance_path), static_folder="static")
     app.extensions["settings"] = settings
     app.extensions["bus"] = bus = Bus(settings.redis_url)
     publish_after_commit(bus)
-    app.url_map.converters["int"] = RecordId
+    arguments.init_app(app)
     app.config.from_mapping(
         SECRET_KEY=settings.secret_key,
         SQLALCHEMY_DATABASE_URI=settings.database_url,

@@ -1,4 +1,4 @@
-"""Who is signed in, as the one who acts: moderation's services are given an actor, and ask the table of permissions."""
+"""A database session together with the signed-in account as the actor, for services that check permissions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from shared.services.authority.actors import Actor
 
 
 @contextmanager
-def acting() -> Iterator[tuple[Session, Actor]]:
-    """A transaction, and who acts in it; their roles are read in it too."""
+def actor_transaction() -> Iterator[tuple[Session, Actor]]:
+    """Open a transaction and yield it with the actor, whose roles are read in it."""
     user_id = viewer_id()
     with transaction() as session:
         yield session, actors.of_user(session, user_id)
 
 
 @contextmanager
-def looking() -> Iterator[tuple[Session, Actor]]:
-    """A session that changes nothing, and who looks."""
+def actor_reading() -> Iterator[tuple[Session, Actor]]:
+    """Open a read-only session and yield it with the actor."""
     user_id = viewer_id()
     with reading() as session:
         yield session, actors.of_user(session, user_id)

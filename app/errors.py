@@ -163,7 +163,7 @@ def _wants_json() -> bool:
 
 
 @contextmanager
-def faults_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
+def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
     """Put a domain error about what was typed beside its field (or on top of the form) and go on after the block.
 
     Likewise where others write for so long that nothing could be begun: what was typed is kept.
@@ -172,11 +172,11 @@ def faults_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]
     try:
         yield
     except (Invalid, Conflict) as error:
-        add_fault(form, error)
+        add_error(form, error)
     except (NotFound, Forbidden) as error:
         if error.field not in names:
             raise
-        add_fault(form, error)
+        add_error(form, error)
     except OperationalError as error:
         if not is_busy(error):
             raise
@@ -185,10 +185,10 @@ def faults_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]
         form.form_errors.append(BUSY_FAULT)
 
 
-def add_fault(form: FlaskForm, error: DomainError) -> None:
+def add_error(form: FlaskForm, error: DomainError) -> None:
     """Show one domain error on a form."""
-    field = form._fields.get(error.field) if error.field else None
-    if field is None:
-        form.form_errors.append(sentence(error.message))
-    else:
+    if error.field and error.field in form:
+        field = form[error.field]
         field.errors = [*field.errors, sentence(error.message)]
+    else:
+        form.form_errors.append(sentence(error.message))

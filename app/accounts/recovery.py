@@ -11,7 +11,7 @@ from app.accounts import mails
 from app.accounts.forms import ResetForm, ResetRequestForm
 from app.accounts.identity import keep_session
 from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, Link, Purpose, read_link
-from app.errors import add_fault, faults_on
+from app.errors import add_error, errors_on
 from app.forms import sentence
 from app.templating import form_page
 from shared.db import reading, transaction
@@ -40,7 +40,7 @@ def request_reset() -> ResponseReturnValue:
         try:
             mails.send(mail)
         except MailUnavailable as error:
-            add_fault(form, error)
+            add_error(form, error)
             return render_template("accounts/reset_request.html", form=form), 503
         return render_template("accounts/reset_sent.html", email=email)
     return form_page("accounts/reset_request.html", form)
@@ -55,7 +55,7 @@ def reset(token: str) -> ResponseReturnValue:
         with reading() as session:
             user = accounts.get_linked(session, user_id=link.user_id, mark=link.mark)
         if form.validate_on_submit():
-            with faults_on(form):
+            with errors_on(form):
                 with transaction() as session:
                     user = accounts.reset_password(
                         session, user_id=link.user_id, email=link.email, mark=link.mark, new=form.password.data or ""

@@ -9,7 +9,7 @@ from flask_limiter import RateLimitExceeded
 from app.accounts import mails
 from app.accounts.forms import RegisterForm, SignInForm
 from app.accounts.identity import end_session, note_return, start_session
-from app.errors import add_fault, faults_on, limited_form
+from app.errors import add_error, errors_on, limited_form
 from app.security import is_local_path
 from app.templating import form_page
 from shared.db import reading, transaction
@@ -27,7 +27,7 @@ def register() -> ResponseReturnValue:
     """Make an account, and sign it in. All of it is the same whether or not somebody has the address."""
     form = RegisterForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as database:
                 user = users.sign_up(
                     database,
@@ -57,7 +57,7 @@ def sign_in() -> ResponseReturnValue:
             with reading() as database:
                 user = users.authenticate_user(database, login=form.login.data or "", password=form.password.data or "")
         except InvalidCredentials as error:
-            add_fault(form, error)
+            add_error(form, error)
         else:
             note_return(user)
             start_session(user)

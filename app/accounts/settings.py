@@ -9,7 +9,7 @@ from flask_login import current_user, login_required
 from app.accounts import mails
 from app.accounts.forms import ChangeEmailForm, ChangePasswordForm, DeleteAccountForm, PrivacyForm
 from app.accounts.identity import keep_session
-from app.errors import add_fault, faults_on
+from app.errors import add_error, errors_on
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import Forbidden
@@ -71,7 +71,7 @@ def change_email() -> ResponseReturnValue:
         form = ChangeEmailForm(data={"email": accounts.get_account(database, current_user.id).pending_email})
     if form.validate_on_submit():
         try:
-            with faults_on(form):
+            with errors_on(form):
                 with transaction() as database:
                     user = accounts.ask_for_email(
                         database,
@@ -87,11 +87,11 @@ def change_email() -> ResponseReturnValue:
                 flash(f"A mail is on its way to {mail.to}. Follow its link, and the address is yours.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
-            add_fault(form, error)
+            add_error(form, error)
         except MailUnavailable as error:
             with transaction() as database:
                 accounts.cancel_email(database, user_id=current_user.id)
-            add_fault(form, error)
+            add_error(form, error)
             return render_template("accounts/change_email.html", form=form), 503
     return form_page("accounts/change_email.html", form)
 
@@ -113,7 +113,7 @@ def change_password() -> ResponseReturnValue:
     form = ChangePasswordForm()
     if form.validate_on_submit():
         try:
-            with faults_on(form):
+            with errors_on(form):
                 with transaction() as database:
                     user = accounts.change_password(
                         database,
@@ -126,7 +126,7 @@ def change_password() -> ResponseReturnValue:
                 flash("Your password is changed. You are signed out everywhere but here.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
-            add_fault(form, error)
+            add_error(form, error)
     return form_page("accounts/change_password.html", form)
 
 
@@ -164,7 +164,7 @@ def delete() -> ResponseReturnValue:
     form = DeleteAccountForm()
     if form.validate_on_submit():
         try:
-            with faults_on(form):
+            with errors_on(form):
                 with transaction() as database:
                     accounts.delete_account(
                         database, user_id=current_user.id, password=form.current_password.data or ""
@@ -173,7 +173,7 @@ def delete() -> ResponseReturnValue:
                 flash("Your account is deleted.", "success")
                 return redirect(url_for("pages.home"), 303)
         except Forbidden as error:
-            add_fault(form, error)
+            add_error(form, error)
     with reading() as database:
         return form_page(
             "accounts/delete.html",

@@ -9,7 +9,7 @@ from flask_login import current_user
 from app import one_time_secrets
 from app.accounts.identity import admin_required
 from app.admin.forms import ApplicationForm, ScopesForm
-from app.errors import faults_on
+from app.errors import errors_on
 from app.templating import form_page, secret_page
 from shared.db import reading, transaction
 from shared.models import Application
@@ -33,7 +33,7 @@ def new() -> ResponseReturnValue:
     """Create an application; its page shows the secret once."""
     form = ApplicationForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 application, credentials = applications.create_application(
                     session,

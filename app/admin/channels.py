@@ -8,7 +8,7 @@ from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import ChannelForm
-from app.errors import faults_on
+from app.errors import errors_on
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.services import channels
@@ -38,7 +38,7 @@ def new() -> ResponseReturnValue:
     """Create a channel."""
     form = ChannelForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 channel = channels.create_channel(
                     session,
@@ -60,7 +60,7 @@ def edit(name: str) -> ResponseReturnValue:
         channel = channels.get_channel(session, name)
     form = ChannelForm(data={"name": channel.name, "description": channel.description, "is_hidden": channel.is_hidden})
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 changed = channels.update_channel(
                     session,

@@ -8,7 +8,7 @@ from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import RestartForm, downtime_seconds
-from app.errors import faults_on
+from app.errors import errors_on
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.services import network
@@ -23,7 +23,7 @@ def index() -> ResponseReturnValue:
     """The state of the network, and the form that announces a restart."""
     form = RestartForm(data={"downtime": str(USUAL_DOWNTIME_SECONDS)})
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 network.announce_restart(
                     session,

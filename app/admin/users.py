@@ -8,8 +8,8 @@ from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import RoleForm
+from app.arguments import page_number
 from app.forms import sentence
-from app.games.routes import page_number
 from shared.db import reading, transaction
 from shared.errors import Forbidden, Invalid
 from shared.models.user import ROLES

@@ -8,7 +8,7 @@ from flask_login import current_user, login_required
 
 from app.accounts.identity import viewer_id
 from app.channels.forms import DescribeForm, ProposeForm
-from app.errors import faults_on
+from app.errors import errors_on
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import Forbidden
@@ -53,7 +53,7 @@ def new() -> ResponseReturnValue:
     """Propose a channel: it works at once for games that know its name, and is listed when an admin makes it public."""
     form = ProposeForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 channel = channels.propose_channel(
                     session,
@@ -78,7 +78,7 @@ def edit(name: str) -> ResponseReturnValue:
             raise Forbidden("only who proposed the channel may describe it")
     form = DescribeForm(data={"description": channel.description})
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 channels.describe_channel(
                     session, actor_id=current_user.id, name=channel.name, description=form.description.data or ""

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app.errors import faults_on
+from app.errors import errors_on
 from app.games.forms import ConnectionForm
 from app.templating import form_page
 from shared.db import reading, transaction
@@ -23,7 +23,7 @@ def new(short_name: str) -> ResponseReturnValue:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
     form = ConnectionForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 games.add_connection(
                     session,
@@ -55,7 +55,7 @@ def edit(connection_id: str) -> ResponseReturnValue:
         }
     )
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 games.update_connection(
                     session,

@@ -8,7 +8,7 @@ from flask_login import current_user, login_required
 from sqlalchemy.orm import Session
 
 from app import one_time_secrets
-from app.errors import faults_on
+from app.errors import errors_on
 from app.games import owner
 from app.games.forms import ConnectionForm, GameForm
 from app.templating import form_page, secret_page
@@ -39,7 +39,7 @@ def new() -> ResponseReturnValue:
     """Register a game; its page shows the secret once."""
     form = GameForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 game, credentials = games.create_game(
                     session,
@@ -101,7 +101,7 @@ def edit(short_name: str) -> ResponseReturnValue:
         }
     )
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 changed = games.update_game(
                     session,

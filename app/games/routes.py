@@ -6,6 +6,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.accounts.identity import viewer_id
+from app.arguments import page_number
 from app.games.chart import player_charts
 from app.online import online_now
 from shared.db import reading, utc_now
@@ -68,12 +69,6 @@ def wanted_games() -> game_lists.Wanted:
         connection=connection if game_lists.is_connection_type(connection) else "",
         software=_text("software", longest=200),
     )
-
-
-def page_number() -> int:
-    """The page of a long list that the address asks for; nonsense means the first."""
-    text = request.args.get("page", "1")
-    return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
 
 
 def _text(name: str, *, longest: int) -> str:

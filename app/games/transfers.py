@@ -8,7 +8,7 @@ from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app.errors import faults_on
+from app.errors import errors_on
 from app.games.forms import TransferForm
 from app.templating import form_page
 from shared.db import reading, transaction
@@ -26,7 +26,7 @@ def offer(short_name: str) -> ResponseReturnValue:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
     form = TransferForm()
     if form.validate_on_submit():
-        with faults_on(form):
+        with errors_on(form):
             with transaction() as session:
                 transfer = game_transfers.offer_game(
                     session, actor_id=current_user.id, short_name=short_name, username=form.username.data or ""

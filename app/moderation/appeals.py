@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
-from app.games.routes import page_number
+from app.arguments import page_number
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.moderation.forms import DecideForm
 from app.templating import form_page
 from shared.models.report import APPEAL_STATES
@@ -22,7 +22,7 @@ def index() -> ResponseReturnValue:
     """The open ones, the oldest first; or those decided."""
     state = request.args.get("state", "open")
     state = state if state in (*APPEAL_STATES, "") else "open"
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         page = appeals.list_appeals(session, actor, state=state, page=page_number(), per_page=PER_PAGE)
         return render_template("moderation/appeals.html", page=page, state=state, states=APPEAL_STATES)
 
@@ -32,8 +32,8 @@ def show(appeal_id: int) -> ResponseReturnValue:
     """What is said against a sanction, and the decision."""
     form = DecideForm()
     if form.validate_on_submit():
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 appeals.decide_appeal(
                     session,
                     actor,
@@ -43,7 +43,7 @@ def show(appeal_id: int) -> ResponseReturnValue:
                 )
             flash("The appeal is decided. Who appealed sees the outcome.", "success")
             return redirect(url_for(".index"), 303)
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         appeal = records.get_appeal(session, actor, appeal_id)
         may_decide = appeals.may_decide(session, actor, appeal)
         return form_page("moderation/appeal.html", form, appeal=appeal, may_decide=may_decide)

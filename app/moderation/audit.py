@@ -8,8 +8,8 @@ from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app.current_actor import looking
-from app.games.routes import page_number
+from app.arguments import page_number
+from app.current_actor import actor_reading
 from app.moderation.words import ACTS
 from shared.db import reading
 from shared.services.authority import audit
@@ -25,7 +25,7 @@ def index() -> ResponseReturnValue:
     search = request.args.get("q", "").strip()[:100]
     act = request.args.get("act", "")
     about = request.args.get("target", "").strip()[:200]
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         page = audit.list_entries(session, search=search, act=act, about=about, page=page_number(), per_page=PER_PAGE)
         return render_template("moderation/audit.html", page=page, search=search, chosen=act, about=about, acts=ACTS)
 

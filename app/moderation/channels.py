@@ -10,8 +10,8 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from wtforms import Field
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.forms import FlaskForm
 from app.moderation.forms import DescribeForm, PauseForm, ReasonForm, RenameForm, SlowForm, WholeField
 from shared.db import utc_now
@@ -24,7 +24,7 @@ bp = Blueprint("channels", __name__, url_prefix="/channels")
 @bp.get("")
 def index() -> ResponseReturnValue:
     """All channels, with what is not as usual about them."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         return render_template(
             "moderation/channels.html",
             channels=channels.list_channels(session),
@@ -71,7 +71,7 @@ FORMS: dict[str, Form] = {
 
 def _at_once(name: str, which: str) -> ResponseReturnValue:
     act, done = AT_ONCE[which]
-    with acting() as (session, actor):
+    with actor_transaction() as (session, actor):
         act(session, actor, channel=name)
     flash(f"{name} {done}.", "success")
     return redirect(url_for(".show", name=name), 303)
@@ -82,8 +82,8 @@ def _by_form(name: str, which: str) -> ResponseReturnValue:
     form = sent.kind(prefix=f"{which}-")
     if form.validate_on_submit():
         values = {given: _value(form[field]) for field, given in sent.fields.items()}
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 sent.act(session, actor, channel=name, **values)
             name = values.get("new_name") or name
             done = "is no longer in slow mode" if values.get("seconds") == 0 else sent.done
@@ -105,7 +105,7 @@ for _which in FORMS:
 
 def _page(name: str, **sent: FlaskForm) -> ResponseReturnValue:
     """The page with all forms; those that were sent as they were."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         channel = channels.get_channel(session, name)
         state = channel_states.find_state(session, channel.id)
         forms = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.moderation.forms import FilterForm
 from app.templating import form_page
 from shared.models.moderation import Filter
@@ -19,7 +19,7 @@ SHOWN_HITS = 100
 @bp.get("")
 def index() -> ResponseReturnValue:
     """All filters, those that are on first."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         return render_template("moderation/filters.html", filters=filters.list_filters(session))
 
 
@@ -30,8 +30,8 @@ def new() -> ResponseReturnValue:
     if form.validate_on_submit():
         if form.try_it.data:
             return _tried(form, None)
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 made = filters.create_filter(session, actor, **form.values(), note=form.note.data or "")
             flash("The filter is made. It is off: switch it on when it does what it should.", "success")
             return redirect(url_for(".show", filter_id=made.id), 303)
@@ -41,7 +41,7 @@ def new() -> ResponseReturnValue:
 @bp.route("/<id:filter_id>", methods=["GET", "POST"])
 def show(filter_id: int) -> ResponseReturnValue:
     """Change a filter, or try it changed."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         found = filters.get_filter(session, filter_id)
     form = FilterForm(
         data={
@@ -56,8 +56,8 @@ def show(filter_id: int) -> ResponseReturnValue:
     if form.validate_on_submit():
         if form.try_it.data:
             return _tried(form, found)
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 filters.update_filter(session, actor, filter_id=filter_id, **form.values(), note=form.note.data or "")
             flash("The filter is saved.", "success")
             return redirect(url_for(".show", filter_id=filter_id), 303)
@@ -79,14 +79,14 @@ def switch_off(filter_id: int) -> ResponseReturnValue:
 @bp.post("/<id:filter_id>/delete")
 def delete(filter_id: int) -> ResponseReturnValue:
     """Delete it; the audit trail keeps what it was."""
-    with acting() as (session, actor):
+    with actor_transaction() as (session, actor):
         filters.delete_filter(session, actor, filter_id=filter_id)
     flash("The filter is deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 
 def _switch(filter_id: int, is_on: bool) -> ResponseReturnValue:
-    with acting() as (session, actor):
+    with actor_transaction() as (session, actor):
         filters.switch_filter(session, actor, filter_id=filter_id, is_on=is_on)
     flash(f"The filter is {'on, everywhere and at once' if is_on else 'off'}.", "success")
     return redirect(url_for(".index"), 303)
@@ -94,9 +94,9 @@ def _switch(filter_id: int, is_on: bool) -> ResponseReturnValue:
 
 def _tried(form: FilterForm, found: Filter | None) -> ResponseReturnValue:
     """The form as it was sent, with what the filter would have done. Nothing is saved."""
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         tried = None
-        with faults_on(form):
+        with errors_on(form):
             looked_at, hits = filters.preview(session, actor, **form.values())
             tried = {
                 "looked_at": looked_at,

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.accounts.identity import ask_to_sign_in
-from app.current_actor import looking
+from app.current_actor import actor_reading
 from shared.services.authority.permissions import Act, may
 
 
@@ -15,7 +15,7 @@ def admit() -> ResponseReturnValue | None:
     """None for those who may see what moderators see; the sign-in page for the signed-out, 403 for all others."""
     if not current_user.is_authenticated:
         return ask_to_sign_in()
-    with looking() as (_session, actor):
+    with actor_reading() as (_session, actor):
         if not may(actor, Act.SEE):
             abort(403)
     return None

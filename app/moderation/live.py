@@ -8,8 +8,8 @@ from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app.current_actor import looking
-from app.moderation.words import number_argument
+from app.arguments import number_argument
+from app.current_actor import actor_reading
 from shared.models import Channel, Message
 from shared.services import channels, history
 from shared.services.authority.actors import Actor
@@ -25,7 +25,7 @@ _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 def index() -> ResponseReturnValue:
     """The last lines, and from then on each new one."""
     name = request.args.get("channel", "").strip()
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         channel = channels.get_channel(session, name) if name else None
         shown = _last(session, actor, channel)
         return render_template(
@@ -44,7 +44,7 @@ def lines() -> ResponseReturnValue:
     """The lines after `after`, as a part of the page; 304 while there is none. The ETag is where to ask from next."""
     after = number_argument("after") or 0
     name = request.args.get("channel", "").strip()
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         if name:
             channel = channels.get_channel(session, name)
             found, _more = history.channel_page(session, channel.id, after=after, limit=SHOWN_AT_ONCE)

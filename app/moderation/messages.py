@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
-from app.games.routes import page_number
+from app.arguments import page_number
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.moderation.forms import ReasonForm, SearchForm
 from app.templating import form_page
 from shared.services.moderation import messages, records
@@ -21,7 +21,7 @@ def index() -> ResponseReturnValue:
     """What was said, the newest first, as far as it fits what is looked for."""
     form = SearchForm(formdata=request.args)
     form.validate()
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         page = messages.search(session, actor, **form.criteria(), page=page_number(), per_page=PER_PAGE)
         return render_template(
             "moderation/messages.html",
@@ -43,8 +43,8 @@ def redact(message_id: int) -> ResponseReturnValue:
     """Take the text of a message away."""
     form = ReasonForm()
     if form.validate_on_submit():
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 messages.redact(session, actor, message_id=message_id, reason=form.reason.data or "")
             flash("The text is gone for good. That it was taken away is in the audit trail.", "success")
             return redirect(url_for(".show", message_id=message_id), 303)
@@ -52,7 +52,7 @@ def redact(message_id: int) -> ResponseReturnValue:
 
 
 def _page(message_id: int, form: ReasonForm) -> ResponseReturnValue:
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         around = messages.context(session, actor, message_id=message_id)
         return form_page(
             "moderation/message.html",

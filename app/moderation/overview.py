@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app.current_actor import looking
+from app.current_actor import actor_reading
 from shared.db import utc_now
 from shared.services.authority import audit
 from shared.services.moderation import channel_states, records, tell_counts
@@ -17,7 +17,7 @@ SHOWN_ACTS = 8
 @bp.get("")
 def index() -> ResponseReturnValue:
     """How much waits, which channels are not as usual, and what was done last."""
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         now = utc_now()
         states = [
             state

@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
-from app.current_actor import looking
+from app.current_actor import actor_reading
 from shared.db import utc_now
 from shared.errors import Invalid, NotFound
 from shared.services import peers, users
@@ -24,7 +24,7 @@ def index() -> ResponseReturnValue:
     if "@" in search:
         return redirect(url_for(".player", name=search), 303)
     if search:
-        with looking() as (session, _actor):
+        with actor_reading() as (session, _actor):
             peer = peers.find_peer(session, search)
             user = users.find_user_by_username(session, search)
         if peer is not None:
@@ -41,7 +41,7 @@ def player() -> ResponseReturnValue:
     """A player, named as `name@game` in the query: names hold anything, also what paths cannot."""
     name, _, game = request.args.get("name", "").strip()[:100].rpartition("@")
     try:
-        with looking() as (session, actor):
+        with actor_reading() as (session, actor):
             record = records.get_record_of_player(session, actor, name=name, game=game)
             return _page(session, record)
     except (Invalid, NotFound) as error:
@@ -52,7 +52,7 @@ def player() -> ResponseReturnValue:
 @bp.get("/games/<short_name>")
 def game(short_name: str) -> ResponseReturnValue:
     """A game, or an application, with its players."""
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         record = records.get_record_of_game(session, actor, short_name=short_name)
         return _page(session, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer))
 
@@ -60,7 +60,7 @@ def game(short_name: str) -> ResponseReturnValue:
 @bp.get("/users/<username>")
 def user(username: str) -> ResponseReturnValue:
     """A person, with who they are in which game."""
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         return _page(session, records.get_record_of_user(session, actor, username=username))
 
 

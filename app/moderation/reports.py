@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
-from app.games.routes import page_number
+from app.arguments import page_number
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.moderation.forms import ResolveForm
 from app.templating import form_page
 from shared.models.report import REPORT_STATES
@@ -23,7 +23,7 @@ def index() -> ResponseReturnValue:
     state = request.args.get("state", "open")
     state = state if state in (*REPORT_STATES, "") else "open"
     search = request.args.get("q", "").strip()[:100]
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         page = reports.list_reports(session, actor, state=state, search=search, page=page_number(), per_page=PER_PAGE)
         return render_template("moderation/reports.html", page=page, state=state, search=search, states=REPORT_STATES)
 
@@ -33,8 +33,8 @@ def show(report_id: int) -> ResponseReturnValue:
     """What is reported and by whom; the decision, which its reporters are shown."""
     form = ResolveForm()
     if form.validate_on_submit():
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 reports.resolve_report(
                     session,
                     actor,
@@ -44,7 +44,7 @@ def show(report_id: int) -> ResponseReturnValue:
                 )
             flash("The report is decided. Its reporters see the outcome.", "success")
             return redirect(url_for(".index"), 303)
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         report = reports.get_report(session, actor, report_id)
         others = reports.list_reports_about(session, actor, peer=report.peer, player=report.player_key)
         return form_page(

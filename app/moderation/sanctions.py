@@ -7,12 +7,11 @@ from collections.abc import Callable
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
+from app.arguments import number_argument, page_number
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.forms import sentence
-from app.games.routes import page_number
 from app.moderation.forms import ReasonForm, SanctionForm
-from app.moderation.words import number_argument
 from app.templating import form_page
 from shared.models.moderation import TARGET_KINDS, Sanction
 from shared.services import channels
@@ -29,7 +28,7 @@ def index() -> ResponseReturnValue:
     """Those in force, or all there ever were."""
     is_all = request.args.get("all") == "1"
     search = request.args.get("q", "").strip()[:100]
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         page = sanctions.list_sanctions(
             session, in_force=not is_all, search=search, page=page_number(), per_page=PER_PAGE
         )
@@ -40,7 +39,7 @@ def index() -> ResponseReturnValue:
 def new() -> ResponseReturnValue:
     """Impose one. The address may name a message, a report or a target, with which the form is filled in."""
     message_id, report_id = number_argument("message"), number_argument("report")
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         message = messages.get_message(session, message_id) if message_id is not None else None
         report = reports.get_report(session, actor, report_id) if report_id is not None else None
         names = records.channel_names(session, [message] if message is not None else [])
@@ -52,8 +51,8 @@ def new() -> ResponseReturnValue:
         target = f"{message.name}@{message.game}" if message is not None else report.target if report else ""
     form = SanctionForm(data={"target_kind": target_kind, "target": target, "kind": "mute", "seconds": DEFAULT_SECONDS})
     if form.validate_on_submit():
-        with faults_on(form, names=TYPED):
-            with acting() as (session, actor):
+        with errors_on(form, names=TYPED):
+            with actor_transaction() as (session, actor):
                 made = sanctions.sanction(
                     session,
                     actor,
@@ -99,8 +98,8 @@ def restore(sanction_id: int) -> ResponseReturnValue:
 def _decide(sanction_id: int, act: Callable[..., Sanction], done: str) -> ResponseReturnValue:
     form = ReasonForm()
     if form.validate_on_submit():
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 act(session, actor, sanction_id=sanction_id, reason=form.reason.data or "")
             flash(done, "success")
             return redirect(url_for(".show", sanction_id=sanction_id), 303)
@@ -108,7 +107,7 @@ def _decide(sanction_id: int, act: Callable[..., Sanction], done: str) -> Respon
 
 
 def _page(sanction_id: int, form: ReasonForm) -> ResponseReturnValue:
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         found = sanctions.get_sanction(session, sanction_id)
         refusal = sanctions.find_refusal(session, actor, found)
         for_admins = bool(sanctions.for_admins_alone(session, [found]))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
-from flask import Flask, request, url_for
+from flask import Flask
 from markupsafe import Markup
-from werkzeug.routing import IntegerConverter
 
 from shared.models.audit import AuditEntry
 from shared.services.authority.audit import PublicAct, change_of
 from shared.services.authority.permissions import Act
 
-LARGEST_ID = 2**53
 ACTS: dict[str, str] = {
     Act.CREATE_CHANNEL: "channel made",
     Act.UPDATE_CHANNEL: "channel changed",
@@ -45,22 +42,13 @@ _SANCTIONS = {"warn": "warning", "mute": "mute", "ban": "ban"}
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-class RecordId(IntegerConverter):
-    """A record's number in an address: none is larger, and databases choke on larger ones."""
-
-    def __init__(self, *args: object, **options: object) -> None:
-        super().__init__(*args, **{**options, "max": LARGEST_ID})  # type: ignore[arg-type]
-
-
 def init_app(app: Flask) -> None:
-    """Teach templates these words, and addresses the numbers of records."""
-    app.url_map.converters["id"] = RecordId
+    """Register the filters for templates."""
     app.template_filter("act")(act)
     app.template_filter("entry_act")(entry_act)
     app.template_filter("moment")(moment)
     app.template_filter("length_in_words")(length)
     app.template_filter("sanction_word")(lambda kind: _SANCTIONS.get(kind, kind))
-    app.add_template_global(with_page)
 
 
 def act(value: str) -> str:
@@ -93,15 +81,3 @@ def length(seconds: int) -> str:
         if count:
             parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
     return " ".join(parts[:2]) or "0 seconds"
-
-
-def number_argument(name: str) -> int | None:
-    """A record's number from the address's query; None if there is none, or nonsense."""
-    text = request.args.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
-
-
-def with_page(number: int) -> str:
-    """The address of this very page with another page number: whatever was searched for stays."""
-    arguments = {**request.args.to_dict(), "page": str(number)}
-    return f"{url_for(request.endpoint or '', **(request.view_args or {}))}?{urlencode(arguments)}"

@@ -6,8 +6,8 @@ from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.safety.forms import IgnoreForm
 from app.templating import form_page
 from shared.services.moderation import ignores
@@ -21,15 +21,15 @@ def index() -> ResponseReturnValue:
     """Those one ignores, and the form to ignore one more."""
     form = IgnoreForm()
     if form.validate_on_submit():
-        with faults_on(form, names=("pattern", "target")):
-            with acting() as (session, actor):
+        with errors_on(form, names=("pattern", "target")):
+            with actor_transaction() as (session, actor):
                 made = ignores.add_ignore(
                     session, actor, pattern=form.pattern.data or "", is_person=form.is_person.data
                 )
                 name = ignores.name_of(session, made)
             flash(f"Tells from {name} do not reach you any more.", "success")
             return redirect(url_for(".index"), 303)
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         known = [(found, ignores.name_of(session, found)) for found in ignores.list_ignores(session, current_user.id)]
         return form_page("safety/ignores.html", form, ignores=known)
 
@@ -38,7 +38,7 @@ def index() -> ResponseReturnValue:
 @login_required
 def delete(ignore_id: int) -> ResponseReturnValue:
     """Hear them again."""
-    with acting() as (session, actor):
+    with actor_transaction() as (session, actor):
         name = ignores.name_of(session, ignores.delete_ignore(session, actor, ignore_id=ignore_id))
     flash(f"You hear {name} again.", "success")
     return redirect(url_for(".index"), 303)

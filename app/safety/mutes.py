@@ -6,8 +6,8 @@ from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.safety.forms import PatternForm
 from app.templating import form_page
 from shared.services import games
@@ -20,13 +20,13 @@ bp = Blueprint("mutes", __name__, url_prefix="/manage")
 @login_required
 def index(short_name: str) -> ResponseReturnValue:
     """The mutes of a game, and the form to add one."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
         mutes = game_mutes.list_mutes(session, game.id)
     form = PatternForm()
     if form.validate_on_submit():
-        with faults_on(form, names=("pattern",)):
-            with acting() as (session, actor):
+        with errors_on(form, names=("pattern",)):
+            with actor_transaction() as (session, actor):
                 made = game_mutes.add_mute(session, actor, short_name=short_name, pattern=form.pattern.data or "")
             flash(f"{game.name} hears nothing of {made.pattern} any more.", "success")
             return redirect(url_for(".index", short_name=game.short_name), 303)
@@ -37,7 +37,7 @@ def index(short_name: str) -> ResponseReturnValue:
 @login_required
 def delete(mute_id: int) -> ResponseReturnValue:
     """Let the game hear them again."""
-    with acting() as (session, actor):
+    with actor_transaction() as (session, actor):
         found = game_mutes.delete_mute(session, actor, mute_id=mute_id)
         short_name, pattern = found.game.short_name, found.pattern
     flash(f"Your game hears {pattern} again.", "success")

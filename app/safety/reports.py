@@ -7,10 +7,9 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from sqlalchemy.orm import Session
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
-from app.games.routes import page_number
-from app.moderation.words import number_argument
+from app.arguments import number_argument, page_number
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.safety.forms import ReportForm
 from app.templating import form_page
 from shared.errors import NotFound
@@ -30,15 +29,15 @@ def new() -> ResponseReturnValue:
     message_id = number_argument("message")
     message, channel = None, None
     if message_id is not None:
-        with looking() as (session, _actor):
+        with actor_reading() as (session, _actor):
             message, channel = _get_seen_message(session, message_id)
     form = ReportForm(data={"target": request.args.get("player", "")[:100]})
     if message is not None:
         form.target.data = f"{message.name}@{message.game}"
     if form.validate_on_submit():
         name, _, game = (form.target.data or "").rpartition("@")
-        with faults_on(form, names=("target",)):
-            with acting() as (session, actor):
+        with errors_on(form, names=("target",)):
+            with actor_transaction() as (session, actor):
                 reports.create_report(
                     session, actor, game=game, name=name, text=form.text.data or "", message_id=message_id
                 )
@@ -51,7 +50,7 @@ def new() -> ResponseReturnValue:
 @login_required
 def mine() -> ResponseReturnValue:
     """What one reported, and what came of it."""
-    with looking() as (session, actor):
+    with actor_reading() as (session, actor):
         page = reports.list_reports_by(session, actor, page=page_number(), per_page=PER_PAGE)
         return render_template("safety/reports.html", page=page)
 
@@ -60,7 +59,7 @@ def mine() -> ResponseReturnValue:
 @login_required
 def of_game(short_name: str) -> ResponseReturnValue:
     """What one's game reported on its socket, and what came of it."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
         made_by = actors.of_game(session, game.id)
         page = reports.list_reports_by(session, made_by, page=page_number(), per_page=PER_PAGE)

@@ -6,9 +6,9 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from app.current_actor import acting, looking
-from app.errors import faults_on
-from app.moderation.words import number_argument
+from app.arguments import number_argument
+from app.current_actor import actor_reading, actor_transaction
+from app.errors import errors_on
 from app.safety.forms import AppealForm
 from app.templating import form_page
 from shared.errors import NotFound
@@ -23,7 +23,7 @@ bp = Blueprint("safety", __name__)
 @login_required
 def own() -> ResponseReturnValue:
     """Those of the account, of one's name here, and of one's characters."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         found = sanctions.list_of_user(session, current_user.id)
         return render_template(
             "safety/own.html",
@@ -37,7 +37,7 @@ def own() -> ResponseReturnValue:
 @login_required
 def of_game(short_name: str) -> ResponseReturnValue:
     """Those of one's game and of its players."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
         found = sanctions.list_of_game(session, game.id)
         return render_template(
@@ -56,14 +56,14 @@ def appeal() -> ResponseReturnValue:
     sanction_id = number_argument("sanction")
     if sanction_id is None:
         raise NotFound("there is no such sanction")
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         found = sanctions.get_sanction(session, sanction_id)
         if not sanctions.concerns(session, found, current_user.id):
             raise NotFound("there is no such sanction")
     form = AppealForm()
     if form.validate_on_submit():
-        with faults_on(form):
-            with acting() as (session, actor):
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
                 appeals.create_appeal(session, actor, sanction_id=sanction_id, text=form.text.data or "")
             flash("Your appeal is made. Someone other than who imposed the sanction decides it.", "success")
             return redirect(url_for(".appealed"), 303)
@@ -74,7 +74,7 @@ def appeal() -> ResponseReturnValue:
 @login_required
 def appealed() -> ResponseReturnValue:
     """One's appeals, and what came of them."""
-    with looking() as (session, _actor):
+    with actor_reading() as (session, _actor):
         return render_template("safety/appeals.html", appeals=appeals.list_appeals_of(session, current_user.id))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from app.games.routes import page_number
+from app.arguments import page_number
 from shared.db import reading
 from shared.services.authority import audit
 
