@@ -1,4 +1,4 @@
-"""The groups of `flask` commands: `flask user|game|application|channel|network|moderation|database …`.
+"""The `flask` commands: `flask settings` and the groups `user|game|application|channel|network|moderation|database`.
 
 `flask --help` needs only the table below. A group's module in `app/commands/` is imported when one of its commands, or
 its help, is asked for.
@@ -11,6 +11,8 @@ from importlib import import_module
 import click
 from flask import Flask
 from flask.cli import AppGroup
+
+from app.commands.settings import show_settings
 
 GROUPS = {
     "user": ("app.commands.users", "Accounts of people."),
@@ -49,9 +51,10 @@ class LazyGroup(AppGroup):
 
 
 def register_commands(app: Flask) -> None:
-    """Add the groups of commands to the app."""
+    """Add the commands to the app."""
     for name, (module, help_text) in GROUPS.items():
         app.cli.add_command(LazyGroup(name, module=module, help=help_text))
+    app.cli.add_command(show_settings)
     _hide_commands()
 
 

@@ -1,123 +1,290 @@
-"""Every setting, read from the environment and checked in one place.
+"""Every setting, in one table: the fields of `Settings`.
 
-`Settings.from_environment` is called once, by `wsgi.py`, `worker/__main__.py`, the launcher and the CLI; a setting that
-makes no sense raises SettingsError, a sentence to print on one line. What each means is listed in docs/operating.md.
+The table drives parsing and checking (`Settings.from_environment`, called once by each process), `flask settings`, and
+the table in docs/operating.md (`python -m shared.settings_docs` writes it).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from redis.connection import parse_url
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from shared import setting_types as types
+from shared.limits import Limit
+from shared.setting_types import SettingsError, SettingType
 
-from shared.errors import Invalid
-from shared.limits import DEFAULTS, Limit, parse_limits
-from shared.mail import MailServer, check_sender
-from shared.services import rules
+__all__ = ["MAX_SOCKET_PATH", "Setting", "Settings", "SettingsError", "embedded_redis_socket"]
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
-
-class SettingsError(Exception):
-    """A setting makes no sense; the text names it and says what would do."""
+Derive = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings of one process. Field names are the environment's names in lower case; seconds are floats."""
+class Setting:
+    """One row of the table.
 
-    database_url: str
-    redis_url: str
-    secret_key: str
-    instance_path: Path
-    public_url: str
-    socket_url: str
-    mail_url: str
-    mail_from: str
-    admin_email: str
-    web_port: int = 4100
-    socket_port: int = 4110
-    bind: str = "127.0.0.1"
-    rate_limits: bool = True
-    heartbeat_seconds: float = 15.0
-    authenticate_seconds: float = 60.0
-    offline_seconds: float = 60.0
-    presence_seconds: float = 45.0
-    outbound_bytes: int = 1024 * 1024
-    message_bytes: int = 64 * 1024
-    message_fragments: int = 64
-    limits: Mapping[str, Limit] = field(default_factory=lambda: DEFAULTS)
-    version_days: int = 30
-    unverified_days: int = 30
-    check_private_addresses: bool = False
-    message_days: int = 365
-    moderation_days: int = 1825
-    log_format: str = "console"
-    web_concurrency: int = 1
-    worker_metrics_port: int = 0
+    default: the text that is parsed when the environment has none, or a function of the settings above it that
+        returns the value.
+    shown_default, meaning, refused: cells of the documentation's table, in Markdown.
+    default_source: what `flask settings` calls the source of the default.
+    """
+
+    type: SettingType
+    default: str | Derive
+    meaning: str
+    shown_default: str
+    refused: str
+    default_source: str
+
+
+def setting(
+    type: SettingType,
+    default: str | Derive,
+    meaning: str,
+    *,
+    shown_default: str = "",
+    refused: str = "",
+    source: str = "",
+) -> Any:
+    """Declare a field of `Settings`. What is left out follows from the type and the default."""
+    is_derived = not isinstance(default, str)
+    row = Setting(
+        type=type,
+        default=default,
+        meaning=meaning,
+        shown_default=shown_default or f"`{default}`",
+        refused=refused or type.refused,
+        default_source=source or ("derived" if is_derived else "default"),
+    )
+    return field(metadata={"setting": row})
+
+
+def _host_to_show(values: Mapping[str, Any]) -> str:
+    """Return the host for addresses that people can open: BIND, or 127.0.0.1 where BIND means all addresses."""
+    bind: str = values["bind"]
+    if bind in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{bind}]" if ":" in bind else bind
+
+
+def _public_url(values: Mapping[str, Any]) -> Any:
+    return types.web_address("http", "https").parse(
+        "PUBLIC_URL", f"http://{_host_to_show(values)}:{values['web_port']}"
+    )
+
+
+def _socket_url(values: Mapping[str, Any]) -> Any:
+    return types.web_address("ws", "wss").parse(
+        "SOCKET_URL", f"ws://{_host_to_show(values)}:{values['socket_port']}/socket"
+    )
+
+
+def _mail_from(values: Mapping[str, Any]) -> str:
+    host = urlsplit(values["public_url"]).hostname or ""
+    is_domain = "." in host and not host.replace(".", "").isdecimal()
+    return f"gossip@{host if is_domain else 'localhost.localdomain'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one process. A field has the environment's name in lower case; seconds are floats."""
+
+    instance_path: Path = setting(  # noqa: RUF009 -- it calls `dataclasses.field`
+        types.FOLDER,
+        "instance",
+        "the folder of the data: the SQLite file, the secret key, the private Valkey's socket",
+    )
+    database_url: str = setting(
+        types.DATABASE_URL,
+        lambda values: f"sqlite:///{values['instance_path'] / 'gossip.db'}",
+        "`sqlite:////path/to/file`, or `postgres://…` or `postgresql://user:password@host/name`",
+        shown_default="`sqlite:///` and `gossip.db` in the instance folder",
+    )
+    redis_url: str = setting(
+        types.REDIS_URL,
+        lambda values: f"unix://{embedded_redis_socket(values['instance_path'])}",
+        "`redis://`, `rediss://` or `unix://`; if it is set, `make run` starts no Valkey",
+        shown_default="the private Valkey's socket",
+    )
+    secret_key: str = setting(
+        types.SECRET,
+        lambda values: _stored_secret_key(values["instance_path"]),
+        "signs sessions, forms, and the tokens of the chat; must be the same for all processes, workers too",
+        shown_default="made on the first start and kept in `secret_key` in the instance folder",
+        source="key file",
+    )
+    web_port: int = setting(
+        types.PORT,
+        "4100",
+        "where the site listens; 0: any free port",
+        refused="anything but a port; the same as `SOCKET_PORT`",
+    )
+    socket_port: int = setting(
+        types.PORT,
+        "4110",
+        "where workers listen; 0: any free port",
+        refused="anything but a port; the same as `WEB_PORT`",
+    )
+    bind: str = setting(
+        types.TEXT,
+        "127.0.0.1",
+        "the address both listen on; `0.0.0.0` or `::` for all",
+        refused="an address that is not this machine's",
+    )
+    public_url: str = setting(
+        types.web_address("http", "https"),
+        _public_url,
+        "the site's address as people type it. With `https://`, or a port other than `WEB_PORT`, the site believes one "
+        "proxy's `X-Forwarded-*` headers; with `https://`, cookies are secure and HSTS is sent",
+        shown_default="`http://`, `BIND`, `WEB_PORT`",
+    )
+    socket_url: str = setting(
+        types.web_address("ws", "wss"),
+        _socket_url,
+        "what pages tell owners to connect to",
+        shown_default="`ws://`, `BIND`, `SOCKET_PORT`, `/socket`",
+    )
+    rate_limits: bool = setting(
+        types.SWITCH, "on", "`off` switches all limits off: of sign-ins, registrations, and the socket's"
+    )
+    heartbeat_seconds: float = setting(
+        types.SECONDS, "15", "between heartbeats; after three unanswered ones the socket closes"
+    )
+    authenticate_seconds: float = setting(types.SECONDS, "60", "how long a new socket may take to authenticate")
+    offline_seconds: float = setting(
+        types.SECONDS, "60", "how long a game has no socket before others are told that it is gone"
+    )
+    presence_seconds: float = setting(
+        types.SECONDS,
+        "45",
+        "how long the sockets of a worker that was killed still count as online; each worker renews its own three "
+        "times in this time",
+    )
+    outbound_bytes: int = setting(
+        types.integer(64 * 1024, 1024**3, refused="under 64 KiB, over 1 GiB"),
+        "1048576",
+        "how much may wait to be sent to one socket before it is closed as too slow",
+    )
+    message_bytes: int = setting(
+        types.integer(1024, 16 * 1024**2, refused="under 1 KiB, over 16 MiB"),
+        "65536",
+        "the longest message a socket may send",
+    )
+    message_fragments: int = setting(types.integer(1, 65_536), "64", "how many fragments such a message may have")
+    limits: Mapping[str, Limit] = setting(
+        types.LIMITS, "", "[rate limits of the socket](#limits) to change", shown_default="none are changed"
+    )
+    message_days: int = setting(
+        types.DAYS, "365", "how many days messages are kept; one worker deletes older ones once a day"
+    )
+    moderation_days: int = setting(
+        types.DAYS,
+        "1825",
+        "how many days decided reports and appeals, and sanctions that are over, are kept. The audit trail is never "
+        "deleted",
+    )
+    version_days: int = setting(
+        types.DAYS, "30", "how many days of changes applications can resume from; older ones start over"
+    )
+    unverified_days: int = setting(
+        types.DAYS,
+        "30",
+        "how long an account is kept if its address was never verified, nobody signed in to it again, and it has no "
+        "game, character, channel or offer of a game; its username is free after that",
+    )
+    check_private_addresses: bool = setting(
+        types.SWITCH,
+        "off",
+        "`on` lets [connection checks](#connection-checks) connect to addresses that are not public: for networks that "
+        "run inside one",
+    )
+    mail_url: str = setting(
+        types.MAIL_URL,
+        "",
+        "the mail server: `smtp://user:password@host:587?starttls=1`, `smtps://user:password@host`, `smtp://localhost`",
+        shown_default="none: mails are [written, not sent](#mail)",
+    )
+    mail_from: str = setting(
+        types.SENDER,
+        _mail_from,
+        "the sender of mails: `gossip@example.com` or `Gossip <gossip@example.com>`",
+        shown_default="`gossip@` and the host of `PUBLIC_URL`",
+    )
+    log_format: str = setting(
+        types.choice("console", "json"), "console", "`console` for people, `json` for one object a line"
+    )
+    web_concurrency: int = setting(
+        types.integer(1, 1_000),
+        "1",
+        "how many gunicorn processes serve the site, with 8 threads each (if you start `gunicorn` yourself, its "
+        "message about a bad value is less clear)",
+    )
+    worker_metrics_port: int = setting(
+        types.PORT,
+        "0",
+        "a port of this worker alone for [`/_health` and `/metrics`](#health-metrics-logs), for several workers on one "
+        "`SOCKET_PORT`; 0: none",
+        refused="anything but a port; the port of the site or the socket",
+    )
+    admin_email: str = setting(
+        types.EMAIL,
+        "",
+        "the address of the admin that the very first `make run` creates; without one, set it under *Account*: until "
+        "then a lost password cannot be reset by mail",
+        shown_default="none",
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read, check and complete the settings. Makes the instance folder and, without SECRET_KEY, its key file.
 
-        Raises SettingsError.
+        Raises:
+            SettingsError: A setting is unusable.
         """
-        env = {name: value.strip() for name, value in environ.items() if value.strip()}
-        instance_path = Path(env.get("INSTANCE_PATH", "instance")).absolute()
-        try:
-            instance_path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(f"INSTANCE_PATH: cannot make the folder {instance_path}: {error.strerror}") from None
-        bind = env.get("BIND", cls.bind)
-        web_port = _integer(env, "WEB_PORT", cls.web_port, 0, 65_535)
-        socket_port = _integer(env, "SOCKET_PORT", cls.socket_port, 0, 65_535)
+        values: dict[str, Any] = {}
+        for name, row in cls.table():
+            text = environ.get(name, "").strip()
+            if text or isinstance(row.default, str):
+                values[name.lower()] = row.type.parse(name, text or str(row.default))
+            else:
+                values[name.lower()] = row.default(values)
+        web_port, socket_port, metrics_port = (
+            values[port] for port in ("web_port", "socket_port", "worker_metrics_port")
+        )
         if web_port == socket_port != 0:
             raise SettingsError(f"WEB_PORT and SOCKET_PORT are both {web_port}: the site and the socket each need one")
-        shown_host = "127.0.0.1" if bind in ("0.0.0.0", "::") else f"[{bind}]" if ":" in bind else bind
-        worker_metrics_port = _integer(env, "WORKER_METRICS_PORT", 0, 0, 65_535)
-        if worker_metrics_port and worker_metrics_port in (web_port, socket_port):
-            raise SettingsError(f"WORKER_METRICS_PORT is {worker_metrics_port}: the site or the socket has that port")
-        public_url = _url(env, "PUBLIC_URL", f"http://{shown_host}:{web_port}", ("http", "https")).rstrip("/")
-        return cls(
-            database_url=_database_url(env.get("DATABASE_URL", f"sqlite:///{instance_path / 'gossip.db'}")),
-            redis_url=_redis_url(env.get("REDIS_URL") or f"unix://{embedded_redis_socket(instance_path)}"),
-            secret_key=_secret_key(env, instance_path),
-            instance_path=instance_path,
-            public_url=public_url,
-            socket_url=_url(env, "SOCKET_URL", f"ws://{shown_host}:{socket_port}/socket", ("ws", "wss")),
-            web_port=web_port,
-            socket_port=socket_port,
-            bind=bind,
-            rate_limits=_choice(env, "RATE_LIMITS", "on", ("on", "off")) == "on",
-            heartbeat_seconds=_seconds(env, "HEARTBEAT_SECONDS", cls.heartbeat_seconds),
-            authenticate_seconds=_seconds(env, "AUTHENTICATE_SECONDS", cls.authenticate_seconds),
-            offline_seconds=_seconds(env, "OFFLINE_SECONDS", cls.offline_seconds),
-            presence_seconds=_seconds(env, "PRESENCE_SECONDS", cls.presence_seconds),
-            outbound_bytes=_integer(env, "OUTBOUND_BYTES", cls.outbound_bytes, 64 * 1024, 1024 * 1024 * 1024),
-            message_bytes=_integer(env, "MESSAGE_BYTES", cls.message_bytes, 1024, 16 * 1024 * 1024),
-            message_fragments=_integer(env, "MESSAGE_FRAGMENTS", cls.message_fragments, 1, 65_536),
-            limits=_limits(env),
-            version_days=_integer(env, "VERSION_DAYS", cls.version_days, 1, 36_500),
-            unverified_days=_integer(env, "UNVERIFIED_DAYS", cls.unverified_days, 1, 36_500),
-            check_private_addresses=_choice(env, "CHECK_PRIVATE_ADDRESSES", "off", ("on", "off")) == "on",
-            message_days=_integer(env, "MESSAGE_DAYS", cls.message_days, 1, 36_500),
-            moderation_days=_integer(env, "MODERATION_DAYS", cls.moderation_days, 1, 36_500),
-            log_format=_choice(env, "LOG_FORMAT", cls.log_format, ("console", "json")),
-            mail_url=_mail_url(env),
-            mail_from=_mail_from(env, public_url),
-            web_concurrency=_integer(env, "WEB_CONCURRENCY", cls.web_concurrency, 1, 1_000),
-            worker_metrics_port=worker_metrics_port,
-            admin_email=_admin_email(env),
-        )
+        if metrics_port and metrics_port in (web_port, socket_port):
+            raise SettingsError(f"WORKER_METRICS_PORT is {metrics_port}: the site or the socket has that port")
+        return cls(**values)
+
+    @classmethod
+    def table(cls) -> Iterator[tuple[str, Setting]]:
+        """Yield each setting's name in the environment and its row."""
+        for row in dataclasses.fields(cls):
+            yield row.name.upper(), row.metadata["setting"]
+
+    def describe(self, environ: Mapping[str, str] = os.environ) -> dict[str, dict[str, str | int | float]]:
+        """Return each setting's `value`, with secrets masked, and its `source`, by its name in the environment.
+
+        Args:
+            environ: The environment that these settings were read from.
+        """
+        return {
+            name: {
+                "value": row.type.show(getattr(self, name.lower())),
+                "source": "environment" if environ.get(name, "").strip() else row.default_source,
+            }
+            for name, row in self.table()
+        }
 
     @property
     def is_socket_behind_proxy(self) -> bool:
@@ -128,7 +295,7 @@ class Settings:
 
     @property
     def chat_socket_url(self) -> str:
-        """Where browsers connect to chat: beside SOCKET_URL, at `chat-socket` instead of `socket`."""
+        """Where browsers connect to chat: SOCKET_URL with `chat-socket` as the last part of its path."""
         url = urlsplit(self.socket_url)
         folder = url.path.rpartition("/")[0]
         return f"{url.scheme}://{url.netloc}{folder}/chat-socket"
@@ -140,9 +307,9 @@ class Settings:
 
 
 def embedded_redis_socket(instance_path: Path) -> Path:
-    """Where the private Valkey of an instance listens: in the instance folder, or a short temporary path of its own.
+    """Return where the private Valkey of an instance listens: in the instance folder, or at a short temporary path.
 
-    A Unix socket's path may hold some 100 bytes only, so a deep instance folder gets a path made from its hash.
+    The path of a Unix socket holds only some 100 bytes, so a deep instance folder gets a path made from its hash.
     """
     path = instance_path / "valkey.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
@@ -151,137 +318,25 @@ def embedded_redis_socket(instance_path: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"gossip-{os.getuid()}-{digest}" / "valkey.sock"
 
 
-def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = env.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) <= 20) or not low <= int(text) <= high:
-        raise SettingsError(f"{name} is {text[:100]!r}: it must be a whole number from {low} to {high}")
-    return int(text)
+def _stored_secret_key(instance_path: Path) -> str:
+    """Return the key stored in the instance folder. Create it if there is none.
 
-
-def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
-    text = env.get(name)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.05 <= value <= 86_400:
-        raise SettingsError(f"{name} is {text!r}: it must be a number of seconds from 0.05 to 86400")
-    return value
-
-
-def _limits(env: Mapping[str, str]) -> Mapping[str, Limit]:
-    try:
-        return parse_limits(env.get("LIMITS", ""))
-    except ValueError as error:
-        raise SettingsError(f"LIMITS: {error}") from None
-
-
-def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
-    value = env.get(name, default).lower()
-    if value not in allowed:
-        raise SettingsError(f"{name} is {env[name]!r}: it must be one of {', '.join(allowed)}")
-    return value
-
-
-def _url(env: Mapping[str, str], name: str, default: str, schemes: tuple[str, ...]) -> str:
-    value = env.get(name, default)
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port >= 0)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SettingsError(f"{name} is {value!r}: it must be an address that begins with {' or '.join(schemes)}://")
-    return value
-
-
-def _database_url(value: str) -> str:
-    for prefix in ("postgres://", "postgresql://"):
-        if value.startswith(prefix):
-            value = "postgresql+psycopg://" + value.removeprefix(prefix)
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise SettingsError(
-            "DATABASE_URL is not a database address: use sqlite:////path/to/file or postgresql://…"
-        ) from None
-    if url.drivername not in ("sqlite", "postgresql+psycopg"):
-        raise SettingsError(f"DATABASE_URL begins with {url.drivername}: only sqlite and postgresql are supported")
-    if url.drivername == "sqlite" and not url.database:
-        raise SettingsError("DATABASE_URL names no file: SQLite in memory cannot be shared between site and worker")
-    return value
-
-
-def _redis_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("redis", "rediss", "unix") and (parts.port is None or parts.port >= 0)
-        parse_url(value)
-    except ValueError:  # a port or an option that is no number
-        usable = False
-    if not usable:  # it may hold a password, so it is not shown
-        raise SettingsError("REDIS_URL is no address of Redis: it must begin with redis://, rediss:// or unix://")
-    return value
-
-
-def _mail_url(env: Mapping[str, str]) -> str:
-    value = env.get("MAIL_URL", "")
-    if value:
-        try:
-            MailServer.parse(value)
-        except ValueError as error:
-            raise SettingsError(f"MAIL_URL makes no sense: {error}") from None
-    return value
-
-
-def _mail_from(env: Mapping[str, str], public_url: str) -> str:
-    """MAIL_FROM, or an address at the site's own host."""
-    value = env.get("MAIL_FROM")
-    if value is None:
-        host = urlsplit(public_url).hostname or ""
-        return f"gossip@{host if '.' in host and not host.replace('.', '').isdecimal() else 'localhost.localdomain'}"
-    try:
-        return check_sender(value)
-    except ValueError as error:
-        raise SettingsError(f"MAIL_FROM is {value!r}: {error}") from None
-
-
-def _admin_email(env: Mapping[str, str]) -> str:
-    try:
-        return rules.email(env["ADMIN_EMAIL"]) if "ADMIN_EMAIL" in env else ""
-    except Invalid as error:
-        raise SettingsError(f"ADMIN_EMAIL is {env['ADMIN_EMAIL'][:100]!r}: {error.message}") from None
-
-
-def _secret_key(env: Mapping[str, str], instance_path: Path) -> str:
-    """SECRET_KEY, or the key kept in the instance folder: made once, whole before it is seen, by the first."""
-    key = env.get("SECRET_KEY")
-    if key is not None:
-        if len(key) < 16:
-            raise SettingsError("SECRET_KEY is too short: it must have 16 characters at least")
-        return key
+    Processes that start together agree on one key: each writes a draft, and only the first can link its own into place.
+    """
     path = instance_path / "secret_key"
     try:
-        return _kept_secret_key(path)
+        if not path.exists():
+            handle, draft = tempfile.mkstemp(dir=instance_path)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(32))
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                os.unlink(draft)
+        return path.read_text().strip()
     except OSError as error:
         raise SettingsError(
             f"INSTANCE_PATH: cannot keep the secret key in {path}: {error.strerror}; set SECRET_KEY, or another folder"
         ) from None
-
-
-def _kept_secret_key(path: Path) -> str:
-    if not path.exists():
-        handle, draft = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            os.unlink(draft)
-    return path.read_text().strip()

@@ -401,7 +401,7 @@ def test_the_list_of_commands_holds_what_is_of_use(run_flask):
     done = run_flask("--help")
     listed = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()}
     assert listed == {
-        *("application", "channel", "database", "game", "moderation", "network", "user"),
+        *("application", "channel", "database", "game", "moderation", "network", "settings", "user"),
         *("db", "routes", "shell"),
     }
 
@@ -415,3 +415,22 @@ def test_a_database_without_tables_or_out_of_reach_is_one_line(run_flask, tmp_pa
         done = run_flask("channel", "create", "gossip", DATABASE_URL=url)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
         assert says in done.stderr and "secret-word" not in done.stderr
+
+
+# Settings
+
+
+def test_settings_say_where_they_came_from(said, monkeypatch, tmp_path):
+    """The environment, a file that the flask command reads into it, and defaults."""
+    (tmp_path / ".flaskenv").write_text("BIND=127.0.0.1\nLOG_FORMAT=json\n")
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"BIND": "127.0.0.1", "LOG_FORMAT": "console", "MESSAGE_DAYS": "365"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MODERATION_DAYS", raising=False)
+
+    rows = said("settings")
+
+    assert rows["BIND"] == {"value": "127.0.0.1", "source": ".flaskenv"}
+    assert rows["LOG_FORMAT"]["source"] == rows["MESSAGE_DAYS"]["source"] == "environment"
+    assert rows["MODERATION_DAYS"] == {"value": 1825, "source": "default"}
+    assert rows["SECRET_KEY"]["value"] == "***"

@@ -237,7 +237,7 @@ def test_what_is_no_sender(text):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"MAIL_URL": "smtp://me:secret@h?tls=1"}, "MAIL_URL makes no sense"),
+        ({"MAIL_URL": "smtp://me:secret@h?tls=1"}, "MAIL_URL is not usable"),
         ({"MAIL_FROM": "nobody"}, "MAIL_FROM is 'nobody'"),
     ],
 )

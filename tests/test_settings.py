@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from shared import db
+from shared.setting_types import mask_url
 from shared.settings import MAX_SOCKET_PATH, Settings, SettingsError, embedded_redis_socket
 from tests.support.processes import ROOT, clean_environment
 
@@ -170,6 +171,56 @@ def test_a_deep_instance_folder_gets_a_short_socket_path(tmp_path):
     deep = tmp_path / ("x" * 120)
     assert len(os.fsencode(embedded_redis_socket(deep))) <= MAX_SOCKET_PATH
     assert embedded_redis_socket(deep) == embedded_redis_socket(deep) != embedded_redis_socket(tmp_path / ("y" * 120))
+
+
+def test_settings_are_described_with_their_sources(read):
+    """Where each value came from, and values written as they would be in the environment."""
+    rows = read(WEB_PORT="5000", BIND="  ").describe({"WEB_PORT": "5000", "BIND": "  "})
+    assert rows["WEB_PORT"] == {"value": 5000, "source": "environment"}
+    assert rows["BIND"] == {"value": "127.0.0.1", "source": "default"}
+    assert rows["PUBLIC_URL"] == {"value": "http://127.0.0.1:5000", "source": "derived"}
+    assert rows["SECRET_KEY"] == {"value": "***", "source": "key file"}
+    assert rows["RATE_LIMITS"]["value"] == "on" and rows["HEARTBEAT_SECONDS"]["value"] == 15
+    assert rows["LIMITS"]["value"].startswith("events:socket=400/20,")
+    assert set(rows) == {field.name.upper() for field in dataclasses.fields(Settings)}
+
+
+def test_a_described_value_can_be_set_again(read):
+    settings = read(MAIL_FROM="Gossip <gossip@example.com>", LIMITS="events:socket=7/1", BIND="::1")
+    values = {name: str(row["value"]) for name, row in settings.describe({}).items()}
+    assert read(**values | {"SECRET_KEY": settings.secret_key}) == settings
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret-word@db.example.com/gossip", "postgresql://me:***@db.example.com/gossip"),
+        ("postgresql://me@corp:secret/w@rd@host/gossip", "postgresql://me@corp:***@host/gossip"),
+        (
+            "postgresql://host/gossip?user=me&password=secret-word&x=1",
+            "postgresql://host/gossip?user=me&password=***&x=1",
+        ),
+        ("redis://:secret-word@redis.example.com:6379/0", "redis://:***@redis.example.com:6379/0"),
+        ("unix:///run/redis.sock?PASSWORD=secret-word", "unix:///run/redis.sock?PASSWORD=***"),
+        (
+            "smtp://me%40example.com:secret%3Aword@mail:587?starttls=1",
+            "smtp://me%40example.com:***@mail:587?starttls=1",
+        ),
+        ("sqlite:////srv/gossip.db", "sqlite:////srv/gossip.db"),
+        ("http://[::1]:4100", "http://[::1]:4100"),
+    ],
+)
+def test_passwords_in_addresses_are_masked(url, shown):
+    assert mask_url(url) == shown
+
+
+def test_every_address_is_masked(read):
+    urls = {
+        "DATABASE_URL": "postgresql+psycopg://me:secret-word@db.example.com/gossip",
+        "REDIS_URL": "redis://:secret-word@redis.example.com",
+        "MAIL_URL": "smtps://me:secret-word@mail.example.com",
+    }
+    assert "secret-word" not in str(read(SECRET_KEY="secret-word" * 2, **urls).describe(urls))
 
 
 def test_nothing_starts_with_a_bad_setting(tmp_path):
