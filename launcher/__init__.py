@@ -1,1 +1,1 @@
-"""What `make run` runs: starts the whole network on one machine, and stops all of it again."""
+"""`make run`: starts the whole network on one machine, and stops all of it again."""

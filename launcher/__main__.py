@@ -1,11 +1,11 @@
-"""`python -m launcher`."""
+"""Entry point of `python -m launcher`."""
 
 import signal
 import sys
 
 
 def _leave(signum: int, frame: object) -> None:
-    """Until the first process is started there is nothing to stop."""
+    """Exit at once: before the first process is started there is nothing to stop."""
     sys.exit(0)
 
 

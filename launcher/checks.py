@@ -1,4 +1,4 @@
-"""What is looked at before anything is started. Each check raises LaunchError, one line that says what to change."""
+"""Checks before anything is started. Each raises LaunchError, whose one line says what to change."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from shared.settings import Settings
 
 
 def lock_instance(instance_path: Path) -> IO[str]:
-    """Hold the instance until the file returned is closed or the process ends, so that no second launcher uses it.
+    """Lock the instance folder, so that no second launcher uses it.
 
-    A POSIX lock and not flock(2): children that are forked do not inherit it, so none can hold it after a kill -9.
+    The lock lasts until the returned file is closed or the process ends. It is a POSIX lock rather than flock(2):
+    forked children do not inherit it, so they cannot keep it after a kill -9 of the launcher.
     """
     path = instance_path / "launcher.lock"
     try:
@@ -45,29 +46,29 @@ def lock_instance(instance_path: Path) -> IO[str]:
 
 
 def free_port(bind: str) -> int:
-    """A port that nobody uses now, for a setting of 0."""
+    """Return an unused port, for a setting of 0."""
     with _listener(bind, 0) as probe:
         return int(probe.getsockname()[1])
 
 
 def require_free_port(setting: str, bind: str, port: int) -> None:
-    """The port can be listened on."""
+    """Check that the port can be listened on."""
     try:
         _listener(bind, port).close()
     except socket.gaierror:
-        raise LaunchError(f"BIND is {bind!r}: that is no address of this machine") from None
+        raise LaunchError(f"BIND is {bind!r}, which is not an address of this machine") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise LaunchError(
                 f"port {port} on {bind} is in use: stop what uses it, or set {setting} to another port"
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
-            raise LaunchError(f"BIND is {bind!r}: that is no address of this machine") from None
+            raise LaunchError(f"BIND is {bind!r}, which is not an address of this machine") from None
         raise LaunchError(f"port {port} on {bind} cannot be used ({error.strerror}): set {setting} or BIND") from None
 
 
 def require_database(settings: Settings) -> None:
-    """The database answers."""
+    """Check that the database of DATABASE_URL answers."""
     shown = make_url(settings.database_url).render_as_string(hide_password=True)
     try:
         engine = db.make_engine(settings.database_url)
@@ -81,8 +82,8 @@ def require_database(settings: Settings) -> None:
 
 
 def require_redis(url: str) -> None:
-    """The Redis or Valkey of REDIS_URL answers."""
-    import redis  # takes a while, and most starts bring their own
+    """Check that the Redis or Valkey of REDIS_URL answers."""
+    import redis  # slow to import, and most starts use the private Valkey
 
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)

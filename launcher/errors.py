@@ -1,9 +1,9 @@
-"""Why a start or a stop failed."""
+"""The reasons why a start ends early."""
 
 
 class LaunchError(Exception):
-    """Something stands in the way of the start; the text is one line for the terminal."""
+    """The network cannot start. The text is one line for the terminal."""
 
 
 class Stopped(Exception):
-    """A signal asked to stop before everything was up."""
+    """A signal arrived before everything was running."""

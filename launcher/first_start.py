@@ -1,4 +1,4 @@
-"""What a new network begins with: one admin, and the public channels."""
+"""Fill a new database: one admin account and the public channels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANNELS = {
 
 @dataclass(frozen=True)
 class Admin:
-    """The account made on the first start; the password is kept nowhere else."""
+    """The account created on the first start. Its password is stored nowhere else in clear."""
 
     username: str
     password: str
@@ -28,9 +28,14 @@ class Admin:
 
 
 def prepare(session: Session, *, admin_email: str) -> Admin | None:
-    """Fill a new database; one that has users or channels keeps what it has. Returns the admin if one was made.
+    """Create the admin if there are no users, and the channels if there are no channels.
 
-    admin_email: the operator's own, so it needs no proof. Without one the admin has no address, and no mail goes out.
+    Args:
+        admin_email: The operator's own address, so it is taken as verified. May be empty: the admin then has no
+            address and gets no mail.
+
+    Returns:
+        The admin, or None if there are users already.
     """
     admin = None
     if not session.scalar(select(func.count()).select_from(User)):

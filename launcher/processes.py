@@ -1,8 +1,8 @@
 """Child processes that do not outlive the launcher, however it ends.
 
-Each child leads a process group of its own, so that Ctrl-C in the terminal reaches the launcher alone, which then stops
-its children in order. On Linux the kernel ends a child whose launcher was killed. What is left all the same is known by
-a file a child in the instance's `run` folder, and the next start ends it.
+Each child leads its own process group, so that Ctrl-C in the terminal reaches only the launcher, which then stops its
+children in order. If the launcher is killed, on Linux the kernel ends its children. As a second line of defence, every
+running child is noted in a file in the instance's `run` folder, and the next start ends those still running.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ LEFTOVER_KILL_SECONDS = 5.0
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent(signum: int, *, parent: int | None = None) -> Callable[[], None]:
-    """What a child calls (a `preexec_fn`) to be sent a signal when the thread that started it ends; on Linux only.
+def die_with_parent(signum: int) -> Callable[[], None]:
+    """Return a `preexec_fn` that makes the kernel send the child a signal when the thread that starts it ends.
 
-    parent: the pid of the process that starts it, by default this one.
+    Does nothing on systems other than Linux.
     """
-    parent = parent or os.getpid()
+    parent = os.getpid()
 
-    def ask_the_kernel() -> None:
+    def request_signal() -> None:
         if _libc is None:
             return
         _libc.prctl(PR_SET_PDEATHSIG, signum)
-        if os.getppid() != parent:  # it ended before the kernel was asked
+        if os.getppid() != parent:  # the parent ended before the request
             os.kill(os.getpid(), signum)
 
-    return ask_the_kernel
+    return request_signal
 
 
 def remember(folder: Path, name: str, pid: int) -> None:
-    """Note a running child, the leader of its group, so that a later start can end it."""
+    """Note a running child, the leader of its process group, so that a later start can end it."""
     try:
         created = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
@@ -53,12 +53,12 @@ def remember(folder: Path, name: str, pid: int) -> None:
 
 
 def forget(folder: Path, name: str) -> None:
-    """The child has ended; there is nothing to end later."""
+    """Remove the note of a child that has ended."""
     (folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def end_leftovers(folder: Path) -> list[str]:
-    """End what an earlier launcher that was killed left running; returns the names of what was still there."""
+    """End the children that an earlier, killed launcher left running. Return the names of those still running."""
     names = []
     for path in sorted(folder.glob("*.json")):
         members = _members(path)
@@ -70,7 +70,7 @@ def end_leftovers(folder: Path) -> list[str]:
 
 
 def _members(path: Path) -> list[psutil.Process]:
-    """The processes of a remembered group, or none if its number has gone to somebody else meanwhile."""
+    """Return the processes of a noted group; none if the kernel has reused its number for another process."""
     try:
         record = json.loads(path.read_text())
         leader_pid, created = int(record["pid"]), float(record["created"])
@@ -84,7 +84,7 @@ def _members(path: Path) -> list[psutil.Process]:
             is_leader = process.pid == leader_pid
             if is_leader and abs(process.create_time() - created) > 1:
                 return []
-            # Its leader gone, a group keeps its number from being given again; its members are younger than the leader.
+            # Without its leader a group keeps its number while it has members, all of them younger than the leader was.
             if process.create_time() >= created - 1 and is_running(process):
                 members.append(process)
         except (psutil.Error, ProcessLookupError):
@@ -110,7 +110,7 @@ def _end(members: list[psutil.Process]) -> None:
 
 
 def is_running(process: psutil.Process) -> bool:
-    """False once it has ended, also where its new parent does not ask for its status and it stays a zombie."""
+    """Return False once the process has ended, even if it is still a zombie because nobody waited for it."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

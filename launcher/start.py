@@ -1,20 +1,21 @@
 """The order of a start and of a stop.
 
-Settings, lock, leftovers, ports, database; then Valkey, migrations, first start, site and worker. Stopped the other way
-round, Valkey last, so that the site and the worker can say goodbye.
+A start checks the settings, takes the lock, ends leftovers, and checks the ports and the database. Then it starts
+Valkey, migrates, fills a new database, and starts the site and the worker. A stop goes the other way round: Valkey
+stops last, because the site and the worker use it while they shut down.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from launcher import checks
@@ -32,26 +33,23 @@ STATUS_STOPPED, STATUS_FAILED, STATUS_SETTINGS = 0, 1, 2
 
 
 def main() -> int:
-    """Run until stopped; returns the exit status: 0 after a stop that was asked for, 2 for a bad setting, else 1."""
+    """Run until stopped. Return the exit status: 0 after a requested stop, 2 for a bad setting, otherwise 1."""
     os.chdir(ROOT)
     os.umask(0o077)  # the instance folder holds keys and password hashes
     try:
-        settings = _settings()
+        return _run(_settings(), StopSignals())
+    except Stopped:
+        return STATUS_STOPPED
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return STATUS_SETTINGS
-    signals = StopSignals()
-    try:
-        return _run(settings, signals)
-    except Stopped:
-        return STATUS_STOPPED
     except LaunchError as error:
         print(f"error: {error}", file=sys.stderr)
         return STATUS_FAILED
 
 
 def _settings() -> Settings:
-    """The settings, with a port of 0 replaced by a free one; the environment holds what the children need of them."""
+    """Return the settings, with a port of 0 replaced by a free port, in the environment too."""
     settings = Settings.from_environment()
     for name, port in (("WEB_PORT", settings.web_port), ("SOCKET_PORT", settings.socket_port)):
         if port == 0:
@@ -60,56 +58,29 @@ def _settings() -> Settings:
 
 
 def _run(settings: Settings, signals: StopSignals) -> int:
+    has_own_redis = bool(os.environ.get("REDIS_URL", "").strip())
     with ExitStack() as stack:
         stack.enter_context(checks.lock_instance(settings.instance_path))
         run_path = settings.instance_path / "run"
         run_path.mkdir(exist_ok=True)
         for name in end_leftovers(run_path):
-            print(f"Ended {name}, left running by an earlier start that was killed.", flush=True)
+            print(f"Ended {name}, which an earlier, killed start had left running.", flush=True)
         checks.require_free_port("WEB_PORT", settings.bind, settings.web_port)
         checks.require_free_port("SOCKET_PORT", settings.bind, settings.socket_port)
         checks.require_database(settings)
-        if os.environ.get("REDIS_URL", "").strip():
+        if has_own_redis:
             checks.require_redis(settings.redis_url)
 
         signals.install()
-        valkey = None
-        if not os.environ.get("REDIS_URL", "").strip():
-            valkey = _start_valkey(settings, signals, run_path, stack)
+        valkey = None if has_own_redis else _start_valkey(settings, signals, run_path, stack)
         environment = _environment(settings)
-        _migrate(environment, settings, signals, run_path)
-        admin = _first_start(settings)
+        _migrate(environment, signals, run_path)
+        admin_lines = _admin_lines(_first_start(settings))
         try:
-            return _serve(settings, signals, run_path, environment, valkey, admin)
-        finally:
-            admin.show_if_unseen()
-
-
-class _NewAdmin:
-    """The first admin's password must be seen once, even when the start fails after making it."""
-
-    def __init__(self, admin: Admin | None) -> None:
-        self.admin = admin
-
-    def lines(self) -> list[str]:
-        admin, self.admin = self.admin, None
-        if admin is None:
-            return []
-        return [
-            "",
-            f"  First admin    {admin.username}",
-            f"  Password       {admin.password}",
-            "                 (shown this once: keep it safe)",
-            *(
-                ["  Email          none: set yours under Account, or a lost password is lost"]
-                if not admin.email
-                else [f"  Email          {admin.email}"]
-            ),
-        ]
-
-    def show_if_unseen(self) -> None:
-        for line in self.lines():
-            print(line, flush=True)
+            return _serve(settings, signals, run_path, environment, valkey, admin_lines)
+        finally:  # the password must be seen once, even when the start fails after the admin was created
+            if admin_lines:
+                print(*admin_lines, sep="\n", flush=True)
 
 
 def _serve(
@@ -118,57 +89,49 @@ def _serve(
     run_path: Path,
     environment: dict[str, str],
     valkey: Valkey | None,
-    admin: _NewAdmin,
+    admin_lines: list[str],
 ) -> int:
+    """Run the site and the worker until they end. Clears admin_lines once they are printed."""
     supervisor = Supervisor(signals, run_path)
-    supervisor.add_procfile(ROOT / "Procfile", environment)
 
     def watch() -> None:
         _wait_until_ready(supervisor, settings)
         if not supervisor.is_stopping:
-            print(_banner(settings, valkey, admin), flush=True)
+            supervisor.print(_banner(settings, has_valkey=valkey is not None, admin_lines=admin_lines))
+            admin_lines.clear()
         while valkey and valkey.process and not supervisor.is_stopping:
             if (status := valkey.process.poll()) is not None:
                 supervisor.fail(f"valkey ended by itself (status {status})")
             time.sleep(0.2)
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
-    supervisor.loop(when_started=watcher.start)
+    failure = supervisor.run(ROOT / "Procfile", environment, when_started=watcher.start)
     watcher.join()
-    if supervisor.failure:
-        print(f"Stopped: {supervisor.failure}.", file=sys.stderr, flush=True)
+    if failure:
+        print(f"Stopped: {failure}.", file=sys.stderr, flush=True)
         return STATUS_FAILED
     return STATUS_STOPPED
 
 
 def _start_valkey(settings: Settings, signals: StopSignals, run_path: Path, stack: ExitStack) -> Valkey:
+    """Start the private Valkey; the stack stops it."""
     socket_path = embedded_redis_socket(settings.instance_path)
     valkey = Valkey(socket_path, log_path=run_path / "valkey.log", kept_path=run_path / "valkey.rdb")
     if socket_path.parent != settings.instance_path:
         stack.callback(_remove_if_empty, socket_path.parent)
     stack.callback(forget, run_path, "valkey")
     stack.callback(valkey.stop)
-    valkey.start(check=_stop_check(signals), started=lambda pid: remember(run_path, "valkey", pid))
+    valkey.start(check=signals.check, started=lambda pid: remember(run_path, "valkey", pid))
     return valkey
 
 
 def _remove_if_empty(folder: Path) -> None:
-    try:
+    with suppress(OSError):
         folder.rmdir()
-    except OSError:
-        pass
-
-
-def _stop_check(signals: StopSignals) -> Callable[[], None]:
-    def check() -> None:
-        if signals.asked:
-            raise Stopped
-
-    return check
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What the site and the worker are started with: the settings as resolved here, and .venv first on the PATH."""
+    """Return the environment of the site and the worker: the settings as resolved here, and .venv first in PATH."""
     programs = Path(sys.executable).parent
     return {
         **os.environ,
@@ -184,8 +147,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _migrate(environment: dict[str, str], settings: Settings, signals: StopSignals, run_path: Path) -> None:
-    """Bring the tables up to date. Raises LaunchError with the last line of what went wrong."""
+def _migrate(environment: dict[str, str], signals: StopSignals, run_path: Path) -> None:
+    """Bring the tables up to date. Raises LaunchError with the last line of the output."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "flask", "--app", "wsgi:app", "db", "upgrade"],
@@ -195,17 +158,19 @@ def _migrate(environment: dict[str, str], settings: Settings, signals: StopSigna
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(signum=15),
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
         remember(run_path, "migrate", process.pid)
-        while process.poll() is None:
-            if signals.asked:
-                process.terminate()
-                process.wait()
-                forget(run_path, "migrate")
-                raise Stopped
-            time.sleep(0.02)
-        forget(run_path, "migrate")
+        try:
+            while process.poll() is None:
+                signals.check()
+                time.sleep(0.02)
+        except Stopped:
+            process.terminate()
+            process.wait()
+            raise
+        finally:
+            forget(run_path, "migrate")
         if process.returncode:
             output.seek(0)
             log = run_path / "migrate.log"
@@ -214,13 +179,12 @@ def _migrate(environment: dict[str, str], settings: Settings, signals: StopSigna
             raise LaunchError(f"the migrations failed: {lines[-1] if lines else 'no reason given'} (more in {log})")
 
 
-def _first_start(settings: Settings) -> _NewAdmin:
+def _first_start(settings: Settings) -> Admin | None:
     engine = db.make_engine(settings.database_url)
     try:
         db.bind(engine)
         with db.transaction() as session:
-            admin = prepare(session, admin_email=settings.admin_email)
-        return _NewAdmin(admin)
+            return prepare(session, admin_email=settings.admin_email)
     finally:
         engine.dispose()
 
@@ -228,21 +192,21 @@ def _first_start(settings: Settings) -> _NewAdmin:
 def _wait_until_ready(supervisor: Supervisor, settings: Settings) -> None:
     """Return when the site and the worker answer, or when everything is being stopped."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)
-    waiting = {"the site": settings.web_port, "the socket worker": settings.socket_port}
-    answers = dict.fromkeys(waiting, "no answer")
+    ports = {"the site": settings.web_port, "the socket worker": settings.socket_port}
+    faults = dict.fromkeys(ports, "no answer")
     deadline = time.monotonic() + READY_SECONDS
-    while waiting and not supervisor.is_stopping:
-        for name, port in list(waiting.items()):
-            answers[name] = _health(host, port)
-            if answers[name] == "":
-                del waiting[name]
-        if waiting and time.monotonic() > deadline:
-            supervisor.fail("; ".join(f"{name} is not ready: {answers[name]}" for name in waiting))
+    while faults and not supervisor.is_stopping:
+        for name in list(faults):
+            faults[name] = _health_fault(host, ports[name])
+            if not faults[name]:
+                del faults[name]
+        if faults and time.monotonic() > deadline:
+            supervisor.fail("; ".join(f"{name} is not ready: {fault}" for name, fault in faults.items()))
         time.sleep(0.1)
 
 
-def _health(host: str, port: int) -> str:
-    """Empty when all is well, else what is wrong."""
+def _health_fault(host: str, port: int) -> str:
+    """Return what is wrong with a server; an empty string if it is healthy."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", "/_health")
@@ -255,7 +219,19 @@ def _health(host: str, port: int) -> str:
         connection.close()
 
 
-def _banner(settings: Settings, valkey: Valkey | None, admin: _NewAdmin) -> str:
+def _admin_lines(admin: Admin | None) -> list[str]:
+    if admin is None:
+        return []
+    return [
+        "",
+        f"  First admin    {admin.username}",
+        f"  Password       {admin.password}",
+        "                 (shown only once: keep it safe)",
+        f"  Email          {admin.email or 'none: set yours under Account, or you cannot reset a lost password'}",
+    ]
+
+
+def _banner(settings: Settings, *, has_valkey: bool, admin_lines: list[str]) -> str:
     lines = [
         "",
         "The network is running.",
@@ -263,10 +239,11 @@ def _banner(settings: Settings, valkey: Valkey | None, admin: _NewAdmin) -> str:
         f"  Site           {settings.public_url}/",
         f"  Socket         {settings.socket_url}",
         f"  Data           {settings.instance_path}{'' if settings.is_sqlite else ' and the database of DATABASE_URL'}",
-        f"  Redis          {'private (Valkey)' if valkey else 'the server of REDIS_URL'}",
-        *admin.lines(),
+        f"  Redis          {'private (Valkey)' if has_valkey else 'the server of REDIS_URL'}",
+        *admin_lines,
         "",
         "  Ctrl-C stops it; the data stays.",
+        "",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Runs the Procfile's processes with honcho, and stops all of them when one ends or a signal asks for it."""
+"""Run the Procfile's programs, prefix their output, and stop all of them when one ends or a signal asks for it."""
 
 from __future__ import annotations
 
@@ -6,175 +6,165 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from queue import Empty
-from typing import Any
+from typing import TextIO
 
-from honcho.environ import parse_procfile
-from honcho.manager import Manager
-from honcho.printer import Message, Printer
-from honcho.process import Popen, Process
-
+from launcher.errors import Stopped
 from launcher.processes import die_with_parent, forget, remember
 
-# Above what the slowest needs: a worker tells its sockets, flushes and closes within 10 s.
-KILL_WAIT_SECONDS = 15.0
+KILL_WAIT_SECONDS = 15.0  # a worker may take 10 s to notify its sockets, flush and close
+POLL_SECONDS = 0.05
+COLOURS = (36, 33, 35, 32)  # ANSI codes, one for each program in turn
 
 
 class StopSignals:
-    """Remembers that a signal asked to stop. Handlers only set a flag: what they could interrupt is left whole."""
+    """Remembers that a signal asked the launcher to stop. The handler only sets a flag, so it interrupts nothing."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def install(self) -> None:
+        """Handle SIGINT, SIGTERM and SIGHUP from now on."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._ask)
+
+    def check(self) -> None:
+        """Raise Stopped if a signal has arrived."""
+        if self.asked:
+            raise Stopped
 
     def _ask(self, signum: int, frame: object) -> None:
         self.asked = True
 
 
-class Supervisor(Manager):
-    """honcho's Manager with a loop of its own.
+class Supervisor:
+    """Runs programs until a signal arrives or one of them ends by itself; restarts nothing.
 
-    honcho's prints and kills inside its signal handler, and fails when a signal comes before every process is started.
-    `failure` is a sentence that says why all was stopped, or None after a stop that was asked for.
+    Args:
+        signals: Its flag stops everything.
+        run_path: The folder where running programs are noted, see `launcher.processes`.
+        output: Where the programs' lines and the launcher's own go.
     """
 
-    def __init__(self, signals: StopSignals, run_path: Path) -> None:
-        super().__init__(printer=_Printer(sys.stdout))
-        self.failure: str | None = None
+    def __init__(self, signals: StopSignals, run_path: Path, output: TextIO = sys.stdout) -> None:
+        self.failure: str | None = None  # why everything was stopped; None after a requested stop
         self._signals = signals
         self._run_path = run_path
-        self._deadline: float | None = None
-
-    def add_procfile(self, path: Path, environment: Mapping[str, str]) -> None:
-        """Add each line of a Procfile; all run in the Procfile's folder."""
-        for name, command in parse_procfile(path.read_text()).processes.items():
-            self.add_process(name, command, env=dict(environment), cwd=str(path.parent))
-            self._processes[name]["obj"].run_path = self._run_path
-
-    def add_process(self, name: str, cmd: str, **options: Any) -> Process:
-        self._process_ctor = _Child
-        return super().add_process(name, cmd, **options)
-
-    def fail(self, sentence: str) -> None:
-        """Stop everything because of a fault; the first sentence counts. Any thread may call it."""
-        self.failure = self.failure or sentence
-        self._signals.asked = True
+        self._output = output
+        self._output_lock = threading.Lock()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def is_stopping(self) -> bool:
-        return self._signals.asked or self._terminating
+        """Whether a signal or a failure has asked for a stop."""
+        return self._signals.asked
 
-    def say(self, line: str) -> None:
-        """Print a line as one of the launcher's own."""
-        self._system_print(line + "\n")
+    def fail(self, reason: str) -> None:
+        """Stop everything because of a failure. Only the first reason is kept. Any thread may call this."""
+        self.failure = self.failure or reason
+        self._signals.asked = True
 
-    def loop(self, when_started: Callable[[], None] = lambda: None) -> None:
-        """Run until every process has ended. `when_started` is called once, after all were started."""
-        self._start()
+    def run(
+        self, procfile: Path, environment: Mapping[str, str], when_started: Callable[[], None] = lambda: None
+    ) -> str | None:
+        """Run every program of the Procfile, in its folder, until all of them have ended.
+
+        Args:
+            procfile: One `name: command` a line.
+            environment: Of the programs.
+            when_started: Called once, after all programs were started.
+
+        Returns:
+            `failure`.
+        """
+        lines = [line for line in procfile.read_text().splitlines() if line.strip() and not line.startswith("#")]
+        commands = {name.strip(): command.strip() for name, _, command in (line.partition(":") for line in lines)}
+        for name, command in commands.items():
+            if not self.is_stopping:
+                self._running[name] = self._start(name, command, environment, procfile.parent)
+        # Only now: a fork beside running threads may deadlock.
+        readers = []
+        for number, (name, process) in enumerate(self._running.items()):
+            prefix = f"{name:<{max(map(len, commands))}} | "
+            colour = COLOURS[number % len(COLOURS)]
+            readers.append(threading.Thread(target=self._copy_output, args=(process, prefix, colour), daemon=True))
+            readers[-1].start()
         when_started()
-        while not self._all_stopped():
-            self._take_event()
-            if self.is_stopping or self._any_stopped():
-                self._wind_down()
-        while self._take_event(wait=0):
-            pass
+        while not self.is_stopping:
+            self._collect_ended()
+            time.sleep(POLL_SECONDS)
+        self._stop_all()
+        for reader in readers:
+            reader.join(1)  # a grandchild that outlives its parent may keep the pipe open
+        return self.failure
 
-    def _take_event(self, wait: float = 0.1) -> bool:
-        try:
-            message = self.events.get(timeout=wait) if wait else self.events.get_nowait()
-        except Empty:
-            self._notice_lost_wrappers()
-            return False
-        if message.type == "line":
-            self._printer.write(message)
-        elif message.type == "start":
-            self._processes[message.name]["pid"] = message.data["pid"]
-        elif message.type == "stop":
-            self._stopped(message.name, message.data["returncode"])
-        return True
+    def print(self, text: str, prefix: str = "", colour: int = 0) -> None:
+        """Print lines, each with the time and a prefix if there is a prefix.
 
-    def _stopped(self, name: str, status: int) -> None:
-        self._processes[name]["returncode"] = status
-        forget(self._run_path, name)
-        if not self.is_stopping:
-            self.fail(f"{name} ended by itself ({_describe(status)})")
-        elif status == -signal.SIGKILL:
-            self.failure = self.failure or f"{name} did not stop in time and was killed"
-        else:
-            self.say(f"{name} stopped{f' ({_describe(status)})' if status else ''}")
+        Output errors are ignored: a closed terminal or pipe must not keep the programs from being stopped.
+        """
+        with self._output_lock:
+            for line in text.splitlines():
+                if prefix:
+                    before = f"{time.strftime('%H:%M:%S')} {prefix}"
+                    line = f"\x1b[{colour}m{before}\x1b[0m{line}" if self._output.isatty() else before + line
+                try:
+                    print(line, file=self._output, flush=True)
+                except OSError:
+                    self._output = open(os.devnull, "w")  # noqa: SIM115
 
-    def _notice_lost_wrappers(self) -> None:
-        """A process whose wrapper was killed sends no event of its end, and would be waited for without end."""
-        for name, process in self._processes.items():
-            if process.get("returncode") is None and not process["process"].is_alive():
-                if "pid" in process:
-                    self._procmgr.kill(process["pid"])
-                self._stopped(name, process["process"].exitcode or 1)
+    def _start(self, name: str, command: str, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            command,
+            shell=True,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+        remember(self._run_path, name, process.pid)
+        return process
 
-    def _wind_down(self) -> None:
-        if not self._all_started():
-            return
-        if self._deadline is None:
-            self._terminating = True
-            self._deadline = time.monotonic() + KILL_WAIT_SECONDS
-            for name, process in self._processes.items():
-                if process.get("returncode") is None:
-                    self.say(f"stopping {name}")
-                    self._procmgr.terminate(process["pid"])
-        elif time.monotonic() > self._deadline:
-            self._deadline = time.monotonic() + 1
-            for process in self._processes.values():
-                if process.get("returncode") is None:
-                    self._procmgr.kill(process["pid"])
+    def _copy_output(self, process: subprocess.Popen[bytes], prefix: str, colour: int) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                self.print(line.decode("utf-8", "replace"), prefix, colour)
 
+    def _collect_ended(self) -> None:
+        for name, process in list(self._running.items()):
+            status = process.poll()
+            if status is None:
+                continue
+            del self._running[name]
+            forget(self._run_path, name)
+            how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+            if not self.is_stopping:
+                self.fail(f"{name} ended by itself ({how})")
+            elif status == -signal.SIGKILL:
+                self.fail(f"{name} did not stop in time and was killed")
+            else:
+                self.print(f"{name} stopped{f' ({how})' if status else ''}", "system | ")
 
-class _Child(Process):
-    """honcho's wrapper of one process, a fork of the launcher. Dies with the launcher, and its process dies with it."""
+    def _stop_all(self) -> None:
+        """Send SIGTERM to every program's process group, and SIGKILL when KILL_WAIT_SECONDS have passed."""
+        for name in self._running:
+            self.print(f"stopping {name}", "system | ")
+        self._signal_all(signal.SIGTERM)
+        deadline = time.monotonic() + KILL_WAIT_SECONDS
+        while self._running:
+            time.sleep(POLL_SECONDS)
+            self._collect_ended()
+            if time.monotonic() > deadline:
+                self._signal_all(signal.SIGKILL)
 
-    run_path: Path
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._launcher = os.getpid()
-        self._child_ctor = _popen
-
-    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        # First of all: a Ctrl-C in the terminal reaches this fork too, and must not end it before its process.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-        die_with_parent(signal.SIGKILL, parent=self._launcher)()
-        super().run(events, ignore_signals)
-
-    def _send_message(self, data: Any, type: str = "line") -> None:
-        if type == "start":
-            remember(self.run_path, self.name, data["pid"])
-        super()._send_message(data, type)
-
-
-def _popen(command: str, **options: Any) -> Popen:
-    dies = die_with_parent(signal.SIGTERM)
-
-    def prepare() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        dies()
-
-    return Popen(command, stdin=subprocess.DEVNULL, preexec_fn=prepare, **options)
-
-
-class _Printer(Printer):
-    """Goes on without its reader: a closed terminal or pipe must not keep the processes from being stopped."""
-
-    def write(self, message: Message) -> None:
-        try:
-            super().write(message)
-        except OSError:
-            self.output = open(os.devnull, "w")  # noqa: SIM115
-
-
-def _describe(status: int) -> str:
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    def _signal_all(self, signum: int) -> None:
+        for process in self._running.values():
+            # Not yet waited for, so the number is still this program's.
+            os.killpg(process.pid, signum)

