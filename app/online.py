@@ -12,6 +12,7 @@ import redis
 from flask import Flask, current_app
 
 from shared.bus import Bus
+from shared.peer_keys import PeerKey, find_game_id
 from shared.presence import SocketPresence, list_sockets
 from shared.protocol.types import player_key
 from shared.services.profiles import Online
@@ -68,7 +69,7 @@ def online_players() -> Online:
     return online_now().players
 
 
-def sockets_of(peer: str) -> list[SocketPresence] | None:
+def sockets_of(peer: PeerKey) -> list[SocketPresence] | None:
     """The sockets of a peer, the oldest first. None while Redis is away."""
     found = online_now().sockets
     return None if found is None else sorted((s for s in found if s.peer == peer), key=lambda socket: socket.since)
@@ -88,8 +89,8 @@ def _summed_up(sockets: list[SocketPresence]) -> OnlineNow:
     players = set()
     games: dict[int, dict[str, str]] = {}
     for socket in sockets:
-        kind, _, number = socket.peer.partition(":")
-        names = games.setdefault(int(number), {}) if kind == "game" and number.isdecimal() else {}
+        game_id = find_game_id(socket.peer)
+        names = {} if game_id is None else games.setdefault(game_id, {})
         for name in socket.players:
             key = player_key(name)
             players.add((socket.peer, key))

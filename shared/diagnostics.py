@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import redis
 
+from shared.peer_keys import PeerKey
 from shared.presence import WORKER_KEY
 
 FRAMES_AT_MOST = 100
@@ -85,7 +86,7 @@ class Diagnostics(msgspec.Struct, frozen=True):
     limits: list[Headroom]
 
 
-def read(client: redis.Redis, peer: str) -> Diagnostics:
+def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
     """The diagnostics of a peer. Raises redis.RedisError."""
     key = KEY + peer
     raw_states: Any = client.hgetall(key + ":states")

@@ -14,11 +14,12 @@ import msgspec
 import redis
 import structlog
 
+from shared import grapevine
+from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
 
 SOCKET_KEY = "gossip:socket:"
 WORKER_KEY = "gossip:worker:"
-SITE_PEER = "grapevine"  # the peer key of the site itself: its players chat in the browser
 PEOPLE_AT_MOST = 200
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
 
@@ -31,7 +32,7 @@ class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     id: str
     worker: str
-    peer: str
+    peer: PeerKey
     game: str
     is_application: bool = False
     is_displayed: bool = True
@@ -63,7 +64,7 @@ def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listen
         if channel_id not in socket.channels or socket.is_application or not socket.is_displayed:
             continue
         names = {player_key(name): name for name in socket.players}
-        if socket.peer == SITE_PEER:
+        if socket.peer == grapevine.KEY:
             people |= names
         else:
             games.setdefault(socket.game, set()).update(names)

@@ -6,31 +6,17 @@ game. Its other players are the people who chat in the browser: each page has a 
 
 from __future__ import annotations
 
-from shared.presence import SITE_PEER, SocketPresence
+from shared.grapevine import DESCRIPTION, KEY, NAME, SHORT_NAME, SYSTEM
+from shared.presence import SocketPresence
 from shared.protocol.core import PROTOCOL_VERSION, SUPPORT_FLAGS
 from shared.protocol.types import player_key
-from shared.services.peers import Peer
+from shared.services.peers import GRAPEVINE as PEER
 
-KEY = SITE_PEER
-SHORT_NAME = "Grapevine"
-NAME = "Grapevine"
-DESCRIPTION = "The player site of the network: profiles, characters, and chat from the browser"
-SYSTEM = "system"
+__all__ = ["DESCRIPTION", "KEY", "NAME", "PEER", "SHORT_NAME", "SYSTEM"]
 
 IGNORE_LATER = "This could not be noted just now: try again in a minute."
 GAMES_ONLY = "Only games have characters to register."
 LATER = "Your registration could not be looked at just now. Your key is still good: try again in a minute."
-
-PEER = Peer(
-    key=KEY,
-    id=0,
-    short_name=SHORT_NAME,
-    is_application=False,
-    is_displayed=True,
-    credentials_serial=0,
-    name=NAME,
-)
-"""What the connections of browsers are sockets of."""
 
 
 def presence(worker_id: str) -> SocketPresence:

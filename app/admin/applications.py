@@ -11,6 +11,7 @@ from app.accounts.identity import admin_required
 from app.admin.forms import ApplicationForm, ScopesForm
 from app.errors import errors_on
 from app.templating import form_page, secret_page
+from shared import peer_keys
 from shared.db import reading, transaction
 from shared.models import Application
 from shared.models.credentials import Credentials
@@ -53,7 +54,7 @@ def show(short_name: str) -> ResponseReturnValue:
     """One application and its credentials."""
     with reading() as session:
         application = applications.get_application(session, short_name)
-    return secret_page(_page(application, one_time_secrets.take(f"application:{application.id}")))
+    return secret_page(_page(application, one_time_secrets.take(peer_keys.of_application(application.id))))
 
 
 @bp.post("/<short_name>/scopes")
@@ -92,7 +93,7 @@ def delete(short_name: str) -> ResponseReturnValue:
 
 def _with_secret(application: Application, credentials: Credentials, *, status: int = 200) -> ResponseReturnValue:
     """Go to the application's page, which shows the secret once; while Redis is away, be that page."""
-    if one_time_secrets.keep(f"application:{application.id}", credentials.client_secret):
+    if one_time_secrets.keep(peer_keys.of_application(application.id), credentials.client_secret):
         return redirect(url_for(".show", short_name=application.short_name), 303)
     return secret_page(_page(application, credentials.client_secret), status)
 

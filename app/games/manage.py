@@ -12,6 +12,7 @@ from app.errors import errors_on
 from app.games import owner
 from app.games.forms import ConnectionForm, GameForm
 from app.templating import form_page, secret_page
+from shared import peer_keys
 from shared.db import reading, transaction
 from shared.models import Game
 from shared.models.credentials import Credentials
@@ -63,7 +64,7 @@ def show(short_name: str) -> ResponseReturnValue:
     """All that an owner needs to connect a game."""
     with reading() as session:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
-        return secret_page(_page(session, game, one_time_secrets.take(f"game:{game.id}")))
+        return secret_page(_page(session, game, one_time_secrets.take(peer_keys.of_game(game.id))))
 
 
 @bp.get("/<short_name>/live")
@@ -144,7 +145,7 @@ def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200
     """Go to the game's page, which shows the secret once; while Redis is away, be that page."""
     with reading() as session:
         game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
-        if one_time_secrets.keep(f"game:{game.id}", credentials.client_secret):
+        if one_time_secrets.keep(peer_keys.of_game(game.id), credentials.client_secret):
             return redirect(url_for(".show", short_name=game.short_name), 303)
         return secret_page(_page(session, game, credentials.client_secret), status)
 

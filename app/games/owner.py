@@ -17,11 +17,12 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.online import sockets_of
-from shared import diagnostics
+from shared import diagnostics, peer_keys
 from shared.bus import Bus
 from shared.diagnostics import Diagnostics
 from shared.models import ConnectionCheck, Game
 from shared.models.moderation import Sanction
+from shared.peer_keys import PeerKey
 from shared.presence import SocketPresence
 from shared.protocol.codes import CLOSE_CODES
 from shared.services import channels
@@ -68,8 +69,8 @@ class State:
 
 def state_of(session: Session, game: Game) -> State:
     """What the page shows now."""
-    sockets = sockets_of(f"game:{game.id}")
-    seen = None if sockets is None else _seen(f"game:{game.id}")
+    sockets = sockets_of(peer_keys.of_game(game.id))
+    seen = None if sockets is None else _seen(peer_keys.of_game(game.id))
     wanted = {channel_id for socket in sockets or () for channel_id in socket.channels}
     names = channels.names_of(session, wanted)
     checks = [
@@ -103,7 +104,7 @@ def works_now(check: ConnectionCheck | None) -> bool | None:
     return None if meaning is None else meaning.is_ok
 
 
-def _seen(peer: str) -> Diagnostics | None:
+def _seen(peer: PeerKey) -> Diagnostics | None:
     """The newest first, as many as a page shows."""
     bus: Bus = current_app.extensions["bus"]
     try:

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db import Model, UtcDateTime
+from shared.peer_keys import PeerKey
 
 
 class Message(Model):
@@ -24,7 +25,7 @@ class Message(Model):
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     channel_id: Mapped[int]
-    peer: Mapped[str] = mapped_column(String(30))
+    peer: Mapped[PeerKey] = mapped_column(String(30))
     game: Mapped[str] = mapped_column(String(15))
     name: Mapped[str] = mapped_column(String(60))
     text: Mapped[str] = mapped_column(Text)

@@ -15,6 +15,7 @@ from shared.db import Model, UtcDateTime, utc_now
 from shared.models.channel import Channel
 from shared.models.game import Game
 from shared.models.user import User
+from shared.peer_keys import PeerKey
 
 SANCTION_KINDS = ("warn", "mute", "ban")
 TARGET_KINDS = ("player", "game", "user", "address")
@@ -42,7 +43,7 @@ class Sanction(Model):
     kind: Mapped[str] = mapped_column(String(10))
     target_kind: Mapped[str] = mapped_column(String(10))
     target: Mapped[str] = mapped_column(Text)
-    peer: Mapped[str | None] = mapped_column(String(30))
+    peer: Mapped[PeerKey | None] = mapped_column(String(30))
     player_key: Mapped[str | None] = mapped_column(Text)
     user_id: Mapped[int | None] = mapped_column(index=True)
     address: Mapped[str | None] = mapped_column(String(50))

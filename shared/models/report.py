@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shared.db import Model, UtcDateTime, utc_now
 from shared.models.moderation import Sanction
+from shared.peer_keys import PeerKey
 
 REPORT_STATES = ("open", "upheld", "dismissed")
 APPEAL_STATES = ("open", "granted", "refused")
@@ -39,7 +40,7 @@ class Report(Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(10))
     key: Mapped[str] = mapped_column(Text)
-    peer: Mapped[str] = mapped_column(String(30))
+    peer: Mapped[PeerKey] = mapped_column(String(30))
     player_key: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(String(60))
     game: Mapped[str] = mapped_column(String(15))

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db import Model
+from shared.peer_keys import PeerKey
 
 
 class TellCount(Model):
@@ -16,5 +17,5 @@ class TellCount(Model):
     __tablename__ = "tell_counts"
 
     day: Mapped[date] = mapped_column(primary_key=True)
-    peer: Mapped[str] = mapped_column(String(40), primary_key=True)
+    peer: Mapped[PeerKey] = mapped_column(String(40), primary_key=True)
     tells: Mapped[int] = mapped_column(BigInteger)

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared import peer_keys
 from shared.bus import announce
 from shared.errors import Invalid, NotFound
 from shared.models.application import SCOPES, Application
@@ -61,7 +62,7 @@ def _record(session: Session, actor_id: int | None, application: Application, *,
         session,
         actors.of_admin(session, actor_id),
         Act.GIVE_SCOPES,
-        audit.Target("game", f"application:{application.id}", application.short_name),
+        audit.Target("game", peer_keys.of_application(application.id), application.short_name),
         before={"scopes": before},
         after={"scopes": application.scopes},
     )
@@ -89,7 +90,7 @@ def regenerate_credentials(session: Session, *, short_name: str, actor_id: int |
     users.require_admin(session, actor_id)
     application = get_application(session, short_name)
     credentials = application.make_credentials()
-    announce(session, "network", {"revoked": f"application:{application.id}"})
+    announce(session, "network", {"revoked": peer_keys.of_application(application.id)})
     return credentials
 
 
@@ -97,7 +98,7 @@ def delete_application(session: Session, *, short_name: str, actor_id: int | Non
     """Delete an application; its sockets are closed, its short name stays reserved. Raises Forbidden, NotFound."""
     users.require_admin(session, actor_id)
     application = get_application(session, short_name)
-    announce(session, "network", {"revoked": f"application:{application.id}"})
+    announce(session, "network", {"revoked": peer_keys.of_application(application.id)})
     session.delete(application)
     session.flush()
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared import peer_keys
 from shared.bus import announce
 from shared.errors import Conflict, NameTaken, NotFound
 from shared.models.credentials import Credentials
@@ -114,14 +115,14 @@ def regenerate_credentials(session: Session, *, actor_id: int | None, short_name
     """Make new credentials; the old ones stop working and their sockets are closed. Raises NotFound."""
     game = get_own_game(session, actor_id=actor_id, short_name=short_name)
     credentials = game.make_credentials()
-    announce(session, "network", {"revoked": f"game:{game.id}"})
+    announce(session, "network", {"revoked": peer_keys.of_game(game.id)})
     return credentials
 
 
 def delete_game(session: Session, *, actor_id: int | None, short_name: str) -> None:
     """Delete a game and its ways to connect; its short name stays reserved. Raises NotFound."""
     game = get_own_game(session, actor_id=actor_id, short_name=short_name)
-    announce(session, "network", {"revoked": f"game:{game.id}"})
+    announce(session, "network", {"revoked": peer_keys.of_game(game.id)})
     session.delete(game)
     session.flush()
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shared import grapevine, peer_keys
 from shared.errors import InvalidCredentials
 from shared.models.application import Application
 from shared.models.credentials import secret_digest, secret_matches
 from shared.models.game import Game
+from shared.peer_keys import PeerKey
 
 _UNKNOWN = secret_digest("")
 _MODELS: tuple[type[Game] | type[Application], ...] = (Game, Application)
@@ -24,7 +26,7 @@ class Peer:
     name: what it shows. is_displayed is False for applications: they are in no list and send no notices.
     """
 
-    key: str
+    key: PeerKey
     id: int
     short_name: str
     is_application: bool
@@ -39,13 +41,25 @@ class Peer:
         return replace(self, short_name=short_name, is_displayed=is_displayed)
 
 
+GRAPEVINE = Peer(
+    key=grapevine.KEY,
+    id=0,
+    short_name=grapevine.SHORT_NAME,
+    is_application=False,
+    is_displayed=True,
+    credentials_serial=0,
+    name=grapevine.NAME,
+)
+"""The built-in peer. The connections of browsers are sockets of it."""
+
+
 class WrongSecret(InvalidCredentials):
     """The client id is a peer's, the secret is not. Its owner may know; the one who tried is told no more than others.
 
     peer: the peer's key.
     """
 
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: PeerKey) -> None:
         super().__init__("invalid credentials")
         self.peer = peer
 
@@ -64,7 +78,7 @@ def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -
         client_id = ""
     # The secret is compared before anything else is read, and both tables are always asked: all failures take the same.
     found: Game | Application | None = None
-    named: str | None = None
+    named: PeerKey | None = None
     for model in _MODELS:
         row = session.execute(
             select(model.id, model.client_secret_digest).where(model.client_id == client_id)
@@ -72,7 +86,7 @@ def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -
         if secret_matches(client_secret, row.client_secret_digest if row else _UNKNOWN) and row:
             found = _record(session, model, row.id)
         elif row:
-            named = f"{'game' if model is Game else 'application'}:{row.id}"
+            named = _key(model, row.id)
     if found is None:
         if named is not None:
             raise WrongSecret(named)
@@ -97,37 +111,39 @@ def find_peer(session: Session, short_name: str) -> Peer | None:
 
 def list_peers(session: Session, keys: Iterable[str]) -> dict[str, Peer]:
     """The peers of these keys that still exist."""
-    ids = _ids_by_kind(keys)
+    game_ids, application_ids = _split_ids(keys)
     found = [
-        *session.scalars(select(Game).where(Game.id.in_(ids["game"]))),
-        *session.scalars(select(Application).where(Application.id.in_(ids["application"]))),
+        *session.scalars(select(Game).where(Game.id.in_(game_ids))),
+        *session.scalars(select(Application).where(Application.id.in_(application_ids))),
     ]
     return {peer.key: peer for peer in map(_peer, found)}
 
 
 def list_serials(session: Session, keys: Iterable[str]) -> dict[str, int]:
     """The serials of the credentials of these peers, those that still exist."""
-    ids = _ids_by_kind(keys)
     serials: dict[str, int] = {}
-    for kind, model in (("game", Game), ("application", Application)):
-        rows = session.execute(select(model.id, model.credentials_serial).where(model.id.in_(ids[kind])))
-        serials.update((f"{kind}:{row.id}", row.credentials_serial) for row in rows)
+    for model, ids in zip(_MODELS, _split_ids(keys), strict=True):
+        rows = session.execute(select(model.id, model.credentials_serial).where(model.id.in_(ids)))
+        serials.update((_key(model, row.id), row.credentials_serial) for row in rows)
     return serials
 
 
-def _ids_by_kind(keys: Iterable[str]) -> dict[str, list[int]]:
-    ids: dict[str, list[int]] = {"game": [], "application": []}
-    for key in keys:
-        kind, _, number = key.partition(":")
-        if kind in ids:
-            ids[kind].append(int(number))
-    return ids
+def _split_ids(keys: Iterable[str]) -> tuple[list[int], list[int]]:
+    """Return the ids of the games and those of the applications."""
+    keys = list(keys)
+    game_ids = map(peer_keys.find_game_id, keys)
+    application_ids = map(peer_keys.find_application_id, keys)
+    return [id for id in game_ids if id is not None], [id for id in application_ids if id is not None]
+
+
+def _key(model: type[Game] | type[Application], record_id: int) -> PeerKey:
+    return peer_keys.of_game(record_id) if model is Game else peer_keys.of_application(record_id)
 
 
 def _peer(record: Game | Application) -> Peer:
     if isinstance(record, Application):
         return Peer(
-            key=f"application:{record.id}",
+            key=peer_keys.of_application(record.id),
             id=record.id,
             short_name=record.short_name,
             is_application=True,
@@ -136,7 +152,7 @@ def _peer(record: Game | Application) -> Peer:
             name=record.name,
         )
     return Peer(
-        key=f"game:{record.id}",
+        key=peer_keys.of_game(record.id),
         id=record.id,
         short_name=record.short_name,
         is_application=False,

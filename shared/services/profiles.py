@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from shared import peer_keys
 from shared.errors import NotFound
 from shared.models.character import Character
 from shared.models.game import Game
@@ -59,6 +60,6 @@ def _shown(character: Character, online: Online, *, shows_sighting: bool) -> Sho
     return ShownCharacter(
         name=character.name,
         game=character.game,
-        is_online=(f"game:{character.game_id}", player_key(character.name)) in online,
+        is_online=(peer_keys.of_game(character.game_id), player_key(character.name)) in online,
         seen_at=character.sighting.seen_at if shows_sighting and character.sighting else None,
     )

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared import grapevine
 from shared.errors import Invalid
 
 USERNAMES_BLOCKED = frozenset(
@@ -14,8 +15,8 @@ USERNAMES_BLOCKED = frozenset(
         "admin",
         "administrator",
         "moderator",
-        "system",
-        "grapevine",
+        grapevine.SYSTEM,
+        grapevine.KEY,
         "gossip",
         "raisin",
         "root",
@@ -31,7 +32,7 @@ USERNAMES_BLOCKED = frozenset(
         "sysop",
     ]
 )
-SHORT_NAMES_BLOCKED = frozenset(["gossip", "grapevine", "raisin", "system"])
+SHORT_NAMES_BLOCKED = frozenset(["gossip", grapevine.KEY, "raisin", grapevine.SYSTEM])
 CHANNELS_BLOCKED = frozenset(["all"])
 
 _USERNAME = re.compile(r"[A-Za-z0-9-]{3,50}")

@@ -16,6 +16,7 @@ import gevent
 import msgspec
 import structlog
 
+from shared import grapevine
 from shared.diagnostics import (
     DISCONNECTS_AT_MOST,
     FRAMES_AT_MOST,
@@ -30,7 +31,6 @@ from shared.diagnostics import (
     SeenFrame,
     State,
 )
-from shared.presence import SITE_PEER
 from shared.protocol import INCOMING, FrameError, parse_frame
 from shared.protocol.codes import Code
 from worker.wire.fanout import Frames
@@ -103,7 +103,7 @@ class Diagnostics:
     def refused(self, connection: Connection, data: bytes, event: str | None, code: str, error: str) -> None:
         """A frame was answered, or would have been, with a failure. event: None where it has none."""
         peer = connection.peer_key or connection.claimed
-        if peer is not None and peer != SITE_PEER:  # browsers have no owner who would look
+        if peer is not None and peer != grapevine.KEY:  # browsers have no owner who would look
             self._notes_of(peer).refusals.append((time.time(), data[:FRAME_BYTES], event, code, error))
 
     def broadcast(self, topic: str, frames: Frames, except_peer: str | None) -> None:

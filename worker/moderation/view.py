@@ -19,6 +19,7 @@ from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from shared import grapevine, peer_keys
 from shared.db import utc_now
 from shared.errors import ChannelPaused, DomainError, Filtered, TooMany
 from shared.models.audit import AuditEntry
@@ -32,7 +33,6 @@ from shared.services.moderation import in_force
 from shared.services.moderation.filter_rules import FilterSet, Verdict
 from shared.services.moderation.in_force import Snapshot
 from shared.services.moderation.patterns import PatternSet, subject
-from shared.services.moderation.targets import GRAPEVINE, SYSTEM
 from worker.database import Database
 from worker.moderation.sanctions import ADMINS, MODERATORS, InForce, Sanctions, Speaker
 from worker.signals import Signals
@@ -202,7 +202,7 @@ class Moderation:
 
     def muting_peers(self, peer: str, game: str, name: str) -> frozenset[str]:
         """The keys of the games that do not want to hear a player. What `system` says reaches everybody."""
-        if not self._mutes or (peer == GRAPEVINE and name == SYSTEM):
+        if not self._mutes or (peer == grapevine.KEY and name == grapevine.SYSTEM):
             return _NOBODY
         found = self._muting.get((game, name))
         if found is None:
@@ -218,7 +218,7 @@ class Moderation:
 
     def _ignoring_people(self, peer: str, game: str, name: str) -> frozenset[str]:
         """The same as on pages (`shared/services/moderation/unheard.py`): one always hears `system`, and oneself."""
-        if not self._ignores or (peer == GRAPEVINE and name == SYSTEM):
+        if not self._ignores or (peer == grapevine.KEY and name == grapevine.SYSTEM):
             return _NOBODY
         found = self._ignoring.get((peer, game, name))
         if found is None:
@@ -310,7 +310,7 @@ class Moderation:
         if Part.CHANNELS in parts:
             self._channels = {row.channel_id: _channel(row) for row in snapshot.channels}
         if Part.MUTES in parts:
-            self._mutes = PatternSet((f"game:{game_id}", pattern) for game_id, pattern in snapshot.mutes)
+            self._mutes = PatternSet((peer_keys.of_game(game_id), pattern) for game_id, pattern in snapshot.mutes)
             self._muting.clear()
         if Part.PEOPLE in parts:
             self._people, self._ignores, self._staff = snapshot.people, snapshot.ignores, snapshot.staff

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from shared import grapevine, peer_keys
 from shared.errors import TooMany
 from shared.limits import (
     APPLICATION_FACTOR,
@@ -26,7 +27,6 @@ from shared.limits import (
     TELLS_OF_PLAYER,
     Limit,
 )
-from shared.presence import SITE_PEER
 from shared.protocol.codes import Code, sentence
 from shared.protocol.types import player_key
 
@@ -221,7 +221,7 @@ class RateLimits:
         bucket = whole.get(name)
         if bucket is None:
             # Grapevine is as many games as people chat in the browser: a few who flood must not silence the rest.
-            factor = APPLICATION_FACTOR if peer == SITE_PEER else _factor(peer)
+            factor = APPLICATION_FACTOR if peer == grapevine.KEY else _factor(peer)
             bucket = whole[name] = Bucket(self._limits[name], factor)
         return bucket
 
@@ -249,7 +249,7 @@ class RateLimits:
 
 
 def _factor(peer: str) -> int:
-    return APPLICATION_FACTOR if peer.startswith("application:") else 1
+    return APPLICATION_FACTOR if peer_keys.is_application(peer) else 1
 
 
 def _too_many(wait: float) -> TooMany:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared import grapevine
 from shared.db import utc_now
 from shared.errors import Conflict, Invalid
 from shared.models.channel import Channel
@@ -19,7 +20,6 @@ from shared.services.authority.actors import OPERATOR, Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
 from shared.services.history import Line
-from shared.services.moderation import targets
 from shared.services.moderation.sanctions import reason_of
 
 PAUSE_LONGEST_MINUTES = 60 * 24 * 365
@@ -189,6 +189,6 @@ def _about(channel: Channel) -> audit.Target:
 
 def _say(session: Session, channel: Channel, text: str) -> None:
     """Let `system` say something on a channel: stored with the act, and heard from every worker after the commit."""
-    line = Line(channel.id, targets.GRAPEVINE, targets.GRAPEVINE_NAME, targets.SYSTEM, text, utc_now())
+    line = Line(channel.id, grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM, text, utc_now())
     ids = history.store_lines(session, [line], worker=OPERATOR.name)
     history.announce_lines(session, ids, [line], worker=OPERATOR.name)

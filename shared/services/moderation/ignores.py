@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
+from shared import grapevine
 from shared.errors import Conflict, DomainError, Invalid, NotFound
 from shared.models.moderation import Ignore
 from shared.protocol.types import player_key
@@ -76,7 +77,7 @@ def list_ignores(session: Session, user_id: int) -> Sequence[Ignore]:
 def name_of(session: Session, found: Ignore) -> str:
     """An entry in words: its pattern, with the game as it is spelt, or `alice@Grapevine and all their characters`."""
     if found.person is not None:
-        return f"{found.person.username}@{targets.GRAPEVINE_NAME} and all their characters"
+        return f"{found.person.username}@{grapevine.SHORT_NAME} and all their characters"
     return targets.shown_pattern(session, found.pattern or "")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared import grapevine, peer_keys
 from shared.models.application import Application
 from shared.models.character import Character
 from shared.models.moderation import ChannelState, Filter, GameMute, Ignore
@@ -20,7 +21,6 @@ from shared.services.authority import changes
 from shared.services.authority.changes import Part
 from shared.services.moderation import sanctions
 from shared.services.moderation.filter_rules import Rule
-from shared.services.moderation.targets import GRAPEVINE
 
 _AT_ONCE = 500
 
@@ -102,9 +102,9 @@ def _read_people(session: Session, found: Snapshot, now: datetime) -> None:
     for start in range(0, len(wanted), _AT_ONCE):
         ids = wanted[start : start + _AT_ONCE]
         for user in session.execute(select(User.id, User.username).where(User.id.in_(ids))):
-            found.people[GRAPEVINE, player_key(user.username)] = user.id
+            found.people[grapevine.KEY, player_key(user.username)] = user.id
         owned = select(Character.user_id, Character.game_id, Character.name_key).where(
             Character.user_id.in_(ids), Character.state == "approved"
         )
         for character in session.execute(owned):
-            found.people[f"game:{character.game_id}", character.name_key] = character.user_id
+            found.people[peer_keys.of_game(character.game_id), character.name_key] = character.user_id

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from shared import grapevine
 from shared.db import utc_now
 from shared.errors import NotFound
 from shared.models.channel import Channel
@@ -130,11 +131,11 @@ def get_record_of_user(session: Session, actor: Actor, *, username: str) -> Reco
     """A person with an account, and who they are in which game. Raises Forbidden, NotFound."""
     require(actor, Act.SEE)
     user = users.get_user_by_username(session, username)
-    named = targets.player(session, name=user.username, game=targets.GRAPEVINE_NAME)
+    named = targets.player(session, name=user.username, game=grapevine.SHORT_NAME)
     return Record(
         Target("user", user.username, user_id=user.id),
         sanctions.list_of_user(session, user.id),
-        reports.list_reports_about(session, actor, peer=targets.GRAPEVINE, player=named.player_key),
+        reports.list_reports_about(session, actor, peer=grapevine.KEY, player=named.player_key),
         _said(session, named.peer, named.player_key, user.username),
         person=user,
         characters=characters.list_characters_of(session, user.id),

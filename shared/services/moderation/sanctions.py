@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
+from shared import peer_keys
 from shared.bus import announce
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
@@ -185,7 +186,7 @@ def keep_on_characters(session: Session, user_id: int) -> None:
                 kind=found.kind,
                 target_kind="player",
                 target=f"{character.name}@{character.game.short_name}",
-                peer=f"game:{character.game_id}",
+                peer=peer_keys.of_game(character.game_id),
                 player_key=character.name_key,
                 channel_id=found.channel_id,
                 channel=found.channel,
@@ -239,7 +240,7 @@ def list_of_game(session: Session, game_id: int) -> list[Sanction]:
     """All sanctions of a game and of its players, the newest first: what its owner may see."""
     return list(
         session.scalars(
-            select(Sanction).where(Sanction.peer == f"game:{game_id}").order_by(Sanction.id.desc()).limit(200)
+            select(Sanction).where(Sanction.peer == peer_keys.of_game(game_id)).order_by(Sanction.id.desc()).limit(200)
         )
     )
 
@@ -247,7 +248,7 @@ def list_of_game(session: Session, game_id: int) -> list[Sanction]:
 def list_against_game(session: Session, game_id: int) -> list[Sanction]:
     """The mutes and bans in force of a game itself, not of its players: bans first, then those that last longest."""
     statement = select(Sanction).where(
-        in_force_at(utc_now()), Sanction.target_kind == "game", Sanction.peer == f"game:{game_id}"
+        in_force_at(utc_now()), Sanction.target_kind == "game", Sanction.peer == peer_keys.of_game(game_id)
     )
     return list(session.scalars(statement.order_by(Sanction.kind, *_LONGEST_FIRST, Sanction.id)))
 

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shared import grapevine, peer_keys
 from shared.errors import Invalid, NotFound
 from shared.models.character import Character
 from shared.models.game import Game
 from shared.models.user import User
+from shared.peer_keys import PeerKey
 from shared.protocol.text import clean_line
 from shared.protocol.types import MAX_NAME, player_key
 from shared.services import peers, rules, users
 from shared.services.authority import audit
 from shared.services.moderation.patterns import parse_pattern
-
-GRAPEVINE = "grapevine"
-GRAPEVINE_NAME = "Grapevine"
-SYSTEM = "system"
 
 _ZONE = re.compile("%[^/]*")
 _WIDEST = {4: 8, 6: 20}  # a shorter prefix would shut out whole parts of the world
@@ -33,7 +31,7 @@ class Target:
 
     kind: str
     name: str
-    peer: str | None = None
+    peer: PeerKey | None = None
     player_key: str | None = None
     user_id: int | None = None
     address: str | None = None
@@ -88,11 +86,11 @@ def player(session: Session, *, name: str, game: str) -> Target:
         raise Invalid("write the player as name@game", field="target")
     key = player_key(name)
     short_name = "".join(game.split())
-    if short_name.lower() == GRAPEVINE:
+    if grapevine.is_grapevine(short_name):
         user = users.find_user_by_username(session, name)
-        if key == SYSTEM or user is None:
-            raise NotFound(f"there is no player {name}@{GRAPEVINE_NAME}", field="target")
-        return Target("player", f"{user.username}@{GRAPEVINE_NAME}", peer=GRAPEVINE, player_key=key)
+        if key == grapevine.SYSTEM or user is None:
+            raise NotFound(f"there is no player {name}@{grapevine.SHORT_NAME}", field="target")
+        return Target("player", f"{user.username}@{grapevine.SHORT_NAME}", peer=grapevine.KEY, player_key=key)
     peer = peers.find_peer(session, short_name)
     if peer is None:
         raise NotFound(f"there is no game {short_name}", field="target")
@@ -106,7 +104,7 @@ def pattern(session: Session, text: str) -> str:
     """
     kept = parse_pattern(text)
     game = kept.rpartition("@")[2]
-    if "*" not in game and game != GRAPEVINE and peers.find_peer(session, game) is None:
+    if "*" not in game and game != grapevine.KEY and peers.find_peer(session, game) is None:
         typed = "".join(clean_line(text).rpartition("@")[2].split())
         raise NotFound(
             f"there is no game {typed}: after the @ comes the short name of a game of the network, or * for any",
@@ -119,8 +117,8 @@ def shown_pattern(session: Session, kept: str) -> str:
     """A pattern with its game as that is spelt: `bob@harbour` is shown as `bob@Harbour`."""
     name, _, game = kept.rpartition("@")
     peer = None if "*" in game else peers.find_peer(session, game)
-    if game == GRAPEVINE:
-        return f"{name}@{GRAPEVINE_NAME}"
+    if game == grapevine.KEY:
+        return f"{name}@{grapevine.SHORT_NAME}"
     return kept if peer is None else f"{name}@{peer.short_name}"
 
 
@@ -164,19 +162,19 @@ def person_of(session: Session, peer: str | None, key: str | None) -> User | Non
     """Who is behind a player: the user of that name on Grapevine, or whose approved character it is."""
     if peer is None or key is None:
         return None
-    if peer == GRAPEVINE:
+    if peer == grapevine.KEY:
         return session.scalar(select(User).where(func.lower(User.username) == key))
-    kind, _, number = peer.partition(":")
-    if kind != "game":
+    game_id = peer_keys.find_game_id(peer)
+    if game_id is None:
         return None
     return session.scalar(
         select(User)
         .join(Character, Character.user_id == User.id)
-        .where(Character.game_id == int(number), Character.name_key == key, Character.state == "approved")
+        .where(Character.game_id == game_id, Character.name_key == key, Character.state == "approved")
     )
 
 
-def players_of(session: Session, user_id: int) -> list[tuple[str, str]]:
+def players_of(session: Session, user_id: int) -> list[tuple[PeerKey, str]]:
     """The players that are a person: (peer key, player's key) of the username on Grapevine and approved characters."""
     user = session.get(User, user_id)
     if user is None:
@@ -184,9 +182,12 @@ def players_of(session: Session, user_id: int) -> list[tuple[str, str]]:
     rows = session.execute(
         select(Character.game_id, Character.name_key).where(Character.user_id == user_id, Character.state == "approved")
     )
-    return [(GRAPEVINE, player_key(user.username)), *((f"game:{row.game_id}", row.name_key) for row in rows)]
+    return [
+        (grapevine.KEY, player_key(user.username)),
+        *((peer_keys.of_game(row.game_id), row.name_key) for row in rows),
+    ]
 
 
-def games_of(session: Session, user_id: int | None) -> list[str]:
+def games_of(session: Session, user_id: int | None) -> list[PeerKey]:
     """The peer keys of the games that a user owns."""
-    return [f"game:{game_id}" for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]
+    return [peer_keys.of_game(game_id) for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]

@@ -7,12 +7,13 @@ from collections.abc import Collection
 
 from sqlalchemy.orm import Session
 
+from shared import grapevine
 from shared.models.message import Message
 from shared.protocol.types import player_key
 from shared.services.moderation import ignores, targets
 from shared.services.moderation.patterns import PatternSet, subject
 
-_SYSTEM = (targets.GRAPEVINE, targets.SYSTEM)
+_SYSTEM = (grapevine.KEY, grapevine.SYSTEM)
 
 
 class Unheard:
