@@ -11,6 +11,7 @@ from gevent import socket
 from gevent.hub import get_hub
 from gevent.pywsgi import WSGIServer
 
+from worker.wire.handshake import upgrade_at_once
 from worker.wire.transport import Wire
 from worker.wire.upgrade import Endpoint, UpgradeHandler
 
@@ -147,7 +148,10 @@ class _Server(WSGIServer):
         deadline = get_hub().loop.timer(self._handshake_seconds)
         deadline.start(_end, sock)
         try:
-            super().handle(sock, address)
+            if not upgrade_at_once(
+                sock, address, wire=self.wire, endpoints=self.endpoints, trusts_proxy=self.trusts_proxy
+            ):
+                super().handle(sock, address)
         except OSError as error:
             log.debug("a handshake from %s broke off: %s", address, error)
         finally:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import WebSocketHandler
 
-from worker.wire.transport import SocketHandler, Transport
+from worker.wire.transport import SocketHandler, Transport, Wire
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,39 @@ def address_of(peer: str, forwarded_for: str) -> str:
     return peer
 
 
+def client_address(peer: object, forwarded_for: str, *, trusts_proxy: bool) -> str:
+    """Return the address of a client.
+
+    Args:
+        peer: The other end of the TCP connection, as accept() returns it.
+        forwarded_for: The X-Forwarded-For header, "" if there is none.
+        trusts_proxy: Whether that header may be believed at all.
+    """
+    return address_of(peer[0] if isinstance(peer, tuple) else "", forwarded_for if trusts_proxy else "")
+
+
+def start_connection(
+    wire: Wire, endpoint: Endpoint, sock: socket.socket, address: str, early: Callable[[], bytes] = bytes
+) -> None:
+    """Detach an upgraded socket from whoever accepted it, and start a `Transport` on it.
+
+    Args:
+        early: Returns what was read beyond the handshake. Called once the socket no longer blocks.
+    """
+    sock.setblocking(False)
+    for level, option, value in _KEEPALIVE:
+        sock.setsockopt(level, option, value)
+    already_read = early()
+    transport = Transport(wire, sock.detach(), address)
+    try:
+        handler = endpoint.on_connection(transport, address)
+    except Exception:
+        log.exception("a connection could not be set up")
+        transport.abort()
+        return
+    transport.start(handler, already_read)
+
+
 class UpgradeHandler(WebSocketHandler):
     """Answers one HTTP request: the path of the socket is upgraded, everything else is the WSGI application's."""
 
@@ -124,7 +157,11 @@ class UpgradeHandler(WebSocketHandler):
         if endpoint is None:
             WSGIHandler.run_application(self)
             return
-        address = self._address()
+        address = client_address(
+            self.client_address,
+            self.environ.get("HTTP_X_FORWARDED_FOR", ""),
+            trusts_proxy=self.server.trusts_proxy,
+        )
         refusal = check_handshake(self.environ) or endpoint.refuse(self.environ, address)
         if refusal is not None:
             body = refusal.text.encode() + b"\n"
@@ -138,31 +175,12 @@ class UpgradeHandler(WebSocketHandler):
         self.write(b"")
         self._take_over(endpoint, address)
 
-    def _address(self) -> str:
-        peer = self.client_address[0] if isinstance(self.client_address, tuple) else ""
-        forwarded_for = self.environ.get("HTTP_X_FORWARDED_FOR", "") if self.server.trusts_proxy else ""
-        return address_of(peer, forwarded_for)
-
     def _take_over(self, endpoint: Endpoint, address: str) -> None:
         websocket, self.websocket = self.websocket, None
         websocket.closed = True
         self.environ["wsgi.websocket"] = None
-
-        server, sock = self.server, self.socket
-        sock.setblocking(False)
-        for level, option, value in _KEEPALIVE:
-            sock.setsockopt(level, option, value)
-        early = self.rfile.peek()
-        self.socket = None
-        fd = sock.detach()
-        transport = Transport(server.wire, fd, address)
-        try:
-            handler = endpoint.on_connection(transport, address)
-        except Exception:
-            log.exception("a connection could not be taken on")
-            transport.abort()
-            return
-        transport.start(handler, early)
+        sock, self.socket = self.socket, None
+        start_connection(self.server.wire, endpoint, sock, address, early=self.rfile.peek)
 
     # Quieter than the originals, which print a traceback for some bad requests.
 
