@@ -1,4 +1,4 @@
-"""Every event that peers and browsers send, on one page: its payload, its handler, and who may call it."""
+"""Every event that games, applications and browsers send: its payload, its handler, and who may send it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.handlers import browsers, channels, core, games, moderation, players
 
 
 class Replies(Enum):
-    """When a request is answered: if it has a ref (or in debug), always, or never."""
+    """When a request is answered: if it has a ref (or the socket is debugging), always, or never."""
 
     TO_REF = auto()
     ALWAYS = auto()
@@ -40,11 +40,16 @@ class Replies(Enum):
 class Route:
     """One event.
 
-    flag: the support flag that the socket must have declared. application: only for network applications.
-    is_anonymous: allowed before authentication. wants_ref: the handler is given the ref too, since it sends its answers
-    itself. limits: those of the socket that each request counts to, beside that of all events; handlers see to those
-    that depend on what is asked or come after other checks. act: what of the table of permissions it is; the peer's
-    roles must allow it. since: clients of older versions are told that there is no such event.
+    Attributes:
+        handler: called with the worker's parts, the connection and the payload (see `worker/handlers/`).
+        flag: the support flag that the socket must have declared.
+        application: only network applications may send it.
+        is_anonymous: allowed before authentication.
+        wants_ref: the handler takes the ref as well, since it sends its answers itself.
+        limits: the socket's limits that each request is charged to, besides that of all events. Limits that depend on
+            the payload, or come after other checks, are the handler's.
+        act: its act in the table of permissions, which must allow it to one of the peer's roles.
+        since: the first version of the protocol with this event; for older clients it is unknown.
     """
 
     payload: type[Incoming]
@@ -60,7 +65,7 @@ class Route:
 
 
 def by_event(*routes: Route) -> dict[str, Route]:
-    """The table: each event once."""
+    """Return the routes by the name of their event."""
     table = {route.payload.event: route for route in routes}
     assert len(table) == len(routes), "an event has two routes"
     return table

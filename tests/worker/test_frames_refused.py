@@ -74,7 +74,7 @@ def hear(_worker):
     }
 
     def say(message, *, peer="game", supports=("channels",), is_debugging=False):
-        connection = Connection(_worker, Ears())
+        connection = Connection(_worker.peer_callbacks, Ears())
         connection.peer = peers[peer]
         connection.supports = frozenset(supports)
         if is_debugging:
@@ -130,13 +130,12 @@ def test_a_ref_without_a_usable_event_is_echoed_all_the_same(hear, ref):
 @pytest.mark.parametrize("text", ["1.50", "1e2", "-0", "123456789012345678901234567890", '"\\u00e9"'])
 def test_a_ref_is_echoed_to_the_letter(_worker, hear, text):
     from shared.services.peers import Peer
-    from worker.dispatch import dispatch
     from worker.sockets.connection import Connection
 
-    connection = Connection(_worker, Ears())
+    connection = Connection(_worker.peer_callbacks, Ears())
     connection.peer = Peer("game:1", 1, "Tea", False, True, 1)
     connection.supports = frozenset(["channels"])
-    [frame] = dispatch(
+    [frame] = _worker.peer_callbacks.answer(
         connection, b'{"event":"channels/unsubscribe","payload":{"channel":"x"},"ref":%b}' % text.encode()
     )
     assert b'"ref":%b,' % text.encode() in frame

@@ -28,7 +28,8 @@ from shared.settings import SettingsError
 from tests.support.client import SocketClient
 from tests.support.network import Network
 from tests.support.waiting import wait_until
-from worker.sockets.limits import PLAYERS_AT_MOST, Bucket, RateLimits, SocketLimits
+from worker.sockets.buckets import Bucket, SocketLimits
+from worker.sockets.limits import PLAYERS_AT_MOST, RateLimits
 
 NETWORK_SETTINGS = {"RATE_LIMITS": "on"}
 

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from shared.protocol.types import player_key
 from shared.services.chatters import Chatter
 from worker import grapevine
 from worker.moderation.sanctions import Speaker
 from worker.moderation.view import listener_key
-from worker.routes import BROWSER_ROUTES
-from worker.sockets.connection import Connection
+from worker.sockets.connection import Callbacks, Connection
 from worker.wire.transport import Transport
-
-if TYPE_CHECKING:
-    from worker.worker import Worker
 
 ONLINE_FLAGS = frozenset({"channels", "players", "tells"})
 HIDDEN_FLAGS = frozenset({"channels", "tells"})
 
 
 class BrowserConnection(Connection):
-    """As any connection, with other events, and an account instead of a game's credentials.
+    """A connection with an account in the place of a game's credentials.
 
-    chatter: whose browser it is, None until it has authenticated. Its only player is the account's name, or none where
-    the account hides being online or is banned. session_number: of the session that its page is of.
+    Its only player is the account's name, or none if the account hides being online or is banned.
+
+    Attributes:
+        chatter: the account; None until the browser has authenticated.
+        session_number: the number of the session that the page belongs to.
     """
 
     __slots__ = ("chatter", "session_number")
-    routes = BROWSER_ROUTES
 
-    def __init__(self, worker: Worker, transport: Transport) -> None:
-        super().__init__(worker, transport)
+    def __init__(self, callbacks: Callbacks, transport: Transport) -> None:
+        super().__init__(callbacks, transport)
         self.chatter: Chatter | None = None
         self.session_number = ""
         self.variant = 1  # broadcasts with their ids
@@ -44,22 +40,24 @@ class BrowserConnection(Connection):
 
     @property
     def listener_key(self) -> str | None:
-        """The person: other people in their browsers hear what one of them does not want to."""
+        """The key of the person, since people in their browsers hear each other but may ignore each other too."""
         return None if self.chatter is None else listener_key(self.chatter.id)
 
-    def become(self, chatter: Chatter) -> bool:
-        """Speak for this account, or for what has become of it. True if that changes what others see."""
+    def speaker(self, chatter: Chatter) -> Speaker:
+        """Return this account, speaking from this browser, as moderation knows it."""
+        name = chatter.username
+        address = self.transport.address
+        return Speaker(grapevine.KEY, grapevine.SHORT_NAME, name, player_key(name), address, chatter.id)
+
+    def become(self, chatter: Chatter, *, is_hidden: bool) -> bool:
+        """Take on this account, or its new state.
+
+        Returns:
+            Whether that changes what others see of the socket.
+        """
         before = self.supports, self.players
         self.chatter = chatter
         self.peer = grapevine.PEER
-        key, name = player_key(chatter.username), chatter.username
-        speaker = Speaker(self.peer.key, self.peer.short_name, name, key, self.transport.address, chatter.id)
-        is_hidden = chatter.is_online_hidden or self.worker.moderation.is_banned(speaker)
         self.supports = HIDDEN_FLAGS if is_hidden else ONLINE_FLAGS
-        self.players = {} if is_hidden else {key: name}
+        self.players = {} if is_hidden else {player_key(chatter.username): chatter.username}
         return before != (self.supports, self.players)
-
-    def closed(self, code: int | None, reason: str) -> None:
-        """The socket is gone (called by the transport, once)."""
-        self.is_open = False
-        self.worker.browsers.forget(self)

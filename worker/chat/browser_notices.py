@@ -8,7 +8,6 @@ another page, a reload or a worker's restart is no news.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import gevent
 import structlog
@@ -17,12 +16,10 @@ from shared.protocol import encode_event
 from shared.protocol.players import PlayerSignedIn, PlayerSignedOut
 from shared.protocol.types import player_key
 from worker import grapevine
-from worker.handlers.players import PLAYERS
+from worker.network.player_notices import PLAYERS
+from worker.network.presence import Presence
 from worker.wire.fanout import Fanout, Frames
 from worker.wire.frames import frame_text
-
-if TYPE_CHECKING:
-    from worker.network.presence import Presence
 
 AWAY_SECONDS = 15.0
 

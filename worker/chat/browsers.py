@@ -1,6 +1,6 @@
-"""The browsers that chat at this worker: who may connect, what ends them, and what they have read.
+"""The browsers that chat at this worker: who may connect, what closes them, and what they have read.
 
-Everything that concerns one event of theirs is in `handlers/browsers.py`.
+What a single event does is in `worker/handlers/browsers.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -24,12 +24,17 @@ from shared.protocol.sync import ChannelRecord
 from shared.services import chatters, readings, sessions
 from shared.services.chatters import Chatter
 from worker.chat.browser import BrowserConnection
-from worker.wire.fanout import ChannelTopic
-from worker.wire.transport import Transport
+from worker.database import Database
+from worker.moderation.view import Moderation
+from worker.network.directory import Directory
+from worker.network.presence import Presence
+from worker.network.subscriptions import Subscriptions
+from worker.signals import Signals
+from worker.sockets.connection import Connection
+from worker.sockets.heartbeats import Heartbeats
+from worker.sockets.registry import Sockets
+from worker.wire.fanout import ChannelTopic, Fanout
 from worker.wire.upgrade import Refusal
-
-if TYPE_CHECKING:
-    from worker.worker import Worker
 
 SOCKETS_OF_USER = 12
 SOCKETS_OF_ADDRESS = 60
@@ -45,9 +50,31 @@ _log = structlog.get_logger(__name__)
 class Browsers:
     """This worker's browsers, by account."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._origin = worker.settings.public_url
+    def __init__(
+        self,
+        sockets: Sockets,
+        fanout: Fanout,
+        presence: Presence,
+        subscriptions: Subscriptions,
+        heartbeats: Heartbeats,
+        *,
+        directory: Directory,
+        moderation: Moderation,
+        database: Database,
+        signals: Signals,
+        public_url: str,
+    ) -> None:
+        """public_url: the site's, whose pages alone may connect."""
+        self._sockets = sockets
+        self._fanout = fanout
+        self._presence = presence
+        self._subscriptions = subscriptions
+        self._heartbeats = heartbeats
+        self._directory = directory
+        self._moderation = moderation
+        self._database = database
+        self._signals = signals
+        self._public_url = public_url
         self._by_user: dict[int, set[BrowserConnection]] = {}
         self._by_address: Counter[str] = Counter()
         self._read: dict[tuple[int, int], int] = {}
@@ -59,25 +86,23 @@ class Browsers:
 
     def refuse(self, environ: dict[str, Any], address: str) -> Refusal | None:
         """Say why a handshake is refused: another site's page, or too many from one address."""
-        if not is_same_origin(environ.get("HTTP_ORIGIN", ""), self._origin):
+        if not is_same_origin(environ.get("HTTP_ORIGIN", ""), self._public_url):
             return Refusal("403 Forbidden", "Only pages of this site may chat here.")
         if self._by_address[address] >= SOCKETS_OF_ADDRESS:
             return Refusal("429 Too Many Requests", "Too many pages chat from your address already.")
         return None
 
-    def accept(self, transport: Transport, address: str) -> BrowserConnection:
-        """A browser has connected."""
-        connection = BrowserConnection(self._worker, transport)
-        self._by_address[address] += 1
-        self._worker.connections.add(connection)
-        self._worker.heartbeats.expect(connection)
-        return connection
+    def accept(self, connection: BrowserConnection) -> None:
+        """Register a new socket. It is closed unless it authenticates in time."""
+        self._sockets.add(connection)
+        self._by_address[connection.transport.address] += 1
+        self._heartbeats.expect(connection)
 
     def use_up(self, token: ChatToken) -> bool:
         """True the first time that a token is used, on any worker. While Redis is away only its age counts."""
         try:
             key = TOKEN_KEY + token.number
-            return bool(self._worker.signals.redis.set(key, b"", nx=True, ex=2 * LIFETIME_SECONDS))
+            return bool(self._signals.redis.set(key, b"", nx=True, ex=2 * LIFETIME_SECONDS))
         except (redis.RedisError, OSError) as error:
             _log.warning("redis is away, a chat token could not be used up", error=str(error))
             return True
@@ -88,33 +113,33 @@ class Browsers:
             raise TooMany("you have too many pages open: close some", retry_after_ms=60_000)
 
     def admit(self, connection: BrowserConnection, chatter: Chatter, channels: Collection[ChannelRecord]) -> None:
-        """A browser has authenticated: from now on it is online and hears these channels."""
+        """Bring a browser online that has authenticated, and subscribe it to these channels."""
         self._by_user.setdefault(chatter.id, set()).add(connection)
-        connection.become(chatter)
+        self._become(connection, chatter)
         now = time.time()
         connection.channels = {channel.id: now for channel in channels}
-        self._worker.fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
-        self._worker.heartbeats.beat(connection)
-        self._worker.presence.arrive(connection)
-        # Its sessions may have ended since it was looked up, when nobody told a browser that was not in yet.
+        self._fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
+        self._heartbeats.beat(connection)
+        self._presence.arrive(connection)
+        # The session may have ended while the browser was authenticating, when no signal could reach it yet.
         gevent.spawn(self.check, [chatter.id])
 
-    def forget(self, connection: BrowserConnection) -> None:
-        """A browser is gone."""
-        worker = self._worker
-        worker.connections.discard(connection)
-        worker.fanout.forget(connection)
+    def forget(self, connection: Connection, code: int | None, reason: str) -> None:
+        """Take a browser offline that is gone."""
+        assert isinstance(connection, BrowserConnection)
+        self._sockets.remove(connection)
+        self._fanout.forget(connection)
         address = connection.transport.address
         self._by_address[address] -= 1
         if self._by_address[address] <= 0:
             del self._by_address[address]
         if connection.chatter is not None:
-            own = self._by_user.get(connection.chatter.id, set())
-            own.discard(connection)
-            if not own:
+            pages = self._by_user.get(connection.chatter.id, set())
+            pages.discard(connection)
+            if not pages:
                 self._by_user.pop(connection.chatter.id, None)
-            worker.presence.leave(connection)
-            gevent.spawn(self.write_read)  # the next page that the person opens shows what is unread
+            self._presence.leave(connection)
+            gevent.spawn(self.write_read)  # so that the person's next page shows what is unread
 
     def check(self, user_ids: Collection[int] | None = None) -> None:
         """Look at accounts again: close the browsers whose sessions ended, take over another name and a ban's end.
@@ -126,7 +151,7 @@ class Browsers:
             return
         numbers = {connection.session_number for user_id in wanted for connection in self._by_user[user_id]}
         try:
-            found, ended = self._worker.database.read(
+            found, ended = self._database.read(
                 lambda session: (chatters.list_chatters(session, wanted), sessions.list_ended(session, numbers))
             )
         except SQLAlchemyError as error:
@@ -139,19 +164,19 @@ class Browsers:
                 has_ended = connection.session_number in ended
                 if chatter is None or before is None or chatter.mark != before.mark or has_ended:
                     connection.close(CLOSE_SESSION_ENDED, "the session has ended")
-                elif connection.become(chatter):
-                    self._worker.presence.update(connection)
+                elif self._become(connection, chatter):
+                    self._presence.update(connection)
 
     def sanctions_changed(self) -> None:
         """Take those who are banned off the lists of who is online, and put those back who are no more."""
         for connections in self._by_user.values():
             for connection in connections:
-                if connection.chatter is not None and connection.become(connection.chatter):
-                    self._worker.presence.update(connection)
+                if connection.chatter is not None and self._become(connection, connection.chatter):
+                    self._presence.update(connection)
 
     def channel_changed(self, channel_id: int) -> None:
         """Tell who hears a channel what it is called now; let nobody hear one that was deleted or hidden."""
-        channel = self._worker.directory.channels.get(channel_id)
+        channel = self._directory.channels.get(channel_id)
         notice: ChannelChanged | ChannelClosed = ChannelClosed(id=channel_id)
         if channel is not None and not channel.hidden:
             notice = ChannelChanged(id=channel_id, name=channel.name)
@@ -161,9 +186,7 @@ class Browsers:
                 if channel_id not in connection.channels:
                     continue
                 if isinstance(notice, ChannelClosed):
-                    del connection.channels[channel_id]
-                    self._worker.fanout.leave(connection, [ChannelTopic(channel_id)])
-                    self._worker.presence.update(connection)
+                    self._subscriptions.leave(connection, channel_id)
                 connection.send(frame)
 
     def line_redacted(self, channel_id: int, message_id: int) -> None:
@@ -192,9 +215,14 @@ class Browsers:
                 readings.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=message_id)
 
         try:
-            self._worker.database.write(write)
+            self._database.write(write)
         except SQLAlchemyError as error:
             _log.error("what was read could not be noted", count=len(read), error=str(error))
+
+    def _become(self, connection: BrowserConnection, chatter: Chatter) -> bool:
+        """Let a socket take on an account. Returns whether that changes what others see of it."""
+        is_banned = self._moderation.is_banned(connection.speaker(chatter))
+        return connection.become(chatter, is_hidden=chatter.is_online_hidden or is_banned)
 
     def _check_regularly(self) -> None:
         while True:

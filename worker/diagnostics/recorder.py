@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 import msgspec
@@ -33,20 +33,13 @@ from shared.diagnostics import (
 )
 from shared.protocol import INCOMING, FrameError, parse_frame
 from shared.protocol.codes import Code
+from worker.signals import Signals
+from worker.sockets.connection import FRAME_BYTES, Connection, Trace
+from worker.sockets.limits import RateLimits
 from worker.wire.fanout import Frames
 
-if TYPE_CHECKING:
-    from worker.signals import Signals
-    from worker.sockets.connection import Connection
-    from worker.sockets.limits import RateLimits
-
 FLUSH_SECONDS = 3.0
-FRAME_BYTES = 1024  # more is cut off
-EARLY_FRAMES = 10  # of a socket that has not authenticated
 HIDDEN = "•••"
-
-Trace = deque[tuple[float, bool, bytes]]
-"""Frames of one peer: Unix time, whether it came in, JSON."""
 
 _SECRETS = frozenset(["client_id", "client_secret", "secret", "password", "token"])
 _SENSITIVE = re.compile(rb"client_|secret|tell|history|authenticate|\\u00", re.IGNORECASE)

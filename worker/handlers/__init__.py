@@ -1,5 +1,5 @@
-"""What happens on each event: one module a support flag. `worker/routes.py` says which function is whose.
+"""What each event does: one module for each support flag. `worker/routes.py` maps events to these functions.
 
-A handler gets the connection and the decoded payload; it returns None (a bare success), a payload or a list of them,
-`ANSWERED` or a `Deferred`, and raises domain errors. It must not wait for another socket.
+A handler takes the worker's parts, the connection and the decoded payload. It returns None (a bare success), a payload
+or a list of payloads, `ANSWERED` or a `Deferred`, and raises domain errors. It must not wait for another socket.
 """

@@ -1,11 +1,9 @@
-"""What browsers send: the same deeds as games', by the same handlers, for the account that has signed in.
+"""What browsers send. Chat and tells go through the handlers of games, in the name of the account that has signed in.
 
 Source: docs/browser-chat.md.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,84 +27,88 @@ from shared.protocol.codes import Code, sentence
 from shared.protocol.tells import SendTell
 from shared.services import chatters, sessions
 from worker.answers import ANSWERED, Deferred
+from worker.chat.browser import BrowserConnection
 from worker.handlers import channels, tells
+from worker.parts import Parts
 
-if TYPE_CHECKING:
-    from worker.chat.browser import BrowserConnection
-
-CHANNELS_AT_MOST = 100  # that one page may hear
+CHANNELS_AT_MOST = 100  # for one page
 
 
-def authenticate(connection: BrowserConnection, request: SignInBrowser, ref: msgspec.Raw | None) -> object:
-    """Let a browser in. Answers by itself: the first heartbeat follows the answer at once.
+def authenticate(
+    parts: Parts, connection: BrowserConnection, request: SignInBrowser, ref: msgspec.Raw | None
+) -> object:
+    """Sign a browser in, and subscribe it to the channels it names. Skips channels that are hidden or do not exist.
 
-    Channels that are hidden or not there are left out. Raises AlreadyAuthenticated, InvalidCredentials, TooMany, Banned
-    (the address; a banned account may read).
+    Sends the answer itself, since the first heartbeat must follow it at once. A banned account may read.
+
+    Raises:
+        AlreadyAuthenticated, InvalidCredentials.
+        TooMany: the account has too many pages open.
+        Banned: the address is banned.
     """
     if connection.chatter is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
-    worker = connection.worker
-    token = chat_tokens.read_token(worker.settings.secret_key, request.token)
+    token = chat_tokens.read_token(parts.settings.secret_key, request.token)
     connection.claimed_id = f"user {token.user_id}"
-    if not worker.browsers.use_up(token):
+    if not parts.browsers.use_up(token):
         raise InvalidCredentials("this token was used already")
-    known, ended = worker.database.read(
+    accounts, ended = parts.database.read(
         lambda session: (
             chatters.list_chatters(session, [token.user_id]),
             sessions.list_ended(session, [token.session_number]),
         )
     )
-    chatter = known.get(token.user_id)
+    chatter = accounts.get(token.user_id)
     if chatter is None or chatter.mark != token.mark or ended:
         raise InvalidCredentials("the session has ended")
-    found = [worker.directory.find_channel(name) for name in request.channels[:CHANNELS_AT_MOST]]
-    visible = [channel for channel in found if channel is not None and not channel.hidden]
+    requested = [parts.directory.find_channel(name) for name in request.channels[:CHANNELS_AT_MOST]]
+    visible = [channel for channel in requested if channel is not None and not channel.hidden]
     success = BrowserSignedIn(username=chatter.username, channels=[channel.name for channel in visible])
-    worker.browsers.require_room(chatter)
-    worker.moderation.check_socket(None, connection.transport.address)
+    parts.browsers.require_room(chatter)
+    parts.moderation.check_socket(None, connection.transport.address)
     connection.session_number = token.session_number
     connection.send(encode_success(success.event, ref, success))
-    worker.browsers.admit(connection, chatter, visible)
+    parts.browsers.admit(connection, chatter, visible)
     return ANSWERED
 
 
-def heartbeat(connection: BrowserConnection, beat: Beat) -> None:
-    """The answer to a heartbeat: the page is still open."""
+def heartbeat(parts: Parts, connection: BrowserConnection, beat: Beat) -> None:
+    """Take the answer to a heartbeat: the page is still open."""
     connection.missed_heartbeats = 0
 
 
-def say(connection: BrowserConnection, request: Say) -> Deferred:
-    """Say something on a channel, as a player of a game does. Raises what `channels.send` raises."""
+def say(parts: Parts, connection: BrowserConnection, request: Say) -> Deferred:
+    """Send a line to a channel. Raises what `channels.send` raises."""
     assert connection.chatter is not None
     message = SendMessage(channel=request.channel, name=connection.chatter.username, message=request.message)
-    return channels.send(connection, message)
+    return channels.send(parts, connection, message)
 
 
-def tell(connection: BrowserConnection, request: SendTellFromBrowser) -> None:
-    """Tell a player something, as a player of a game does. Raises what `tells.send` raises."""
+def tell(parts: Parts, connection: BrowserConnection, request: SendTellFromBrowser) -> None:
+    """Send a tell to a player. Raises what `tells.send` raises."""
     assert connection.chatter is not None
-    told = SendTell(
+    message = SendTell(
         from_name=connection.chatter.username,
         to_game=request.to_game,
         to_name=request.to_name,
         message=request.message,
     )
-    tells.send(connection, told)
+    tells.send(parts, connection, message)
 
 
-def mark_read(connection: BrowserConnection, request: MarkRead) -> None:
-    """Note how far the person has read. Raises NotSubscribed."""
+def mark_read(parts: Parts, connection: BrowserConnection, request: MarkRead) -> None:
+    """Store how far the person has read a channel. Raises NotSubscribed."""
     assert connection.chatter is not None
-    channel = channels.require_subscribed(connection, request.channel)
-    connection.worker.browsers.note_read(connection.chatter.id, channel.id, request.id)
+    channel = channels.require_subscribed(parts, connection, request.channel)
+    parts.browsers.note_read(connection.chatter.id, channel.id, request.id)
 
 
-def listeners(connection: BrowserConnection, request: AskWhoHears) -> WhoHears:
-    """Who hears a channel now. Raises NotSubscribed."""
-    channel = channels.require_subscribed(connection, request.channel)
-    found = find_listeners(connection.worker.presence.sockets.values(), channel.id)
+def listeners(parts: Parts, connection: BrowserConnection, request: AskWhoHears) -> WhoHears:
+    """Return who hears a channel now. Raises NotSubscribed."""
+    channel = channels.require_subscribed(parts, connection, request.channel)
+    listening = find_listeners(parts.presence.sockets.values(), channel.id)
     return WhoHears(
-        people=found.people,
-        people_count=found.people_count,
-        games=[ListeningGame(game=game, players=players) for game, players in found.games],
+        people=listening.people,
+        people_count=listening.people_count,
+        games=[ListeningGame(game=game, players=players) for game, players in listening.games],
     )

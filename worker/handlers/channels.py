@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from shared.errors import ChannelRefused, Invalid, NotSubscribed, TooMany
+from shared.models.message import Message
 from shared.protocol.channels import (
     HistoryAnswer,
     HistoryMessage,
@@ -22,144 +22,150 @@ from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import player_key, whole_seconds
 from shared.services import channels, rules, versions
 from shared.services import history as messages
+from shared.services.peers import Peer
 from worker.answers import Deferred
 from worker.moderation.sanctions import Speaker
-from worker.wire.fanout import ChannelTopic
+from worker.parts import Parts
+from worker.sockets.connection import Connection
 
-CREATED = "channels-created"  # the signals' topic
-PAGES_AT_ONCE = 20  # of muted lines, that are passed over for one request
-
-if TYPE_CHECKING:
-    from shared.models.message import Message
-    from shared.services.peers import Peer
-    from worker.sockets.connection import Connection
-    from worker.worker import Worker
+CREATED = "channels-created"  # the topic of the signals
+PAGES_AT_ONCE = 20  # read for one request while they hold nothing but muted lines
 
 
 class CreatedSignal(msgspec.Struct, frozen=True):
-    """The signal of topic `channels-created`: so many channels were, by a peer's subscribing."""
+    """The signal of the topic `channels-created`: a peer has created `count` channels by subscribing."""
 
     worker: str
     peer: str
     count: int
 
 
-def subscribe(connection: Connection, request: Subscribe) -> None:
-    """Subscribe to a channel; a valid unknown name creates it, hidden. Raises ChannelRefused, TooMany."""
-    worker = connection.worker
-    if is_unknown(worker, request.channel):
-        worker.limits.spend_new_channel(connection.peer_key or "")
+def subscribe(parts: Parts, connection: Connection, request: Subscribe) -> None:
+    """Subscribe the socket to a channel. If there is none of this name, create it, hidden.
+
+    Raises:
+        ChannelRefused: the name is not valid, or moderators have closed the channel.
+        TooMany: the peer has created too many channels.
+    """
+    if is_unknown(parts, request.channel):
+        parts.limits.spend_new_channel(connection.peer_key or "")
         assert connection.peer is not None
-        create(worker, connection.peer, [request.channel])
-    channel = worker.directory.find_channel(request.channel)
-    if channel is None or worker.moderation.is_closed(channel.id):
+        create(parts, connection.peer, [request.channel])
+    channel = parts.directory.find_channel(request.channel)
+    if channel is None or parts.moderation.is_closed(channel.id):
         raise ChannelRefused(could_not_subscribe(request.channel))
-    join(connection, channel)
+    parts.subscriptions.join(connection, channel.id)
 
 
-def unsubscribe(connection: Connection, request: Unsubscribe) -> None:
-    """Unsubscribe; a success also when it was not subscribed. Applications hear every channel all the same."""
-    channel = connection.worker.directory.find_channel(request.channel)
-    if channel is not None and channel.id in connection.channels:
-        leave(connection, channel.id)
+def unsubscribe(parts: Parts, connection: Connection, request: Unsubscribe) -> None:
+    """Unsubscribe the socket. Succeeds also if it was not subscribed. Applications still hear every channel."""
+    channel = parts.directory.find_channel(request.channel)
+    if channel is not None:
+        parts.subscriptions.leave(connection, channel.id)
 
 
-def send(connection: Connection, message: SendMessage) -> Deferred:
-    """Say something: stored in the history, then handed on. The answer comes once it is stored.
+def send(parts: Parts, connection: Connection, message: SendMessage) -> Deferred:
+    """Check a line and store it in the history; it is delivered, and the request answered, once it is stored.
 
-    Raises NotSubscribed, ChannelPaused, Muted, Banned, Filtered, TooMany.
+    Raises:
+        NotSubscribed, ChannelPaused, Muted, Banned, Filtered, TooMany.
     """
-    channel = require_subscribed(connection, message.channel)
-    worker = connection.worker
-    checked = worker.moderation.check_line(speaker_of(connection, message.name), channel, message.message)
-    worker.limits.spend_message(connection, message.name)
-    return worker.chat.say(connection, channel, message.name, checked.text, flags=checked.flags)
+    channel = require_subscribed(parts, connection, message.channel)
+    line = parts.moderation.check_line(speaker_of(connection, message.name), channel, message.message)
+    parts.limits.spend_message(connection, message.name)
+    return parts.chat.say(connection, channel, message.name, line.text, flags=line.flags)
 
 
-def history(connection: Connection, request: RequestHistory) -> HistoryAnswer:
-    """A page of what was said on a channel that the socket is subscribed to, without whom its owner mutes.
+def history(parts: Parts, connection: Connection, request: RequestHistory) -> HistoryAnswer:
+    """Return a page of a channel's history, without players whom the game's owner mutes.
 
-    Raises NotSubscribed.
+    Raises:
+        NotSubscribed: the socket does not hear the channel.
     """
-    channel = require_subscribed(connection, request.channel)
-    found, more = _read_heard(connection, channel.id, request)
+    channel = require_subscribed(parts, connection, request.channel)
+    lines, has_more = _read_page(parts, connection, channel.id, request)
     return HistoryAnswer(
         channel=channel.name,
         messages=[
             HistoryMessage(
                 id=line.id, sent_at=whole_seconds(line.sent_at), game=line.game, name=line.name, message=line.text
             )
-            for line in found
+            for line in lines
         ],
-        more=more,
+        more=has_more,
     )
 
 
-def _read_heard(connection: Connection, channel_id: int, request: RequestHistory) -> tuple[list[Message], bool]:
-    """The first page with a line that the peer hears; if many in a row have none, nothing, as if it were the end."""
-    worker, before, after = connection.worker, request.before, request.after
+def _read_page(
+    parts: Parts, connection: Connection, channel_id: int, request: RequestHistory
+) -> tuple[list[Message], bool]:
+    """Return the first page with a line that is not muted, and whether more follow.
+
+    After PAGES_AT_ONCE pages of muted lines it returns an empty page, as at the end of the history.
+    """
+    before, after = request.before, request.after
     for _ in range(PAGES_AT_ONCE):
-        found, more = worker.database.read(
+        page, has_more = parts.database.read(
             lambda session, before=before, after=after: messages.channel_page(  # type: ignore[misc]
                 session, channel_id, before=before, after=after, limit=request.limit
             )
         )
-        heard = [
+        lines = [
             line
-            for line in found
-            if connection.peer_key not in worker.moderation.muting_peers(line.peer, line.game, line.name)
+            for line in page
+            if connection.peer_key not in parts.moderation.muting_peers(line.peer, line.game, line.name)
         ]
-        if heard or not more:
-            return heard, more
-        before, after = (before, found[-1].id) if after is not None else (found[0].id, after)
+        if lines or not has_more:
+            return lines, has_more
+        before, after = (before, page[-1].id) if after is not None else (page[0].id, after)
     return [], False
 
 
 def speaker_of(connection: Connection, name: str) -> Speaker:
-    """A player who speaks through a socket, as moderation knows them."""
+    """Return a player who speaks through this socket, as moderation knows them."""
     peer = connection.peer
     assert peer is not None
     return Speaker(peer.key, peer.short_name, name, player_key(name), connection.transport.address, connection.user_id)
 
 
-def require_subscribed(connection: Connection, name: str) -> ChannelRecord:
-    """The channel of this name, if the socket hears it. Raises NotSubscribed."""
-    channel = connection.worker.directory.find_channel(name)
+def require_subscribed(parts: Parts, connection: Connection, name: str) -> ChannelRecord:
+    """Return the channel of this name. Raises NotSubscribed unless the socket hears it."""
+    channel = parts.directory.find_channel(name)
     if channel is None or not (connection.is_application or channel.id in connection.channels):
         raise NotSubscribed(not_subscribed(name))
     return channel
 
 
-def find_or_create(worker: Worker, peer: Peer, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
-    """The channels of these names, unknown ones made, hidden; and the names that no channel has or can have, or that
-    moderators have closed.
+def find_or_create(parts: Parts, peer: Peer, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
+    """Find the channels of these names, and create those that do not exist, hidden, up to the peer's limit.
 
-    A peer that has made too many gets no more.
+    Returns:
+        The channels, and the names that were refused: not valid, closed by moderators, or beyond the limit.
     """
     unknown: list[str] = []
     for name in names:
-        if is_unknown(worker, name):
+        if is_unknown(parts, name):
             try:
-                worker.limits.spend_new_channel(peer.key)
+                parts.limits.spend_new_channel(peer.key)
             except TooMany:
                 break
             unknown.append(name)
     if unknown:
-        create(worker, peer, unknown)
-    found: list[ChannelRecord] = []
+        create(parts, peer, unknown)
+    records: list[ChannelRecord] = []
     refused: list[str] = []
     for name in names:
-        channel = worker.directory.find_channel(name)
-        if channel is None or worker.moderation.is_closed(channel.id):
+        channel = parts.directory.find_channel(name)
+        if channel is None or parts.moderation.is_closed(channel.id):
             refused.append(name)
         else:
-            found.append(channel)
-    return found, refused
+            records.append(channel)
+    return records, refused
 
 
-def is_unknown(worker: Worker, name: str) -> bool:
-    """True if there is no channel of this name, and could be."""
-    if worker.directory.find_channel(name) is not None:
+def is_unknown(parts: Parts, name: str) -> bool:
+    """Return True for a valid name that no channel has."""
+    if parts.directory.find_channel(name) is not None:
         return False
     try:
         rules.channel_name(name)
@@ -168,36 +174,21 @@ def is_unknown(worker: Worker, name: str) -> bool:
     return True
 
 
-def create(worker: Worker, peer: Peer, names: Sequence[str]) -> None:
-    """Make channels of these names, hidden, unless somebody just did, and wait until this worker knows of them.
+def create(parts: Parts, peer: Peer, names: Sequence[str]) -> None:
+    """Create channels of these names, hidden, unless they exist by now. Waits until this worker's directory has them.
 
-    Other workers are told how many, so that the limit holds for the peer wherever its sockets are.
+    Tells the other workers how many, so that the limit holds for the peer wherever its sockets are.
     """
-    worker.signals.publish(CREATED, CreatedSignal(worker.id, peer.key, len(names)))
-    worker.database.write(
+    parts.signals.publish(CREATED, CreatedSignal(parts.worker_id, peer.key, len(names)))
+    parts.database.write(
         lambda session: [channels.ensure_channel(session, name=name, made_by=peer.short_name) for name in names]
     )
-    # The directory hears of them from the log alone: put in here, one that is deleted at this moment would stay.
-    worker.feed.wait_for(worker.database.read(versions.last_cursor))
+    # Only the log may change the directory: a channel added here could be one that was deleted a moment ago.
+    parts.feed.wait_for(parts.database.read(versions.last_cursor))
 
 
-def hear_created(worker: Worker, signal: Any) -> None:
-    """Another worker let a peer create channels."""
-    heard = msgspec.convert(signal, CreatedSignal)
-    if heard.worker != worker.id:
-        worker.limits.debit_new_channels(heard.peer, heard.count)
-
-
-def join(connection: Connection, channel: ChannelRecord) -> None:
-    """Let the socket hear the channel, from now on."""
-    if channel.id not in connection.channels:
-        connection.channels[channel.id] = time.time()
-        connection.worker.hear_channel(connection, channel.id)
-        connection.worker.presence.update(connection)
-
-
-def leave(connection: Connection, channel_id: int) -> None:
-    """Let the socket hear the channel no more."""
-    del connection.channels[channel_id]
-    connection.worker.fanout.leave(connection, [ChannelTopic(channel_id)])
-    connection.worker.presence.update(connection)
+def follow_created(parts: Parts, signal: Any) -> None:
+    """Count the channels that a peer has created through another worker."""
+    created = msgspec.convert(signal, CreatedSignal)
+    if created.worker != parts.worker_id:
+        parts.limits.debit_new_channels(created.peer, created.count)

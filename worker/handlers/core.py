@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import gevent
 import msgspec
 import structlog
@@ -20,28 +18,29 @@ from shared.services import games, peers, versions
 from shared.services.peers import Peer, WrongSecret
 from worker.answers import ANSWERED
 from worker.handlers import channels
-
-if TYPE_CHECKING:
-    from worker.sockets.connection import Connection
-    from worker.worker import Worker
+from worker.parts import Parts
+from worker.sockets.connection import Connection
 
 VERSION_WITH_HISTORY = "2.4.0"
 
 _log = structlog.get_logger(__name__)
 
 
-def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
-    """Let a peer in. Answers by itself: the first heartbeat, and an application's sync, follow the answer at once.
+def authenticate(parts: Parts, connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
+    """Sign a game or an application in.
 
-    Raises AlreadyAuthenticated, InvalidCredentials, MissingSupport and Banned.
+    Sends the answer itself, since the first heartbeat, and an application's sync, must follow it at once.
+
+    Raises:
+        AlreadyAuthenticated, InvalidCredentials, Banned.
+        MissingSupport: `supports` lacks the flag "channels".
     """
     if connection.peer is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
-    worker = connection.worker
     connection.claimed_id = request.client_id
-    as_of = worker.news_of_peers
+    as_of = _peers_version(parts)
     try:
-        peer = _read_peer(worker, request)
+        peer = _read_peer(parts, request)
     except WrongSecret as error:
         connection.claimed = error.peer
         raise
@@ -50,14 +49,14 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
         raise MissingSupport(MISSING_SUPPORTS)
     if "channels" not in request.supports:
         raise MissingSupport(MUST_SUPPORT_CHANNELS)
-    found, refused = channels.find_or_create(worker, peer, request.channels)
-    counts = _read_counts(worker, peer, request)
-    while worker.news_of_peers != as_of:
-        # Something about a peer changed while this waited, and nobody told a socket that was not in yet.
-        as_of = worker.news_of_peers
-        peer = _read_peer(worker, request)
-    # Nothing waits from here until the socket is in, so a ban that comes later finds it.
-    worker.moderation.check_socket(peer.key, connection.transport.address)
+    records, refused = channels.find_or_create(parts, peer, request.channels)
+    counts = _read_counts(parts, peer, request)
+    while _peers_version(parts) != as_of:
+        # A peer has changed while this waited. Sockets that are not in yet get no word of that, so read it again.
+        as_of = _peers_version(parts)
+        peer = _read_peer(parts, request)
+    # Nothing waits from here until the socket is in, so a later ban closes it like any other.
+    parts.moderation.check_socket(peer.key, connection.transport.address)
 
     connection.supports = request.flags
     connection.version = request.version
@@ -70,55 +69,60 @@ def authenticate(connection: Connection, request: Authenticate, ref: msgspec.Raw
         ignored=request.ignored or UNSET, refused_channels=refused or UNSET, counts=UNSET if counts is None else counts
     )
     connection.send(encode_success(success.event, ref, success))
-    worker.admit(connection, peer)
-    for channel in found:
-        channels.join(connection, channel)
+    parts.peers.admit(connection, peer)
+    for channel in records:
+        parts.subscriptions.join(connection, channel.id)
     if peer.is_application and request.is_sync_wanted:
-        worker.replicas.request(connection, request.sync_since, None)
+        parts.replicas.request(connection, request.sync_since, None)
     agent, version = connection.user_agent, request.version[:20]
     if not peer.is_application and (agent or peer.user_agent, version) != (peer.user_agent, peer.protocol_version):
-        gevent.spawn(_remember_client, worker, peer, agent, version)
+        gevent.spawn(_remember_client, parts, peer, agent, version)
     return ANSWERED
 
 
-def _read_peer(worker: Worker, request: Authenticate) -> Peer:
-    return worker.database.read(
+def _peers_version(parts: Parts) -> tuple[int, int]:
+    """Return a value that differs whenever a peer's record or credentials may have changed."""
+    return parts.feed.position, parts.credentials.revocations
+
+
+def _read_peer(parts: Parts, request: Authenticate) -> Peer:
+    return parts.database.read(
         lambda session: peers.authenticate_peer(
             session, client_id=request.client_id, client_secret=request.client_secret
         )
     )
 
 
-def _read_counts(worker: Worker, peer: Peer, request: Authenticate) -> dict[str, int] | None:
-    """How many records an application is about to be sent, for it to show how far it is; None for everyone else."""
+def _read_counts(parts: Parts, peer: Peer, request: Authenticate) -> dict[str, int] | None:
+    """Return how many records of each kind an application is about to be sent; None unless it gets the whole state."""
     is_new = at_least(request.version, VERSION_WITH_HISTORY)
     if not (is_new and peer.is_application and request.is_sync_wanted and request.sync_since is None):
         return None
-    known = worker.database.read(versions.counts)
-    return {kind: known.get(kind, 0) for kind in KINDS}
+    counts = parts.database.read(versions.counts)
+    return {kind: counts.get(kind, 0) for kind in KINDS}
 
 
-def _remember_client(worker: Worker, peer: Peer, user_agent: str | None, version: str) -> None:
-    """Note what a game runs. It has its answer already, so whatever goes wrong here is no failure of its request."""
+def _remember_client(parts: Parts, peer: Peer, user_agent: str | None, version: str) -> None:
+    """Store which software a game runs. The game has its answer already, so an error is only logged."""
     try:
-        worker.database.write(
+        parts.database.write(
             lambda session: games.remember_client(
                 session, game_id=peer.id, user_agent=user_agent, protocol_version=version
             )
         )
     except (DomainError, SQLAlchemyError) as error:
-        _log.error("a game's user agent could not be noted", peer=peer.key, error=str(error))
+        _log.error("a game's user agent could not be stored", peer=peer.key, error=str(error))
 
 
-def heartbeat(connection: Connection, beat: Heartbeat) -> None:
-    """The answer to a heartbeat: the socket lives, and its list of players is this one."""
+def heartbeat(parts: Parts, connection: Connection, beat: Heartbeat) -> None:
+    """Take the answer to a heartbeat, which may replace the socket's list of players."""
     connection.missed_heartbeats = 0
     if _set_players(connection, beat.players):
-        connection.worker.presence.update(connection)
+        parts.presence.update(connection)
 
 
 def _set_players(connection: Connection, names: list[str] | None) -> bool:
-    """Replace the socket's list; None leaves it. True if it is another one now."""
+    """Replace the socket's list of players; None keeps it. Returns whether it has changed."""
     if names is None:
         return False
     players = {player_key(name): name for name in names}

@@ -1,14 +1,14 @@
 """Moderation by applications with the scope `moderate`, and reports by games (docs/protocol.md, §12).
 
-Who may is in the table of events; every rule is in the services. What was done is told to all such applications by
-`moderation/act`, on every worker, from the audit trail.
+The table of events says who may do what; every rule is in the services. Each worker follows the audit trail and sends
+each act to all such applications, as `moderation/act`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from msgspec import UNSET
 from sqlalchemy.orm import Session
@@ -31,21 +31,19 @@ from shared.services.authority import actors
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act
 from shared.services.moderation import channel_states, messages, reports, sanctions
+from worker.moderation.view import MODERATION
+from worker.parts import Parts
+from worker.sockets.connection import Connection
 from worker.wire.fanout import Frames
 from worker.wire.frames import frame_text
-
-if TYPE_CHECKING:
-    from worker.sockets.connection import Connection
-    from worker.worker import Worker
-
-MODERATION = "moderation"  # the fan-out topic of applications with the scope
 
 T = TypeVar("T")
 
 
-def pause(connection: Connection, request: PauseChannel) -> None:
+def pause(parts: Parts, connection: Connection, request: PauseChannel) -> None:
     """Pause a channel. Raises NotFound, Invalid."""
     _act(
+        parts,
         connection,
         lambda session, actor: channel_states.pause(
             session, actor, channel=request.channel, minutes=request.minutes, reason=request.reason
@@ -53,14 +51,15 @@ def pause(connection: Connection, request: PauseChannel) -> None:
     )
 
 
-def resume(connection: Connection, request: ResumeChannel) -> None:
-    """Open a paused channel again. Raises NotFound, Conflict."""
-    _act(connection, lambda session, actor: channel_states.resume(session, actor, channel=request.channel))
+def resume(parts: Parts, connection: Connection, request: ResumeChannel) -> None:
+    """Resume a paused channel. Raises NotFound, Conflict."""
+    _act(parts, connection, lambda session, actor: channel_states.resume(session, actor, channel=request.channel))
 
 
-def sanction(connection: Connection, request: ImposeSanction) -> SanctionAnswer:
-    """Warn, mute or ban. Raises NotFound, Invalid, Forbidden."""
-    made = _act(
+def sanction(parts: Parts, connection: Connection, request: ImposeSanction) -> SanctionAnswer:
+    """Warn, mute or ban a player, a game, an account or an address. Raises NotFound, Invalid, Forbidden."""
+    record = _act(
+        parts,
         connection,
         lambda session, actor: sanctions.sanction(
             session,
@@ -73,28 +72,31 @@ def sanction(connection: Connection, request: ImposeSanction) -> SanctionAnswer:
             reason=request.reason,
         ),
     )
-    return SanctionAnswer(id=made.id)
+    return SanctionAnswer(id=record.id)
 
 
-def lift(connection: Connection, request: LiftSanction) -> None:
+def lift(parts: Parts, connection: Connection, request: LiftSanction) -> None:
     """End a sanction. Raises NotFound, Conflict, Forbidden."""
     _act(
+        parts,
         connection,
         lambda session, actor: sanctions.lift(session, actor, sanction_id=request.id, reason=request.reason),
     )
 
 
-def redact(connection: Connection, request: RedactMessage) -> None:
-    """Take a message's text away. Raises NotFound, Conflict."""
+def redact(parts: Parts, connection: Connection, request: RedactMessage) -> None:
+    """Remove a message's text. Raises NotFound, Conflict."""
     _act(
+        parts,
         connection,
         lambda session, actor: messages.redact(session, actor, message_id=request.message_id, reason=request.reason),
     )
 
 
-def report(connection: Connection, request: CreateReport) -> ReportAnswer:
+def report(parts: Parts, connection: Connection, request: CreateReport) -> ReportAnswer:
     """Report a player or a message. Raises NotFound, Invalid, Conflict."""
-    made = _act(
+    record = _act(
+        parts,
         connection,
         lambda session, actor: reports.create_report(
             session,
@@ -105,23 +107,22 @@ def report(connection: Connection, request: CreateReport) -> ReportAnswer:
             message_id=request.message_id,
         ),
     )
-    return ReportAnswer(id=made.id)
+    return ReportAnswer(id=record.id)
 
 
-def follow_acts(worker: Worker, acts: list[AuditEntry]) -> None:
-    """Push what was done to this worker's applications with the scope; forget what was redacted here and on open
-    pages."""
+def follow_acts(parts: Parts, acts: list[AuditEntry]) -> None:
+    """Send acts to this worker's applications with the scope. Removes redacted text from traces and open pages."""
     for entry in acts:
         if entry.act == Act.REDACT:
             message = json.loads(entry.after or "{}")
-            worker.diagnostics.forget_said(message["channel_id"], message["peer"])
-            worker.browsers.line_redacted(message["channel_id"], message["message"])
+            parts.diagnostics.forget_said(message["channel_id"], message["peer"])
+            parts.browsers.line_redacted(message["channel_id"], message["message"])
         frame = frame_text(encode_event(ModerationAct.event, form_of(entry)))
-        worker.fanout.broadcast(MODERATION, Frames.same(frame))
+        parts.fanout.broadcast(MODERATION, Frames.same(frame))
 
 
 def form_of(entry: AuditEntry) -> ModerationAct:
-    """An entry of the audit trail as applications get it."""
+    """Return an entry of the audit trail in the form that is sent to applications."""
     return ModerationAct(
         number=entry.number,
         at=whole_seconds(entry.at),
@@ -136,13 +137,13 @@ def form_of(entry: AuditEntry) -> ModerationAct:
     )
 
 
-def _act(connection: Connection, do: Callable[[Session, Actor], T]) -> T:
-    """Do something as the socket's peer, in one transaction."""
+def _act(parts: Parts, connection: Connection, do: Callable[[Session, Actor], T]) -> T:
+    """Call `do` with the socket's peer as the actor, in one transaction."""
     peer = connection.peer
     assert peer is not None
 
-    def write(session: Session) -> Any:
-        found = (actors.of_application if peer.is_application else actors.of_game)(session, peer.id)
-        return do(session, found)
+    def write(session: Session) -> T:
+        actor = (actors.of_application if peer.is_application else actors.of_game)(session, peer.id)
+        return do(session, actor)
 
-    return connection.worker.database.write(write)
+    return parts.database.write(write)

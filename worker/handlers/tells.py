@@ -1,11 +1,11 @@
 """The "tells" flag: tells/send comes in, tells/receive goes out (docs/protocol.md, §6).
 
-A tell is carried at most once and never stored; its text is in no log.
+A tell arrives at most once. It is never stored, and its text is never logged.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 import msgspec
@@ -23,21 +23,19 @@ from shared.services import characters
 from shared.services.moderation import ignores
 from worker import grapevine
 from worker.handlers.channels import speaker_of
+from worker.parts import Parts
+from worker.sockets.connection import Connection
 
-if TYPE_CHECKING:
-    from worker.sockets.connection import Connection
-    from worker.worker import Worker
-
-TELLS = "tells"
+TELLS = "tells"  # the flag, and the topic of the signals
 
 _log = structlog.get_logger(__name__)
 
 
 class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The signal of topic `tells`: one player's tell was let through (for the limits), and who has to deliver it.
+    """The signal of the topic `tells`: a worker has accepted a tell. The others count it and deliver it if they can.
 
-    peer, player: who sent it. to_sockets: who gets it, at other workers. frame: its JSON; None if it is delivered
-    already.
+    peer, player: the keys of the sender. to_sockets: the receiving sockets at other workers. frame: its JSON; None if
+    there are none.
     """
 
     worker: str
@@ -47,148 +45,148 @@ class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
     frame: str | None = None
 
 
-def send(connection: Connection, tell: SendTell) -> None:
-    """Pass a tell on to the game that it names.
+def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
+    """Send a tell to a player of another game.
 
-    Raises, in this order: GameOffline, NotSupported, PlayerOffline (sending, then receiving), TooMany, Muted or Banned.
+    Raises:
+        In this order: GameOffline, NotSupported, PlayerOffline (sender, then receiver), TooMany, Muted or Banned.
     """
-    worker = connection.worker
     assert connection.peer is not None
-    receiver = worker.presence.find_peer(tell.to_game)
+    receiver = parts.presence.find_peer(tell.to_game)
     if receiver is None:
         raise GameOffline(sentence(Code.GAME_OFFLINE))
-    takers = [socket for socket in worker.presence.by_peer[receiver].values() if TELLS in socket.supports]
-    if not takers:
+    sockets = [socket for socket in parts.presence.by_peer[receiver].values() if TELLS in socket.supports]
+    if not sockets:
         raise NotSupported(sentence(Code.NOT_SUPPORTED))
     is_to_system = receiver == grapevine.KEY and grapevine.is_system(tell.to_name)
     if (
         not is_to_system
         and "players" in connection.supports
-        and not worker.presence.has_player(connection.peer.key, tell.from_name)
+        and not parts.presence.has_player(connection.peer.key, tell.from_name)
     ):
         raise PlayerOffline(SENDING_PLAYER_OFFLINE)
     speaker = speaker_of(connection, tell.from_name)
-    # Who is not wanted hears what a player who is away would give.
-    if not worker.presence.has_player(receiver, tell.to_name) or (
-        not is_to_system and worker.moderation.is_unwanted((receiver, player_key(tell.to_name)), speaker)
+    # Pretend that the receiver is offline, so that a blocked sender cannot tell.
+    if not parts.presence.has_player(receiver, tell.to_name) or (
+        not is_to_system and parts.moderation.is_unwanted((receiver, player_key(tell.to_name)), speaker)
     ):
         raise PlayerOffline(RECEIVING_PLAYER_OFFLINE)
-    worker.limits.spend_tell(connection, tell.from_name)
-    if not is_to_system:  # with `system` anyone may speak: it answers, and nobody else hears it
-        worker.moderation.check_tell(speaker)
+    parts.limits.spend_tell(connection, tell.from_name)
+    if not is_to_system:  # anyone may talk to `system`: it answers, and nobody else reads it
+        parts.moderation.check_tell(speaker)
 
-    signal = TellSignal(worker.id, connection.peer.key, player_key(tell.from_name))
+    signal = TellSignal(parts.worker_id, connection.peer.key, player_key(tell.from_name))
     if is_to_system:
-        gevent.spawn(_answer, connection, tell)  # after the success
+        gevent.spawn(_answer, parts, connection, tell)  # after the success
     else:
         payload = ReceiveTell.of(connection.peer.short_name, tell, arrived_at=utc_now())
         frame = encode_event(payload.event, payload)
-        elsewhere = []
-        for taker in _choose(worker, receiver, takers, tell.to_name):
-            own = worker.presence.find_own(taker.id)
-            if own is not None:
-                own.send(frame)
+        remote_ids = []
+        for socket in _choose_sockets(parts, receiver, sockets, tell.to_name):
+            local = parts.presence.find_own(socket.id)
+            if local is not None:
+                local.send(frame)
             else:
-                elsewhere.append(taker.id)
-        if elsewhere:
-            signal = TellSignal(signal.worker, signal.peer, signal.player, elsewhere, frame.decode())
-        worker.tell_counts.note(connection.peer.key)
-    worker.signals.publish(TELLS, signal)
+                remote_ids.append(socket.id)
+        if remote_ids:
+            signal = TellSignal(signal.worker, signal.peer, signal.player, remote_ids, frame.decode())
+        parts.tell_counts.note(connection.peer.key)
+    parts.signals.publish(TELLS, signal)
 
 
-def hear(worker: Worker, signal: Any) -> None:
-    """Another worker let a tell through; maybe one for a socket here."""
-    heard = msgspec.convert(signal, TellSignal)
-    if heard.worker == worker.id:
+def follow(parts: Parts, signal: Any) -> None:
+    """Count a tell that another worker has accepted, and deliver it to the receiving sockets here."""
+    tell = msgspec.convert(signal, TellSignal)
+    if tell.worker == parts.worker_id:
         return
-    worker.limits.debit_tell(heard.peer, heard.player)
-    if heard.frame is not None:
-        for socket_id in heard.to_sockets:
-            connection = worker.presence.find_own(socket_id)
+    parts.limits.debit_tell(tell.peer, tell.player)
+    if tell.frame is not None:
+        for socket_id in tell.to_sockets:
+            connection = parts.presence.find_own(socket_id)
             if connection is not None:
-                connection.send(heard.frame.encode())
+                connection.send(tell.frame.encode())
 
 
-def _choose(worker: Worker, receiver: str, takers: list[SocketPresence], player: str) -> list[SocketPresence]:
-    """One of a game's sockets: where the player is, if that is known, and of this worker if possible.
+def deliver_from_system(parts: Parts, tells: list[dict[str, str]]) -> None:
+    """Deliver tells of `system` to players who are online.
 
-    Of Grapevine's, every page that the person has open.
+    Every worker is called with them; the one that has the first of the player's sockets delivers.
     """
-    key = player_key(player)
-    if receiver == grapevine.KEY:
-        return [socket for socket in takers if key in map(player_key, socket.players)]
-    one = max(
-        takers,
-        key=lambda socket: (key in map(player_key, socket.players), worker.presence.find_own(socket.id) is not None),
-    )
-    return [one]
-
-
-def _answer(connection: Connection, tell: SendTell) -> None:
-    """Let `system` answer; a tell that registers a character does so first."""
-    payload = ReceiveTell(
-        from_game=grapevine.SHORT_NAME,
-        from_name=grapevine.SYSTEM,
-        to_name=tell.from_name,
-        sent_at=utc_now().replace(microsecond=0),
-        message=_answer_to(connection, tell),
-    )
-    connection.send(encode_event(payload.event, payload))
-
-
-def deliver_from_system(worker: Worker, tells: list[dict[str, str]]) -> None:
-    """Hand on what `system` has to say to players who are online. Every worker is asked; the one that has the first of
-    the sockets with the player does it."""
     for tell in tells:
         key = tell["player"]
-        takers = [
+        candidates = [
             (socket.id, name)
-            for socket in worker.presence.by_peer.get(tell["peer"], {}).values()
+            for socket in parts.presence.by_peer.get(tell["peer"], {}).values()
             if TELLS in socket.supports
             for name in socket.players
             if player_key(name) == key
         ]
-        if not takers:
+        if not candidates:
             continue
-        socket_id, name = min(takers)
-        own = worker.presence.find_own(socket_id)
-        if own is not None:
-            payload = ReceiveTell(
-                from_game=grapevine.SHORT_NAME,
-                from_name=grapevine.SYSTEM,
-                to_name=name,
-                sent_at=utc_now().replace(microsecond=0),
-                message=tell["text"],
-            )
-            own.send(encode_event(payload.event, payload))
+        socket_id, name = min(candidates)
+        local = parts.presence.find_own(socket_id)
+        if local is not None:
+            local.send(_encode_from_system(name, tell["text"]))
 
 
-def _answer_to(connection: Connection, tell: SendTell) -> str:
+def _choose_sockets(parts: Parts, receiver: str, sockets: list[SocketPresence], player: str) -> list[SocketPresence]:
+    """Choose the sockets that get a tell.
+
+    For a game one: preferably one that lists the player, then one of this worker. For Grapevine, all of the person's
+    pages.
+    """
+    key = player_key(player)
+    if receiver == grapevine.KEY:
+        return [socket for socket in sockets if key in map(player_key, socket.players)]
+
+    def preference(socket: SocketPresence) -> tuple[bool, bool]:
+        return key in map(player_key, socket.players), parts.presence.find_own(socket.id) is not None
+
+    return [max(sockets, key=preference)]
+
+
+def _answer(parts: Parts, connection: Connection, tell: SendTell) -> None:
+    """Carry out what a tell to `system` asks for, and send its answer."""
+    connection.send(_encode_from_system(tell.from_name, _answer_text(parts, connection, tell)))
+
+
+def _encode_from_system(to_name: str, message: str) -> bytes:
+    payload = ReceiveTell(
+        from_game=grapevine.SHORT_NAME,
+        from_name=grapevine.SYSTEM,
+        to_name=to_name,
+        sent_at=utc_now().replace(microsecond=0),
+        message=message,
+    )
+    return encode_event(payload.event, payload)
+
+
+def _answer_text(parts: Parts, connection: Connection, tell: SendTell) -> str:
     if characters.is_register_tell(tell.message):
-        return _register(connection, tell)
+        return _register(parts, connection, tell)
     if ignores.is_ignore_tell(tell.message):
-        return _ignore(connection, tell)
-    return grapevine.help_text(connection.worker.settings.public_url)
+        return _ignore(parts, connection, tell)
+    return grapevine.help_text(parts.settings.public_url)
 
 
-def _ignore(connection: Connection, tell: SendTell) -> str:
+def _ignore(parts: Parts, connection: Connection, tell: SendTell) -> str:
     assert connection.peer is not None
     peer = connection.peer.key
     try:
-        return connection.worker.database.write(
+        return parts.database.write(
             lambda session: ignores.answer_ignore_tell(session, peer=peer, name=tell.from_name, text=tell.message)
         )
     except SQLAlchemyError as error:
-        _log.error("an ignore could not be noted", peer=peer, error=type(error).__name__)
+        _log.error("an ignore could not be stored", peer=peer, error=type(error).__name__)
         return grapevine.IGNORE_LATER
 
 
-def _register(connection: Connection, tell: SendTell) -> str:
+def _register(parts: Parts, connection: Connection, tell: SendTell) -> str:
     peer = connection.peer
     if peer is None or peer.is_application or peer.key == grapevine.KEY:
         return grapevine.GAMES_ONLY
     try:
-        return connection.worker.database.write(
+        return parts.database.write(
             lambda session: characters.answer_register_tell(
                 session, game_id=peer.id, name=tell.from_name, text=tell.message
             )

@@ -37,6 +37,7 @@ from worker.database import Database
 from worker.moderation.sanctions import ADMINS, MODERATORS, InForce, Sanctions, Speaker
 from worker.signals import Signals
 
+MODERATION = "moderation"  # the fan-out topic of applications with the scope
 POLL_SECONDS = 3.0
 ACTS_AT_ONCE = 100
 PLAYERS_AT_MOST = 20_000

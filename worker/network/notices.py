@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import gevent
 import redis
@@ -22,14 +21,12 @@ from shared.presence import SocketPresence, list_recent
 from shared.protocol import encode_event
 from shared.protocol.games import GameConnected, GameDisconnected
 from shared.services import peers
+from worker.database import Database
+from worker.diagnostics.recorder import Diagnostics
+from worker.network.presence import Presence
+from worker.signals import Signals
 from worker.wire.fanout import Fanout, Frames
 from worker.wire.frames import frame_text
-
-if TYPE_CHECKING:
-    from worker.database import Database
-    from worker.diagnostics.recorder import Diagnostics
-    from worker.network.presence import Presence
-    from worker.signals import Signals
 
 GAMES = "games"  # the fan-out topic of sockets with the flag
 

@@ -132,6 +132,14 @@ class Presence:
                 names.setdefault(player_key(name), name)
         return [names[key] for key in sorted(names)]
 
+    def list_games(self) -> list[tuple[int, list[str]]]:
+        """Return the games that are online, by id, each with the names of its players."""
+        return [
+            (int(peer.removeprefix("game:")), self.players_of(peer))
+            for peer in self.by_peer
+            if peer.startswith("game:")
+        ]
+
     def has_player(self, peer: str, name: str) -> bool:
         """True if the player is online in the game, in any spelling."""
         key = player_key(name)

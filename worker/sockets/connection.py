@@ -1,38 +1,57 @@
-"""One socket of a peer: who it is, what it declared, what it hears. Takes frames from its transport, and answers."""
+"""One socket: who it is, what it declared, what it is subscribed to, and the way to send to it.
+
+Knows nothing of the rest of the worker: what a message or the end of the socket causes is in its `Callbacks`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from shared.protocol import fresh_ref
 from shared.services.peers import Peer
-from worker.diagnostics.recorder import EARLY_FRAMES, FRAME_BYTES, Trace
-from worker.dispatch import dispatch
-from worker.routes import ROUTES
-from worker.sockets.limits import SocketLimits
+from worker.sockets.buckets import SocketLimits
 from worker.wire.frames import frame_text
 from worker.wire.transport import Transport
 
-if TYPE_CHECKING:
-    from worker.worker import Worker
-
 DEBUG_SECONDS = 300.0
 STALLED_SECONDS = 30.0
+FRAME_BYTES = 1024  # of each frame in a trace; the rest is cut off
+EARLY_FRAMES = 10  # in the trace of a socket that has not authenticated
+
+Trace = deque[tuple[float, bool, bytes]]
+"""The last frames of one peer: Unix time, whether the frame came in, JSON."""
+
+
+class Callbacks(NamedTuple):
+    """What the worker does for the sockets of one endpoint. All of them share one object.
+
+    answer: handles a message and returns the frames to send back, as JSON; it may wait. closed: called once, when the
+    socket is gone, with the close code (None if the connection broke) and the reason.
+    """
+
+    answer: Callable[[Connection, bytes], list[bytes]]
+    closed: Callable[[Connection, int | None, str], None]
 
 
 class Connection:
-    """One socket. `peer` is None until it has authenticated.
+    """One socket of a game or an application.
 
-    channels: channel id → when it subscribed (Unix time). players: its own list, by key. variant: 1 for clients of
-    version 2.4.0 and later, whose broadcasts carry more. claimed: the key of the peer whose client id an
-    `authenticate` named, even if that failed: its owner is shown why. claimed_id: the client id as it was named.
-    trace: its last frames, those of all the peer's sockets together.
+    Attributes:
+        peer: None until the socket has authenticated.
+        channels: the time of each subscription (Unix time), by channel id.
+        players: the names this socket has listed, by player key.
+        variant: 1 for clients of version 2.4.0 and later, whose broadcasts carry an id; otherwise 0.
+        claimed: the peer key that an `authenticate` named, even if it failed, so that the owner can be shown why.
+        claimed_id: the client id that an `authenticate` named.
+        trace: the last frames. Once the socket has authenticated, all sockets of the peer share one.
+        goodbye: the code and the reason to close with once the answers are sent.
     """
 
     __slots__ = (
+        "callbacks",
         "channels",
         "claimed",
         "claimed_id",
@@ -52,13 +71,11 @@ class Connection:
         "user_agent",
         "variant",
         "version",
-        "worker",
         "__weakref__",
     )
-    routes = ROUTES
 
-    def __init__(self, worker: Worker, transport: Transport) -> None:
-        self.worker = worker
+    def __init__(self, callbacks: Callbacks, transport: Transport) -> None:
+        self.callbacks = callbacks
         self.transport = transport
         self.id = fresh_ref()
         self.opened_at = self.seen_at = time.time()
@@ -80,17 +97,17 @@ class Connection:
 
     @property
     def peer_key(self) -> str | None:
-        """What all sockets of one peer have in common."""
+        """The key of the peer, which all its sockets have in common."""
         return None if self.peer is None else self.peer.key
 
     @property
     def listener_key(self) -> str | None:
-        """By what broadcasts are kept from it: whole peers are, or a person in their browsers."""
+        """The key by which a broadcast can leave this socket out: here the peer's, in a browser the person's."""
         return None if self.peer is None else self.peer.key
 
     @property
     def user_id(self) -> int | None:
-        """The account that speaks, on a socket of a browser."""
+        """The account that speaks through this socket; None unless it is a browser's."""
         return None
 
     @property
@@ -104,7 +121,7 @@ class Connection:
         return self.debug_until > 0 and time.monotonic() < self.debug_until
 
     def debug(self) -> None:
-        """Answer requests without a ref for a while."""
+        """Answer requests without a ref too, for DEBUG_SECONDS."""
         self.debug_until = time.monotonic() + DEBUG_SECONDS
 
     def send(self, frame: bytes) -> None:
@@ -113,7 +130,7 @@ class Connection:
         self.transport.send(frame_text(frame))
 
     def send_all(self, frames: Iterable[bytes]) -> None:
-        """Send the JSON of many frames, as fast as the socket takes them. May wait."""
+        """Send the JSON of many frames, as fast as the client reads them. May wait."""
         piece: list[bytes] = []
         size = 0
         for frame in frames:
@@ -129,26 +146,28 @@ class Connection:
             self.transport.send(b"".join(piece))
 
     def wait_for_room(self, seconds: float = STALLED_SECONDS) -> bool:
-        """Wait while more waits for this socket than one sender of much may cause. False if it does not read, or is
-        closed."""
+        """Wait while so much is queued that the sender of many frames must pause.
+
+        Returns False if the client does not read for this long, or the socket closes.
+        """
         transport = self.transport
         pace = transport.pace_bytes
         return transport.queued_bytes <= pace or transport.wait_below(pace // 2, seconds)
 
     def close(self, code: int, reason: str) -> None:
-        """Flush, then close with a code and a reason."""
+        """Send what is queued, then close with this code and reason."""
         self.transport.close(code, reason)
 
     def received(self, data: bytes) -> None:
-        """Handle one message (called by the transport, in order)."""
+        """Handle one message. The transport calls this, in order."""
         self.seen_at = time.time()
         self.trace.append((self.seen_at, True, data if len(data) <= FRAME_BYTES else data[:FRAME_BYTES]))
-        for frame in dispatch(self, data):
+        for frame in self.callbacks.answer(self, data):
             self.send(frame)
         if self.goodbye is not None:
             self.close(*self.goodbye)
 
     def closed(self, code: int | None, reason: str) -> None:
-        """The socket is gone (called by the transport, once)."""
+        """Mark the socket as gone. The transport calls this, once."""
         self.is_open = False
-        self.worker.forget(self, code, reason)
+        self.callbacks.closed(self, code, reason)

@@ -1,7 +1,4 @@
-"""Token buckets for what sockets, games and players do (docs/protocol.md, §9). No clock of its own, no I/O.
-
-A bucket is one number: the time at which it will be full again (the generic cell rate algorithm, a token bucket
-without a count). It is full if that time is past, and empty if it is a whole burst away.
+"""Token buckets for what sockets, games and players do (docs/protocol.md, §9). No I/O.
 
 The buckets of games and players are kept by peer, so they hold over all sockets of this worker and do not start afresh
 on a reconnect. What other workers let through comes over the bus and is debited here too: they hold over the network,
@@ -14,7 +11,6 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from shared import grapevine, peer_keys
 from shared.errors import TooMany
@@ -29,50 +25,13 @@ from shared.limits import (
 )
 from shared.protocol.codes import Code, sentence
 from shared.protocol.types import player_key
-
-if TYPE_CHECKING:
-    from worker.sockets.connection import Connection
+from worker.sockets.buckets import Bucket, SocketLimits
+from worker.sockets.connection import Connection
 
 PEERS_AT_MOST = 10_000
 PLAYERS_AT_MOST = 5_000  # of one peer; its own limit refills faster than so many could have used theirs up
 ABUSE_SECONDS = 10.0
 ABUSE_FACTOR = 2.0  # times the refill: who sends more for so long is no client that will ever calm down
-_SLACK = 1e-9
-
-
-class Bucket:
-    """A token bucket. full_at: when it is full again, by the caller's clock."""
-
-    __slots__ = ("_every", "_span", "full_at")
-
-    def __init__(self, limit: Limit, factor: int = 1) -> None:
-        self._every = 1 / (limit.per_second * factor)
-        self._span = self._every * limit.burst * factor
-        self.full_at = 0.0
-
-    def wait(self, now: float) -> float:
-        """Seconds until one more is admitted; 0 if it is now."""
-        wait = self.full_at + self._every - self._span - now
-        return wait if wait > _SLACK else 0.0
-
-    def debit(self, now: float) -> None:
-        """Take one out. An empty bucket stays empty: it owes nothing."""
-        self.full_at = min(max(self.full_at, now) + self._every, now + self._span)
-
-    def tokens(self, now: float) -> float:
-        """How many would be admitted now."""
-        return (self._span - max(self.full_at - now, 0.0)) / self._every
-
-
-class SocketLimits:
-    """The buckets of one socket, and how long it has been over the limit of all events."""
-
-    __slots__ = ("buckets", "over_count", "over_since")
-
-    def __init__(self) -> None:
-        self.buckets: dict[str, Bucket] = {}
-        self.over_since = 0.0
-        self.over_count = 0
 
 
 class PeerLimits:

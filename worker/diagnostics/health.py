@@ -1,0 +1,38 @@
+"""Whether this worker can do its work: the answer of `/_health`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import __version__
+from worker.database import Database
+from worker.signals import Signals
+
+
+class Health:
+    """Checks the database and Redis."""
+
+    def __init__(self, database: Database, signals: Signals) -> None:
+        self._database = database
+        self._signals = signals
+
+    def report(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether all is well, and the state of each part. May wait for the database."""
+        is_database_up, is_redis_up = self._is_database_up(), self._signals.is_connected
+        is_well = is_database_up and is_redis_up
+        return is_well, {
+            "status": "ok" if is_well else "down",
+            "version": __version__,
+            "database": "ok" if is_database_up else "down",
+            "redis": "ok" if is_redis_up else "down",
+        }
+
+    def _is_database_up(self) -> bool:
+        try:
+            self._database.read(lambda session: session.execute(text("SELECT 1")).all())
+        except SQLAlchemyError:
+            return False
+        return True

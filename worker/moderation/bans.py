@@ -1,0 +1,37 @@
+"""Enforces bans on what is open and online already, whenever the sanctions have changed."""
+
+from __future__ import annotations
+
+from worker import grapevine
+from worker.moderation.view import Moderation
+from worker.network.player_notices import PlayerNotices
+from worker.sockets.registry import Sockets
+
+CLOSE_BANNED = 4003
+
+
+class Bans:
+    """Closes the sockets of banned games and addresses, and takes banned players offline."""
+
+    def __init__(self, sockets: Sockets, moderation: Moderation, player_notices: PlayerNotices) -> None:
+        self._sockets = sockets
+        self._moderation = moderation
+        self._player_notices = player_notices
+        self._banned_players: frozenset[tuple[str, str]] = frozenset()
+
+    def enforce(self) -> None:
+        """Apply the sanctions of the moderation view. Call this after each change of them."""
+        self._close_sockets()
+        before, self._banned_players = self._banned_players, self._moderation.banned_players()
+        # Players of Grapevine are people in a browser: their pages follow the sanctions, and so do their notices.
+        added = [player for player in self._banned_players - before if player[0] != grapevine.KEY]
+        self._player_notices.announce_banned(added)
+
+    def _close_sockets(self) -> None:
+        sanctions, by_peer = self._moderation.sanctions, self._sockets.by_peer
+        affected = {connection for key in sanctions.peers for connection in by_peer.get(key, ())}
+        # An address can be that of any socket, also of one that has not authenticated.
+        for connection in list(self._sockets.all) if sanctions.has_addresses else affected:
+            ban = self._moderation.find_ban(connection.peer_key, connection.transport.address)
+            if ban is not None:
+                connection.close(CLOSE_BANNED, ban.message)

@@ -1,0 +1,116 @@
+"""The sockets of games and applications at this worker: from connecting to leaving, and what edits mean for them.
+
+Browsers have the like in `worker/chat/browsers.py`. What a single event does is in `worker/handlers/`.
+"""
+
+from __future__ import annotations
+
+import random
+
+import structlog
+
+from shared.protocol import encode_event
+from shared.protocol.core import Restart
+from shared.services.peers import Peer
+from shared.services.versions import Change
+from worker.diagnostics.recorder import Diagnostics
+from worker.moderation.view import MODERATION, Moderation
+from worker.network.directory import Directory
+from worker.network.notices import GAMES
+from worker.network.player_notices import PLAYERS
+from worker.network.presence import Presence
+from worker.network.replicas import Replicas
+from worker.sockets.buckets import SocketLimits
+from worker.sockets.connection import Connection
+from worker.sockets.credentials import CLOSE_REVOKED
+from worker.sockets.heartbeats import Heartbeats
+from worker.sockets.registry import Sockets
+from worker.wire.fanout import ANY_CHANNEL, Fanout
+
+DOWNTIME_JITTER_SECONDS = 5
+
+_log = structlog.get_logger(__name__)
+
+
+class Peers:
+    """Brings the sockets of games and applications online and takes them offline."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        fanout: Fanout,
+        presence: Presence,
+        directory: Directory,
+        replicas: Replicas,
+        heartbeats: Heartbeats,
+        *,
+        moderation: Moderation,
+        diagnostics: Diagnostics,
+    ) -> None:
+        self._sockets = sockets
+        self._fanout = fanout
+        self._presence = presence
+        self._directory = directory
+        self._replicas = replicas
+        self._heartbeats = heartbeats
+        self._moderation = moderation
+        self._diagnostics = diagnostics
+
+    def accept(self, connection: Connection) -> None:
+        """Register a new socket. It is closed unless it authenticates in time."""
+        self._sockets.add(connection)
+        self._heartbeats.expect(connection)
+
+    def admit(self, connection: Connection, peer: Peer) -> None:
+        """Bring a socket online that has authenticated as this peer."""
+        connection.peer = peer
+        self._sockets.assign_peer(connection)
+        self._heartbeats.beat(connection)
+        if peer.is_application:
+            connection.limits = SocketLimits()  # fresh buckets, since an application's are larger
+            self._fanout.join(connection, [ANY_CHANNEL])
+            self._update_scope(connection, peer)
+        self._fanout.join(connection, connection.supports & {PLAYERS, GAMES})
+        self._diagnostics.arrived(connection)
+        self._presence.arrive(connection)
+        _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
+
+    def forget(self, connection: Connection, code: int | None, reason: str) -> None:
+        """Take a socket offline that is gone."""
+        self._sockets.remove(connection)
+        self._fanout.forget(connection)
+        self._replicas.forget(connection)
+        if connection.peer is not None:
+            self._presence.leave(connection)
+            self._diagnostics.left(connection, code, reason)
+            _log.info("offline", peer=connection.peer.key, connection=connection.id, code=code, reason=reason)
+
+    def announce_restart(self, downtime_seconds: int) -> None:
+        """Send `restart` to every socket, with random delays so that not all return at once."""
+        for connection in list(self._sockets.all):
+            if connection.peer is not None:
+                downtime = downtime_seconds + random.randint(0, DOWNTIME_JITTER_SECONDS)
+                connection.send(encode_event(Restart.event, Restart(downtime=downtime)))
+
+    def game_changed(self, change: Change) -> None:
+        """Apply an edit of a game to its sockets: its new name, or close them if it was deleted."""
+        connections = self._sockets.by_peer.get(f"game:{change.record_id}")
+        if not connections:
+            return
+        record = self._directory.decode_game(change)
+        for connection in list(connections):
+            if record is None:
+                connection.close(CLOSE_REVOKED, "the game was deleted")
+            elif connection.peer is not None:
+                connection.peer = connection.peer.renamed(record.game, is_displayed=record.display)
+                self._presence.update(connection)
+
+    def scopes_changed(self) -> None:
+        """Subscribe applications to acts of moderation, or unsubscribe them, after their scopes have changed."""
+        for connection in list(self._sockets.all):
+            if connection.peer is not None and connection.is_application:
+                self._update_scope(connection, connection.peer)
+
+    def _update_scope(self, connection: Connection, peer: Peer) -> None:
+        change = self._fanout.join if self._moderation.may_moderate(peer.id) else self._fanout.leave
+        change(connection, [MODERATION])

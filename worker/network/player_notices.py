@@ -1,0 +1,105 @@
+"""Players of games who sign in and out: announced to this worker's sockets and passed on to the other workers.
+
+Source: docs/protocol.md, §5. A notice arrives at most once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from shared.protocol import encode_event
+from shared.protocol.players import PlayerSignedIn, PlayerSignedOut
+from shared.protocol.types import player_key
+from shared.services.peers import Peer
+from worker.diagnostics.recorder import Diagnostics
+from worker.network.presence import Presence
+from worker.signals import Signals
+from worker.sockets.registry import Sockets
+from worker.wire.fanout import Fanout, Frames
+from worker.wire.frames import frame_text
+
+PLAYERS = "players"  # the flag, the fan-out topic of sockets that declared it, and the topic of the signals
+
+
+class PlayerSignal(msgspec.Struct, frozen=True):
+    """The signal of the topic `players`.
+
+    is_told: whether sockets of other games are sent a notice; False for hidden games and banned players.
+    """
+
+    worker: str
+    op: Literal["in", "out"]
+    peer: str
+    game: str
+    name: str
+    is_told: bool
+
+
+class PlayerNotices:
+    """Announces the players of games who come and go."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        sockets: Sockets,
+        presence: Presence,
+        fanout: Fanout,
+        signals: Signals,
+        diagnostics: Diagnostics,
+    ) -> None:
+        self._worker_id = worker_id
+        self._sockets = sockets
+        self._presence = presence
+        self._fanout = fanout
+        self._signals = signals
+        self._diagnostics = diagnostics
+
+    def start(self) -> None:
+        """Follow the signals of other workers."""
+        self._signals.on(PLAYERS, self.follow)
+
+    def announce(self, op: Literal["in", "out"], peer: Peer, name: str, *, is_shown: bool) -> None:
+        """Sign a player in or out, at every worker.
+
+        is_shown: whether the sockets of other games are sent a notice.
+        """
+        signal = PlayerSignal(self._worker_id, op, peer.key, peer.short_name, name, is_shown)
+        frames = self._carry_out(signal)
+        self._presence.publish_after(PLAYERS, signal)
+        if frames is not None:
+            self._diagnostics.broadcast(PLAYERS, frames, peer.key)
+
+    def follow(self, signal: Any) -> None:
+        """Carry out what another worker has announced."""
+        notice = msgspec.convert(signal, PlayerSignal)
+        if notice.worker != self._worker_id:
+            self._carry_out(notice)
+
+    def announce_banned(self, players: Iterable[tuple[str, str]]) -> None:
+        """Announce to this worker's sockets that newly banned players (peer key, player key) have left.
+
+        Each worker does so for its own sockets when its view of the sanctions changes. The game still lists them.
+        """
+        for peer, key in players:
+            sockets = self._presence.by_peer.get(peer, {}).values()
+            names = [name for socket in sockets for name in socket.players if player_key(name) == key]
+            if names and any(socket.is_displayed or socket.is_application for socket in sockets):
+                self._broadcast(peer, PlayerSignedOut(game=next(iter(sockets)).game, name=names[0]))
+
+    def _carry_out(self, signal: PlayerSignal) -> Frames | None:
+        if signal.op == "out":
+            for connection in list(self._sockets.by_peer.get(signal.peer, ())):
+                if connection.players.pop(player_key(signal.name), None) is not None:
+                    self._presence.update(connection)
+        if not signal.is_told:
+            return None
+        notice = (PlayerSignedIn if signal.op == "in" else PlayerSignedOut)(game=signal.game, name=signal.name)
+        return self._broadcast(signal.peer, notice)
+
+    def _broadcast(self, peer: str, notice: PlayerSignedIn | PlayerSignedOut) -> Frames:
+        frames = Frames.same(frame_text(encode_event(notice.event, notice)))
+        self._fanout.broadcast(PLAYERS, frames, except_peer=peer)
+        return frames

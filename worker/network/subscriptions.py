@@ -1,0 +1,39 @@
+"""Which channels a socket hears: changed here alone, so that the socket, the fan-out and presence agree."""
+
+from __future__ import annotations
+
+import time
+
+from worker.network.presence import Presence
+from worker.sockets.connection import Connection
+from worker.sockets.registry import Sockets
+from worker.wire.fanout import ChannelTopic, Fanout
+
+
+class Subscriptions:
+    """The channel subscriptions of this worker's sockets."""
+
+    def __init__(self, sockets: Sockets, fanout: Fanout, presence: Presence) -> None:
+        self._sockets = sockets
+        self._fanout = fanout
+        self._presence = presence
+
+    def join(self, connection: Connection, channel_id: int) -> None:
+        """Subscribe a socket to a channel. Does nothing if it is subscribed already."""
+        if channel_id in connection.channels:
+            return
+        connection.channels[channel_id] = time.time()
+        if not connection.is_application:  # applications hear every channel anyway
+            self._fanout.join(connection, [ChannelTopic(channel_id)])
+        self._presence.update(connection)
+
+    def leave(self, connection: Connection, channel_id: int) -> None:
+        """Unsubscribe a socket from a channel. Does nothing if it is not subscribed."""
+        if connection.channels.pop(channel_id, None) is not None:
+            self._fanout.leave(connection, [ChannelTopic(channel_id)])
+            self._presence.update(connection)
+
+    def remove_channel(self, channel_id: int) -> None:
+        """Unsubscribe every socket from a channel that was deleted."""
+        for connection in self._sockets.listeners(channel_id):
+            self.leave(connection, channel_id)

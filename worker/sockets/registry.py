@@ -1,0 +1,41 @@
+"""All sockets of this worker, and which peer each belongs to."""
+
+from __future__ import annotations
+
+from worker.sockets.connection import Connection
+
+
+class Sockets:
+    """The open sockets.
+
+    Attributes:
+        all: every socket, also those that have not authenticated and those of browsers.
+        by_peer: the sockets of games and applications that have authenticated, by peer key.
+    """
+
+    def __init__(self) -> None:
+        self.all: set[Connection] = set()
+        self.by_peer: dict[str, set[Connection]] = {}
+
+    def add(self, connection: Connection) -> None:
+        """Add a socket that has just connected."""
+        self.all.add(connection)
+
+    def assign_peer(self, connection: Connection) -> None:
+        """List an authenticated socket under its peer."""
+        assert connection.peer is not None
+        self.by_peer.setdefault(connection.peer.key, set()).add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Remove a socket that is gone."""
+        self.all.discard(connection)
+        key = connection.peer_key
+        connections = None if key is None else self.by_peer.get(key)
+        if key is not None and connections is not None:
+            connections.discard(connection)
+            if not connections:
+                del self.by_peer[key]
+
+    def listeners(self, channel_id: int) -> list[Connection]:
+        """Return the sockets that hear a channel: its subscribers and all applications."""
+        return [connection for connection in self.all if channel_id in connection.channels or connection.is_application]
