@@ -9,13 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared import grapevine, peer_keys
-from shared.errors import InvalidCredentials
 from shared.models.application import Application
-from shared.models.credentials import secret_digest, secret_matches
 from shared.models.game import Game
 from shared.peer_keys import PeerKey
 
-_UNKNOWN = secret_digest("")
 _MODELS: tuple[type[Game] | type[Application], ...] = (Game, Application)
 
 
@@ -51,51 +48,6 @@ GRAPEVINE = Peer(
     name=grapevine.NAME,
 )
 """The built-in peer. The connections of browsers are sockets of it."""
-
-
-class WrongSecret(InvalidCredentials):
-    """The client id is a peer's, the secret is not. Its owner may know; the one who tried is told no more than others.
-
-    peer: the peer's key.
-    """
-
-    def __init__(self, peer: PeerKey) -> None:
-        super().__init__("invalid credentials")
-        self.peer = peer
-
-
-def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -> Peer:
-    """The peer of these credentials, without regard to case. Raises InvalidCredentials, as slowly for either half.
-
-    With the id of a peer it is WrongSecret.
-    """
-    client_id = client_id.strip().lower()
-    try:
-        client_id.encode("utf-8")
-    except UnicodeEncodeError:
-        client_id = ""
-    if "\0" in client_id:
-        client_id = ""
-    # The secret is compared before anything else is read, and both tables are always asked: all failures take the same.
-    found: Game | Application | None = None
-    named: PeerKey | None = None
-    for model in _MODELS:
-        row = session.execute(
-            select(model.id, model.client_secret_digest).where(model.client_id == client_id)
-        ).one_or_none()
-        if secret_matches(client_secret, row.client_secret_digest if row else _UNKNOWN) and row:
-            found = _record(session, model, row.id)
-        elif row:
-            named = _key(model, row.id)
-    if found is None:
-        if named is not None:
-            raise WrongSecret(named)
-        raise InvalidCredentials("invalid credentials")
-    return _peer(found)
-
-
-def _record(session: Session, model: type[Game] | type[Application], record_id: int) -> Game | Application | None:
-    return session.get(Game, record_id) if model is Game else session.get(Application, record_id)
 
 
 def find_peer(session: Session, short_name: str) -> Peer | None:

@@ -7,7 +7,7 @@ import pytest
 from shared.bus import take_announcements
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models.credentials import secret_matches
-from shared.services import applications, peers, versions
+from shared.services import applications, peer_credentials, versions
 
 
 def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
@@ -15,7 +15,7 @@ def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
     assert application.name == "The Mirror"
     assert credentials.client_secret not in application.client_secret_digest
     assert secret_matches(credentials.client_secret.upper(), application.client_secret_digest)
-    peer = peers.authenticate_peer(
+    peer = peer_credentials.authenticate_peer(
         session, client_id=credentials.client_id.upper(), client_secret=credentials.client_secret.upper()
     )
     assert (peer.key, peer.is_application, peer.is_displayed) == (f"application:{application.id}", True, False)
@@ -75,8 +75,8 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     assert take_announcements(session) == [("network", {"revoked": f"application:{application.id}"})]
     assert application.credentials_serial == 2
     with pytest.raises(InvalidCredentials):
-        peers.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
-    assert peers.authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret)
+        peer_credentials.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
+    assert peer_credentials.authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret)
 
 
 def test_deleting_is_announced(make, session):

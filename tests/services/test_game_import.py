@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from shared import db
 from shared.models import Game, ReservedShortName
-from shared.services import game_import, games, peers, versions
+from shared.services import game_import, games, peer_credentials, versions
 from shared.services.game_import import BadLine
 from tests.support.racing import Racer, wait_until_blocked
 
@@ -57,7 +57,7 @@ def test_every_field_of_a_game(engine, owner):
         assert games.get_game(session, "G2").is_displayed
         for made in imported:
             credentials = made.credentials
-            assert peers.authenticate_peer(
+            assert peer_credentials.authenticate_peer(
                 session, client_id=credentials.client_id, client_secret=credentials.client_secret
             )
         assert [change.record_id for change in versions.since(session, 0)] == [made.game.id for made in imported]

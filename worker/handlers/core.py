@@ -14,8 +14,9 @@ from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
 from shared.protocol.types import at_least, player_key
-from shared.services import games, peers, versions
-from shared.services.peers import Peer, WrongSecret
+from shared.services import games, peer_credentials, versions
+from shared.services.peer_credentials import WrongSecret
+from shared.services.peers import Peer
 from worker.answers import ANSWERED
 from worker.handlers import channels
 from worker.parts import Parts
@@ -87,7 +88,7 @@ def _peers_version(parts: Parts) -> tuple[int, int]:
 
 def _read_peer(parts: Parts, request: Authenticate) -> Peer:
     return parts.database.read(
-        lambda session: peers.authenticate_peer(
+        lambda session: peer_credentials.authenticate_peer(
             session, client_id=request.client_id, client_secret=request.client_secret
         )
     )

@@ -1,0 +1,57 @@
+"""Many authentications at once."""
+
+from __future__ import annotations
+
+from sqlalchemy import event
+
+from shared import db
+from shared.errors import InvalidCredentials
+from shared.models.credentials import Credentials
+from shared.models.user_agent import UserAgent
+from shared.services import peer_credentials
+from shared.services.peer_credentials import WrongSecret
+from shared.services.peers import Peer
+
+
+def test_each_attempt_gets_its_own_answer_in_order(make, session):
+    """Right, wrong and unknown credentials do not influence each other, even for the same id."""
+    game, of_game = make.game_with_credentials()
+    application, of_application = make.application_with_credentials()
+    game.user_agent, game.protocol_version = UserAgent(name="ExVenture 0.29"), "2.3.0"
+    session.flush()
+
+    right, wrong, shouted, unknown, application_peer = peer_credentials.authenticate_peers(
+        session,
+        [
+            of_game,
+            Credentials(of_game.client_id, of_application.client_secret),
+            Credentials(f" {of_game.client_id.upper()}\n", of_game.client_secret.upper()),
+            Credentials("nobody", of_game.client_secret),
+            of_application,
+        ],
+    )
+
+    assert right == shouted
+    assert isinstance(right, Peer)
+    assert (right.key, right.short_name, right.is_application) == (f"game:{game.id}", game.short_name, False)
+    assert (right.user_agent, right.protocol_version) == ("ExVenture 0.29", "2.3.0")
+    assert isinstance(wrong, WrongSecret)
+    assert wrong.peer == f"game:{game.id}"
+    assert type(unknown) is InvalidCredentials
+    assert isinstance(application_peer, Peer)
+    assert application_peer.key == f"application:{application.id}"
+    assert (application_peer.is_application, application_peer.is_displayed) == (True, False)
+
+
+def test_a_batch_takes_two_queries(make, session, engine):
+    """Whatever its size: one of games, one of applications."""
+    attempts = [make.game_with_credentials()[1] for _ in range(60)]
+    session.commit()
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda c, cu, statement, *rest: statements.append(statement))
+
+    with db.reading() as reader:
+        peers = peer_credentials.authenticate_peers(reader, attempts)
+
+    assert all(isinstance(peer, Peer) for peer in peers)
+    assert [statement.count("client_id IN") for statement in statements if "SELECT" in statement] == [1, 1]
