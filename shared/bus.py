@@ -1,14 +1,7 @@
-"""Redis: signals between processes. A signal is a nudge that is safe to lose; the database is the copy that counts.
+"""Redis between processes: signals (`shared/signals.py`), and the client for everything else that is kept there.
 
-`announce` queues a signal on a session; it is published after the outermost commit, by the hook at the end. Topics:
-
-versions    {"cursor"}: the log of changes grew
-network     {"restart": downtime seconds}, {"revoked": peer key} or {"user": id of an account that changed}: what every
-            worker should do, or look at, now
-checks      {}: connection checks are due
-messages    chat lines just stored, from one worker to the others
-presence    sockets that came, changed or went
-moderation  {"revision", "parts"}: what workers enforce has changed; or {"tells"}: warnings to players who are online
+A signal is a nudge that is safe to lose; the database is the copy that counts. `announce` queues a signal on a session,
+and a hook publishes it after the outermost commit.
 """
 
 from __future__ import annotations
@@ -23,35 +16,36 @@ from redis.retry import Retry
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-TOPIC_PREFIX = "gossip:"
+from shared import signals
+from shared.signals import TOPIC_PREFIX, Signal
+
 _log = structlog.get_logger(__name__)
 
 
 class Bus:
-    """Publishes signals, and hands out the Redis client. Redis away costs a second at most, never an error."""
+    """Publishes signals, and holds the Redis client. While Redis is away, publishing takes a second at most."""
 
     def __init__(self, redis_url: str, **options: Any) -> None:
         self.redis: redis.Redis = redis.Redis.from_url(
             redis_url,
             socket_connect_timeout=1,
             socket_timeout=1,
-            # One more try for an idle connection that the other end has closed; none for one who does not answer.
+            # Retry once in case the server has closed an idle connection. Do not retry after a timeout.
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             **options,
         )
 
-    def publish(self, topic: str, signal: dict[str, Any] | bytes) -> bool:
-        """Send a signal to all who listen to the topic now. False when Redis is away: readers find out alone."""
-        body = signal if isinstance(signal, bytes) else msgspec.json.encode(signal)
+    def publish(self, signal: Signal) -> bool:
+        """Send a signal to everyone who is subscribed to its topic now. Return False if Redis is away."""
         try:
-            self.redis.publish(TOPIC_PREFIX + topic, body)
+            self.redis.publish(TOPIC_PREFIX + signal.topic, signals.encode(signal))
         except redis.RedisError as error:
-            _log.warning("redis is away, signal lost", topic=topic, error=str(error))
+            _log.warning("redis is away, signal lost", topic=signal.topic, error=str(error))
             return False
         return True
 
     def is_up(self) -> bool:
-        """True if Redis answers a ping."""
+        """Return whether Redis answers a ping."""
         try:
             return bool(self.redis.ping())
         except redis.RedisError:
@@ -62,19 +56,22 @@ _publisher: Bus | None = None
 
 
 def publish_after_commit(bus: Bus | None) -> None:
-    """Let this process's commits publish what they announced through `bus`. The worker publishes for itself instead."""
+    """Publish through `bus` what this process's commits announce; None: keep it for `take_announcements`.
+
+    Workers take the announcements, because they publish without blocking a greenlet.
+    """
     global _publisher
     _publisher = bus
 
 
-def announce(session: Session, topic: str, signal: dict[str, Any]) -> None:
-    """Queue a signal until the session's outermost commit; a rollback forgets it."""
-    session.info.setdefault("announcements", []).append((topic, signal))
+def announce(session: Session, signal: Signal) -> None:
+    """Queue a signal until the session's outermost commit. A rollback discards it."""
+    session.info.setdefault("announcements", []).append(signal)
 
 
 def take_announcements(session: Session) -> list[tuple[str, dict[str, Any]]]:
-    """What a committed session announced and nobody published yet (the worker's way)."""
-    return session.info.pop("announced", [])
+    """Return and forget what a committed session announced and nobody has published."""
+    return [(signal.topic, msgspec.to_builtins(signal)) for signal in session.info.pop("announced", [])]
 
 
 @event.listens_for(Session, "after_commit")
@@ -86,8 +83,8 @@ def _publish_announcements(session: Session) -> None:
     if _publisher is None:
         session.info.setdefault("announced", []).extend(announcements)
         return
-    for topic, signal in announcements:
-        _publisher.publish(topic, signal)
+    for signal in announcements:
+        _publisher.publish(signal)
 
 
 @event.listens_for(Session, "after_transaction_end")

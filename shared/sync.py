@@ -27,6 +27,7 @@ from shared.db import Base, utc_now
 from shared.models.synced import KINDS, Synced, SyncedPart
 from shared.models.version import Counter, Version
 from shared.protocol.sync import canonical_json
+from shared.signals import VersionsLogged
 
 _TOUCHED = "sync_touched"
 _BATCH = 500
@@ -64,7 +65,7 @@ def _write_versions(session: Session) -> None:
             cursor = _write_batch(session, kind, batch, cursor)
     if cursor != counter:
         session.execute(update(Counter).where(Counter.name == Counter.VERSIONS).values(value=cursor))
-        announce(session, "versions", {"cursor": cursor})
+        announce(session, VersionsLogged(cursor))
 
 
 def is_outermost_commit(session: Session) -> bool:

@@ -8,6 +8,7 @@ from shared import bus, db
 from shared.bus import Bus, announce, take_announcements
 from shared.errors import Invalid
 from shared.services import channels
+from shared.signals import TOPIC_PREFIX, RestartAnnounced, VersionsLogged
 
 
 class Recorder(Bus):
@@ -16,9 +17,9 @@ class Recorder(Bus):
     def __init__(self):
         self.published = []
 
-    def publish(self, topic, signal):
+    def publish(self, signal):
         with db.reading() as session:
-            self.published.append((topic, signal, len(channels.list_channels(session))))
+            self.published.append((signal, len(channels.list_channels(session))))
         return True
 
 
@@ -36,43 +37,43 @@ pytestmark = pytest.mark.usefixtures("any_database", "engine")
 def test_signals_go_out_after_the_commit_in_their_order(recorder):
     """Whoever hears one can read what it is about."""
     with db.transaction() as session:
-        announce(session, "network", {"restart": 1})
+        announce(session, RestartAnnounced(1))
         channels.ensure_channel(session, name="gossip")
-        announce(session, "network", {"restart": 2})
+        announce(session, RestartAnnounced(2))
         session.flush()
         assert recorder.published == []
     assert recorder.published == [
-        ("network", {"restart": 1}, 1),
-        ("network", {"restart": 2}, 1),
-        ("versions", {"cursor": 1}, 1),
+        (RestartAnnounced(1), 1),
+        (RestartAnnounced(2), 1),
+        (VersionsLogged(1), 1),
     ]
 
 
 def test_a_rollback_forgets_them(recorder):
     with pytest.raises(Invalid):
         with db.transaction() as session:
-            announce(session, "network", {"restart": 1})
+            announce(session, RestartAnnounced(1))
             channels.ensure_channel(session, name="gossip")
             raise Invalid("no")
     with db.transaction() as session:
-        announce(session, "network", {"restart": 2})
-    assert [signal for _, signal, _ in recorder.published] == [{"restart": 2}]
+        announce(session, RestartAnnounced(2))
+    assert [signal for signal, _ in recorder.published] == [RestartAnnounced(2)]
 
 
 def test_a_rollback_in_a_session_that_goes_on(recorder, session):
-    announce(session, "network", {"restart": 1})
+    announce(session, RestartAnnounced(1))
     channels.ensure_channel(session, name="gossip")
     session.rollback()
     channels.ensure_channel(session, name="testing")
     session.commit()
-    assert [(topic, signal) for topic, signal, _ in recorder.published] == [("versions", {"cursor": 1})]
+    assert [signal for signal, _ in recorder.published] == [VersionsLogged(1)]
 
 
 def test_a_commit_that_fails_announces_nothing(recorder, stored):
     stored.channel("gossip")
     recorder.published.clear()
     session = db.SessionFactory()
-    announce(session, "network", {"restart": 1})
+    announce(session, RestartAnnounced(1))
     session.add(channels.Channel(name="GOSSIP"))
     with pytest.raises(Exception, match=r"(?i)unique"):
         session.commit()
@@ -82,25 +83,25 @@ def test_a_commit_that_fails_announces_nothing(recorder, stored):
 
 def test_a_savepoint_sends_nothing_by_itself(recorder, session):
     with session.begin_nested():
-        announce(session, "network", {"restart": 1})
+        announce(session, RestartAnnounced(1))
         session.flush()
     assert recorder.published == []
     session.commit()
-    assert [signal for _, signal, _ in recorder.published] == [{"restart": 1}]
+    assert [signal for signal, _ in recorder.published] == [RestartAnnounced(1)]
 
 
 def test_a_session_announces_once(recorder, session):
-    announce(session, "network", {"restart": 1})
+    announce(session, RestartAnnounced(1))
     session.commit()
     session.commit()
     channels.ensure_channel(session, name="gossip")
     session.commit()
-    assert [topic for topic, *_ in recorder.published] == ["network", "versions"]
+    assert [signal.topic for signal, _ in recorder.published] == ["network", "versions"]
 
 
 def test_where_nobody_publishes_they_are_kept_for_the_worker(session):
     """It publishes in its own way, once the commit is done."""
-    announce(session, "network", {"restart": 1})
+    announce(session, RestartAnnounced(1))
     assert take_announcements(session) == []
     session.commit()
     assert take_announcements(session) == [("network", {"restart": 1})]
@@ -123,13 +124,13 @@ def test_redis_that_goes_and_comes_back(own_valkey):
     sender, listener = Bus(own_valkey.url), Bus(own_valkey.url)
     assert sender.is_up()
     own_valkey.stop()
-    assert not sender.publish("network", {"restart": 1})
+    assert not sender.publish(RestartAnnounced(1))
     assert not sender.is_up()
     own_valkey.start()
     pubsub = listener.redis.pubsub(ignore_subscribe_messages=True)
-    pubsub.subscribe(bus.TOPIC_PREFIX + "network")
+    pubsub.subscribe(TOPIC_PREFIX + "network")
     pubsub.get_message(timeout=1)
-    assert sender.publish("network", {"restart": 2})
+    assert sender.publish(RestartAnnounced(2))
     message = None
     while message is None:
         message = pubsub.get_message(timeout=5)

@@ -28,6 +28,7 @@ from shared.services.authority.actors import OPERATOR
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act
 from shared.services.moderation import sanctions
+from shared.signals import AccountChanged
 
 RESETS_A_MAIL = 5
 ABANDONED_AT_ONCE = 500
@@ -258,7 +259,7 @@ def _end_sessions(session: Session, user: User) -> None:
 
 def _tell_workers(session: Session, user_id: int) -> None:
     """Let the workers look at the account again: it may chat in a browser now."""
-    announce(session, "network", {"user": user_id})
+    announce(session, AccountChanged(user_id))
 
 
 def _hold(session: Session, user: User, email: str) -> None:

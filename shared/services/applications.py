@@ -17,6 +17,7 @@ from shared.services import rules, short_names, users
 from shared.services.authority import actors, audit, changes
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act
+from shared.signals import CredentialsRevoked
 
 
 def create_application(
@@ -90,7 +91,7 @@ def regenerate_credentials(session: Session, *, short_name: str, actor_id: int |
     users.require_admin(session, actor_id)
     application = get_application(session, short_name)
     credentials = application.make_credentials()
-    announce(session, "network", {"revoked": peer_keys.of_application(application.id)})
+    announce(session, CredentialsRevoked(peer_keys.of_application(application.id)))
     return credentials
 
 
@@ -98,7 +99,7 @@ def delete_application(session: Session, *, short_name: str, actor_id: int | Non
     """Delete an application; its sockets are closed, its short name stays reserved. Raises Forbidden, NotFound."""
     users.require_admin(session, actor_id)
     application = get_application(session, short_name)
-    announce(session, "network", {"revoked": peer_keys.of_application(application.id)})
+    announce(session, CredentialsRevoked(peer_keys.of_application(application.id)))
     session.delete(application)
     session.flush()
 

@@ -22,6 +22,7 @@ from shared.bus import announce
 from shared.db import utc_now
 from shared.models.connection_check import ConnectionCheck
 from shared.models.game import Game, GameConnection
+from shared.signals import ChecksDue
 
 EVERY = timedelta(days=1)
 AGAIN = timedelta(minutes=10)  # where the fault may be ours
@@ -190,7 +191,7 @@ def request(session: Session, game: Game) -> int:
             check = session.get(ConnectionCheck, way.id)
             if check is not None:
                 check.due_at, check.claim, check.lease_until = now, None, None
-    announce(session, "checks", {})
+    announce(session, ChecksDue())
     return len(game.connections)
 
 

@@ -16,6 +16,7 @@ from shared.models.game import Game, GameConnection
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
 from shared.services import connection_checks, rules, short_names, users
+from shared.signals import CredentialsRevoked
 
 GAMES_AN_OWNER = 50
 CONNECTIONS_A_GAME = 20
@@ -115,14 +116,14 @@ def regenerate_credentials(session: Session, *, actor_id: int | None, short_name
     """Make new credentials; the old ones stop working and their sockets are closed. Raises NotFound."""
     game = get_own_game(session, actor_id=actor_id, short_name=short_name)
     credentials = game.make_credentials()
-    announce(session, "network", {"revoked": peer_keys.of_game(game.id)})
+    announce(session, CredentialsRevoked(peer_keys.of_game(game.id)))
     return credentials
 
 
 def delete_game(session: Session, *, actor_id: int | None, short_name: str) -> None:
     """Delete a game and its ways to connect; its short name stays reserved. Raises NotFound."""
     game = get_own_game(session, actor_id=actor_id, short_name=short_name)
-    announce(session, "network", {"revoked": peer_keys.of_game(game.id)})
+    announce(session, CredentialsRevoked(peer_keys.of_game(game.id)))
     session.delete(game)
     session.flush()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, update
@@ -12,20 +11,10 @@ from sqlalchemy.orm import Session
 from shared.bus import announce
 from shared.models.message import Message
 from shared.models.version import Counter
+from shared.signals import Line as Line
+from shared.signals import LinesStored, StoredLine
 
 REDACTED_AMONG = 4_000  # lines: those that a page of the chat holds, and those that it fetches after it was away
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line as it came in: cleaned, and with the peer key and the short name of the game that sent it."""
-
-    channel_id: int
-    peer: str
-    game: str
-    name: str
-    text: str
-    sent_at: datetime
 
 
 def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list[int]:
@@ -59,8 +48,7 @@ def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list
 
 def announce_lines(session: Session, ids: Sequence[int], lines: Sequence[Line], *, worker: str) -> None:
     """Let every worker hand on stored lines that no worker took in, after the commit. worker: as it was stored."""
-    spoken = [{"id": number, "line": asdict(line)} for number, line in zip(ids, lines, strict=True)]
-    announce(session, "messages", {"worker": worker, "lines": spoken})
+    announce(session, LinesStored(worker, [StoredLine(*pair) for pair in zip(ids, lines, strict=True)]))
 
 
 def last_message_id(session: Session) -> int:

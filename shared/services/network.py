@@ -12,6 +12,7 @@ from shared import presence
 from shared.bus import Bus, announce
 from shared.errors import Invalid, Unavailable
 from shared.services import users, versions
+from shared.signals import RestartAnnounced
 
 DOWNTIME_LONGEST = 3_600
 
@@ -26,7 +27,7 @@ def announce_restart(session: Session, bus: Bus, *, downtime_seconds: int, actor
         raise Invalid(f"the downtime must be from 1 to {DOWNTIME_LONGEST} seconds", field="downtime")
     if not bus.is_up():
         raise Unavailable("Redis cannot be reached, so no worker would hear of it: try again when it is back")
-    announce(session, "network", {"restart": downtime_seconds})
+    announce(session, RestartAnnounced(downtime_seconds))
 
 
 def network_status(session: Session, bus: Bus) -> dict[str, Any]:

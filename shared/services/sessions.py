@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from shared.bus import announce
 from shared.db import upsert, utc_now
 from shared.models.ended_session import EndedSession
+from shared.signals import AccountChanged
 
 KEPT = timedelta(days=400)
 """How long it is known that a session ended: much longer than a cookie lives."""
@@ -27,7 +28,7 @@ def end(session: Session, number: str, *, user_id: int) -> None:
     """Sign out of one session, wherever its cookie is; the account's others go on. Doing so twice is no fault."""
     statement = upsert(session, EndedSession).values(number=number, ended_at=utc_now())
     session.execute(statement.on_conflict_do_nothing())
-    announce(session, "network", {"user": user_id})
+    announce(session, AccountChanged(user_id))
 
 
 def list_ended(session: Session, numbers: Collection[str]) -> set[str]:

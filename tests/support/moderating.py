@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared import db
+from shared import db, peer_keys
 from shared.db import utc_now
 from shared.services import history
 from shared.services.authority import actors
@@ -61,7 +61,7 @@ def actor(session: Session, user: User) -> Actor:
 def speak(channel: Channel, game: Game, name: str, text: str) -> int:
     """Store a line as a worker would; returns the message's id."""
     with db.transaction() as session:
-        line = Line(channel.id, f"game:{game.id}", game.short_name, name, text, utc_now())
+        line = Line(channel.id, peer_keys.of_game(game.id), game.short_name, name, text, utc_now())
         return history.store_lines(session, [line], worker="tests")[0]
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 import shared.sync  # its hook comes first
 from shared.bus import announce
 from shared.models.audit import ModerationHead
+from shared.signals import ModerationChanged
 
 TOPIC = "moderation"
 HEAD = 1
@@ -38,7 +39,7 @@ before_head: list[Callable[[Session], Callable[[ModerationHead], None] | None]] 
 
 
 def mark(session: Session, part: Part) -> None:
-    """Let workers read a part again after the commit: `{"revision": n, "parts": […]}` on the topic `moderation`."""
+    """Make workers read a part again after the commit."""
     session.info.setdefault(_MARKED, set()).add(part)
 
 
@@ -60,7 +61,7 @@ def _move_head(session: Session) -> None:
         append(head)
     head.revision += 1
     session.flush()
-    announce(session, TOPIC, {"revision": head.revision, "parts": sorted(parts)})
+    announce(session, ModerationChanged(head.revision, sorted(parts)))
 
 
 @event.listens_for(Session, "after_transaction_end")

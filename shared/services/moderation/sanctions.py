@@ -28,6 +28,7 @@ from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation import targets
 from shared.services.moderation.targets import Target
+from shared.signals import PlayersWarned, SystemTell
 
 LONGEST_SECONDS = 10 * 365 * 86_400
 REASON_LONGEST = 500
@@ -385,10 +386,10 @@ def _require_rank(session: Session, actor: Actor, about: Target) -> None:
 
 def _warn(session: Session, about: Target, made: Sanction) -> None:
     """Let workers tell a warned player who is online; others find it on their page."""
-    players = [(about.peer, about.player_key)] if about.kind == "player" else []
+    players = [(about.peer, about.player_key)] if about.peer and about.player_key else []
     if about.user_id is not None:
         players = [*targets.players_of(session, about.user_id)]
     text = f"A moderator warns you: {made.reason}"
-    tells = [{"peer": peer, "player": key, "text": text} for peer, key in players]
+    tells = [SystemTell(peer, key, text) for peer, key in players]
     if tells:
-        announce(session, changes.TOPIC, {"tells": tells})
+        announce(session, PlayersWarned(tells))

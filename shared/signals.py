@@ -1,0 +1,214 @@
+"""The signals that processes send each other through Redis: every topic, and what travels on it.
+
+A signal is a nudge that is safe to lose (`shared/bus.py`). Workers of two versions run side by side during an upgrade,
+so a signal keeps its topic and its JSON keys, a new key needs a default, and unknown keys are ignored.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from shared.peer_keys import PeerKey
+from shared.presence import SocketPresence
+
+TOPIC_PREFIX = "gossip:"
+
+S = TypeVar("S", bound="Signal")
+
+
+class Signal(Struct, frozen=True, omit_defaults=True):
+    """The base of all signals. Several may share a topic: their required keys tell them apart."""
+
+    topic: ClassVar[str]
+
+
+class VersionsLogged(Signal, frozen=True):
+    """Site or worker → workers. The log of changes has grown up to this cursor."""
+
+    topic = "versions"
+
+    cursor: int
+
+
+class RestartAnnounced(Signal, frozen=True):
+    """Site → workers. Send `restart` to every socket. At most once: a lost notice is not made up for."""
+
+    topic = "network"
+
+    downtime_seconds: int = field(name="restart")
+
+
+class CredentialsRevoked(Signal, frozen=True):
+    """Site → workers. The credentials of a peer are no longer valid, or the peer was deleted."""
+
+    topic = "network"
+
+    peer: PeerKey = field(name="revoked")
+
+
+class AccountChanged(Signal, frozen=True):
+    """Site → workers. Check whether the account may still chat in the browser, and under which name."""
+
+    topic = "network"
+
+    user_id: int = field(name="user")
+
+
+class ChecksDue(Signal, frozen=True):
+    """Site → workers. Connection checks are due."""
+
+    topic = "checks"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A chat line: the peer key and the short name of its game, the player's name, and the cleaned text."""
+
+    channel_id: int
+    peer: PeerKey
+    game: str
+    name: str
+    text: str
+    sent_at: datetime
+
+
+class StoredLine(Struct, frozen=True):
+    """A line of the history, with its id."""
+
+    id: int
+    line: Line
+
+
+class LinesStored(Signal, frozen=True):
+    """Worker, or site → workers. Deliver these lines, which are stored.
+
+    worker: the worker that took the lines in and has delivered them; for a line of the site, no worker's id.
+    has_missed: whether lines of this worker may have been lost on the way, so that the history has to be read.
+    """
+
+    topic = "messages"
+
+    worker: str
+    lines: Sequence[StoredLine] = ()
+    has_missed: bool = False
+
+
+class PresenceChanged(Signal, frozen=True):
+    """Worker → workers. The worker is alive, and some of its sockets came, changed or went.
+
+    sockets: those that came or changed. gone: the ids of those that went.
+    is_leaving: whether the worker stops.
+    is_again: whether the sockets are repeated because signals were lost, so that they are no news.
+    count: how many sockets the worker has announced in all, this signal included; None if it does not say.
+    """
+
+    topic = "presence"
+
+    worker: str
+    sockets: Sequence[SocketPresence] = ()
+    gone: Sequence[str] = ()
+    is_leaving: bool = False
+    is_again: bool = False
+    count: int | None = None
+
+
+class PlayerSigned(Signal, frozen=True):
+    """Worker → workers. A player of a game signed in or out.
+
+    is_announced: whether sockets of other games are notified; not for a game that is not displayed or a banned player.
+    """
+
+    topic = "players"
+
+    worker: str
+    op: Literal["in", "out"]
+    peer: PeerKey
+    game: str
+    name: str
+    is_announced: bool = field(name="is_told")
+
+
+class TellAdmitted(Signal, frozen=True):
+    """Worker → workers. A tell passed the checks: count it for the limits, and deliver it.
+
+    peer, player: the sender's peer key and player key.
+    to_sockets: the ids of the sockets that get it, at other workers.
+    frame: the frame to send them; None if the sender's worker has delivered it.
+    """
+
+    topic = "tells"
+
+    worker: str
+    peer: PeerKey
+    player: str
+    to_sockets: Sequence[str] = ()
+    frame: str | None = None
+
+
+class ChannelsCreated(Signal, frozen=True):
+    """Worker → workers. A peer created channels by subscribing to them: count them for the limits."""
+
+    topic = "channels-created"
+
+    worker: str
+    peer: PeerKey
+    count: int
+
+
+class ModerationChanged(Signal, frozen=True):
+    """Site or worker → workers. Read these parts of what moderators decided again; all if a revision was missed."""
+
+    topic = "moderation"
+
+    revision: int
+    parts: Sequence[str]
+
+
+class SystemTell(Struct, frozen=True):
+    """A tell of `system` to a player, by peer key and player key."""
+
+    peer: PeerKey
+    player: str
+    text: str
+
+
+class PlayersWarned(Signal, frozen=True):
+    """Site or worker → workers. Deliver these warnings to players who are online."""
+
+    topic = "moderation"
+
+    tells: Sequence[SystemTell]
+
+
+_CLASSES: dict[str, list[type[Signal]]] = defaultdict(list)
+for _class in Signal.__subclasses__():
+    _CLASSES[_class.topic].append(_class)
+
+
+def encode(signal: Signal) -> bytes:
+    """Return the JSON that is published on the signal's topic."""
+    return msgspec.json.encode(signal)
+
+
+def decode(topic: str, body: bytes) -> list[Signal]:
+    """Return the signals in a message. Empty for a signal that only a newer version knows.
+
+    Raises:
+        msgspec.MsgspecError: The message is not JSON or not what the topic carries.
+    """
+    classes = _CLASSES[topic]
+    if len(classes) > 1:
+        keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys()
+        classes = [each for each in classes if _required_keys(each) <= keys]
+    return [msgspec.json.decode(body, type=each) for each in classes]
+
+
+def _required_keys(signal_class: type[Signal]) -> set[str]:
+    return {part.encode_name for part in msgspec.structs.fields(signal_class) if part.required}
