@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
 
+from tests.support.import_graph import circles, import_graph, imports_of
 from tests.support.processes import ROOT
 
 SERVER = {"app", "worker", "shared", "launcher", "wsgi", "migrations", "tests"}
@@ -20,29 +21,23 @@ def _files(*folders: str) -> list[Path]:
 
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of every module that a file imports, wherever in the file; relative ones made absolute."""
-    package = list(path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = [*package[: len(package) - node.level + 1]] if node.level else []
-            yield node.lineno, ".".join([*base, *(node.module or "").split(".")]).strip(".")
-            for alias in node.names:
-                yield node.lineno, ".".join([*base, *filter(None, (node.module or "").split(".")), alias.name])
+    return imports_of(path, ROOT)
 
 
-def _found(paths: list[Path], forbidden: set[str]) -> list[str]:
-    """Each import of a forbidden module: `file:line imports name`."""
+def _found(paths: list[Path], forbidden: set[str], *, except_for: Set[str] = frozenset()) -> list[str]:
+    """Return each import of a forbidden module that no exception allows, as `file:line imports name`."""
     return sorted(
         {
             f"{path.relative_to(ROOT)}:{line} imports {name}"
             for path in paths
             for line, name in _imports(path)
-            if any(name == module or name.startswith(module + ".") for module in forbidden)
+            if _is_in(name, forbidden) and not _is_in(name, except_for)
         }
     )
+
+
+def _is_in(name: str, modules: Set[str]) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in modules)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +93,34 @@ def test_only_the_worker_s_start_patches():
     assert second.startswith("monkey.patch_all(")
 
 
+def test_the_worker_has_no_import_circle():
+    """Each of its modules can be read, and tested, with only those below it. See tests/support/import_graph.py."""
+    assert circles(import_graph("worker", ROOT)) == []
+
+
+def _wire_imports() -> list[str]:
+    """The imports of the wire from the rest of the worker."""
+    return _found(_files("worker/wire"), {"worker"}, except_for={"worker.wire"})
+
+
+def _handler_imports() -> list[str]:
+    """The imports of handlers from anywhere but themselves, the routes, the dispatcher and the composition root."""
+    allowed = {ROOT / "worker" / name for name in ("worker.py", "routes.py", "dispatch.py")}
+    folder = ROOT / "worker" / "handlers"
+    others = [path for path in _files("worker") if path not in allowed and folder not in path.parents]
+    return _found(others, {"worker.handlers"})
+
+
+def test_the_wire_knows_nothing_of_the_worker():
+    """Sockets, frames and the fan-out can be used and tested alone."""
+    assert _wire_imports() == []
+
+
+def test_only_routes_and_the_composition_root_know_handlers():
+    """Parts of the worker know each other, never the events that use them."""
+    assert _handler_imports() == []
+
+
 def test_the_check_sees_what_it_should(tmp_path, monkeypatch):
     """Every way to write an import is noticed."""
     (tmp_path / "app" / "games").mkdir(parents=True)
@@ -110,3 +133,43 @@ def test_the_check_sees_what_it_should(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     lines = {int(found.split(":")[1].split()[0]) for found in _found([file], {"worker"})}
     assert lines == {1, 2, 3, 4, 6}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from worker.a import x",
+        "def f():\n    import worker.a",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import a",
+    ],
+)
+def test_the_check_sees_circles(tmp_path, statement):
+    """Also one of three modules, and one that is closed inside a function or for types alone."""
+    (tmp_path / "worker").mkdir()
+    for name, source in {
+        "__init__": "",
+        "a": "import worker.b",
+        "b": "import worker.c",
+        "d": "import worker.a",
+    }.items():
+        (tmp_path / "worker" / f"{name}.py").write_text(source)
+    (tmp_path / "worker" / "c.py").write_text("import json")
+    assert circles(import_graph("worker", tmp_path)) == []
+    (tmp_path / "worker" / "c.py").write_text(statement)
+    assert circles(import_graph("worker", tmp_path)) == [["worker.a", "worker.b", "worker.c"]]
+
+
+def test_the_check_sees_what_breaks_the_worker_s_layers(tmp_path, monkeypatch):
+    """The wire importing a part, and a part importing a handler."""
+    sources = {
+        "wire/server.py": "from worker.wire import fanout\nfrom worker import signals\n",
+        "chat/lines.py": "from worker.handlers import channels\n",
+        "handlers/tells.py": "from worker.handlers import channels\n",
+        "routes.py": "from worker.handlers import channels\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / "worker" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "worker" / name).write_text(source)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert {line.split()[0] for line in _wire_imports()} == {"worker/wire/server.py:2"}
+    assert {line.split()[0] for line in _handler_imports()} == {"worker/chat/lines.py:1"}
