@@ -20,14 +20,18 @@ Announcements = list[tuple[str, dict[str, object]]]
 
 
 class Database:
-    """Runs functions of a session. `announced` is called with what a commit announced, in the calling greenlet."""
+    """Runs functions that take a session.
 
-    def __init__(self, url: str, announced: Callable[[Announcements], None]) -> None:
+    Attributes:
+        on_announcements: called after a commit with what it announced, in the greenlet that wrote.
+    """
+
+    def __init__(self, url: str) -> None:
         """Raises SettingsError if the database cannot be reached or was not migrated."""
         configure_mappers()
         engine = make_engine(url)
         check_database(engine)
-        self._announced = announced
+        self.on_announcements: Callable[[Announcements], None] = lambda announcements: None
         self._readers: ThreadPool | None = None
         self._writers: ThreadPool | None = None
         if engine.dialect.name == "sqlite":
@@ -45,7 +49,7 @@ class Database:
         """What the function returns, once its changes are committed."""
         result, announcements = _in(self._writers, lambda: _write(function))
         if announcements:
-            self._announced(announcements)
+            self.on_announcements(announcements)
         return result
 
 

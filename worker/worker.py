@@ -1,4 +1,4 @@
-"""One socket worker: builds its parts, connects them, starts and stops. No other module knows this one."""
+"""One socket worker: builds its parts, starts and stops. What connects them is in `worker/reactions.py`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ import gevent
 import structlog
 
 from shared import __version__
-from shared.services.authority import changes
-from shared.services.authority.changes import Part
-from shared.services.versions import Change
 from shared.settings import Settings
 from worker import grapevine
 from worker.chat.browser import BrowserConnection
 from worker.chat.browser_notices import AWAY_SECONDS, BrowserNotices
 from worker.chat.browsers import Browsers
 from worker.chat.lines import Chat
-from worker.database import Announcements, Database
+from worker.database import Database
 from worker.diagnostics.health import Health
 from worker.diagnostics.metrics import Metrics
 from worker.diagnostics.recorder import Diagnostics
@@ -40,6 +37,7 @@ from worker.network.replicas import Replicas
 from worker.network.statuses import Statuses
 from worker.network.subscriptions import Subscriptions
 from worker.parts import Parts
+from worker.reactions import Reactions
 from worker.routes import BROWSER_ROUTES, ROUTES
 from worker.signals import Signals
 from worker.sockets.connection import Callbacks, Connection
@@ -71,10 +69,10 @@ class Worker:
         self._started_at = time.time()
         self.sockets = sockets = Sockets()
         signals = Signals(settings.redis_url)
-        database = Database(settings.database_url, self._committed)
+        database = Database(settings.database_url)
         fanout = Fanout()
         directory = Directory()
-        feed = Feed(database, directory, on_changes=self._log_changed, on_reset=self._log_reset)
+        feed = Feed(database, directory)
         replicas = Replicas(database, feed, fanout)
         presence = Presence(worker_id, signals, self._describe, expires_seconds=settings.presence_seconds)
         limits = RateLimits(settings.limits, is_on=settings.rate_limits)
@@ -83,10 +81,9 @@ class Worker:
         subscriptions = Subscriptions(sockets, fanout, presence)
         player_notices = PlayerNotices(worker_id, sockets, presence, fanout, signals, diagnostics)
         credentials = CredentialsWatch(database, sockets)
-        self._heartbeats = Heartbeats(
+        self._heartbeats = heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
         )
-        self._bans = Bans(sockets, view, player_notices)
         self._notices = Notices(
             presence, fanout, signals, database, diagnostics, offline_seconds=settings.offline_seconds
         )
@@ -106,47 +103,35 @@ class Worker:
             presence=presence,
             statuses=Statuses(presence, directory, database, feed, homepage_url=settings.public_url),
             replicas=replicas,
-            peers=Peers(
-                sockets,
-                fanout,
-                presence,
-                directory,
-                replicas,
-                self._heartbeats,
-                moderation=view,
-                diagnostics=diagnostics,
-            ),
+            peers=Peers(sockets, fanout, presence, directory, replicas, heartbeats, view, diagnostics),
             browsers=Browsers(
                 sockets,
                 fanout,
                 presence,
                 subscriptions,
-                self._heartbeats,
-                directory=directory,
-                moderation=view,
-                database=database,
-                signals=signals,
-                public_url=settings.public_url,
+                heartbeats,
+                directory,
+                view,
+                database,
+                signals,
+                settings.public_url,
             ),
             subscriptions=subscriptions,
             player_notices=player_notices,
             credentials=credentials,
-            chat=Chat(
-                worker_id,
-                database,
-                directory,
-                fanout,
-                signals,
-                sockets.listeners,
-                limits=limits,
-                diagnostics=diagnostics,
-                moderation=view,
-            ),
+            chat=Chat(worker_id, database, directory, fanout, signals, sockets, limits, diagnostics, view),
             moderation=view,
             tell_counts=TellCounts(database),
             limits=limits,
             failures=Failures(settings.rate_limits),
             diagnostics=diagnostics,
+        )
+        self._reactions = Reactions(
+            self.parts,
+            bans=Bans(sockets, view, player_notices),
+            notices=self._notices,
+            browser_notices=self._browser_notices,
+            checks=self._checks,
         )
         self.peer_callbacks = Callbacks(Dispatcher(self.parts, ROUTES).answer, self.parts.peers.forget)
         self.browser_callbacks = Callbacks(Dispatcher(self.parts, BROWSER_ROUTES).answer, self.parts.browsers.forget)
@@ -155,32 +140,25 @@ class Worker:
 
     def start(self) -> None:
         """Read the state, then listen. Raises OSError if the port is in use."""
-        parts = self.parts
-        signals, feed, presence, view = parts.signals, parts.feed, parts.presence, parts.moderation
-        signals.on("versions", lambda signal: feed.wake())
-        signals.on("network", self._network_signal)
-        signals.on("checks", lambda signal: self._checks.wake())
-        signals.on(channels.CREATED, lambda signal: channels.follow_created(parts, signal))
-        signals.on(tells.TELLS, lambda signal: tells.follow(parts, signal))
-        signals.on_connected(feed.wake)
-        signals.on_connected(parts.credentials.check)
-        view.on_change = self._moderation_changed
+        parts, presence, view = self.parts, self.parts.presence, self.parts.moderation
+        self._reactions.connect()
+        parts.signals.on(channels.CREATED, lambda signal: channels.follow_created(parts, signal))
+        parts.signals.on(tells.TELLS, lambda signal: tells.follow(parts, signal))
         view.on_acts = lambda acts: moderation.follow_acts(parts, acts)
         view.on_tells = lambda texts: tells.deliver_from_system(parts, texts)
         view.start()
         parts.chat.start()
         parts.player_notices.start()
-        presence.on_change = self._presence_changed
         presence.add_resident(grapevine.presence(self.id))
         presence.start()
-        feed.start()
+        parts.feed.start()
         self._heartbeats.start()
         self._jobs.start()
         parts.tell_counts.start()
         self._checks.start()
         parts.browsers.start()
         self._browser_notices.start()
-        signals.start()
+        parts.signals.start()
         parts.credentials.start()
         presence.wait_until_ready()
         self._notices.start()
@@ -248,60 +226,6 @@ class Worker:
         connection = BrowserConnection(self.browser_callbacks, transport)
         self.parts.browsers.accept(connection)
         return connection
-
-    # Which part follows what. Nothing here may wait.
-
-    def _committed(self, announcements: Announcements) -> None:
-        """Pass on what a commit of this worker announced: to the others, and directly to its own parts."""
-        parts = self.parts
-        for topic, signal in announcements:
-            parts.signals.publish(topic, signal)
-            if topic == "versions":
-                parts.feed.wake()
-            elif topic == "messages":
-                parts.chat.hear(signal)
-            elif topic == changes.TOPIC and "revision" in signal:
-                parts.moderation.hear(signal)
-
-    def _network_signal(self, signal: dict[str, Any]) -> None:
-        if "restart" in signal:
-            self.parts.peers.announce_restart(int(signal["restart"]))
-        if "user" in signal:
-            gevent.spawn(self.parts.browsers.check, [int(signal["user"])])
-        if "revoked" in signal:
-            self.parts.credentials.peer_revoked(signal["revoked"])
-
-    def _log_changed(self, changed: list[Change]) -> None:
-        """Apply new entries of the log. The feed calls this, in order, once the directory has them."""
-        parts = self.parts
-        for change in changed:
-            if change.kind == "channels":
-                parts.statuses.channels_changed()
-                parts.browsers.channel_changed(change.record_id)
-                if change.record is None:
-                    parts.subscriptions.remove_channel(change.record_id)
-            elif change.kind == "games":
-                parts.statuses.changed(f"game:{change.record_id}")
-                parts.peers.game_changed(change)
-        parts.replicas.tell(changed)
-
-    def _log_reset(self) -> None:
-        self.parts.replicas.start_over()
-
-    def _presence_changed(self, peer: str, is_news: bool) -> None:
-        if peer == grapevine.KEY:
-            self._browser_notices.changed(is_news)
-        else:
-            self._notices.changed(peer, is_news)
-        self.parts.statuses.changed(peer)
-
-    def _moderation_changed(self, changed: frozenset[Part]) -> None:
-        """Enforce what moderators decided. Called after the moderation view has changed."""
-        if Part.SANCTIONS in changed:
-            self._bans.enforce()
-            self.parts.browsers.sanctions_changed()
-        if Part.APPLICATIONS in changed:
-            self.parts.peers.scopes_changed()
 
     def _describe(self) -> dict[str, Any]:
         """Return facts about this worker for `flask network status`."""

@@ -57,7 +57,6 @@ class Browsers:
         presence: Presence,
         subscriptions: Subscriptions,
         heartbeats: Heartbeats,
-        *,
         directory: Directory,
         moderation: Moderation,
         database: Database,

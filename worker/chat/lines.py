@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -40,6 +40,7 @@ from worker.network.directory import Directory
 from worker.signals import Signals
 from worker.sockets.connection import Connection
 from worker.sockets.limits import RateLimits
+from worker.sockets.registry import Sockets
 from worker.wire.fanout import ChannelTopic, Fanout, Frames
 from worker.wire.frames import frame_text
 
@@ -93,19 +94,17 @@ class Chat:
         directory: Directory,
         fanout: Fanout,
         signals: Signals,
-        listeners: Callable[[int], Iterable[Connection]],
-        *,
+        sockets: Sockets,
         limits: RateLimits,
         diagnostics: Diagnostics,
         moderation: Moderation,
     ) -> None:
-        """listeners: the connections that hear a channel, by its id."""
         self._worker_id = worker_id
         self._database = database
         self._directory = directory
         self._fanout = fanout
         self._signals = signals
-        self._listeners = listeners
+        self._sockets = sockets
         self._limits = limits
         self._diagnostics = diagnostics
         self._moderation = moderation
@@ -301,7 +300,7 @@ class Chat:
     def _wait_for_room(self, channel_ids: set[int], stalled: set[Connection]) -> None:
         """Let the listeners read what was handed on. One that does not is waited for once, and then no more."""
         for channel_id in channel_ids:
-            for connection in self._listeners(channel_id):
+            for connection in self._sockets.listeners(channel_id):
                 if connection not in stalled and not connection.wait_for_room(CATCH_UP_STALL_SECONDS):
                     stalled.add(connection)
 
@@ -313,7 +312,7 @@ class Chat:
         frames = _frames(channel.name, SpokenLine(message.id, line))
         sent_at = message.sent_at.timestamp()
         deaf = self._moderation.deaf_listeners(message.peer, message.game, message.name)
-        for connection in self._listeners(channel.id):
+        for connection in self._sockets.listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.opened_at)
             if connection.listener_key == _not_heard_by(message.peer) or connection.listener_key in deaf:
                 continue

@@ -26,25 +26,20 @@ _log = structlog.get_logger(__name__)
 
 
 class Feed:
-    """The worker's position in the log, and who hears of what comes after it.
+    """Follows the log of changes and keeps the directory up to date with it.
 
-    on_changes is called with each batch, in order, when the directory has it already; on_reset when the log was found
-    to be behind the position (a backup was restored). Neither may wait.
+    Attributes:
+        position: the cursor up to which everything has been applied.
+        on_changes: called with each batch, in order, once the directory has it. Must not wait.
+        on_reset: called when the log has turned out to be behind the position (a backup was restored). Must not wait.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        records: Directory,
-        *,
-        on_changes: Callable[[list[Change]], None],
-        on_reset: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, records: Directory) -> None:
         self.position = 0
         self._database = database
         self._records = records
-        self._on_changes = on_changes
-        self._on_reset = on_reset
+        self.on_changes: Callable[[list[Change]], None] = lambda changes: None
+        self.on_reset: Callable[[], None] = lambda: None
         self._woken = Event()
         self._moved = Event()
 
@@ -92,7 +87,7 @@ class Feed:
         if last < position:
             _log.warning("the log is behind this worker: starting over", position=position, last=last)
             self._fill()
-            self._on_reset()
+            self.on_reset()
             return False
         if not changes:
             return False
@@ -100,7 +95,7 @@ class Feed:
             self._records.apply(change)
         # From here to the end nothing waits: whoever compares positions sees all of a batch told, or nothing of it.
         self.position = changes[-1].cursor
-        self._on_changes(changes)
+        self.on_changes(changes)
         self._moved.set()
         return len(changes) == BATCH
 

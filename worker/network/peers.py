@@ -43,7 +43,6 @@ class Peers:
         directory: Directory,
         replicas: Replicas,
         heartbeats: Heartbeats,
-        *,
         moderation: Moderation,
         diagnostics: Diagnostics,
     ) -> None:

@@ -1,0 +1,98 @@
+"""What the other parts do when one part has changed. Read this to see who follows what.
+
+Nothing here may wait: what has to wait runs in a greenlet of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+
+from shared.services.authority import changes
+from shared.services.authority.changes import Part
+from shared.services.versions import Change
+from worker import grapevine
+from worker.chat.browser_notices import BrowserNotices
+from worker.database import Announcements
+from worker.jobs.checks import Checks
+from worker.moderation.bans import Bans
+from worker.network.notices import Notices
+from worker.parts import Parts
+
+
+class Reactions:
+    """Connects the parts of one worker."""
+
+    def __init__(
+        self, parts: Parts, *, bans: Bans, notices: Notices, browser_notices: BrowserNotices, checks: Checks
+    ) -> None:
+        self._parts = parts
+        self._bans = bans
+        self._notices = notices
+        self._browser_notices = browser_notices
+        self._checks = checks
+
+    def connect(self) -> None:
+        """Subscribe to the signals and set the callbacks of the parts. Call this before any of them starts."""
+        parts = self._parts
+        parts.signals.on("versions", lambda signal: parts.feed.wake())
+        parts.signals.on("network", self._network_signal)
+        parts.signals.on("checks", lambda signal: self._checks.wake())
+        parts.signals.on_connected(parts.feed.wake)
+        parts.signals.on_connected(parts.credentials.check)
+        parts.database.on_announcements = self._committed
+        parts.feed.on_changes = self._log_changed
+        parts.feed.on_reset = parts.replicas.start_over
+        parts.presence.on_change = self._presence_changed
+        parts.moderation.on_change = self._moderation_changed
+
+    def _committed(self, announcements: Announcements) -> None:
+        """Publish what a commit of this worker announced. Its own parts need not wait for Redis to return it."""
+        parts = self._parts
+        for topic, signal in announcements:
+            parts.signals.publish(topic, signal)
+            if topic == "versions":
+                parts.feed.wake()
+            elif topic == "messages":
+                parts.chat.hear(signal)
+            elif topic == changes.TOPIC and "revision" in signal:
+                parts.moderation.hear(signal)
+
+    def _network_signal(self, signal: dict[str, Any]) -> None:
+        parts = self._parts
+        if "restart" in signal:
+            parts.peers.announce_restart(int(signal["restart"]))
+        if "user" in signal:
+            gevent.spawn(parts.browsers.check, [int(signal["user"])])
+        if "revoked" in signal:
+            parts.credentials.peer_revoked(signal["revoked"])
+
+    def _log_changed(self, changed: list[Change]) -> None:
+        """Apply new entries of the log. The feed calls this, in order, once the directory has them."""
+        parts = self._parts
+        for change in changed:
+            if change.kind == "channels":
+                parts.statuses.channels_changed()
+                parts.browsers.channel_changed(change.record_id)
+                if change.record is None:
+                    parts.subscriptions.remove_channel(change.record_id)
+            elif change.kind == "games":
+                parts.statuses.changed(f"game:{change.record_id}")
+                parts.peers.game_changed(change)
+        parts.replicas.tell(changed)
+
+    def _presence_changed(self, peer: str, is_news: bool) -> None:
+        if peer == grapevine.KEY:
+            self._browser_notices.changed(is_news)
+        else:
+            self._notices.changed(peer, is_news)
+        self._parts.statuses.changed(peer)
+
+    def _moderation_changed(self, changed: frozenset[Part]) -> None:
+        """Enforce what moderators decided. Called after the moderation view has changed."""
+        if Part.SANCTIONS in changed:
+            self._bans.enforce()
+            self._parts.browsers.sanctions_changed()
+        if Part.APPLICATIONS in changed:
+            self._parts.peers.scopes_changed()
