@@ -112,7 +112,7 @@ def test_what_is_no_frame_is_no_server_of_the_network():
     driver = Driver()
     driver.core.opened(driver.now)
     driver.core.received("<html>", driver.now)
-    assert driver.core.close_reason is not None and "no server of the network" in driver.core.close_reason
+    assert driver.core.close_reason is not None and "does not speak this protocol" in driver.core.close_reason
 
 
 def test_a_silent_server_is_left():
@@ -434,7 +434,7 @@ def test_a_list_that_is_never_ended_leaves_nothing_behind():
         driver.ask(requests.players_status())
         driver.wait(20)
         driver.says("heartbeat")
-    assert not driver.core._sentinels
+    assert not driver.core._pending._end_marks
 
 
 anything = st.recursive(

@@ -69,12 +69,12 @@ class Outbox:
         """Drop everything: the client is closed."""
         return [self._drop("closed") for _ in range(len(self._waiting))]
 
-    def wakes_at(self, *, is_ready: bool) -> float | None:
+    def wakes_at(self, *, may_send: bool) -> float | None:
         """When something is to be done again."""
         if not self._waiting:
             return None
         expiry = self._waiting[0].asked_at + self._seconds
-        return min(expiry, self._not_before) if is_ready and self.in_flight is None else expiry
+        return min(expiry, self._not_before) if may_send and self.in_flight is None else expiry
 
     def _drop(self, reason: str) -> Request[Any]:
         request = self._waiting.popleft()
