@@ -6,8 +6,10 @@ import json
 import random
 from typing import Any
 
-from gossip_client import requests
+from gossip_client import Backoff, requests
 from gossip_client.core import Config, Core
+
+QUICK = Backoff(first=0.1, longest=0.2)
 
 
 class Driver:
@@ -66,3 +68,9 @@ def said(number: int, *, game: str = "Other", message: str | None = None, **more
 
 def broadcast(number: int, **more: Any) -> dict[str, Any]:
     return said(number, channel="gossip", **more)
+
+
+def speak(server: Any, count: int, first: int = 0) -> None:
+    """Let another game say numbered lines on the channel `gossip`."""
+    for number in range(first, first + count):
+        server.tell("channels/broadcast", {"channel": "gossip", "game": "A", "name": "b", "message": str(number)})

@@ -132,11 +132,11 @@ async def nobody():
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({"players": nobody}, "players is a plain function"),
-        ({"client_id": None}, "client_id is a text"),
-        ({"client_secret": None}, "client_secret is a text"),
-        ({"url": None}, "url is a text"),
-        ({"url": b"ws://127.0.0.1/socket"}, "url is a text"),
+        ({"players": nobody}, "players must be a plain function"),
+        ({"client_id": None}, "client_id must be a string"),
+        ({"client_secret": None}, "client_secret must be a string"),
+        ({"url": None}, "url must be a string"),
+        ({"url": b"ws://127.0.0.1/socket"}, "url must be a string"),
     ],
 )
 @pytest.mark.parametrize("front", [SyncClient, AioClient])
@@ -183,7 +183,7 @@ def test_two_clients_with_one_backoff_wait_each_for_itself():
 @pytest.mark.parametrize("front", ["sync", "aio"])
 def test_events_before_the_connection(front, run_async):
     url = "ws://127.0.0.1:1/socket"
-    with pytest.raises(NotConnected, match="connect\\(\\) comes first"):
+    with pytest.raises(NotConnected, match="call connect\\(\\) first"):
         if front == "sync":
             client = SyncClient(url, "id", "secret")
             assert not client.is_closed

@@ -1,4 +1,4 @@
-"""What both fronts share: settings, handlers, and the support flags that follow from them."""
+"""What both clients share: settings, handlers, and the support flags that follow from the handlers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from gossip_client.view import View
 Handler = Callable[[Any], Any]
 H = TypeVar("H", bound=Handler)
 
-EVENTS_KEPT = 10_000  # while nobody reads them; the oldest go first
-EVENTS_AHEAD = 1_000  # read ahead of a slow handler or reader; more waits in the network
-CLOSE_SECONDS = 3.0  # that a handler has to end when the client is closed
+EVENTS_KEPT = 10_000  # while nobody reads them; the oldest are dropped first
+EVENTS_AHEAD = 1_000  # events read ahead of a slow handler or reader; the rest waits in the network
+CLOSE_SECONDS = 3.0  # how long a running handler may take when the client is closed
 MAX_BYTES = 16 * 1024 * 1024  # of one message of the server
+CONNECT_OPTIONS: dict[str, Any] = {"ping_interval": None, "max_size": MAX_BYTES, "compression": None}
 
 
 class BaseClient:
-    """The part without I/O."""
+    """The part of a client that does no I/O."""
 
     def __init__(
         self,
@@ -47,34 +48,41 @@ class BaseClient:
         silence_seconds: float = 60.0,
         backoff: Backoff | None = None,
     ) -> None:
-        """Nothing is connected yet. Times are in seconds.
+        """Make a client that is not connected yet. All times are in seconds.
 
-        url: the network's socket, `wss://host/socket`.
-        client_id, client_secret: as the site shows them on the game's page.
-        channels: names of the channels to hear, from the first moment on.
-        players: a plain function that returns the names of who is online here; asked at every heartbeat (15 s).
-        supports: flags to declare besides those that follow from the handlers: `players`, `tells`, `games`.
-        user_agent: the name and version of the game's software, shown on the site: "ExampleMUD 2.1".
-        game: one's own short name, if known: its own lines are then certain to be left out of what was missed.
-        sync: for applications: a function that returns the value of `sync` in each authentication.
-        keeps_view: whether to keep `view`. fills_gaps: whether to read from the history what was missed while away.
-        queue_limit, queue_seconds: how many sends wait for the connection, and for how long.
-        answer_seconds: how long an answer is waited for.
-        quiet_seconds: servers before 2.4.0 do not mark the end of a list; it has ended when nothing came for so long.
-        silence_seconds: a server that says nothing for so long is gone.
-        backoff: how long to wait before connecting again.
+        Args:
+            url: The network's socket, `wss://host/socket`.
+            client_id: The id that the site shows on the game's page.
+            client_secret: The secret that the site shows beside it.
+            channels: Channels to subscribe to when the client connects.
+            players: A plain function that returns the names of the players who are online here. Called at each
+                heartbeat (every 15 s).
+            supports: Support flags to declare besides those that follow from the handlers: `players`, `tells`, `games`.
+            user_agent: The name and version of the game's software, shown on the site: "ExampleMUD 2.1".
+            game: This game's short name. If it is set, the history never repeats this game's own lines.
+            sync: For applications: a function that returns the value of `sync` in each authentication.
+            keeps_view: Whether to keep `view` up to date.
+            fills_gaps: Whether to read from the history what was missed without a connection.
+            queue_limit: How many sends may wait for the connection.
+            queue_seconds: How long a send may wait for the connection.
+            answer_seconds: How long to wait for an answer.
+            quiet_seconds: Servers before 2.4.0 do not mark the end of a list; it has ended after this much silence.
+            silence_seconds: How long a server may be silent before the client considers it gone.
+            backoff: How long to wait before connecting again.
 
-        Raises ConnectFailed for a URL that is none, TypeError for what is of the wrong kind.
+        Raises:
+            ConnectFailed: The URL is not one of a WebSocket.
+            TypeError: An argument has the wrong type.
         """
         for option, text in (("url", url), ("client_id", client_id), ("client_secret", client_secret)):
             if not isinstance(text, str):
-                raise TypeError(f"{option} is a text, not of the type {type(text).__name__}")
+                raise TypeError(f"{option} must be a string, not {type(text).__name__}")
         check_url(url)
         for option, value in (("channels", channels), ("supports", supports)):
             if isinstance(value, str):
-                raise TypeError(f"{option} is a list of names, not a text: {option}=[{value!r}]")
+                raise TypeError(f"{option} must be a list of names, not a string: {option}=[{value!r}]")
         if players is not None and (not callable(players) or inspect.iscoroutinefunction(players)):
-            raise TypeError("players is a plain function that returns the names: players=lambda: [...]")
+            raise TypeError("players must be a plain function that returns the names: players=lambda: [...]")
         self.url = url
         self._handlers: dict[type[Event], list[Handler]] = {}
         self._supports = frozenset(supports)
@@ -98,16 +106,21 @@ class BaseClient:
             silence_seconds=silence_seconds,
             backoff=backoff or Backoff(),
         )
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Set the attributes of a client that is not connected."""
 
     def on(self, *kinds: type[Event]) -> Callable[[H], H]:
-        """Decorator: call this function with every event of these classes; `Event` is all of them.
+        """Decorate a function to be called with every event of these classes; `Event` means all of them.
 
-        Handlers of events with a flag (see `Event.flag`) come before `connect`: RuntimeError later.
+        Raises:
+            RuntimeError: The client is connected already and has not declared the event's flag (see `Event.flag`).
         """
         for kind in kinds:
-            is_settled = self._core is not None and self._core.state is not State.CLOSED
-            if is_settled and kind.flag and kind.flag not in self.supports:
-                raise RuntimeError(f"a handler of {kind.__name__} must be there before the client connects")
+            is_open = self._core is not None and self._core.state is not State.CLOSED
+            if is_open and kind.flag and kind.flag not in self.supports:
+                raise RuntimeError(f"register a handler of {kind.__name__} before the client connects")
 
         def register(handler: H) -> H:
             for kind in kinds:
@@ -118,7 +131,7 @@ class BaseClient:
 
     @property
     def supports(self) -> frozenset[str]:
-        """The flags to declare: `channels`, those of the handlers, `players` if this game says who is online."""
+        """The flags to declare: `channels`, those of the handlers, and `players` if the client has such a function."""
         flags = {"channels", *self._supports, *(kind.flag for kind in self._handlers if kind.flag)}
         if self._players is not None:
             flags.add("players")
@@ -126,45 +139,53 @@ class BaseClient:
 
     @property
     def core(self) -> Core:
-        """The state machine below; made at the first use, from the handlers that are there then."""
+        """The state machine below this client. The first access makes it, with the handlers registered so far."""
         if self._core is None:
-            config = replace(
-                self._config,
-                supports=self.supports,
-                players=self._players_of_core(),
-                backoff=replace(self._config.backoff),  # it counts: another client may have been given the same one
-            )
-            self._core = Core(config, view=self._view)
+            self._core = self._make_core()
         return self._core
-
-    def _players_of_core(self) -> Callable[[], Iterable[str] | None] | None:
-        return self._players
 
     @property
     def view(self) -> View:
-        """Which games are online, and who in them. Always the same object: it may be kept."""
+        """Which games and players are online. It is always the same object, so it may be kept."""
         return self._view
 
     @property
     def is_connected(self) -> bool:
-        """Whether the server has let this client in, and the connection stands."""
+        """Whether the server has accepted this client, and the connection is open."""
         return self._core is not None and self._core.is_ready
 
     @property
     def server_version(self) -> str | None:
-        """The protocol version of the server, once known."""
+        """The protocol version of the server; None before the first connection."""
         return None if self._core is None else self._core.server_version
 
-    def _start_afresh(self) -> None:
-        """A client that was closed may connect again."""
-        if self._core is not None and self._core.state is State.CLOSED:
-            self._core = None
+    def _make_core(self) -> Core:
+        config = replace(
+            self._config,
+            supports=self.supports,
+            players=self._players_for_core(),
+            sync=self._sync_for_core(),
+            backoff=replace(self._config.backoff),  # it counts, and several clients may have been given the same one
+        )
+        return Core(config, view=self._view)
+
+    def _renew_core(self) -> Core:
+        """Return the core for a new connection: a closed one is replaced."""
+        if self._core is None or self._core.state is State.CLOSED:
+            self._core = self._make_core()
+        return self._core
+
+    def _players_for_core(self) -> Callable[[], Iterable[str] | None] | None:
+        return self._players
+
+    def _sync_for_core(self) -> Callable[[], Mapping[str, Any] | bool | None] | None:
+        return self._config.sync
 
     @staticmethod
-    def _keep(stream: deque[Event], told: Iterable[Event], *, is_read: bool) -> None:
-        stream.extend(told)
+    def _keep_events(stream: deque[Event], events: Iterable[Event], *, is_read: bool) -> None:
+        stream.extend(events)
         while not is_read and len(stream) > EVENTS_KEPT:
             stream.popleft()
 
     def _handlers_of(self, event: Event) -> list[Handler]:
-        return [handler for kind, found in self._handlers.items() if isinstance(event, kind) for handler in found]
+        return [handler for kind, handlers in self._handlers.items() if isinstance(event, kind) for handler in handlers]

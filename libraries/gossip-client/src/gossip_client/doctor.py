@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from gossip_client.console import plain
 from gossip_client.core import PROTOCOL_VERSION, Config, Core
 from gossip_client.errors import AuthenticationFailed, ConnectFailed, GossipError, RequestFailed
-from gossip_client.explain import check_url, closing, explain, proxy_of, shown
+from gossip_client.explain import check_url, describe_close, explain, proxy_of, without_password
 from gossip_client.frames import Frame, parse
 from gossip_client.requests import Request, subscribe
 
@@ -96,8 +96,8 @@ class _Examination:
         except ConnectFailed as error:
             raise _Wrong(str(error), "The site shows the socket's address: it looks like wss://host/socket.") from None
         if self.parts.scheme == "ws" and self.parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            return f"{shown(self.url)} (not encrypted: the secret can be read on the way; prefer wss://)"
-        return shown(self.url)
+            return f"{without_password(self.url)} (not encrypted: the secret can be read on the way; prefer wss://)"
+        return without_password(self.url)
 
     def pass_on(self) -> str:
         return f"{proxy_of(self.url)}, which the environment names, is to pass the connection on"
@@ -221,4 +221,4 @@ class _Examination:
                 f"no answer within {self.seconds:g} s", "The server is there, but slow: try again later."
             ) from None
         except ConnectionClosed as error:
-            raise _Wrong(closing(error)[0], "The server closed the connection: its reason is above.") from None
+            raise _Wrong(describe_close(error)[0], "The server closed the connection: its reason is above.") from None

@@ -26,24 +26,24 @@ def check_url(url: str) -> None:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna")
     except ValueError:
-        raise ConnectFailed(f"{shown(url)} is no address: its host cannot be one") from None
+        raise ConnectFailed(f"{without_password(url)} is no address: its host cannot be one") from None
     try:
         port_is_good = parts.port is None or parts.port > 0
     except ValueError:
         port_is_good = False
     if parts.scheme not in ("ws", "wss"):
-        raise ConnectFailed(f"{shown(url)} is no socket's address: it must begin with ws:// or wss://")
+        raise ConnectFailed(f"{without_password(url)} is no socket's address: it must begin with ws:// or wss://")
     if not host:
-        raise ConnectFailed(f"{shown(url)} is no address: it names no host")
+        raise ConnectFailed(f"{without_password(url)} is no address: it names no host")
     for letter, name in (("#", "a #"), (" ", "a space")):
         if letter in url:
-            raise ConnectFailed(f"{shown(url)} is no address: it holds {name}")
+            raise ConnectFailed(f"{without_password(url)} is no address: it holds {name}")
     if not port_is_good:
-        raise ConnectFailed(f"{shown(url)} is no address: its port is no number from 1 to 65535")
+        raise ConnectFailed(f"{without_password(url)} is no address: its port is no number from 1 to 65535")
 
 
-def shown(url: str) -> str:
-    """The address as it may be shown: without a user's name and password in it."""
+def without_password(url: str) -> str:
+    """The address as it may be without_password: without a user's name and password in it."""
     before, at, rest = url.rpartition("@")
     scheme, slashes, _ = before.partition("//")
     return f"{scheme}//{rest}" if at and slashes else rest or "an empty text"
@@ -56,7 +56,7 @@ def proxy_of(url: str) -> str | None:
         return None
     named = getproxies()
     schemes = ("wss", "socks", "https") if parts.scheme == "wss" else ("ws", "socks", "https", "http")
-    return next((shown(named[scheme]) for scheme in schemes if scheme in named), None)
+    return next((without_password(named[scheme]) for scheme in schemes if scheme in named), None)
 
 
 def explain(error: BaseException, url: str) -> str:
@@ -80,30 +80,31 @@ def _sentence(error: BaseException, url: str) -> str:
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return (
-            f"{shown(url)} answered HTTP {status} instead of opening a WebSocket; is the path right (usually /socket)?"
+            f"{without_password(url)} answered HTTP {status} instead of opening a WebSocket; "
+            "is the path right (usually /socket)?"
         )
     if _hung_up(error):
         return f"{where} closed the connection before it answered"
     if isinstance(error, InvalidMessage):
         return f"{where} is no WebSocket server: it answers something else"
     if isinstance(error, InvalidProxy):
-        return f"{shown(error.proxy)} isn't a valid proxy: {error.msg}"
+        return f"{without_password(error.proxy)} isn't a valid proxy: {error.msg}"
     if isinstance(error, ProxyError):
         return str(error)
     if isinstance(error, InvalidHandshake):
         return f"{where} is no WebSocket server: {error}"
     if isinstance(error, InvalidURI):
-        return f"{shown(url)} is no address of a WebSocket"
+        return f"{without_password(url)} is no address of a WebSocket"
     if isinstance(error, TimeoutError):
         return f"{where} did not answer in time"
     if isinstance(error, ConnectionClosed):
-        return closing(error)[0]
+        return describe_close(error)[0]
     if isinstance(error, OSError):
         return f"{where} cannot be reached ({error.strerror or error})"
     return str(error) or type(error).__name__
 
 
-def closing(error: ConnectionClosed) -> tuple[str, int | None]:
+def describe_close(error: ConnectionClosed) -> tuple[str, int | None]:
     """Why the connection ended, and its close code."""
     if error.rcvd is None:
         return "the connection was lost", None

@@ -1,124 +1,124 @@
-"""The front for threads: `with Client(…) as client`."""
+"""The client for threads: `with Client(…) as client`."""
 
 from __future__ import annotations
 
 import logging
-import selectors
-import socket as stdlib_socket
+import os
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from gossip_client import requests
-from gossip_client.client import CLOSE_SECONDS, EVENTS_AHEAD, MAX_BYTES, BaseClient
-from gossip_client.core import State, names_of
+from gossip_client.client import CLOSE_SECONDS, CONNECT_OPTIONS, EVENTS_AHEAD, BaseClient
+from gossip_client.core import Core, State, names_of
 from gossip_client.errors import ConnectFailed, GossipError, NotConnected
-from gossip_client.events import Event, GameStatus, HistoryPage, PlayersStatus, SyncComplete
-from gossip_client.explain import closing, explain, is_final
+from gossip_client.events import Event
+from gossip_client.explain import describe_close, explain, is_final
 from gossip_client.requests import Request
+from gossip_client.sync_requests import SyncRequests
+from gossip_client.writer import POLL_SECONDS, Writer
 
 T = TypeVar("T")
+_LATE_SECONDS = 2.0  # how late the reading thread may notice that a request has timed out
 _log = logging.getLogger("gossip_client")
-_WRITE_SECONDS = 30.0  # the longest that a server may take nothing
-_LOOK_AGAIN = 0.25  # seconds; the longest that the reading thread does not look at the time
 
 
-class Client(BaseClient):
-    """A game's or an application's connection, kept up by a thread of its own until `close`.
+class Client(SyncRequests, BaseClient):
+    """The connection of a game or an application. A thread of its own keeps it up until `close`.
 
-    Events go to the handlers (`on`), which run one after the other in another thread, and may make requests; and to
-    `for event in client.events()`, or `take`. All methods may be called from any thread.
+    Events go to the handlers (`on`), which run one after the other in another thread and may make requests; and to
+    `for event in client.events()`, or `take`. All methods may be called from any thread. For the requests (`send`,
+    `players_status` …) and what they raise, see `SyncRequests`.
 
-    What a server is asked (`send`, `players_status` …) returns its answer. Each of these raises RequestFailed where the
-    server says no, RequestTimedOut where it says nothing for `answer_seconds`, and NotConnected while there is no
-    connection; `send` and `tell` wait for it instead, and raise Dropped where they could not. All are GossipErrors.
+    A client cannot be used in a process that was forked after `connect`: all methods but `connect` raise NotConnected
+    there, and `connect` makes a connection of its own.
     """
 
-    def connect(self, *, seconds: float = 30.0) -> None:
-        """Connect, and wait until the server has let us in. From then on the client reconnects by itself.
-
-        Raises AuthenticationFailed, or ConnectFailed after so many seconds without a connection, or at once where
-        whoever answers is no server of the network, or where the client is closed meanwhile. It is closed then. A
-        client that is connected already stays as it is.
-        """
-        if self._is_started:
-            return
-        self._start_afresh()
-        core = self.core
+    def _set_up(self) -> None:
         self._lock = threading.Lock()
-        self._send_lock = threading.Lock()
         self._news = threading.Condition(self._lock)
-        self._told: deque[Event] = deque()
+        self._writer = Writer()
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process_id = os.getpid()
+        self._handler_queue: deque[Event] = deque()
         self._stream: deque[Event] = deque()
         self._is_streamed = False
-        self._closing = threading.Event()
         self._socket: ClientConnection | None = None
         self._last_reason = "no answer"
-        self._failure: GossipError | None = None  # set by the other thread
-        self._players_now: list[str] | None = None
-        self._threads = [
-            threading.Thread(target=self._live, name="gossip-client", daemon=True),
-            threading.Thread(
-                target=self._dispatch,
-                args=(self._news, self._told, self._closing),  # its own, should the client connect again meanwhile
-                name="gossip-client-handlers",
-                daemon=True,
-            ),
-        ]
+        self._failure: GossipError | None = None  # set by the reading thread, raised by `connect`
+        self._players_answer: list[str] | None = None
+        self._sync_answer: Future[Mapping[str, Any] | bool | None] = Future()
+
+    def connect(self, *, seconds: float = 30.0) -> None:
+        """Connect, and wait until the server has accepted the credentials. The client then reconnects by itself.
+
+        Does nothing if the client is connected already. If it raises, the client is closed.
+
+        Args:
+            seconds: How long to wait for the first connection.
+
+        Raises:
+            AuthenticationFailed: The server refused the credentials.
+            ConnectFailed: There was no connection in time, something other than a Gossip server answered, or the
+                client was closed meanwhile.
+        """
+        if self._is_forked:
+            self._forget_parent()
         try:
-            for thread in self._threads:
-                thread.start()
             with self._news:
-                is_over = self._news.wait_for(
-                    lambda: core.server_version or self._failure or self._closing.is_set(), seconds
+                if self._is_started:
+                    return
+                core = self._start()
+                is_closing = self._closing.is_set
+                is_settled = self._news.wait_for(
+                    lambda: core.server_version or self._failure or is_closing(), timeout=seconds
                 )
-                failure: GossipError | None = self._failure
-        except BaseException:  # Ctrl-C: nobody wants it connected any more
+                failure = self._failure
+        except BaseException:  # Ctrl-C: the caller no longer wants the connection
             self.close()
             raise
         if failure is not None:
             self.close()
             raise failure
-        if core.server_version is None and self._closing.is_set():
+        if core.server_version is None and is_closing():
             raise ConnectFailed(f"the client was closed before it was connected ({self._last_reason})")
-        if not is_over:
+        if not is_settled:
             self.close()
             raise ConnectFailed(f"no connection within {seconds:g} s: {self._last_reason}")
 
     def close(self) -> None:
-        """Say goodbye. What still waits to be sent is dropped; a handler that takes more than 3 s is left to itself."""
-        if self._core is None or not hasattr(self, "_threads") or self._closing.is_set():
+        """Close the connection and drop all queued sends. Waits at most 3 s for a handler that is running."""
+        if not self._is_started or self._is_forked or sys.is_finalizing():
             return
-        self._closing.set()
         with self._news:
+            if self._closing.is_set():
+                return
+            self._closing.set()
             self.core.shut()
-            self._collect()
+            self._publish_events()
             self._news.notify_all()
             socket = self._socket
+            reader, dispatcher = self._threads
         if socket is not None:
             try:
                 socket.close()
             except (OSError, WebSocketException):
                 pass
-        live, dispatch = self._threads
-        for thread, seconds in (
-            # What makes a connection cannot be interrupted; it ends by itself, and touches nothing any more.
-            (live, _LOOK_AGAIN if socket is None else CLOSE_SECONDS),
-            (dispatch, CLOSE_SECONDS),
-        ):
+        # Nothing can interrupt a thread that is just connecting. It ends by itself, and has no effect any more.
+        for thread, seconds in ((reader, CLOSE_SECONDS if socket else POLL_SECONDS), (dispatcher, CLOSE_SECONDS)):
             if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(seconds)
-
-    @property
-    def _is_started(self) -> bool:
-        return hasattr(self, "_threads") and not self._closing.is_set()
 
     def __enter__(self) -> Client:
         self.connect()
@@ -130,19 +130,19 @@ class Client(BaseClient):
         self.close()
 
     def run(self) -> None:
-        """Connect if that was not done, then stay until the client is closed (by a handler, or another thread)."""
-        if not self._is_started:
+        """Connect if the client is not connected, then wait until a handler or another thread closes it."""
+        if not self._is_started or self._is_forked:
             self.connect()
         while not self._closing.wait(1.0):
             pass
 
     def events(self) -> Iterator[Event]:
-        """Every event, from the oldest that is still kept on (10,000); ends when the client is closed.
+        """Yield every event, beginning with the oldest of the last 10,000. Ends when the client is closed.
 
-        While this is read, a reader that is slow slows the connection down, and nothing is lost. A loop that is left
-        ends that; what it had not come to is kept for the next one.
+        While a loop reads the events, the connection waits for it if it is slow, and no event is lost. Leaving the
+        loop ends that; the next loop begins where this one left off.
         """
-        self._check_connected()
+        self._check_usable()
         try:
             while events := self.take(seconds=None, limit=1):
                 yield from events
@@ -152,169 +152,147 @@ class Client(BaseClient):
                 self._news.notify_all()
 
     def take(self, *, seconds: float | None = None, limit: int = EVENTS_AHEAD) -> list[Event]:
-        """The next events, as many as are there, `limit` at most. Empty when none came in time, or at the end.
+        """Return the next events. Call it again and again: the connection waits for a slow caller, and loses nothing.
 
-        Whoever takes goes on taking: the connection waits for a taker that is slow, and nothing is lost.
+        Args:
+            seconds: How long to wait for the first event; None waits until the client is closed.
+            limit: The greatest number of events to return.
+
+        Returns:
+            The events; an empty list if none came in time, or if the client is closed and has no more.
         """
-        self._check_connected()
+        self._check_usable()
         with self._news:
             self._is_streamed = True
             self._news.wait_for(lambda: self._stream or self._closing.is_set(), seconds)
-            taken = [self._stream.popleft() for _ in range(min(limit, len(self._stream)))]
+            events = [self._stream.popleft() for _ in range(min(limit, len(self._stream)))]
             self._news.notify_all()
-        return taken
+        return events
 
     @property
     def is_closed(self) -> bool:
-        """Whether the client was closed, and every event was taken."""
-        return hasattr(self, "_threads") and self._closing.is_set() and not self._stream
+        """Whether the client has been closed, and all its events have been taken."""
+        return bool(self._threads) and self._closing.is_set() and not self._stream
 
-    # Requests
-
-    def subscribe(self, channel: str) -> None:
-        """Hear a channel, now and after every reconnect. Raises RequestFailed (`channel-refused`).
-
-        While there is no connection it returns at once; a refusal is then told by an event: in
-        `Connected.refused_channels`, or as ErrorReported.
-        """
-        self._do(requests.subscribe(channel))
-
-    def unsubscribe(self, channel: str) -> None:
-        """Hear a channel no more."""
-        self._do(requests.unsubscribe(channel))
-
-    def send(self, channel: str, name: str, message: str) -> None:
-        """Let a player say something; returns when the server has taken it. Waits while there is no connection.
-
-        message: 1 to 4,000 characters of plain text. Raises RequestFailed (`muted`, `rate-limited`, `not-subscribed`
-        …); Dropped where it could not wait any longer.
-        """
-        self._do(requests.send(channel, name, message))
-
-    def sign_in(self, name: str) -> None:
-        """A player came online here. Heartbeats say it too, where `players` is given."""
-        self._do(requests.sign_in(name))
-
-    def sign_out(self, name: str) -> None:
-        """A player left."""
-        self._do(requests.sign_out(name))
-
-    def tell(
-        self, from_name: str, to_game: str, to_name: str, message: str, *, sent_at: datetime | None = None
-    ) -> None:
-        """Tell a player of another game something. Waits while there is no connection.
-
-        to_game: a short name, in any case. sent_at: now, if it is left out; a time without a zone is this machine's.
-        Raises RequestFailed (`player-offline`, `game-offline`, `not-supported` …); Dropped.
-        """
-        self._do(requests.tell(from_name, to_game, to_name, message, sent_at))
-
-    def players_status(self, game: str | None = None) -> list[PlayersStatus]:
-        """Who is online: in all games, or in one (with no players where it is offline).
-
-        Raises RequestFailed (`unknown-game`).
-        """
-        return self._do(requests.players_status(game))
-
-    def games_status(self, game: str | None = None) -> list[GameStatus]:
-        """The games that are online; or one, online or not. Raises RequestFailed (`unknown-game`)."""
-        return self._do(requests.games_status(game))
-
-    def history(
-        self, channel: str, *, before: int | None = None, after: int | None = None, limit: int = 50
-    ) -> HistoryPage:
-        """What was said on a subscribed channel, oldest first (servers of 2.4.0 on).
-
-        before, after: ids of messages; the newest before, or the oldest after it. limit: 100 at most.
-        Raises RequestFailed (`not-subscribed`); older servers refuse it, or do not answer.
-        """
-        return self._do(requests.history(channel, before=before, after=after, limit=limit))
-
-    def sync(self, since: int | None = None) -> SyncComplete:
-        """For applications: ask for what came after a cursor, or for everything (None).
-
-        The records come as SyncRecords, before this returns. Raises RequestFailed (`not-an-application`).
-        """
-        return self._do(requests.sync(since))
-
-    def request(self, event: str, payload: dict[str, Any] | None = None) -> Any:
-        """Any other request with one answer; returns its payload, None where it has none."""
-        return self._do(requests.any_request(event, payload))
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server has accepted this client, and the connection is open."""
+        return super().is_connected and not self._is_forked
 
     def post(self, request: Request[Any]) -> None:
-        """Send a request of `gossip_client.requests` without waiting.
+        """Send a request of `gossip_client.requests` without waiting for the answer.
 
-        Its `on_done` is called from another thread, with the client locked: it may note the end, and no more.
+        Its `on_done` is called from another thread, while the client is locked: it must return at once, and must not
+        call the client.
         """
-        self._check_connected()
+        self._check_usable()
         with self._news:
             self.core.ask(request, time.monotonic())
-            self._collect()
-            self._news.notify_all()  # a reader that waits for room must read the answer all the same
-        self._pump()
-
-    def _check_connected(self) -> None:
-        if not hasattr(self, "_threads"):
-            raise NotConnected("connect() comes first")
+            self._publish_events()
+            self._news.notify_all()  # a reader that waits for room must now read the answer all the same
+        self._write_frames()
 
     def _do(self, request: Request[T]) -> T:
-        if hasattr(self, "_threads") and threading.current_thread() is self._threads[0]:
-            raise RuntimeError("`players` must not wait for the server: the thread that calls it reads the answers")
+        if self._threads and threading.current_thread() is self._threads[0]:
+            raise RuntimeError(
+                "`players` and `sync` must not wait for the server: the thread that calls them reads the answers"
+            )
         answered = threading.Event()
         request.on_done = lambda request: answered.set()
         self.post(request)
         try:
-            answered.wait()
+            while not answered.wait(1.0):
+                # The reading thread fails requests that have timed out; but it may be stuck in the game's `players`.
+                with self._news:
+                    self.core.expire(request, time.monotonic() - _LATE_SECONDS)
+                    self._publish_events()
         except BaseException:  # Ctrl-C
             with self._news:
                 self.core.withdraw(request)
-                self._collect()
+                self._publish_events()
             raise
         return request.result()
 
-    # The connection
+    # Threads and processes
 
-    def _live(self) -> None:
+    @property
+    def _is_started(self) -> bool:
+        return bool(self._threads) and not self._closing.is_set()
+
+    @property
+    def _is_forked(self) -> bool:
+        return self._process_id != os.getpid()
+
+    def _check_usable(self) -> None:
+        """Raise NotConnected if this client's threads do not run in this process."""
+        if not self._threads:
+            raise NotConnected("call connect() first")
+        if self._is_forked:
+            raise NotConnected("this process was forked after connect(): call connect() again")
+        if sys.is_finalizing():
+            raise NotConnected("the interpreter is shutting down")
+
+    def _forget_parent(self) -> None:
+        """Start over in a forked process: its threads are gone, and its locks may be held by them for ever."""
+        self._core = None
+        self._view.clear()
+        self._set_up()
+
+    def _start(self) -> Core:
+        """Start the threads. The lock is held."""
+        core = self._renew_core()
+        self._reset()
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run_reader, args=(core, self._closing), name="gossip-client", daemon=True),
+            threading.Thread(
+                target=self._run_handlers,
+                args=(self._handler_queue, self._closing),  # the client may connect again before this thread ends
+                name="gossip-client-handlers",
+                daemon=True,
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return core
+
+    # The reading thread
+
+    def _run_reader(self, core: Core, closing: threading.Event) -> None:
         try:
-            self._reconnect()
-        except Exception as error:  # a fault of this library: say so rather than wait for nothing
+            self._keep_connected(core, closing)
+        except BaseException as error:  # a bug in this library, or an exit in a callback: end every wait
             _log.exception("the connection's thread failed")
             with self._news:
+                closing.set()
                 self._failure = GossipError(f"a fault in gossip-client: {error!r}")
-                self._closing.set()
-                self.core.shut()  # whoever waits for an answer waits no more
-                self._collect()
-                self._news.notify_all()
+                try:
+                    core.shut()
+                finally:
+                    self._publish_events()
+                    self._news.notify_all()
 
-    def _reconnect(self) -> None:
-        core = self.core
-        while not self._closing.is_set():
-            while not self._closing.wait(min(1.0, max(0.0, (core.reconnect_at or 0.0) - time.monotonic()))):
-                self._tick()
-                if time.monotonic() >= (core.reconnect_at or 0.0):
-                    break
-            if self._closing.is_set():
-                return
+    def _keep_connected(self, core: Core, closing: threading.Event) -> None:
+        while self._wait_to_connect(core, closing):
             code, error = None, None
             try:
-                with connect(
-                    self.url, open_timeout=15, ping_interval=None, max_size=MAX_BYTES, compression=None, close_timeout=2
-                ) as socket:
+                with connect(self.url, open_timeout=15, close_timeout=2, **CONNECT_OPTIONS) as socket:
                     self._ask_players()
+                    self._ask_application()
                     with self._lock:
                         if core.state is State.CLOSED:
-                            return  # closed while the connection was being made
+                            return  # closed while it was connecting
                         self._socket = socket
                         core.opened(time.monotonic())
-                    reason = self._read(socket)
+                    reason = self._read_frames(socket, core, closing)
             except ConnectionClosed as closed:
-                reason, code = closing(closed)
-            except (OSError, WebSocketException, EOFError, ImportError) as failure:  # the last for a SOCKS proxy
+                reason, code = describe_close(closed)
+            except (OSError, WebSocketException, EOFError, ImportError) as failure:  # ImportError: a SOCKS proxy
                 error = failure
                 reason = explain(failure, self.url)
             with self._news:
-                if core is not self._core or core.state is State.CLOSED:
-                    return  # closed, and perhaps connected anew by others, meanwhile
+                if core.state is State.CLOSED:
+                    return  # closed meanwhile; it may even be connected again, by another thread
                 self._socket = None
                 core.closed(time.monotonic(), reason, code=code)
                 self._last_reason = reason
@@ -323,97 +301,108 @@ class Client(BaseClient):
                         self._failure = core.refusal
                     elif error is not None and is_final(error):
                         self._failure = ConnectFailed(reason)
-                self._collect()
+                self._publish_events()
                 self._news.notify_all()
 
-    def _read(self, socket: ClientConnection) -> str:
-        """Read until there is a reason to close, which is returned. Raises ConnectionClosed."""
-        core = self.core
-        while not self._closing.is_set():
-            self._pump()
+    def _wait_to_connect(self, core: Core, closing: threading.Event) -> bool:
+        """Wait until it is time to connect. Return False if the client is closed instead."""
+        while not closing.is_set():
+            wait = (core.reconnect_at or 0.0) - time.monotonic()
+            if wait <= 0:
+                return True
+            closing.wait(min(1.0, wait))
+            self._tick(core)
+        return False
+
+    def _read_frames(self, socket: ClientConnection, core: Core, closing: threading.Event) -> str:
+        """Read until there is a reason to close the connection, and return it. Raises ConnectionClosed."""
+        while not closing.is_set():
+            self._write_frames()
             if core.close_reason is not None:
                 return core.close_reason
-            now = time.monotonic()
             with self._lock:
-                due = core.wakes_at()
-            wait = _LOOK_AGAIN if due is None else min(_LOOK_AGAIN, max(0.0, due - now))
+                wakes_at = core.wakes_at()
+            wait = POLL_SECONDS if wakes_at is None else min(POLL_SECONDS, max(0.0, wakes_at - time.monotonic()))
             try:
                 text = socket.recv(timeout=wait)
             except TimeoutError:
-                self._tick()
+                self._tick(core)
                 continue
             if len(text) < 1000 and "heartbeat" in (text if isinstance(text, str) else text.decode(errors="replace")):
                 self._ask_players()
             with self._news:
                 core.received(text, time.monotonic())
-                self._collect()
-                self._news.wait_for(lambda: not self._is_crowded() or core.is_waiting or self._closing.is_set())
+                self._publish_events()
+                self._news.wait_for(lambda: not self._is_crowded() or core.is_waiting or closing.is_set())
         return "closed"
 
     def _ask_players(self) -> None:
-        """Ask the game who is online before the core does: not under the client's lock, as the game may hold one of
-        its own while it calls the client."""
-        self._players_now = names_of(self._players)
+        """Call the game's `players` before the core does.
 
-    def _players_of_core(self) -> Callable[[], list[str] | None] | None:
-        return None if self._players is None else lambda: self._players_now
+        Not while the client is locked: the game may hold a lock of its own while it calls the client, and take the
+        same lock in `players`.
+        """
+        self._players_answer = names_of(self._players)
+
+    def _ask_application(self) -> None:
+        """Call the application's `sync` before the core does, for the same reason."""
+        if self._config.sync is None:
+            return
+        answer: Future[Mapping[str, Any] | bool | None] = Future()
+        try:
+            answer.set_result(self._config.sync())
+        except Exception as error:  # the core logs it, and tries again with the next connection
+            answer.set_exception(error)
+        self._sync_answer = answer
+
+    def _players_for_core(self) -> Callable[[], list[str] | None] | None:
+        return None if self._players is None else lambda: self._players_answer
+
+    def _sync_for_core(self) -> Callable[[], Mapping[str, Any] | bool | None] | None:
+        return None if self._config.sync is None else lambda: self._sync_answer.result(timeout=0)
 
     def _is_crowded(self) -> bool:
-        return len(self._told) >= EVENTS_AHEAD or (self._is_streamed and len(self._stream) >= EVENTS_AHEAD)
+        return len(self._handler_queue) >= EVENTS_AHEAD or (self._is_streamed and len(self._stream) >= EVENTS_AHEAD)
 
-    def _tick(self) -> None:
+    def _tick(self, core: Core) -> None:
         with self._lock:
-            self.core.tick(time.monotonic())
-            self._collect()
+            core.tick(time.monotonic())
+            self._publish_events()
 
-    def _collect(self) -> None:
-        """Hand on what the core has to tell. The lock is held."""
-        if told := self.core.events():
-            self._keep(self._stream, told, is_read=self._is_streamed)
-            self._told.extend(event for event in told if self._handlers_of(event))
+    def _publish_events(self) -> None:
+        """Pass the core's events on to the handlers and to `take`. The lock is held."""
+        if events := self.core.events():
+            self._keep_events(self._stream, events, is_read=self._is_streamed)
+            self._handler_queue.extend(event for event in events if self._handlers_of(event))
             self._news.notify_all()
 
-    def _pump(self) -> None:
-        """Send what the core has to send, in its order."""
-        with self._send_lock:
+    def _write_frames(self) -> None:
+        """Send the core's frames, in order."""
+
+        def take() -> tuple[ClientConnection | None, list[str]]:
             with self._lock:
-                socket, frames = self._socket, self.core.frames() if self._socket is not None else []
-            if socket is not None:
-                try:
-                    for frame in frames:
-                        if not self._takes_more(socket):
-                            stdlib_socket.socket.shutdown(socket.socket, stdlib_socket.SHUT_RDWR)
-                            return
-                        socket.send(frame)
-                except (ConnectionClosed, OSError, ValueError):
-                    pass  # the reading thread sees it too
+                return self._socket, [] if self._socket is None else self.core.frames()
 
-    def _takes_more(self, socket: ClientConnection) -> bool:
-        """Wait until the connection has room for a frame. False where it has none for long: the server reads no more.
+        def is_current(socket: ClientConnection) -> bool:
+            return socket is self._socket and not self._closing.is_set()
 
-        Without this a write would wait for ever, and everyone who wants to write or to close with it.
-        """
-        deadline = time.monotonic() + _WRITE_SECONDS
-        with selectors.DefaultSelector() as selector:
-            selector.register(socket.socket, selectors.EVENT_WRITE)
-            while not selector.select(_LOOK_AGAIN):
-                if self._closing.is_set() or socket is not self._socket or time.monotonic() >= deadline:
-                    return False
-        return True
+        self._writer.write(take, is_current)
 
-    def _dispatch(self, news: threading.Condition, told: deque[Event], closing: threading.Event) -> None:
+    # The handlers' thread
+
+    def _run_handlers(self, queue: deque[Event], closing: threading.Event) -> None:
         while True:
-            with news:
-                news.wait_for(lambda: told or closing.is_set())
-                if not told:
+            with self._news:
+                self._news.wait_for(lambda: queue or closing.is_set())
+                if not queue:
                     return
-                event = told.popleft()
-                if len(told) == EVENTS_AHEAD // 2:
-                    news.notify_all()
+                event = queue.popleft()
+                if len(queue) == EVENTS_AHEAD // 2:
+                    self._news.notify_all()
             for handler in self._handlers_of(event):
                 try:
                     handler(event)
                 except GossipError as error:
                     _log.warning("a handler of %s failed: %s", type(event).__name__, error)
-                except BaseException:  # an exit too: it would end this thread alone, and everyone would wait for it
+                except BaseException:  # even an exit: it would end this thread alone, and the reader would wait for it
                     _log.exception("a handler of %s failed", type(event).__name__)
