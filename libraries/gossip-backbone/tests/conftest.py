@@ -1,4 +1,4 @@
-"""A network with an application, and replicas of it."""
+"""Fixtures: databases for replicas, stores, and replicas of a running network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backbone import Backbone, Change
+from backbone import Backbone, Change, migrate
 from backbone.__main__ import open_database
+from backbone.kinds import DEFAULT_KINDS
+from backbone.store import Store
+from gossip_client import SyncRecords
 from sqlalchemy import Engine
 
+from tests.support.backbone import channel, complete, game
 from tests.support.mariadb import MariaDB
 
 REPLICAS = (
@@ -23,7 +27,7 @@ REPLICAS = (
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
-    """The run's MariaDB."""
+    """The MariaDB server of the test run."""
     server = MariaDB()
     yield server
     server.close()
@@ -31,24 +35,24 @@ def mariadb_server() -> Iterator[MariaDB]:
 
 @pytest.fixture(params=REPLICAS)
 def any_replica(request: pytest.FixtureRequest) -> str:
-    """Runs the test on each database that the library knows; `replica_url` and what builds on it follow."""
+    """Run the test on each database that the library supports. `replica_url` and the fixtures that use it follow."""
     return str(request.param)
 
 
 @pytest.fixture(params=[*REPLICAS, "duckdb"])
 def any_store(request: pytest.FixtureRequest) -> str:
-    """Like `any_replica`, and on one that the library knows nothing of: no upsert, no lock, no level of isolation.
+    """Run the test on these and on DuckDB, for which the library has no upsert, no lock and no isolation level.
 
-    (It lets one process in at a time.)
+    Only one process at a time can open a DuckDB file.
     """
     return str(request.param)
 
 
 @pytest.fixture
 def replica_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database for the replica: of the kind that `any_replica` or `any_store` says, else SQLite."""
-    asked = [name for name in ("any_replica", "any_store") if name in request.fixturenames]
-    kind = request.getfixturevalue(asked[0]) if asked else "sqlite"
+    """The URL of an empty database, of the kind of `any_replica` or `any_store`, by default SQLite."""
+    choices = [name for name in ("any_replica", "any_store") if name in request.fixturenames]
+    kind = request.getfixturevalue(choices[0]) if choices else "sqlite"
     if kind in ("sqlite", "duckdb"):
         yield f"{kind}:///{tmp_path / 'replica.db'}"
         return
@@ -60,10 +64,39 @@ def replica_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
 
 @pytest.fixture
 def replica_engine(replica_url: str) -> Iterator[Engine]:
-    """An engine on it."""
+    """An engine on the database of `replica_url`."""
     engine = open_database(replica_url, locked_seconds=2)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def make_store(replica_engine: Engine) -> Callable[..., Store]:
+    """Return a function that makes stores on the migrated database."""
+    migrate(replica_engine)
+
+    def make(**options: Any) -> Store:
+        return Store(replica_engine, options.pop("kinds", DEFAULT_KINDS), **options)
+
+    return make
+
+
+@pytest.fixture
+def store(make_store: Callable[..., Store]) -> Store:
+    """A store that is complete at cursor 10, with channel 1 and games 1 and 2."""
+    store = make_store()
+    store.wants_changes = True
+    first, second = game(1), game(2, "Beta")
+    applied = store.apply(
+        [
+            SyncRecords("channels", [channel(1)]),
+            SyncRecords("games", [first, second]),
+            complete(10, [channel(1)], [first, second]),
+        ]
+    )
+    assert applied.is_complete and applied.cursor == 10
+    assert [change.action for change in applied.changes] == ["created"] * 3
+    return store
 
 
 @pytest.fixture
@@ -73,18 +106,18 @@ def application(stored):
 
 
 class Running:
-    """A replica that runs, and all that it told of its changes."""
+    """A running replica that collects its committed changes."""
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
         self.changes: list[Change] = []
-        self._news = threading.Condition()
-        backbone.on_commit(self._note)
+        self._changed = threading.Condition()
+        backbone.on_commit(self._collect)
 
-    def _note(self, changes: Sequence[Change]) -> None:
-        with self._news:
+    def _collect(self, changes: Sequence[Change]) -> None:
+        with self._changed:
             self.changes.extend(changes)
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def start(self) -> Running:
         self.backbone.start()
@@ -92,20 +125,20 @@ class Running:
         return self
 
     def wait_for(self, action: str, label: str, *, seconds: float = 10.0) -> Change:
-        """The first change of this kind that was told."""
+        """Wait for a change, and return it."""
 
-        def found() -> list[Change]:
+        def matching() -> list[Change]:
             return [change for change in self.changes if (change.action, change.label) == (action, label)]
 
-        with self._news:
-            assert self._news.wait_for(found, seconds), f"no {action} {label}: {self.changes}"
-            return found()[0]
+        with self._changed:
+            assert self._changed.wait_for(matching, seconds), f"no {action} {label}: {self.changes}"
+            return matching()[0]
 
 
 @pytest.fixture
 def make_replica(replica_engine: Engine, worker, application) -> Iterator[Callable[..., Running]]:
-    """Makes replicas, running unless `start=False`; they are stopped after the test."""
-    made: list[Running] = []
+    """Make replicas, started unless `start=False`, and stop them after the test."""
+    replicas: list[Running] = []
 
     def make(*, start: bool = True, engine: Engine | None = None, url: str | None = None, **options: Any) -> Running:
         running = Running(
@@ -113,9 +146,9 @@ def make_replica(replica_engine: Engine, worker, application) -> Iterator[Callab
                 engine or replica_engine, url or worker.url, application.client_id, application.client_secret, **options
             )
         )
-        made.append(running)
+        replicas.append(running)
         return running.start() if start else running
 
     yield make
-    for running in made:
+    for running in replicas:
         running.backbone.stop()

@@ -1,4 +1,4 @@
-"""`python -m backbone`: mirror, status and verify, as a person runs them; and kill -9."""
+"""The commands `python -m backbone mirror`, `status` and `verify`, and a mirror killed with kill -9."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNREACHABLE = "ws://127.0.0.1:1/socket"
 
 @pytest.fixture
 def network(worker, application):
-    """The options that name the network."""
+    """The options for the network."""
     return ["--url", worker.url, "--client-id", application.client_id]
 
 
@@ -47,9 +47,9 @@ def run(variables, python):
 
 @pytest.fixture
 def run_here(request, monkeypatch, capsys):
-    """As `run`, without a process of its own; with the application's secret where the test has one."""
-    has_one = "application" in request.fixturenames
-    secret = request.getfixturevalue("application").client_secret if has_one else "secret"
+    """Like `run`, but in this process. Uses the application's secret if the test has an application."""
+    has_application = "application" in request.fixturenames
+    secret = request.getfixturevalue("application").client_secret if has_application else "secret"
     monkeypatch.setenv("GOSSIP_CLIENT_SECRET", secret)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +62,7 @@ def run_here(request, monkeypatch, capsys):
 
 @pytest.fixture
 def mirror(variables, python, network, replica_url):
-    """Starts mirrors; those that still run are killed after the test."""
+    """Start mirrors, and kill them after the test."""
     started = []
 
     def start(*arguments: str) -> ServerProcess:
@@ -75,7 +75,7 @@ def mirror(variables, python, network, replica_url):
         process.kill()
 
 
-def test_a_mirror_from_its_start_to_its_end(any_replica, mirror, run_here, network, replica_url, stored):
+def test_mirror_status_verify_and_mend(any_replica, mirror, run_here, network, replica_url, stored):
     for _ in range(30):
         stored.game()
     stored.game("Alpha")
@@ -90,8 +90,8 @@ def test_a_mirror_from_its_start_to_its_end(any_replica, mirror, run_here, netwo
     with db.transaction() as session:
         games.delete_game(session, actor_id=None, short_name="Alpha")
     process.wait_for_line(lambda line: line.endswith("deleted games 31 Alpha"))
-    shown = run_here("status", "--database", replica_url)
-    assert shown.returncode == 0 and "games    30" in shown.stdout
+    status = run_here("status", "--database", replica_url)
+    assert status.returncode == 0 and "games    30" in status.stdout
     checked = run_here("verify", *network, "--database", replica_url)
     assert checked.returncode == 0 and checked.stdout.startswith("equal at "), checked.stderr
     assert process.stop() == 0 and "Traceback" not in process.output
@@ -100,25 +100,25 @@ def test_a_mirror_from_its_start_to_its_end(any_replica, mirror, run_here, netwo
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE backbone_games SET homepage_url = 'https://x.example.com' WHERE id = 3")
     engine.dispose()
-    found = run_here("verify", *network, "--database", replica_url)
-    assert found.returncode == 1 and "differs in homepage_url" in found.stdout
+    different = run_here("verify", *network, "--database", replica_url)
+    assert different.returncode == 1 and "differs in homepage_url" in different.stdout
     mended = run_here("verify", *network, "--database", replica_url, "--mend")
     assert mended.returncode == 0 and "1 records differ" in mended.stdout and "mended" in mended.stdout
     assert run_here("verify", *network, "--database", replica_url).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("change", "wanted"),
+    ("options", "message"),
     [
         ({}, "connection refused"),
         ({"--url": "http://127.0.0.1/"}, "must begin with ws:// or wss://"),
         ({"--database": "sqlite:////no/such/folder/mirror.db"}, "unable to open database file"),
-        ({"--database": "nonsense"}, "is no database's address"),
-        ({"--database": ""}, "is no database's address"),
-        ({"--database": "postgresql://ann:hush@host:port/y"}, "is no database's address"),
-        ({"--database": "postgres:/ann:hush@host/y"}, "is no database's address"),
-        ({"--database": "sqlite://"}, "names no file"),
-        ({"--database": "mysql://ann:hush@host"}, "names no database"),
+        ({"--database": "nonsense"}, "is not a database address"),
+        ({"--database": ""}, "is not a database address"),
+        ({"--database": "postgresql://ann:hush@host:port/y"}, "is not a database address"),
+        ({"--database": "postgres:/ann:hush@host/y"}, "is not a database address"),
+        ({"--database": "sqlite://"}, "does not name a file"),
+        ({"--database": "mysql://ann:hush@host"}, "does not name a database"),
         ({"--database": "oracle://x/y"}, "driver of this database is not installed"),
         ({"--database": "mariadb://ann:hush@127.0.0.1:1/y"}, "cannot be reached: Can't connect"),
         ({"--database": "mysql://ann:hush@127.0.0.1:1/y?bad=1"}, "unexpected keyword argument 'bad'"),
@@ -126,11 +126,11 @@ def test_a_mirror_from_its_start_to_its_end(any_replica, mirror, run_here, netwo
         ({"--database": "postgresql://x@127.0.0.1:1/y"}, "onnection"),
     ],
 )
-def test_what_goes_wrong_is_one_line(run_here, replica_url, change, wanted):
-    given = {"--url": UNREACHABLE, "--client-id": "x", "--database": replica_url, "--timeout": "0.5"} | change
-    done = run_here("mirror", *(part for pair in given.items() for part in pair))
+def test_an_error_is_one_line(run_here, replica_url, options, message):
+    options = {"--url": UNREACHABLE, "--client-id": "x", "--database": replica_url, "--timeout": "0.5"} | options
+    done = run_here("mirror", *(part for pair in options.items() for part in pair))
     assert done.returncode == 1
-    assert wanted in done.stderr and done.stderr.count("\n") == 1 and "hush" not in done.stderr, done.stderr
+    assert message in done.stderr and done.stderr.count("\n") == 1 and "hush" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def test_a_driver_that_is_not_installed_is_named(monkeypatch, database, package)
         open_database(database)
 
 
-def test_wrong_credentials_are_one_line(run, network, replica_url):
-    """In a process of its own: nothing else is printed, by whatever thread."""
+def test_wrong_credentials_give_one_line(run, network, replica_url):
+    """Uses a separate process, to see that no thread prints anything else."""
     done = run("mirror", *network[:2], "--client-id", "wrong", "--database", replica_url)
     assert done.returncode == 1 and done.stdout == ""
     assert "invalid credentials" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "verify"])
-def test_looking_at_what_is_not_there_makes_nothing(run_here, tmp_path, command):
-    """A wrong path is said, and leaves no empty file; so is a database of something else."""
+def test_a_missing_replica_is_an_error_and_not_created(run_here, tmp_path, command):
+    """The file does not exist, or the database holds no replica."""
     options = ["--url", UNREACHABLE, "--client-id", "x"] if command == "verify" else []
     path = tmp_path / "typo.db"
     done = run_here(command, *options, "--database", f"sqlite:///{path}")
@@ -165,29 +165,29 @@ def test_looking_at_what_is_not_there_makes_nothing(run_here, tmp_path, command)
 
 @pytest.mark.parametrize("option", ["--timeout", "--locked-seconds"])
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "soon"])
-def test_a_time_that_is_none(run_here, capsys, option, seconds):
+def test_invalid_seconds_are_refused(run_here, capsys, option, seconds):
     with pytest.raises(SystemExit) as ended:
         run_here("mirror", "--url", "x", "--client-id", "x", "--database", "sqlite:///x.db", option, seconds)
     assert ended.value.code == 2
     assert f"argument {option}: " in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_without_a_secret(run, replica_url):
+def test_a_missing_secret_gives_one_line(run, replica_url):
     options = ["--url", UNREACHABLE, "--client-id", "x", "--database", replica_url]
     done = run("mirror", *options, GOSSIP_CLIENT_SECRET="")
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "set GOSSIP_CLIENT_SECRET" in done.stderr
 
 
-def test_a_reader_that_goes_away_is_no_fault(run, mirror, variables, python, network, replica_url):
-    """`… | head -1`: no traceback."""
+def test_a_closed_output_pipe_ends_the_mirror_without_a_traceback(variables, python, network, replica_url):
+    """As with `… | head -1`."""
     command = [python, "-m", "backbone", "mirror", *network, "--database", replica_url]
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b"" and process.wait(20) == 141
 
 
-def test_a_game_is_told_that_it_gets_no_records(run_here, monkeypatch, worker, stored, replica_url):
-    """Its credentials are good, and no sync ever comes: better a word than a mirror that waits for ever."""
+def test_the_credentials_of_a_game_give_an_error(run_here, monkeypatch, worker, stored, replica_url):
+    """They are valid, but the network never syncs a game: without the error the mirror would wait forever."""
     monkeypatch.setattr("backbone.replica._SILENT_SECONDS", 0.1)
     credentials = stored.game_with_credentials("Alpha")[1]
     monkeypatch.setenv("GOSSIP_CLIENT_SECRET", credentials.client_secret)
@@ -196,7 +196,7 @@ def test_a_game_is_told_that_it_gets_no_records(run_here, monkeypatch, worker, s
     assert done.returncode == 1 and done.stderr == "backbone: sync: not an application\n"
 
 
-def test_a_locked_database_is_one_line(run_here, replica_url):
+def test_a_locked_database_gives_one_line(run_here, replica_url):
     path = replica_url.removeprefix("sqlite:///")
     with sqlite3.connect(path, isolation_level=None) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -208,34 +208,34 @@ def test_a_locked_database_is_one_line(run_here, replica_url):
     assert "database is locked" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_a_database_that_is_locked_at_the_start(run_here, replica_url, monkeypatch):
-    """It is waited for, longer than SQLite itself waits at once."""
+def test_a_mirror_waits_for_a_locked_database(run_here, replica_url, monkeypatch):
+    """It waits longer than a single wait of SQLite."""
     monkeypatch.setattr("backbone.__main__._LOCKED_SECONDS", 0.1)
     with sqlite3.connect(replica_url.removeprefix("sqlite:///"), isolation_level=None) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         tries = []
 
-        def tries_to_migrate(engine):
+        def try_to_migrate(engine):
             tries.append(engine)
             if len(tries) == 3:
                 connection.execute("ROLLBACK")
             return migrate(engine)
 
-        monkeypatch.setattr("backbone.__main__.migrate", tries_to_migrate)
+        monkeypatch.setattr("backbone.__main__.migrate", try_to_migrate)
         options = ["--url", UNREACHABLE, "--client-id", "x", "--timeout", "0.2"]
         done = run_here("mirror", *options, "--database", replica_url)
     assert len(tries) == 3 and "connection refused" in done.stderr, done.stderr
 
 
-def test_a_database_that_is_no_database(run_here, tmp_path):
+def test_a_file_that_is_not_a_database_gives_one_line(run_here, tmp_path):
     path = tmp_path / "text.db"
     path.write_text("this is a letter, not a database\n" * 100)
     done = run_here("mirror", "--url", UNREACHABLE, "--client-id", "x", "--database", f"sqlite:///{path}")
     assert done.returncode == 1 and "file is not a database" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_killed_at_any_moment_it_comes_back_equal(any_replica, mirror, run_here, network, replica_url, stored):
-    """kill -9 in whole states and in changes, while the network changes. (The bench does it fifty times.)"""
+def test_a_killed_mirror_catches_up(any_replica, mirror, run_here, network, replica_url, stored):
+    """It is killed during whole states and changes, while the network changes. The benchmark does this fifty times."""
     rng = random.Random(4)
     names = [stored.game().short_name for _ in range(60)]
     is_over = threading.Event()

@@ -1,4 +1,4 @@
-"""The examples as they stand, on the real worker, fed by edits in a real browser."""
+"""The unchanged examples, with the real worker and edits in a real browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture
 def start_example(run_environment, python, worker, application, tmp_path):
-    """Starts an example in an empty folder; it is killed after the test."""
+    """Start examples in an empty folder, and kill them after the test."""
     started = []
 
     def start(name: str, **environment: str) -> ServerProcess:
@@ -40,7 +40,7 @@ def start_example(run_environment, python, worker, application, tmp_path):
 @pytest.mark.browser
 @pytest.mark.timeout(120)
 def test_the_directory_page_changes_as_games_are_edited(start_example, stored, new_page):
-    """An owner edits a game on the network's site; the example's page, open elsewhere, shows it unasked."""
+    """An owner edits a game on the network's site. The example's page, open in another browser, follows."""
     from playwright.sync_api import expect
 
     owner = stored.user("wren")
@@ -53,11 +53,11 @@ def test_the_directory_page_changes_as_games_are_edited(start_example, stored, n
 
     visitor = new_page()
     visitor.goto(f"http://127.0.0.1:{port}/")
-    listed = visitor.locator("ul")
-    expect(listed).to_contain_text("Midnight Harbour")
-    expect(listed).to_contain_text("mud.example.com:4000")
-    expect(listed).to_contain_text("{{ 7 * 7 }} <b>bold</b>")
-    expect(listed).not_to_contain_text("Not Shown")
+    game_list = visitor.locator("ul")
+    expect(game_list).to_contain_text("Midnight Harbour")
+    expect(game_list).to_contain_text("mud.example.com:4000")
+    expect(game_list).to_contain_text("{{ 7 * 7 }} <b>bold</b>")
+    expect(game_list).not_to_contain_text("Not Shown")
 
     page = new_page()
     page.goto("/sign-in")
@@ -68,19 +68,19 @@ def test_the_directory_page_changes_as_games_are_edited(start_example, stored, n
     page.get_by_label("Description").fill("Fog, gulls and lanterns.")
     page.locator("main form.stack button").click()
     expect(page.locator(".flash")).to_be_visible()
-    expect(listed).to_contain_text("Fog, gulls and lanterns.")
+    expect(game_list).to_contain_text("Fog, gulls and lanterns.")
 
     page.goto("/manage/games/new")
     page.get_by_label("Name", exact=True).fill("Ashfall")
     page.get_by_label("Short name").fill("Ashfall")
     page.locator("main form.stack button").click()
     expect(page.locator("#client-secret")).to_have_text(re.compile("[0-9a-f-]{36}"))
-    expect(listed).to_contain_text("Ashfall")
+    expect(game_list).to_contain_text("Ashfall")
     assert "Traceback" not in example.output
 
 
 def test_the_channel_logger_writes_what_is_said(start_example, stored, worker, tmp_path):
-    """On channels that are there, and on one that is made while it runs."""
+    """On an existing channel, and on one that is created while the logger runs."""
     stored.channel("gossip")
     speaker = stored.game_with_credentials("Alpha")[1]
     example = start_example("channel_logger.py")
@@ -101,6 +101,6 @@ def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
     try:
         return connection.execute(query).fetchall()
     except sqlite3.OperationalError:
-        return []  # not made yet, or locked
+        return []  # the table does not exist yet, or the file is locked
     finally:
         connection.close()

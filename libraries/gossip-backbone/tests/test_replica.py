@@ -1,4 +1,4 @@
-"""Replicas of the real worker's network."""
+"""Replicas of a network with the real worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = Backoff(first=0.1, longest=0.2)
 
 @pytest.fixture
 def check(worker, stored):
-    """A comparison with the network by a second application."""
+    """Return a function that compares a replica with the network, as a second application."""
     credentials = stored.application_with_credentials("Check")[1]
 
     def run(engine, *, url=None, **options):
@@ -42,8 +42,8 @@ def edit(short_name, **fields):
         games.update_game(session, actor_id=None, short_name=short_name, **fields)
 
 
-def test_it_follows_the_network(any_replica, make_replica, stored, check, run_flask):
-    """First whole, then each create, edit and delete, whoever makes it."""
+def test_a_replica_follows_the_network(any_replica, make_replica, stored, check, run_flask):
+    """It gets the whole state, then each create, edit and delete, whichever process makes it."""
     names = [stored.game(description="<b>✔ \"'\\</b>").short_name for _ in range(23)]
     stored.channel("gossip", description="Talk")
     replica = make_replica()
@@ -64,23 +64,23 @@ def test_it_follows_the_network(any_replica, make_replica, stored, check, run_fl
     assert report.is_equal and report.counts == {"channels": 2, "games": 22} and report.missed == 0
 
 
-def test_it_resumes_where_it_was(make_replica, stored, check):
-    """What changed while it was away, deletes included, is all that comes; an empty stretch brings nothing."""
-    kept, gone = stored.game(), stored.game()
+def test_a_replica_resumes_where_it_stopped(make_replica, stored, check):
+    """It gets only what changed meanwhile, deletes included. If nothing changed, it gets nothing."""
+    kept, deleted = stored.game(), stored.game()
     first = make_replica()
     first.backbone.stop()
     edit(kept.short_name, description="meanwhile")
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name=gone.short_name)
+        games.delete_game(session, actor_id=None, short_name=deleted.short_name)
     second = make_replica()
-    told = {(change.action, change.label) for change in second.changes}
-    assert told == {("updated", kept.short_name), ("deleted", gone.short_name)}
+    changes = {(change.action, change.label) for change in second.changes}
+    assert changes == {("updated", kept.short_name), ("deleted", deleted.short_name)}
     second.backbone.stop()
     assert make_replica().changes == []
     assert check(second.backbone.engine).is_equal
 
 
-def test_it_comes_back_when_the_worker_does(make_replica, stored, worker, start_worker, check):
+def test_a_replica_reconnects_when_the_worker_is_back(make_replica, stored, worker, start_worker, check):
     game = stored.game()
     replica = make_replica(backoff=QUICK)
     worker.kill()
@@ -91,24 +91,25 @@ def test_it_comes_back_when_the_worker_does(make_replica, stored, worker, start_
 
 
 def test_a_replica_that_was_changed_by_hand_mends_itself(make_replica, stored, check):
-    """At the next connection the digests differ, and the whole state is asked for."""
-    games_there = [stored.game() for _ in range(12)]
+    """At the next connection the digests differ, and the replica asks for the whole state."""
+    stored_games = [stored.game() for _ in range(12)]
     stored.channel("gossip")
     first = make_replica()
     engine = first.backbone.engine
     first.backbone.stop()
     with Session(engine) as session, session.begin():
-        session.get(Game, games_there[0].id).description = "by hand"
-        session.delete(session.get(Game, games_there[1].id))
+        session.get(Game, stored_games[0].id).description = "by hand"
+        session.delete(session.get(Game, stored_games[1].id))
         session.add(Game(id=999, game="Ghost"))
     second = make_replica()
-    told = {(change.action, change.label) for change in second.changes}
-    assert ("deleted", "Ghost") in told and ("created", games_there[1].short_name) in told and len(told) == 3
+    changes = {(change.action, change.label) for change in second.changes}
+    assert ("deleted", "Ghost") in changes and ("created", stored_games[1].short_name) in changes
+    assert len(changes) == 3
     assert check(engine).is_equal
 
 
-def test_a_server_with_another_log_resets_it(make_replica, stored, check):
-    """A cursor ahead of the network's, as after a restored backup."""
+def test_a_server_with_another_log_resets_the_replica(make_replica, stored, check):
+    """The replica's cursor is ahead of the network's, as after a restored backup."""
     stored.game("Alpha")
     first = make_replica()
     first.backbone.stop()
@@ -122,7 +123,7 @@ def test_a_server_with_another_log_resets_it(make_replica, stored, check):
     assert check(engine).is_equal
 
 
-def test_verify_names_what_differs_and_mends(make_replica, stored, check):
+def test_verify_names_differences_and_mends_them(make_replica, stored, check):
     stored.channel("gossip")
     changed, missing = stored.game("Alpha"), stored.game("Beta")
     replica = make_replica()
@@ -155,7 +156,7 @@ def test_hooks_write_with_the_change(make_replica, stored):
     @replica.backbone.on("games", "created", "updated")
     def note(session, change):
         game = change.get(session)
-        game.display_name = game.display_name  # an object of the host's session, with the new values
+        game.display_name = game.display_name
         seen.append((change.action, game.display_name))
 
     replica.start()
@@ -166,8 +167,7 @@ def test_hooks_write_with_the_change(make_replica, stored):
     assert seen == [("created", game.name), ("updated", "Other")]
 
 
-def test_a_hook_that_fails_is_found_in_the_log(make_replica, stored, caplog):
-    """Where: in a thread nobody else sees the traceback."""
+def test_a_failing_hook_is_logged_with_its_traceback(make_replica, stored, caplog):
     stored.game("Alpha")
     replica = make_replica(start=False)
 
@@ -176,7 +176,7 @@ def test_a_hook_that_fails_is_found_in_the_log(make_replica, stored, caplog):
         raise ValueError(f"no {change.label} today")
 
     replica.backbone.start()
-    wait_until(lambda: not replica.backbone._thread.is_alive())
+    wait_until(lambda: not replica.backbone.is_running)
     assert "the replica has stopped: the hook fails failed" in caplog.text
     assert 'in fails\n    raise ValueError(f"no {change.label} today")' in caplog.text
 
@@ -186,36 +186,36 @@ def test_a_hook_that_fails_is_found_in_the_log(make_replica, stored, caplog):
     [pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("mariadb", marks=pytest.mark.mariadb)],
     indirect=True,
 )
-def test_a_database_that_goes_away_and_comes_back(request, any_replica, replica_url, make_replica, stored, check):
-    """Every connection to it is cut, as when it restarts; what changed meanwhile is not lost."""
+def test_a_replica_survives_a_restart_of_its_database(request, any_replica, replica_url, make_replica, stored, check):
+    """All connections are cut. Changes made meanwhile are not lost."""
     stored.game("Alpha")
     replica = make_replica()
-    tries, apply = [], replica.backbone.store.apply
-    replica.backbone.store.apply = lambda batch: (tries.append(batch), apply(batch))[1]
+    attempts, apply = [], replica.backbone.store.apply
+    replica.backbone.store.apply = lambda batch: (attempts.append(batch), apply(batch))[1]
     assert request.getfixturevalue(f"{any_replica}_server").cut_connections(replica_url) == 1
     edit("Alpha", description="meanwhile")
     replica.wait_for("updated", "Alpha", seconds=20)
-    assert len(tries) >= 2 and check(replica.backbone.engine).is_equal
+    assert len(attempts) >= 2 and check(replica.backbone.engine).is_equal
 
 
-def test_an_application_speaks_and_hears_too(make_replica, stored, worker):
+def test_an_application_can_chat_with_the_same_client(make_replica, stored, worker):
     from gossip_client import ChannelMessage
 
     credentials = stored.game_with_credentials("Alpha")[1]
     replica = make_replica(start=False)
-    heard = []
-    replica.backbone.client.on(ChannelMessage)(heard.append)
+    messages = []
+    replica.backbone.client.on(ChannelMessage)(messages.append)
     replica.start()
     with Client(worker.url, credentials.client_id, credentials.client_secret, channels=["gossip"]) as game:
         game.send("gossip", "Ann", "hello")
-        wait_until(lambda: heard)
+        wait_until(lambda: messages)
         replica.wait_for("created", "gossip")
         replica.backbone.client.send("gossip", "Bot", "hello Ann")
         wait_until(lambda: [event for event in game.take(seconds=0.1) if isinstance(event, ChannelMessage)])
-    assert heard[0].message == "hello"
+    assert messages[0].message == "hello"
 
 
-def test_what_goes_wrong_at_the_start(replica_engine, worker, application, tmp_path):
+def test_run_raises_what_goes_wrong_at_the_start(replica_engine, worker, application, tmp_path):
     def run(engine, url=worker.url, secret=application.client_secret):
         Backbone(engine, url, application.client_id, secret).run(connect_seconds=1)
 
@@ -227,20 +227,22 @@ def test_what_goes_wrong_at_the_start(replica_engine, worker, application, tmp_p
         run(f"sqlite:///{tmp_path}/no/such/folder/x.db")
 
 
-def test_it_stops_at_once_while_it_connects(replica_engine, application):
+def test_stop_interrupts_a_connection_attempt(replica_engine, application):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"ws://127.0.0.1:{listener.getsockname()[1]}/socket"
         backbone = Backbone(replica_engine, url, application.client_id, application.client_secret)
         backbone.start()
-        backbone.start()  # runs already
-        wait_until(lambda: hasattr(backbone.client, "_threads"))
-        begun = time.monotonic()
-        backbone.stop()
-        assert time.monotonic() - begun < 5
-        assert not backbone._thread.is_alive()
+        backbone.start()  # no effect: it is running
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1)  # the replica has sent its request and waits for the answer
+            started_at = time.monotonic()
+            backbone.stop()
+        assert time.monotonic() - started_at < 5
+        assert not backbone.is_running
 
 
-def test_it_starts_again_after_a_stop(make_replica, stored):
+def test_a_stopped_replica_can_start_again(make_replica, stored):
     stored.game("Alpha")
     replica = make_replica()
     replica.backbone.stop()
@@ -250,8 +252,8 @@ def test_it_starts_again_after_a_stop(make_replica, stored):
     replica.wait_for("updated", "Alpha")
 
 
-def test_a_database_that_is_away_for_long_does_not_end_it(make_replica, stored, tmp_path, worker, application):
-    """In a thread of the host's it goes on trying, long after `run` would have raised."""
+def test_start_keeps_trying_while_the_database_is_away(make_replica, stored, tmp_path, worker, application):
+    """It goes on long after `run` would have raised."""
     stored.game("Alpha")
     folder = tmp_path / "later"
     replica = make_replica(start=False, engine=create_engine(f"sqlite:///{folder}/replica.db"), database_seconds=0.1)
@@ -261,8 +263,8 @@ def test_a_database_that_is_away_for_long_does_not_end_it(make_replica, stored, 
     assert replica.backbone.wait_synced(20)
 
 
-def test_a_whole_state_that_fails_is_asked_for_again(make_replica, stored, monkeypatch):
-    """The digests differ, and the server does not answer the first time."""
+def test_a_replica_asks_again_for_a_whole_state_that_failed(make_replica, stored, monkeypatch):
+    """The digests differ, and the server does not answer the first request."""
     monkeypatch.setattr("backbone.replica._ASK_AGAIN_SECONDS", 0.1)
     game = stored.game("Alpha")
     first = make_replica()
@@ -271,30 +273,29 @@ def test_a_whole_state_that_fails_is_asked_for_again(make_replica, stored, monke
     with Session(engine) as session, session.begin():
         session.get(Game, game.id).description = "by hand"
     second = make_replica(start=False)
-    post, asked = second.backbone.client.post, []
+    post, requests = second.backbone.client.post, []
 
     def fails_once(request):
-        asked.append(request)
-        if len(asked) == 1:
+        requests.append(request)
+        if len(requests) == 1:
             request.finish(RequestTimedOut("sync: no answer in time"))
         else:
             post(request)
 
     monkeypatch.setattr(second.backbone.client, "post", fails_once)
     second.start()
-    assert second.wait_for("updated", "Alpha").fields == ["description"] and len(asked) == 2
+    assert second.wait_for("updated", "Alpha").fields == ["description"] and len(requests) == 2
 
 
-def test_a_database_that_is_locked_for_a_while(make_replica, stored, replica_engine, check):
-    """Changes wait for the lock, and are not lost."""
+def test_changes_wait_for_a_locked_database(make_replica, stored, replica_engine, check):
     game = stored.game()
     replica = make_replica(database_seconds=30.0)
-    tries, apply = [], replica.backbone.store.apply
-    replica.backbone.store.apply = lambda batch: (tries.append(batch), apply(batch))[1]
+    attempts, apply = [], replica.backbone.store.apply
+    replica.backbone.store.apply = lambda batch: (attempts.append(batch), apply(batch))[1]
     with replica_engine.connect() as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         edit(game.short_name, description="locked out")
-        wait_until(lambda: tries, what="the change has come, and finds the lock")
+        wait_until(lambda: attempts, what="the replica tries to write the change")
         connection.rollback()
     replica.wait_for("updated", game.short_name, seconds=20)
     with db.transaction() as session:

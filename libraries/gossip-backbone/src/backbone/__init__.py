@@ -1,12 +1,12 @@
 """A live replica of the Gossip network's channels and games, in the host application's own database."""
 
+from backbone.changes import Change
 from backbone.columns import Json, LongText
 from backbone.errors import BackboneError, DatabaseFailed, HookFailed, WrongNetwork
 from backbone.kinds import CHANNELS, DEFAULT_KINDS, GAMES, Kind
 from backbone.migrations import migrate
 from backbone.models import Channel, Game, Record, State
 from backbone.replica import Backbone
-from backbone.store import Change
 
 __version__ = "0.1.0"
 

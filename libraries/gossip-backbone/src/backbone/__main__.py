@@ -1,4 +1,4 @@
-"""The console: `python -m backbone mirror`, `status` and `verify`."""
+"""The command line: `python -m backbone mirror`, `status` and `verify`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
-_LOCKED_SECONDS = 5.0  # at once: SQLite's waiting for a lock hears no Ctrl-C
+_LOCKED_SECONDS = 5.0  # the longest single wait: Ctrl-C does not interrupt SQLite's wait for a lock
 _PACKAGES = {"psycopg": "psycopg[binary]", "pymysql": "PyMySQL[rsa]"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns its exit status: 0 when all is well, 1 when not, 2 for a wrong use."""
+    """Run a command. Return its exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="backbone: %(message)s")
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    makes_it = options.command == "mirror" or (options.command == "verify" and options.mend)
+    may_create = options.command == "mirror" or (options.command == "verify" and options.mend)
     try:
-        engine = open_database(options.database, locked_seconds=options.locked_seconds, must_exist=not makes_it)
-        if not makes_it and not inspect(engine).has_table(State.__tablename__):
+        engine = open_database(options.database, locked_seconds=options.locked_seconds, must_exist=not may_create)
+        if not may_create and not inspect(engine).has_table(State.__tablename__):
             raise DatabaseFailed("there is no replica in this database yet: run `python -m backbone mirror`")
         if options.command == "status":
             return status(engine, options.network)
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
-    """Keep a copy up to date until Ctrl-C or SIGTERM."""
+    """Keep a replica up to date until Ctrl-C or SIGTERM."""
     backbone = Backbone(
         engine,
         options.url,
@@ -74,8 +74,8 @@ def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     )
     _prepare(engine, options.locked_seconds)
     progress = Progress(sum(backbone.store.position().counts.values()))
-    backbone.on_event = progress.heard
-    backbone.on_applied = progress.applied
+    backbone.on_event = progress.show_event
+    backbone.on_applied = progress.show_applied
     backbone.store.wants_changes = True
 
     def stop(signum: int, frame: object) -> None:
@@ -90,7 +90,7 @@ def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
 
 
 def _prepare(engine: Engine, seconds: float) -> None:
-    """The tables, as soon as no other program locks the file."""
+    """Migrate, waiting while another program locks the file."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -103,7 +103,7 @@ def _prepare(engine: Engine, seconds: float) -> None:
 
 
 def status(engine: Engine, network: str) -> int:
-    """What the database holds."""
+    """Print what the database holds."""
     store = Store(engine, DEFAULT_KINDS, network=network)
     position = store.position()
     if position.cursor is None:
@@ -118,7 +118,7 @@ def status(engine: Engine, network: str) -> int:
 
 
 def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
-    """Compare with the network; 0 if equal (or mended), 1 if not."""
+    """Compare the replica with the network. Return 0 if it is equal or was mended, otherwise 1."""
     if options.mend:
         _prepare(engine, options.locked_seconds)
     store = Store(engine, DEFAULT_KINDS, network=options.network, deletes=options.deletes)
@@ -140,27 +140,36 @@ def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     for difference in report.differences:
         print(console.plain(str(difference)))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.counts.items()))
-    behind = f", {report.missed} changes still to come" if report.missed else ""
+    behind = f", {report.missed} changes not received yet" if report.missed else ""
     if report.is_equal:
         print(f"equal at {report.cursor}: {counts}{behind}")
         return 0
-    found = f"{len(report.differences)} records differ at {report.cursor} ({', '.join(report.kinds)})"
-    print(f"{found}; mended" if report.has_mended else f"{found}; --mend makes them equal")
+    result = f"{len(report.differences)} records differ at {report.cursor} ({', '.join(report.kinds)})"
+    print(f"{result}; mended" if report.has_mended else f"{result}; --mend makes them equal")
     return 0 if report.has_mended else 1
 
 
 def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = False) -> Engine:
-    """An engine. Files of SQLite are made ready for readers beside the mirror. Raises DatabaseFailed."""
-    _, at, rest = url.rpartition("@")
-    shown = f"…@{rest}" if at else url or "an empty text"  # there may be a password before it
+    """Return an engine. SQLite files use WAL, so that other programs can read them while a mirror writes.
+
+    Args:
+        url: An SQLAlchemy URL; the drivers of PostgreSQL, MySQL and MariaDB may be left out.
+        locked_seconds: How long SQLite waits for a lock, at most `_LOCKED_SECONDS`.
+        must_exist: Do not create an SQLite file.
+
+    Raises:
+        DatabaseFailed: The URL is wrong, the driver is not installed, or the file does not exist.
+    """
+    _, at_sign, rest = url.rpartition("@")
+    shown = f"…@{rest}" if at_sign else url or "an empty text"  # without the password
     try:
         parsed = make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         is_file = parsed.get_backend_name() == "sqlite"
         if is_file and parsed.database in (None, "", ":memory:"):
-            raise DatabaseFailed(f"{shown} names no file: try sqlite:///mirror.db")
+            raise DatabaseFailed(f"{shown} does not name a file: try sqlite:///mirror.db")
         if parsed.get_backend_name() in MYSQL and not parsed.database:
-            raise DatabaseFailed(f"{shown} names no database: put /its-name at the end")
+            raise DatabaseFailed(f"{shown} does not name a database: add /its-name at the end")
         name = parsed.database or ""
         if is_file and must_exist and not name.startswith("file:") and not Path(name).exists():
             raise DatabaseFailed(f"there is no file {name}: run `python -m backbone mirror` first")
@@ -168,7 +177,7 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
             parsed, connect_args={"timeout": min(_LOCKED_SECONDS, locked_seconds)} if is_file else {}
         )
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise DatabaseFailed(f"{shown} is no database's address: try sqlite:///mirror.db") from error
+        raise DatabaseFailed(f"{shown} is not a database address: try sqlite:///mirror.db") from error
     except ImportError as error:
         package = _PACKAGES.get(parsed.get_driver_name())
         hint = f": pip install '{package}'" if package else ""
@@ -179,8 +188,8 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
         try:
             return dialect.connect(*arguments, **options)
         except dialect.loaded_dbapi.Error:
-            raise  # SQLAlchemy makes its own of these
-        except Exception as error:  # an option that the driver does not know, a certificate that is not there
+            raise  # SQLAlchemy wraps these itself
+        except Exception as error:  # an option unknown to the driver, or a missing certificate
             raise DatabaseFailed(f"the database cannot be reached: {first_line(error)}") from error
 
     if is_file:
@@ -188,7 +197,9 @@ def open_database(url: str, *, locked_seconds: float = 30.0, must_exist: bool = 
         @event.listens_for(engine, "connect")
         def prepare(connection: object, record: object) -> None:
             cursor = connection.cursor()  # type: ignore[attr-defined]
-            with suppress(sqlite3.OperationalError):  # locked: another process does the same, or will again
+            with suppress(
+                sqlite3.OperationalError
+            ):  # locked: another process is setting it, or a later connection will
                 cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.close()
@@ -201,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     mirroring = commands.add_parser("mirror", help="keep a copy up to date")
-    showing = commands.add_parser("status", help="what the copy holds")
+    showing = commands.add_parser("status", help="show what the copy holds")
     verifying = commands.add_parser("verify", help="compare the copy with the network")
     for command in (mirroring, showing, verifying):
         command.add_argument("--database", required=True, help="sqlite:///mirror.db, postgresql://…, mysql://…")
@@ -211,14 +222,16 @@ def _parser() -> argparse.ArgumentParser:
             type=console.seconds,
             default=30.0,
             metavar="SECONDS",
-            help="patience with a locked database (30)",
+            help="how long to wait for a locked database (30)",
         )
     for command in (mirroring, verifying):
         command.add_argument("--url", required=True, help="the network's socket: wss://example.com/socket")
         command.add_argument("--client-id", required=True, help="the application's id (secret: GOSSIP_CLIENT_SECRET)")
-        command.add_argument("--deletes", choices=("remove", "tombstones"), default="remove", help="what deletes leave")
         command.add_argument(
-            "--timeout", type=console.seconds, default=30.0, metavar="SECONDS", help="patience to connect (30)"
+            "--deletes", choices=("remove", "tombstones"), default="remove", help="what a delete leaves (remove)"
+        )
+        command.add_argument(
+            "--timeout", type=console.seconds, default=30.0, metavar="SECONDS", help="how long to try to connect (30)"
         )
     verifying.add_argument("--mend", action="store_true", help="make the copy equal")
     return parser

@@ -1,4 +1,4 @@
-"""The types of columns of a replica, so that every database gives back what was put in."""
+"""Column types that give back exactly what was stored, on every database."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 MYSQL = ("mysql", "mariadb")
 
 Id = BigInteger().with_variant(Integer, "sqlite")
-Name = Unicode(255)  # what is indexed: many databases index no text without a length
-LongText = UnicodeText().with_variant(LONGTEXT(), *MYSQL)  # their TEXT ends at 64 KiB
+Name = Unicode(255)  # an indexed text needs a length on MySQL
+LongText = UnicodeText().with_variant(LONGTEXT(), *MYSQL)  # TEXT holds only 64 KiB there
 Moment = DateTime(timezone=True).with_variant(DATETIME(fsp=6), *MYSQL)
 
-# Whatever the server's and the database's own are: every letter has to fit, and names that differ in case are two.
+# Independent of the server's defaults: every character must fit, and names that differ in case are different.
 TABLE_OPTIONS: dict[str, Any] = {
     f"{dialect}_{option}": value
     for dialect in MYSQL
@@ -25,9 +25,9 @@ TABLE_OPTIONS: dict[str, Any] = {
 
 
 class Json(TypeDecorator[Any]):
-    """JSON that comes back as it was: on SQLite and PostgreSQL their own type, elsewhere text.
+    """JSON that comes back unchanged: the database's own type on SQLite and PostgreSQL, text elsewhere.
 
-    (The type of MySQL rounds large numbers, and some databases have none.) None is the database's NULL.
+    MySQL's own type rounds large numbers, and some databases have none. None is stored as NULL.
     """
 
     impl = JSON
@@ -37,19 +37,19 @@ class Json(TypeDecorator[Any]):
         super().__init__(none_as_null=True)
 
     def __repr__(self) -> str:
-        """As it is made: Alembic writes this into migrations of the host's."""
+        """Return the expression that Alembic writes into the host's migrations."""
         return "Json()"
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The type to use on this database."""
+        """Return the type to use on this database."""
         return dialect.type_descriptor(self.impl_instance if _has_json(dialect) else LongText)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """The value to hand to the type of `load_dialect_impl`."""
+        """Return the value to pass to the type of `load_dialect_impl`."""
         return value if value is None or _has_json(dialect) else json.dumps(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """What was read, as Python has it."""
+        """Return the stored value as a Python object."""
         return value if value is None or _has_json(dialect) else json.loads(value)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a replica, as exceptions. Their text is one line for a person."""
+"""The exceptions of this library. The text of each is one line for a person."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-# Of the server's errors: full disks, too many connections, a shut-down, lost packets, locks and deadlocks, read only
-_MYSQL_PASSES = {1020, 1021, 1037, 1038, 1040, 1041, 1053, 1105, 1114, 1129, 1158, 1159, 1160, 1161, 1180, 1184, 1203}
-_MYSQL_PASSES |= {1205, 1206, 1213, 1226, 1290, 1317, 1836, 1927, 1969}
+# MySQL errors that may go away: full disk, too many connections, shutdown, lost packets, locks and deadlocks, read-only
+_TEMPORARY = {1020, 1021, 1037, 1038, 1040, 1041, 1053, 1105, 1114, 1129, 1158, 1159, 1160, 1161, 1180, 1184, 1203}
+_TEMPORARY |= {1205, 1206, 1213, 1226, 1290, 1317, 1836, 1927, 1969}
 
 
 class BackboneError(Exception):
-    """Any failure of this library."""
+    """Base class of this library's errors."""
 
 
 class DatabaseFailed(BackboneError):
-    """The database cannot be used: locked, gone, or without the tables."""
+    """The database cannot be used: it is locked or away, or the tables are missing."""
 
 
 class HookFailed(BackboneError):
-    """A hook of the host application raised an error; the change it was told was not applied."""
+    """A hook of the host application raised an error. Its change was not applied."""
 
 
 class WrongNetwork(BackboneError):
     """The database holds the records of another network."""
 
 
-def may_pass(error: SQLAlchemyError) -> bool:
-    """Whether it is the database's state that is wrong, such as a lock, and not the statement."""
+def is_temporary(error: SQLAlchemyError) -> bool:
+    """Whether the database's state is at fault, such as a lock, rather than the statement."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
-        return bool(code & 0xFF != sqlite3.SQLITE_ERROR)  # where a table is missing, for SQLite that is one too
+        return bool(code & 0xFF != sqlite3.SQLITE_ERROR)  # this code also covers a missing table
     number = next(iter(getattr(error.orig, "args", ())), None)
     if _is_mysql(error) and isinstance(number, int) and 1000 <= number < 2000:
-        return number in _MYSQL_PASSES  # its drivers say OperationalError of an unknown column too
+        return number in _TEMPORARY  # the drivers raise OperationalError for an unknown column too
     return True
 
 
 def is_locked(error: object) -> bool:
-    """Whether another program locks SQLite's file."""
+    """Whether the error means that another program has locked the SQLite file."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -50,15 +50,15 @@ def _is_mysql(error: DBAPIError) -> bool:
 
 
 def sentence(error: SQLAlchemyError) -> str:
-    """What the database said, in one line."""
+    """Return the database's own message, in one line."""
     cause: object = error.orig if isinstance(error, DBAPIError) else error
     match getattr(cause, "args", ()):
-        case (int(), str() as said):  # drivers of MySQL: a number, and the sentence
-            cause = said
+        case (int(), str() as message):  # the drivers of MySQL give a number and a message
+            cause = message
     return first_line(cause or error)
 
 
 def first_line(error: object) -> str:
-    """The first line of its text, or its name where it has none."""
+    """Return the first line of the error's text, or the name of its class if the text is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,7 @@
-"""The tables' own migrations: a list of steps, each applied once, safe when several processes start at once."""
+"""Migrations of the library's own tables, and the transactions that the library uses.
+
+Each step is applied once, even if several processes start at the same time.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,12 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from backbone.columns import TABLE_OPTIONS, Id, Json, LongText, Moment, Name
 from backbone.errors import BackboneError, DatabaseFailed, sentence
 
-_LOCK = 0x60551B  # of PostgreSQL's advisory locks; any number that others do not use
-_AT_ONCE = ("sqlite", "postgresql")  # where tables are made in a transaction, and others can be kept out meanwhile
-# Those whose levels SQLAlchemy itself knows how to set; what others made for theirs does not always work
-_OWN_DIALECTS = ("postgresql", "mysql", "mariadb", "oracle", "mssql")
+_LOCK = 0x60551B  # key of a PostgreSQL advisory lock: any number that nothing else uses
+_TRANSACTIONAL = ("sqlite", "postgresql")  # CREATE TABLE is part of a transaction, and a lock keeps others out
+_WITH_LEVELS = ("postgresql", "mysql", "mariadb")  # other dialects do not always set isolation levels correctly
 _ATTEMPTS = 10
 
-_steps_done = Table(
+_applied_steps = Table(
     "backbone_migrations",
     MetaData(),
     Column("step", Integer, primary_key=True, autoincrement=False),
@@ -44,10 +46,10 @@ _steps_done = Table(
 
 
 def _step_1(connection: Connection) -> None:
-    """Channels, games and the state. Tables as they were when this step was written: later steps change them."""
+    """Create the tables of channels, games and the state, as they were when this step was written."""
     tables = MetaData()
 
-    def own() -> list[Column[Any]]:
+    def library_columns() -> list[Column[Any]]:
         return [
             Column("id", Id, primary_key=True, autoincrement=False),
             Column("extra", Json()),
@@ -57,7 +59,7 @@ def _step_1(connection: Connection) -> None:
     Table(
         "backbone_channels",
         tables,
-        *own(),
+        *library_columns(),
         Column("name", Name, index=True),
         Column("description", LongText),
         Column("hidden", Boolean),
@@ -66,7 +68,7 @@ def _step_1(connection: Connection) -> None:
     Table(
         "backbone_games",
         tables,
-        *own(),
+        *library_columns(),
         Column("game", Name, index=True),
         Column("display_name", LongText),
         Column("display", Boolean),
@@ -95,63 +97,68 @@ def _step_1(connection: Connection) -> None:
             index.create(connection, checkfirst=True)
 
 
-# Each may be run again over what it left when cut off: not every database takes back the tables of a transaction.
+# A step may run again after an interruption: not every database rolls back created tables.
 STEPS: tuple[Callable[[Connection], None], ...] = (_step_1,)
 
 
 def migrate(engine: Engine) -> int:
-    """Bring the tables of this library up to date; returns how many steps that took. Never touches other tables.
+    """Bring the library's tables up to date. Touches no other tables.
 
-    Raises DatabaseFailed, and BackboneError where a later version of this library has made the tables.
+    Returns:
+        How many steps were applied.
+
+    Raises:
+        DatabaseFailed: The database cannot be reached or changed.
+        BackboneError: A later version of this library has created the tables.
     """
     try:
         engine.connect().close()
     except SQLAlchemyError as error:
         raise DatabaseFailed(f"the database cannot be reached: {sentence(error)}") from error
-    attempts = 1 if engine.dialect.name in _AT_ONCE else _ATTEMPTS
+    attempts = 1 if engine.dialect.name in _TRANSACTIONAL else _ATTEMPTS
     for attempt in range(attempts):
         try:
             return _migrate(engine)
         except SQLAlchemyError as error:
             if attempt == attempts - 1:
                 raise DatabaseFailed(f"the database cannot be prepared: {sentence(error)}") from error
-            time.sleep(random.uniform(0, 0.4))  # it may be that another process does the same: its work is found done
+            time.sleep(random.uniform(0, 0.4))  # another process may be migrating: let it finish
     raise AssertionError
 
 
 def _migrate(engine: Engine) -> int:
-    if engine.dialect.name not in _AT_ONCE:
-        return _take_steps(lambda: writing(engine))
+    if engine.dialect.name not in _TRANSACTIONAL:
+        return _apply_steps(lambda: writing(engine))
     with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":  # on SQLite the write lock keeps others out
+        if engine.dialect.name == "postgresql":  # SQLite has its write lock
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        return _take_steps(lambda: nullcontext(connection))
+        return _apply_steps(lambda: nullcontext(connection))
 
 
-def _take_steps(transaction: Callable[[], AbstractContextManager[Connection]]) -> int:
+def _apply_steps(transaction: Callable[[], AbstractContextManager[Connection]]) -> int:
     with transaction() as connection:
-        _steps_done.create(connection, checkfirst=True)
+        _applied_steps.create(connection, checkfirst=True)
     with transaction() as connection:
-        done = connection.scalar(select(func.max(_steps_done.c.step))) or 0
+        done = connection.scalar(select(func.max(_applied_steps.c.step))) or 0
     if done > len(STEPS):
         raise BackboneError(
-            f"the tables were made by a later gossip-backbone (step {done} of {len(STEPS)}): upgrade it"
+            f"a later gossip-backbone has created the tables (step {done} of {len(STEPS)}): upgrade this one"
         )
     for number, step in enumerate(STEPS[done:], done + 1):
         with transaction() as connection:
             step(connection)
         with transaction() as connection:
-            connection.execute(insert(_steps_done).values(step=number))
+            connection.execute(insert(_applied_steps).values(step=number))
     return len(STEPS) - done
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes; committed at the end, rolled back on an error.
+    """Open a transaction for writing. Commits at the end, rolls back on an error.
 
-    On SQLite it takes the write lock first: a transaction that began by reading could not write any more once another
-    has written. An engine whose own events begin its transactions is left alone. Elsewhere it is READ COMMITTED,
-    whatever the engine's own level is: each statement after the wait for a lock sees what was committed meanwhile.
+    On SQLite the transaction takes the write lock first, unless the engine's own events begin it: after a read it could
+    no longer write if another transaction had written meanwhile. On the other known databases its level is READ
+    COMMITTED, so that each statement after the wait for a lock sees what was committed during the wait.
     """
     with _transaction(engine, levels=("READ COMMITTED",), begin="BEGIN IMMEDIATE") as connection:
         yield connection
@@ -159,18 +166,23 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which everything read is of one moment."""
+    """Open a transaction that reads one consistent snapshot."""
     with _transaction(engine, levels=("REPEATABLE READ", "SERIALIZABLE"), begin="BEGIN") as connection:
         yield connection
 
 
 @contextmanager
 def _transaction(engine: Engine, *, levels: Sequence[str], begin: str) -> Iterator[Connection]:
-    """A transaction of the first of these levels that the database has, and on SQLite begun so, unless the engine's
-    events did."""
+    """Open a transaction.
+
+    Args:
+        engine: Of any isolation level.
+        levels: The first that the database has is used.
+        begin: The statement that begins it on SQLite, unless the engine's own events have begun it.
+    """
     with engine.connect() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
-        if connection.dialect.name in _OWN_DIALECTS:
+        if connection.dialect.name in _WITH_LEVELS:
             _set_level(connection, levels)
         with connection.begin():
             if is_sqlite and not getattr(connection.connection.dbapi_connection, "in_transaction", False):
@@ -179,13 +191,13 @@ def _transaction(engine: Engine, *, levels: Sequence[str], begin: str) -> Iterat
 
 
 def _set_level(connection: Connection, levels: Sequence[str]) -> None:
-    """The first of the levels that the database has."""
+    """Set the first of the levels that the database has."""
     raw = connection.connection.dbapi_connection
     assert raw is not None
-    known = connection.dialect.get_isolation_level_values(raw)
-    if level := next((level for level in levels if level in known), None):
+    supported = connection.dialect.get_isolation_level_values(raw)
+    if level := next((level for level in levels if level in supported), None):
         try:
             connection.execution_options(isolation_level=level)
-        except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy lets it through, and keeps the connection
+        except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy neither wraps it nor drops the connection
             connection.invalidate(error)
             raise OperationalError(f"SET TRANSACTION ISOLATION LEVEL {level}", {}, error) from error

@@ -1,8 +1,7 @@
-"""The tables of a replica. Relate your own models to these, and query them in your own sessions; do not change them.
+"""The models of a replica. Relate your own models to these and query them in your own sessions; never write to them.
 
-They have a metadata of their own: `backbone.migrate` makes them, and a migration tool of yours is told to leave them
-alone (see the README).
-A foreign key of yours names the column, not a text: `ForeignKey(Game.id)`.
+The models have their own metadata, and `backbone.migrate` creates their tables. Tell your migration tool to leave these
+tables alone (see the README). A foreign key of yours names the column, not a string: `ForeignKey(Game.id)`.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ class Base(DeclarativeBase):
 
 
 class Record:
-    """Mixin of every synced model: its `id` and what is kept of a record besides its known fields.
+    """Mixin of every synced model. The model's other columns have the names of the record's fields.
 
-    The other columns of a model are named as the fields of the record. extra: fields of later versions, and values that
-    a column cannot hold. deleted_at: when a deleted record was seen to be gone, with deletes="tombstones"; else None.
+    Attributes:
+        id: The network's id of the record. Ids never change and are never reused.
+        extra: Fields without a column, and values that their column cannot hold.
+        deleted_at: When the replica applied the delete, with deletes="tombstones"; None for a live record. UTC.
     """
 
     __table_args__: Any = TABLE_OPTIONS
@@ -45,8 +46,13 @@ class Channel(Record, Base):
 
 
 class Game(Record, Base):
-    """A game of the network. game: its short name. connections: ways for players to connect, as the network sends them:
-    `{"id", "type": "web", "url"}` or `{"id", "type": "telnet" | "secure telnet", "host", "port"}`."""
+    """A game of the network.
+
+    Attributes:
+        game: The short name.
+        connections: The ways for players to connect, each `{"id", "type": "web", "url"}` or
+            `{"id", "type": "telnet" | "secure telnet", "host", "port"}`.
+    """
 
     __tablename__ = "backbone_games"
 
@@ -63,9 +69,13 @@ class Game(Record, Base):
 
 
 class State(Base):
-    """How far the replica is. cursor: everything up to there is applied; None before the first whole state is.
+    """How far the replica has got.
 
-    kinds: those that were part of the sync so far. counts: of the last complete state, by kind.
+    Attributes:
+        cursor: The number of the last applied version; None while there is no complete state.
+        kinds: The kinds that the replica has synced.
+        counts: The number of records of the last complete state, by kind.
+        changed_at: When the row was last written. UTC.
     """
 
     __tablename__ = "backbone_state"

@@ -1,4 +1,4 @@
-"""Records as JSON, and digests of them: the one text of a record that both ends agree on. Pure."""
+"""Canonical JSON of records, and digests over it. Source: docs/protocol.md, "Digests". Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 
 def canonical_json(record: Mapping[str, Any]) -> bytes:
-    """The record as UTF-8 JSON: sorted keys, no spaces, `connections` by id, `redirect_uris` by text."""
-    return _encode(arranged(record)).encode("utf-8", "surrogatepass")
+    """Return the record as UTF-8 JSON: keys sorted, no spaces, `connections` by id, `redirect_uris` by text."""
+    return _encode(with_sorted_lists(record)).encode("utf-8", "surrogatepass")
 
 
-def arranged(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record with its lists in the order that digests want."""
+def with_sorted_lists(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the record with its lists in the order that digests are computed over."""
     result = dict(record)
     ways, uris = result.get("connections"), result.get("redirect_uris")
     if isinstance(ways, list) and all(isinstance(way, dict) for way in ways):
@@ -27,7 +27,7 @@ def arranged(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest(records: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
-    """Count and digest of a kind's records, which come by ascending id."""
+    """Return the count and the hexadecimal SHA-256 digest of a kind's records, given by ascending id."""
     total, count = hashlib.sha256(), 0
     for record in records:
         total.update(canonical_json(record) + b"\n")

@@ -1,4 +1,4 @@
-"""The replica: a connection as an application, whose sync is applied to the host's own database."""
+"""The replica: connects as an application and applies the sync to the host's own database."""
 
 from __future__ import annotations
 
@@ -25,26 +25,37 @@ from gossip_client.requests import Request
 from gossip_client.sync import Client
 from sqlalchemy import Engine, create_engine
 
+from backbone.changes import Action, Applied, Change, Hook
 from backbone.errors import BackboneError, DatabaseFailed, HookFailed
 from backbone.kinds import DEFAULT_KINDS, Kind
 from backbone.migrations import migrate
-from backbone.store import Action, Applied, Change, Deletes, Hook, Store
+from backbone.rows import Deletes
+from backbone.store import Store
 
 _log = logging.getLogger("backbone")
-_EVENTS_AT_ONCE = 100  # in one transaction, where that many wait
-_ASK_AGAIN_SECONDS = 10.0  # after the server failed to send the whole state
-_SILENT_SECONDS = 10.0  # after we were let in, without anything of the sync
+_MAX_EVENTS = 100  # in one transaction
+_ASK_AGAIN_SECONDS = 10.0  # after a failed request for the whole state
+_SILENT_SECONDS = 10.0  # after signing in, without any sync event
 _NOT_ALLOWED = ("not-an-application", "missing-scope")
 H = TypeVar("H", bound=Hook)
 N = TypeVar("N", bound=Callable[[Sequence[Change]], Any])
 
 
 class Backbone:
-    """One replica. `run` keeps it up to date until `stop`; `start` does so in a thread of its own.
+    """One replica. `run` keeps it up to date until `stop`; `start` does so in its own thread.
 
-    engine: the host's own, or a URL of its database. deletes: "remove" the rows of deleted records, or keep them as
-    "tombstones" (`deleted_at` set), for hosts whose rows refer to them. network: a name for it; one database holds one.
-    database_seconds: how long a database that fails is tried again. options: of `gossip_client.sync.Client`.
+    Args:
+        engine: The host's own engine, or the URL of its database.
+        url: The network's socket, `wss://…`.
+        client_id: The application's.
+        client_secret: The application's.
+        kinds: The kinds of records to keep.
+        deletes: "remove" the rows of deleted records, or keep them as "tombstones" with `deleted_at` set, for hosts
+            whose rows refer to them.
+        network: A name for the network. A database holds only one.
+        checks_digests: Compare the replica with the network's digests after each reconnect.
+        database_seconds: How long to try again while the database fails.
+        options: Passed to `gossip_client.sync.Client`.
     """
 
     def __init__(
@@ -65,7 +76,7 @@ class Backbone:
         self.store = Store(self.engine, kinds, network=network, deletes=deletes, checks_digests=checks_digests)
         options.setdefault("user_agent", "gossip-backbone")
         options.setdefault("keeps_view", False)
-        self.client = Client(url, client_id, client_secret, sync=self._wanted, **options)
+        self.client = Client(url, client_id, client_secret, sync=self._sync_request, **options)
         self.on_event: Callable[[Event], object] = lambda event: None
         self.on_applied: Callable[[Applied], object] = lambda applied: None
         self._database_seconds = database_seconds
@@ -74,25 +85,24 @@ class Backbone:
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._thread: threading.Thread | None = None
-        self._is_whole_asked_for = False
+        self._has_asked_for_whole = False
         self._ask_again_at: float | None = None
         self._silent_at: float | None = None
         self._refusal: RequestFailed | None = None
 
-    # Set up
-
     def register(self, kind: Kind) -> None:
-        """Keep another kind of records. Before `run`; the whole state is asked for the first time.
+        """Keep another kind of records. Call this before `run`, which then asks for the whole state once.
 
-        Raises TypeError where a column of it would change values on this database.
+        Raises:
+            TypeError: A column of the kind would change values on this database.
         """
         self.store.register(kind)
 
     def on(self, kind: str, *actions: Action) -> Callable[[H], H]:
-        """Decorator: call `hook(session, change)` after a record was created, updated or deleted.
+        """Return a decorator that registers `hook(session, change)` for changes of a kind; without actions, for all.
 
-        No action named: all three. It runs in the transaction of the change, so that what it writes in the session is
-        committed with the change or not at all. It must not commit; an error that it raises stops the replica.
+        The hook runs in the transaction of the change: what it writes with the session is committed together with the
+        change or not at all. It must not commit. An error that it raises stops the replica.
         """
 
         def register(hook: H) -> H:
@@ -103,18 +113,21 @@ class Backbone:
         return register
 
     def on_commit(self, listener: N) -> N:
-        """Decorator: call `listener(changes)` when changes have been committed. Its errors are logged, and no more."""
+        """Decorate a function that is called with the changes after each commit. Its errors are only logged."""
         self._listeners.append(listener)
         self.store.wants_changes = True
         return listener
 
-    # Running
-
     def run(self, *, connect_seconds: float = 30.0) -> None:
-        """Keep the replica up to date, in this thread, until `stop`.
+        """Keep the replica up to date in this thread until `stop`.
 
-        Raises DatabaseFailed, HookFailed, WrongNetwork; ConnectFailed if the first connection cannot be made;
-        AuthenticationFailed; RequestFailed where this client may not sync.
+        Raises:
+            DatabaseFailed: The database cannot be used, or has failed for `database_seconds`.
+            HookFailed: A hook raised an error.
+            WrongNetwork: The database holds another network.
+            ConnectFailed: The first connection failed for `connect_seconds`.
+            AuthenticationFailed: The network refused the credentials.
+            RequestFailed: This client may not sync.
         """
         if self._stopping.is_set():
             return
@@ -129,50 +142,58 @@ class Backbone:
             self.client.close()
 
     def start(self) -> None:
-        """Run in a thread, if it does not yet. A network or a database that cannot be reached is tried again for ever;
-        other failures are logged, and end it."""
-        if self._thread is not None and self._thread.is_alive():
+        """Run in a thread, unless it runs already.
+
+        The thread never gives up on a network or database that it cannot reach. Other failures are logged and end it.
+        """
+        if self.is_running:
             return
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run_for_ever, name="backbone", daemon=True)
+        self._thread = threading.Thread(target=self._run_forever, name="backbone", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End `run`, and wait for the thread of `start`."""
+        """End `run`, and wait up to 30 s for the thread of `start`."""
         self._stopping.set()
         self.client.close()
         thread, deadline = self._thread, time.monotonic() + 30
         if thread is None or thread is threading.current_thread():
             return
         while thread.is_alive() and time.monotonic() < deadline:
-            self.client.close()  # it may just have begun to connect
+            self.client.close()  # again: the thread may have been about to connect
             thread.join(0.2)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread of `start` is running."""
+        return self._thread is not None and self._thread.is_alive()
+
     def wait_synced(self, seconds: float | None = None) -> bool:
-        """Wait until the replica is whole and up to date; False if it is not in time."""
+        """Wait until the replica is complete and up to date. Return False if the time runs out first."""
         return self._synced.wait(seconds)
 
-    def _run_for_ever(self) -> None:
+    def _run_forever(self) -> None:
         wait = 1.0
         while not self._stopping.is_set():
-            begun = time.monotonic()
+            started_at = time.monotonic()
             try:
                 self.run()
             except (ConnectFailed, DatabaseFailed) as error:
                 if self._stopping.is_set():
                     return
-                if time.monotonic() - begun > 300:
+                if time.monotonic() - started_at > 300:
                     wait = 1.0
                 _log.warning("trying again in %.0f s: %s", wait, error)
                 self._stopping.wait(wait)
                 wait = min(60.0, wait * 2)
             except Exception as error:
                 if not self._stopping.is_set():
-                    is_plain = isinstance(error, BackboneError | GossipError) and not isinstance(error, HookFailed)
-                    _log.error("the replica has stopped: %s", error, exc_info=None if is_plain else error)
+                    is_expected = isinstance(error, BackboneError | GossipError) and not isinstance(error, HookFailed)
+                    _log.error("the replica has stopped: %s", error, exc_info=None if is_expected else error)
                 return
 
-    def _wanted(self) -> dict[str, int] | None:
+    def _sync_request(self) -> dict[str, int] | None:
+        """Return the payload of the `sync` that a new connection sends."""
         return None if self._since is None else {"since": self._since}
 
     def _follow(self) -> None:
@@ -182,8 +203,8 @@ class Backbone:
             if self._ask_again_at is not None and time.monotonic() >= self._ask_again_at:
                 self._ask_for_whole()
             if self._silent_at is not None and time.monotonic() >= self._silent_at:
-                self._ask(self._since)  # who may not sync is not told so before
-            events = self.client.take(seconds=1.0, limit=_EVENTS_AT_ONCE)
+                self._ask(self._since)  # only an explicit request is refused if this client may not sync
+            events = self.client.take(seconds=1.0, limit=_MAX_EVENTS)
             if not events and self.client.is_closed:
                 return
             batch: list[SyncRecords | SyncComplete] = []
@@ -193,13 +214,14 @@ class Backbone:
                     continue
                 self._apply(batch)
                 batch = []
-                self._heard(event)
+                self._handle(event)
             self._apply(batch)
 
-    def _heard(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
+        """Handle an event of the connection."""
         if isinstance(event, Connected):
             self.store.start_over()
-            self._is_whole_asked_for, self._ask_again_at = False, None
+            self._has_asked_for_whole, self._ask_again_at = False, None
             self._silent_at = time.monotonic() + _SILENT_SECONDS
         elif isinstance(event, Disconnected):
             self._silent_at = None
@@ -217,11 +239,11 @@ class Backbone:
             return
         self._since = applied.cursor
         if applied.is_complete:
-            self._is_whole_asked_for, self._ask_again_at = False, None
+            self._has_asked_for_whole, self._ask_again_at = False, None
             self._synced.set()
-        if applied.is_lacking:
+        if applied.needs_whole_state:
             self._synced.clear()
-            if not self._is_whole_asked_for:
+            if not self._has_asked_for_whole:
                 self._ask_for_whole()
         if applied.changes:
             for listener in self._listeners:
@@ -232,27 +254,27 @@ class Backbone:
         self.on_applied(applied)
 
     def _ask_for_whole(self) -> None:
-        self._is_whole_asked_for, self._ask_again_at = True, None
+        self._has_asked_for_whole, self._ask_again_at = True, None
         self._since = None
         self._ask(None)
 
     def _ask(self, since: int | None) -> None:
         self._silent_at = None
         request = requests.sync(since)
-        request.on_done = self._sync_ended
+        request.on_done = self._sync_done
         self.client.post(request)
 
-    def _sync_ended(self, request: Request[SyncComplete]) -> None:
-        """Called from another thread. If it failed: again, a little later. (A new connection brings it by itself.)"""
+    def _sync_done(self, request: Request[SyncComplete]) -> None:
+        """Note a failed request. Called in another thread. A new connection syncs by itself."""
         error = request.error
         if isinstance(error, RequestFailed) and error.code in _NOT_ALLOWED:
             self._refusal = error
         elif error is not None:
-            _log.warning("the records did not come: %s", error)
+            _log.warning("the sync failed: %s", error)
             self._ask_again_at = time.monotonic() + _ASK_AGAIN_SECONDS
 
     def _apply_patiently(self, batch: list[SyncRecords | SyncComplete]) -> Applied | None:
-        """Apply, and try again for a while where the database fails: a lock goes away, a server comes back."""
+        """Apply a batch, trying again for a while if the database fails. Return None if the replica is stopped."""
         deadline = time.monotonic() + self._database_seconds
         wait = 0.1
         while True:

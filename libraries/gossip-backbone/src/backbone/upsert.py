@@ -1,7 +1,7 @@
-"""Many rows inserted or replaced by one statement, on SQLite, PostgreSQL, MySQL and MariaDB.
+"""Insert or replace many rows with one statement, on SQLite, PostgreSQL, MySQL and MariaDB.
 
-The statement is SQLAlchemy's; its rows go to the driver directly where nothing but JSON needs to be converted on the
-way, which is half of the work otherwise.
+SQLAlchemy makes the statement. If only JSON columns need a conversion, the rows go directly to the driver, which halves
+the work.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from backbone.columns import JSON_TYPES
 from backbone.kinds import Kind
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_known: dict[tuple[Any, ...], Upsert | None] = {}
+_cache: dict[tuple[Any, ...], Upsert | None] = {}
 
 
 class Upsert:
-    """The statement of one kind for one driver."""
+    """The statement for one kind and one driver."""
 
     def __init__(self, kind: Kind, connection: Connection, statement: Any) -> None:
         self._statement = statement
         self._json = [column.name for column in kind.table.columns if isinstance(column.type, JSON_TYPES)]
-        own = {"deleted_at"}  # always NULL here
-        self._is_plain = all(
-            isinstance(column.type, (*JSON_TYPES, Boolean, String, Integer, BigInteger)) or column.name in own
+        self._goes_to_driver = all(
+            isinstance(column.type, (*JSON_TYPES, Boolean, String, Integer, BigInteger))
+            or column.name == "deleted_at"  # always NULL here
             for column in kind.table.columns
         )
         names = [column.name for column in kind.table.columns]
@@ -37,17 +37,22 @@ class Upsert:
 
     @classmethod
     def of(cls, kind: Kind, connection: Connection) -> Upsert | None:
-        """The statement, made once; None where the database has none for it."""
+        """Return the cached statement; None if the database has no such statement."""
         dialect = connection.dialect
-        key = (kind, dialect.name, dialect.driver, dialect.server_version_info)  # versions of MySQL differ in it
-        if key not in _known:
+        key = (
+            kind,
+            dialect.name,
+            dialect.driver,
+            dialect.server_version_info,
+        )  # the statement depends on the version of MySQL
+        if key not in _cache:
             statement = _statement(kind, dialect.name)
-            _known[key] = None if statement is None else cls(kind, connection, statement)
-        return _known[key]
+            _cache[key] = None if statement is None else cls(kind, connection, statement)
+        return _cache[key]
 
     def execute(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
-        """Insert the rows, or replace those that are there."""
-        if not self._is_plain:
+        """Insert the rows, replacing existing rows with the same ids. Encodes the JSON values in the given dicts."""
+        if not self._goes_to_driver:
             connection.execute(self._statement, rows)
             return
         for row in rows:
@@ -76,7 +81,7 @@ def _statement(kind: Kind, dialect: str) -> Any:
 
 
 def _has_other_keys(kind: Kind) -> bool:
-    """Whether something else than the id is unique: MySQL would replace the row of another record that has it too."""
+    """Whether the table has a unique key besides the id: MySQL would replace the row of the record that shares it."""
     return any(index.unique for index in kind.table.indexes) or any(
         isinstance(constraint, UniqueConstraint) for constraint in kind.table.constraints
     )

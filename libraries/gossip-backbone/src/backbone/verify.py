@@ -1,9 +1,9 @@
-"""Is the replica equal to the network? By digests first; where they differ, record by record."""
+"""Compare a replica with the network: by digests first, and where these differ record by record."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gossip_client import SyncComplete, SyncRecords, requests
@@ -13,7 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from backbone.errors import BackboneError, DatabaseFailed, sentence
 from backbone.kinds import Kind, is_id
 from backbone.migrations import reading
-from backbone.records import arranged, digest
+from backbone.records import digest, with_sorted_lists
+from backbone.rows import iterate_records
+from backbone.state import find_position
 from backbone.store import Store
 
 Records = dict[str, dict[int, dict[str, Any]]]
@@ -21,7 +23,12 @@ Records = dict[str, dict[int, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Difference:
-    """One record that is not as the network has it. ours, theirs: None where there is none."""
+    """A record that differs from the network's.
+
+    Attributes:
+        ours: The replica's record; None if it has none.
+        theirs: The network's record; None if it has none.
+    """
 
     kind: Kind
     id: int
@@ -35,15 +42,22 @@ class Difference:
             return f"{name}: missing here"
         if self.theirs is None:
             return f"{name}: gone from the network"
-        theirs, ours = arranged(self.theirs), arranged(self.ours)
+        theirs, ours = with_sorted_lists(self.theirs), with_sorted_lists(self.ours)
         fields = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
         return f"{name}: differs in {', '.join(fields) or 'fields that are null'}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found. cursor: where the network was compared. missed: changes that the replica has not seen yet (they
-    are no differences). kinds: those that differ. has_mended: the replica was made equal."""
+    """The result of a comparison.
+
+    Attributes:
+        cursor: The network's cursor at the comparison.
+        counts: The network's number of records by kind.
+        missed: How many changes the replica has not received yet. They do not count as differences.
+        kinds: The kinds that differ.
+        has_mended: The replica was changed to equal the network.
+    """
 
     cursor: int
     counts: Mapping[str, int]
@@ -51,64 +65,64 @@ class Report:
     differences: Sequence[Difference] = ()
     kinds: Sequence[str] = ()
     has_mended: bool = False
-    checked: Sequence[str] = field(default=())
 
     @property
     def is_equal(self) -> bool:
-        """Whether nothing differed."""
+        """Whether no kind differs."""
         return not self.kinds
 
 
 def verify(store: Store, client: Client, *, mend: bool = False) -> Report:
-    """Compare. client: connected as an application with `sync=lambda: False`, and read by nobody else.
+    """Compare a replica, which may be running, with the network.
 
-    The replica may be running meanwhile. mend: make the replica what the network is, in one transaction.
-    Raises DatabaseFailed, and BackboneError where there is no replica yet, or a running one is too quick to be mended.
+    Args:
+        store: The replica's.
+        client: Connected as an application with `sync=lambda: False`. Nothing else may take its events.
+        mend: Make the replica equal to the network, in one transaction.
+
+    Raises:
+        DatabaseFailed: The database cannot be used.
+        BackboneError: There is no complete replica, or a running one made it impossible to mend.
     """
     try:
         with reading(store.engine) as connection:
-            cursor = store._position(connection).cursor
+            position = find_position(connection, store.network)
             ours: Records = {
-                kind.name: {record["id"]: record for record in store.records(connection, kind)}
+                kind.name: {record["id"]: record for record in iterate_records(connection, kind)}
                 for kind in store.kinds.values()
             }
     except SQLAlchemyError as error:
         raise DatabaseFailed(f"the database cannot be read: {sentence(error)}") from error
+    cursor = position.cursor if position else None
     if cursor is None:
         if not mend:
             raise BackboneError("there is no complete replica in this database yet: run the mirror first")
         cursor = 0
     events, complete = _ask(client, cursor)
-    is_whole = complete.is_reset
-    missed = 0
-    if not is_whole:
+    was_reset, missed = complete.is_reset, 0
+    if not was_reset:
         for event in events:
             missed += len(event.records) + len(event.deleted)
             _overlay(ours, event)
-        wrong = _wrong(store, ours, complete)
-        if not wrong:
-            return Report(complete.cursor, complete.counts, missed, checked=sorted(store.kinds))
+        if _digests_match(ours, complete):
+            return Report(complete.cursor, complete.counts, missed)
         events, complete = _ask(client, None)
     theirs: Records = {name: {} for name in store.kinds}
     for event in events:
         _overlay(theirs, event)
     differences = list(_compare(store, ours, theirs))
     kinds = sorted({difference.kind.name for difference in differences})
-    if mend and (differences or is_whole):
-        applied = store.apply([*_start(events), complete])
+    if mend and (differences or was_reset):
+        # A network without records sends only the sync/complete: an empty event begins the whole state.
+        applied = store.apply([*(events or [SyncRecords("channels", ())]), complete])
         if not applied.is_complete:
-            raise BackboneError("the replica could not be mended: is a mirror running on it? Stop it, and try again")
+            raise BackboneError("the replica could not be mended: is a mirror running on it? Stop it and try again")
     return Report(complete.cursor, complete.counts, missed, differences, kinds, mend and bool(differences))
 
 
-def _start(events: Sequence[SyncRecords]) -> Sequence[SyncRecords]:
-    """A whole state's events; one without records where the network has none."""
-    return events or [SyncRecords("channels", ())]
-
-
 def _ask(client: Client, since: int | None) -> tuple[list[SyncRecords], SyncComplete]:
-    """The events that answer a `sync`. Others (changes made meanwhile) are left out. Raises GossipError."""
-    client.take(seconds=0)  # from now on nothing is dropped
+    """Send a `sync` and return the events that answer it, without changes made meanwhile. Raises GossipError."""
+    client.take(seconds=0)  # from now on the client drops no events
     request = requests.sync(since)
     client.post(request)
     events: list[SyncRecords] = []
@@ -122,37 +136,34 @@ def _ask(client: Client, since: int | None) -> tuple[list[SyncRecords], SyncComp
                 return events, event
         if is_done and not taken:
             request.result()
-            raise BackboneError("the network's answer had no end")
+            raise BackboneError("the network's answer ended without sync/complete")
 
 
 def _overlay(records: Records, event: SyncRecords) -> None:
-    known = records.get(event.kind)
-    if known is None:
+    """Apply an event to records in memory."""
+    by_id = records.get(event.kind)
+    if by_id is None:
         return
-    for number in event.deleted:
-        known.pop(number, None)
+    for record_id in event.deleted:
+        by_id.pop(record_id, None)
     for record in event.records:
         if isinstance(record, dict) and is_id(record.get("id")):
-            known[record["id"]] = record
+            by_id[record["id"]] = record
 
 
-def _sorted(records: Mapping[int, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return (records[number] for number in sorted(records))
-
-
-def _wrong(store: Store, ours: Records, complete: SyncComplete) -> list[str]:
-    """The kinds whose digest is not the network's."""
-    return [
-        name
-        for name in store.kinds
-        if name in complete.digests and digest(_sorted(ours[name]))[1] != complete.digests[name]
-    ]
+def _digests_match(ours: Records, complete: SyncComplete) -> bool:
+    """Whether the digests of all kinds that the network has digests of are equal."""
+    return all(
+        digest(records[record_id] for record_id in sorted(records))[1] == complete.digests[name]
+        for name, records in ours.items()
+        if name in complete.digests
+    )
 
 
 def _compare(store: Store, ours: Records, theirs: Records) -> Iterator[Difference]:
     for kind in store.kinds.values():
-        mine, true = ours[kind.name], theirs[kind.name]
-        for number in sorted(mine.keys() | true.keys()):
-            here, there = mine.get(number), true.get(number)
-            if here is None or there is None or arranged(here) != arranged(there):
-                yield Difference(kind, number, here, there)
+        our_records, their_records = ours[kind.name], theirs[kind.name]
+        for record_id in sorted(our_records.keys() | their_records.keys()):
+            our, their = our_records.get(record_id), their_records.get(record_id)
+            if our is None or their is None or with_sorted_lists(our) != with_sorted_lists(their):
+                yield Difference(kind, record_id, our, their)
