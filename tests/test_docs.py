@@ -1,6 +1,6 @@
-"""The documents keep up with the code: every event, code, setting and command is there, examples and links hold.
+"""The documentation matches the code: it describes every event, code, setting and command; examples and links work.
 
-Each check goes both ways where it can: what the documents name and the code does not have fails as well.
+Where possible, each check works both ways: documenting something that the code does not have fails as well.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _documents() -> list[Path]:
 
 
 def _prose(text: str) -> str:
-    """The text without its code blocks, whose lines would look like headings and links."""
+    """Remove code blocks, whose lines could look like headings and links."""
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -56,21 +56,22 @@ def _headings(text: str) -> list[str]:
 
 
 def _anchor(heading: str) -> str:
-    """A heading's anchor, as the usual viewers make it."""
+    """Return a heading's anchor, as common Markdown viewers generate it."""
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
     return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
 def _section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next one of its level or above."""
-    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
-    assert found, f"no heading {heading!r}"
-    end = re.search(rf"^#{{1,{len(found[1])}}} ", text[found.end() :], re.MULTILINE)
-    return text[found.end() : found.end() + end.start()] if end else text[found.end() :]
+    """Return the text under a heading, up to the next heading of the same or a higher level."""
+    start = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert start, f"no heading {heading!r}"
+    rest = text[start.end() :]
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
+    return rest[: end.start()] if end else rest
 
 
 def _rows(text: str) -> dict[str, str]:
-    """The rows of a text's tables by the code in their first cell; a cell may hold several."""
+    """Return the rows of all tables, keyed by each `code` in their first cell."""
     rows = {}
     for line in text.splitlines():
         if line.startswith("|"):
@@ -85,7 +86,10 @@ def _blocks(text: str, language: str) -> list[str]:
 
 
 class Example(NamedTuple):
-    """A JSON block of the protocol's page. speaker: the last `Client:` or `Worker:` above it; line: where it begins."""
+    """A JSON block of the protocol's page.
+
+    speaker: the last `Client:` or `Worker:` above it. line: its first line.
+    """
 
     speaker: str
     line: int
@@ -94,7 +98,7 @@ class Example(NamedTuple):
 
 def _examples() -> list[Example]:
     text = PROTOCOL.read_text()
-    found = []
+    examples = []
     for block in re.finditer(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         speakers = re.findall(r"^(Client|Worker):$", text[: block.start()], re.MULTILINE)
         line = text.count("\n", 0, block.start()) + 1
@@ -102,8 +106,8 @@ def _examples() -> list[Example]:
             value = json.loads(block[1])
         except ValueError as error:
             raise AssertionError(f"{PROTOCOL.name}:{line}: {error}") from None
-        found.append(Example(speakers[-1] if speakers else "", line, value))
-    return found
+        examples.append(Example(speakers[-1] if speakers else "", line, value))
+    return examples
 
 
 def _frames(speaker: str) -> list[Example]:
@@ -122,7 +126,7 @@ def test_every_event_has_a_heading_and_a_row() -> None:
     assert set(_rows(_section(text, "Every event"))) == events
 
 
-def test_the_table_of_events_knows_directions_and_flags() -> None:
+def test_the_table_of_events_has_the_right_directions_and_flags() -> None:
     for event, row in _rows(_section(PROTOCOL.read_text(), "Every event")).items():
         direction, flag, _what = (cell.strip() for cell in row.split("|"))
         ways = (event in INCOMING, event in OUTGOING)
@@ -132,7 +136,7 @@ def test_the_table_of_events_knows_directions_and_flags() -> None:
         assert flag == shown.get(declared, f"`{declared}`"), event
 
 
-def test_every_field_of_an_event_is_named_in_its_section() -> None:
+def test_every_field_is_named_in_the_section_of_its_event() -> None:
     text = PROTOCOL.read_text()
     for table in (INCOMING, OUTGOING):
         for event, cls in table.items():
@@ -141,12 +145,12 @@ def test_every_field_of_an_event_is_named_in_its_section() -> None:
                 assert f"`{field}`" in section or f'"{field}"' in section, f"{event}: {field} is not described"
 
 
-def test_what_is_not_served_yet_is_said() -> None:
-    """The page may run ahead of the worker, but says so; a route that is added takes its event off that list."""
+def test_the_page_lists_events_that_are_not_served_yet() -> None:
+    """The page may be ahead of the worker if it says so. Whoever adds the route removes the event from the list."""
     from worker.routes import ROUTES
 
-    said = re.search(r"^\*\*Not served yet:\*\* (.*?)\.", PROTOCOL.read_text(), re.MULTILINE | re.DOTALL)
-    assert set(re.findall(r"`([^`]+)`", said[1] if said else "")) == set(INCOMING) - set(ROUTES)
+    unserved = re.search(r"^\*\*Not served yet:\*\* (.*?)\.", PROTOCOL.read_text(), re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`([^`]+)`", unserved[1] if unserved else "")) == set(INCOMING) - set(ROUTES)
 
 
 def test_the_page_has_the_current_version() -> None:
@@ -163,8 +167,8 @@ def test_every_code_has_a_row_with_its_sentences() -> None:
 
 
 def _close_codes_of_the_worker() -> set[int]:
-    """Every close code that the worker's code writes down, but for the names that are its parser's own business."""
-    codes = {int(CloseCode.PROTOCOL_ERROR)}  # the parser's, for whatever RFC 6455 forbids
+    """Collect every close code in the worker's source, except those that only its parser handles."""
+    codes = {int(CloseCode.PROTOCOL_ERROR)}  # sent by the parser for anything that RFC 6455 forbids
     for path in (ROOT / "worker").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and type(node.value) is int:
@@ -190,12 +194,12 @@ def test_every_example_says_who_sends_it() -> None:
     assert len(_examples()) > 30
     for example in _examples():
         if isinstance(example.value, dict):
-            assert example.speaker, f"line {example.line}: nobody says this"
-            assert isinstance(example.value.get("event"), str), f"line {example.line}: no frame"
+            assert example.speaker, f"line {example.line}: no sender above it"
+            assert isinstance(example.value.get("event"), str), f"line {example.line}: not a frame"
 
 
 @pytest.mark.parametrize("example", _frames("Client"), ids=lambda example: f"line-{example.line}")
-def test_what_clients_say_decodes(example: Example) -> None:
+def test_examples_of_clients_decode(example: Example) -> None:
     frame = parse_frame(json.dumps(example.value))
     payload = decode_payload(INCOMING[frame.event], frame.payload)
 
@@ -204,7 +208,7 @@ def test_what_clients_say_decodes(example: Example) -> None:
 
 
 @pytest.mark.parametrize("example", _frames("Worker"), ids=lambda example: f"line-{example.line}")
-def test_what_the_worker_says_is_what_it_says(example: Example) -> None:
+def test_examples_of_the_worker_match_its_classes(example: Example) -> None:
     frame = dict(example.value)
     event = frame["event"]
     if frame.get("status") == "failure":
@@ -223,19 +227,19 @@ def test_what_the_worker_says_is_what_it_says(example: Example) -> None:
 
 
 @pytest.mark.parametrize(("speaker", "table"), [("Client", INCOMING), ("Worker", OUTGOING)])
-def test_every_class_s_own_example_is_shown(speaker: str, table: dict[str, Any]) -> None:
+def test_the_example_of_every_class_is_on_the_page(speaker: str, table: dict[str, Any]) -> None:
     shown = [example.value for example in _frames(speaker)]
     for event, cls in table.items():
         if issubclass(cls, Outgoing) and cls.bare:
-            wanted = [frame for frame in shown if frame["event"] == event and cls.example.items() <= frame.items()]
+            matches = [frame for frame in shown if frame["event"] == event and cls.example.items() <= frame.items()]
         else:
-            wanted = [frame for frame in shown if frame["event"] == event and frame.get("payload") == cls.example]
-        assert wanted, f"{event}: its example is not on the page"
+            matches = [frame for frame in shown if frame["event"] == event and frame.get("payload") == cls.example]
+        assert matches, f"{event}: its example is not on the page"
         for further in getattr(cls, "further_examples", ()):
             assert [frame for frame in shown if frame["event"] == event and frame.get("payload") == further], event
 
 
-def test_the_digest_s_example_is_right() -> None:
+def test_the_example_of_a_digest_is_correct() -> None:
     section = _section(PROTOCOL.read_text(), "Digests")
     digest = Digest()
     for record in json.loads(_blocks(section, "json")[0]):
@@ -325,15 +329,15 @@ def test_links_resolve() -> None:
         file, _, anchor = target.partition("#")
         goal = (path.parent / file).resolve() if file else path
         if not goal.is_relative_to(ROOT) or not goal.exists():
-            broken.append(f"{path.relative_to(ROOT)}: {target} is not there")
+            broken.append(f"{path.relative_to(ROOT)}: {target} does not exist")
         elif anchor and goal.suffix == ".md" and anchor not in map(_anchor, _headings(goal.read_text())):
             broken.append(f"{path.relative_to(ROOT)}: {target}: no such heading")
     assert not broken, "\n".join(broken)
     assert any(True for _ in _links())
 
 
-def test_paths_that_documents_name_exist() -> None:
-    """A file named in the text, as `shared/sync.py`, is there."""
+def test_paths_named_in_the_documentation_exist() -> None:
+    """Checks names such as `shared/sync.py` in the text."""
     missing = []
     for path in _documents():
         for name in re.findall(
@@ -344,8 +348,8 @@ def test_paths_that_documents_name_exist() -> None:
     assert not missing, "\n".join(missing)
 
 
-def test_what_the_code_cites_exists() -> None:
-    """Docstrings name their source: `docs/…md`, and sections of the protocol's page."""
+def test_documentation_cited_in_the_code_exists() -> None:
+    """Docstrings cite their sources: `docs/…md`, and sections of the protocol's page."""
     sections = {heading.split(".")[0] for heading in _headings(PROTOCOL.read_text()) if re.match(r"\d+\. ", heading)}
     assert sections == {str(number) for number in range(1, 13)}
     missing = []
@@ -372,7 +376,7 @@ def test_what_the_code_cites_exists() -> None:
 def test_the_example_of_the_readme_works(
     worker: RunningWorker, stored: Factory, connect: Callable[..., SocketClient], tmp_path: Path
 ) -> None:
-    """As printed, with the placeholders filled in, it says a line that another game hears, and prints the reply."""
+    """With the placeholders filled in, it sends a line that another game receives, and prints the reply."""
     stored.channel("testing")
     _, credentials = stored.game_with_credentials("Example")
     _, others = stored.game_with_credentials("Other")
@@ -391,8 +395,8 @@ def test_the_example_of_the_readme_works(
 
     game = ServerProcess([sys.executable, str(script)], env=clean_environment())
     try:
-        heard = other.wait_for("channels/broadcast", seconds=20)["payload"]
-        assert (heard["game"], heard["channel"]) == ("Example", "testing")
+        line = other.wait_for("channels/broadcast", seconds=20)["payload"]
+        assert (line["game"], line["channel"]) == ("Example", "testing")
         other.send("channels/send", {"channel": "testing", "name": "Bob", "message": "Welcome!"})
         game.wait_for_line("Bob@Other: Welcome!")
         assert game.lines[:3] == ["connected", "listening on testing", "said hello"]
@@ -400,8 +404,8 @@ def test_the_example_of_the_readme_works(
         game.kill()
 
 
-def test_the_modules_that_the_layout_names_can_be_imported() -> None:
-    """The table of CONTRIBUTING.md names packages that are there."""
+def test_the_folders_in_the_layout_exist() -> None:
+    """Checks the table in CONTRIBUTING.md, and that the packages in it can be imported."""
     for name in _rows(_section((ROOT / "CONTRIBUTING.md").read_text(), "Layout")):
         assert (ROOT / name).exists(), name
         if name.strip("/") in ("app", "worker", "shared", "launcher"):
