@@ -13,12 +13,9 @@ something waits is dropped.
 Everything here runs in the hub's thread; only received(), closed() and wait_below() may switch greenlets.
 """
 
-import fcntl
 import logging
 import os
 import socket
-import struct
-import termios
 import time
 from collections import deque
 from collections.abc import Hashable
@@ -30,6 +27,7 @@ from gevent.hub import get_hub
 from websockets.frames import BINARY, CONT, TEXT, CloseCode
 from websockets.protocol import OPEN
 
+from worker.wire.descriptors import has_unsent, reset_on_close, shut_down
 from worker.wire.fanout import Fanout, Group, Subscriber
 from worker.wire.reader import Limits, Reader
 
@@ -48,7 +46,6 @@ _WRITE_BYTES = 256 * 1024
 _MESSAGES_A_TURN = 32
 
 _REASON_BYTES = 123
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _READABLE, _WRITABLE = 1, 2
 
 # Bits of a transport's state; none set while it is open.
@@ -481,7 +478,7 @@ class Transport:
         done = _PEER_DONE | _FLUSHED
         if self._state & (done | _GONE) == done and self._outbox is None:
             try:
-                _shut_down(self._fd)
+                shut_down(self._fd)
             except OSError:
                 self._drop()
 
@@ -505,7 +502,7 @@ class Transport:
         """Let go of the socket, whatever state it is in. is_late: the client had its time to take what was sent."""
         if self._state & _GONE:
             return
-        must_reset = self._outbox is not None or (is_late and _has_unsent(self._fd))
+        must_reset = self._outbox is not None or (is_late and has_unsent(self._fd))
         self._state |= _GONE | _PEER_DONE
         self._close_outbox()
         self._stop_timer()
@@ -513,7 +510,7 @@ class Transport:
         self._watcher.close()
         fd, self._fd = self._fd, -1
         if must_reset:
-            _reset_on_close(fd)
+            reset_on_close(fd)
         # Not os.close: gevent puts that off to a turn of its loop that may be a long time coming.
         socket.close(fd)
         self._wire.connections -= 1
@@ -524,30 +521,3 @@ class Transport:
             self._reader = None
         self._report_progress()
         self._wake_pump()
-
-
-def _shut_down(fd: int) -> None:
-    borrowed = socket.socket(fileno=fd)
-    try:
-        borrowed.shutdown(socket.SHUT_WR)
-    finally:
-        borrowed.detach()
-
-
-def _has_unsent(fd: int) -> bool:
-    """Whether the kernel holds something that the other end has not acknowledged."""
-    unsent: int = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-    return unsent > 0
-
-
-def _reset_on_close(fd: int) -> None:
-    """Make close() send a reset.
-
-    A plain close would leave what is unsent to the kernel, which tries for minutes; and a client that does not read
-    would never learn of the end, which queues behind it.
-    """
-    borrowed = socket.socket(fileno=fd)
-    try:
-        borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    finally:
-        borrowed.detach()
