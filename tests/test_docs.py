@@ -410,3 +410,11 @@ def test_the_folders_in_the_layout_exist() -> None:
         assert (ROOT / name).exists(), name
         if name.strip("/") in ("app", "worker", "shared", "launcher"):
             importlib.import_module(name.strip("/"))
+
+
+def test_the_page_of_the_libraries_lists_the_modules_of_gossip_backbone() -> None:
+    folder = ROOT / "libraries" / "gossip-backbone" / "src" / "backbone"
+    modules = {path.name for path in folder.glob("*.py")} - {"__init__.py", "__main__.py", "errors.py"}
+    assert (
+        set(_rows(_section((ROOT / "docs" / "libraries.md").read_text(), "gossip-backbone: how it works"))) == modules
+    )
