@@ -19,7 +19,7 @@ bp = Blueprint("libraries", __name__, url_prefix="/docs/libraries")
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "libraries"
 NAMES = ("gossip-client", "gossip-backbone")
-PARTS = ("pyproject.toml", "README.md", "CHANGELOG.md", "src/**/*.py", "src/**/py.typed", "examples/*.py")
+PARTS = ("pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "src/**/*.py", "src/**/py.typed", "examples/*.py")
 WHEN = (1980, 1, 1, 0, 0, 0)  # the same for every process and start, so that caches know it for the same
 
 

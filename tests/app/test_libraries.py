@@ -21,7 +21,9 @@ def test_an_archive_has_what_makes_the_package_and_nothing_else(client, name, pa
     assert {f"{name}/pyproject.toml", f"{name}/README.md", f"{name}/src/{package}/py.typed"} <= names
     assert {f"{name}/src/{package}/{module}" for module in modules} <= names
     assert not [entry for entry in names if "test" in entry or "__pycache__" in entry or ".egg-info" in entry]
-    assert tomllib.loads(files.read(f"{name}/pyproject.toml").decode())["project"]["name"] == name
+    project = tomllib.loads(files.read(f"{name}/pyproject.toml").decode())["project"]
+    assert project["name"] == name
+    assert {f"{name}/{path}" for path in project.get("license-files", ())} <= names
 
 
 def test_what_was_fetched_before_is_not_sent_again(client):

@@ -1,4 +1,4 @@
-"""Writes what is said on every channel into your own database, beside the channels themselves.
+"""Write the messages of every channel into your own database, next to the channels themselves.
 
 GOSSIP_URL=… GOSSIP_CLIENT_ID=… GOSSIP_CLIENT_SECRET=… python channel_logger.py
 """
@@ -18,7 +18,7 @@ class Base(DeclarativeBase):
 
 
 class Line(Base):
-    """Something that was said. Deleted channels stay as tombstones, so that their lines keep their channel."""
+    """A message. Deleted channels stay as tombstones, so that their messages keep their channel."""
 
     __tablename__ = "lines"
 
@@ -33,15 +33,13 @@ class Line(Base):
 engine = create_engine(os.environ.get("DATABASE", "sqlite:///channels.db"))
 login = (os.environ[name] for name in ("GOSSIP_URL", "GOSSIP_CLIENT_ID", "GOSSIP_CLIENT_SECRET"))
 backbone = Backbone(engine, *login, deletes="tombstones")
-
-
-news = threading.Condition()
+channels_changed = threading.Condition()
 
 
 @backbone.on_commit
-def tell(changes):
-    with news:
-        news.notify_all()
+def notify(changes):
+    with channels_changed:
+        channels_changed.notify_all()
 
 
 def find_channel(name):
@@ -51,14 +49,14 @@ def find_channel(name):
 
 
 @backbone.client.on(ChannelMessage)
-def write(said):
-    with news:  # the channel itself may be on its way
-        channel_id = news.wait_for(lambda: find_channel(said.channel), 10)
-    when = said.sent_at or datetime.now(UTC)
+def write(message):
+    with channels_changed:  # a new channel's record may arrive after its first message
+        channel_id = channels_changed.wait_for(lambda: find_channel(message.channel), 10)
+    sent_at = message.sent_at or datetime.now(UTC)
+    speaker = f"{message.name}@{message.game}"
     with Session(engine) as session, session.begin():
-        speaker = f"{said.name}@{said.game}"
-        session.add(Line(channel_id=channel_id, said_at=when, speaker=speaker, text=said.message))
-    print(f"[{said.channel}] {said.name}@{said.game}: {said.message}", flush=True)
+        session.add(Line(channel_id=channel_id, said_at=sent_at, speaker=speaker, text=message.message))
+    print(f"[{message.channel}] {speaker}: {message.message}", flush=True)
 
 
 if __name__ == "__main__":

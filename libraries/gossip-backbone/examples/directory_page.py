@@ -1,4 +1,4 @@
-"""The network's games on a page of your own, from your own database, changing as they change.
+"""Show the network's games on your own page, from your own database. The page follows their changes.
 
 pip install flask
 GOSSIP_URL=… GOSSIP_CLIENT_ID=… GOSSIP_CLIENT_SECRET=… python directory_page.py
@@ -47,16 +47,16 @@ def page():
 @app.get("/changes")
 def changes():
     def stream():
-        yield "data: hello\n\n"  # the browser asks for the list, which may have changed since the page was made
+        yield "data: hello\n\n"  # the list may have changed since the page was rendered
         while True:
             with changed:
-                news = changed.wait(15)
-            yield "data: changed\n\n" if news else ": still here\n\n"
+                has_changed = changed.wait(15)
+            yield "data: changed\n\n" if has_changed else ": still here\n\n"
 
     return Response(stream(), mimetype="text/event-stream")
 
 
 if __name__ == "__main__":
-    migrate(engine)  # the first visitor may be quicker than the first connection
+    migrate(engine)  # the first visitor may come before the first connection
     backbone.start()
     app.run(port=int(os.environ.get("PORT", "5000")), threaded=True)
