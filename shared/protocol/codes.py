@@ -79,15 +79,17 @@ class CloseMeaning(NamedTuple):
 
 
 CLOSE_CODES: dict[int, CloseMeaning] = {
-    1002: CloseMeaning("the client broke the WebSocket protocol", "mend the client"),
-    1003: CloseMeaning("a binary message", "send text"),
-    1007: CloseMeaning("a message that is not UTF-8", "send UTF-8"),
-    1009: CloseMeaning("a message too big, or in too many fragments", "send less at once"),
-    1011: CloseMeaning("an error in the worker; it is in its log", "come back"),
-    1012: CloseMeaning("the worker is restarting; a `restart` event came first", "come back after the downtime"),
-    4000: CloseMeaning("authentication failed, or rate limits abused", "look at the reason; come back later each time"),
-    4001: CloseMeaning("heartbeats not answered, or not authenticated in time", "come back"),
-    4002: CloseMeaning("too slow: what waits for this socket is over the limit", "come back, and read faster"),
+    1002: CloseMeaning("the client violated the WebSocket protocol", "fix the client"),
+    1003: CloseMeaning("the client sent a binary message", "send text"),
+    1007: CloseMeaning("the client sent a message that is not UTF-8", "send UTF-8"),
+    1009: CloseMeaning("a message was too big, or had too many fragments", "send less at once"),
+    1011: CloseMeaning("an error in the worker; its log has the details", "reconnect"),
+    1012: CloseMeaning("the worker is restarting; it sent a `restart` event first", "reconnect after the downtime"),
+    4000: CloseMeaning(
+        "authentication failed, or rate limits were abused", "read the reason; wait longer before each attempt"
+    ),
+    4001: CloseMeaning("heartbeats were not answered, or the client did not authenticate in time", "reconnect"),
+    4002: CloseMeaning("the client reads too slowly: too much is queued for this socket", "reconnect, and read faster"),
     4003: CloseMeaning(
         "the credentials were revoked, the game was deleted, or a moderator disconnected it", "see the owner's page"
     ),
