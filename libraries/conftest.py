@@ -1,5 +1,4 @@
-"""The libraries are tested against the real worker, with the fixtures of the network's own tests (`conftest.py` at the
-root, one set for both trees)."""
+"""Fixtures for the libraries' tests, which use the real worker and the fixtures of the root's `conftest.py`."""
 
 from __future__ import annotations
 
@@ -19,13 +18,13 @@ SOURCES = [str(LIBRARIES / name / "src") for name in ("gossip-client", "gossip-b
 
 @pytest.fixture
 def run_environment() -> dict[str, str]:
-    """The environment of a program that uses the libraries as they are in this tree."""
+    """Environment variables for a program that uses the libraries of this tree."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(SOURCES), "PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
 
 
 @pytest.fixture(scope="session")
 def python() -> str:
-    """The interpreter of the tests."""
+    """The path of the interpreter that runs the tests."""
     return sys.executable
 
 
@@ -39,11 +38,11 @@ def _shared_network(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: 
 
 @pytest.fixture
 def network(_shared_network: Network) -> Iterator[Network]:
-    """One worker for all tests that ask for it: each has games and channels of its own there, and leaves them."""
+    """A worker that several tests share. Each test makes its own games and channels there."""
     yield from network_of_this_test(_shared_network)
 
 
 @pytest.fixture
 def network_url(network: Network) -> str:
-    """The socket of that worker."""
+    """The address of the shared worker's socket."""
     return network.workers[0].url

@@ -137,7 +137,7 @@ def test_what_is_no_server_of_the_network(make_client, kind):
         client.connect(seconds=30 if kind in ("http", "garbage") else 0.5)
     wanted = {
         "http": "answered HTTP 404 instead of opening a WebSocket",
-        "garbage": "is no WebSocket server",
+        "garbage": "is not a WebSocket server",
         "nobody": "connection refused",
         "silent": "no connection within 0.5 s",
     }

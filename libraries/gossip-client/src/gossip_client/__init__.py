@@ -1,7 +1,7 @@
-"""The client of the Gossip network, for games and for network applications.
+"""A client for the Gossip network, for games and network applications.
 
-`gossip_client.aio.Client` for asyncio, `gossip_client.sync.Client` for threads, `gossip_client.core.Core` for anything
-else. Events and errors are here.
+Use `gossip_client.aio.Client` with asyncio, `gossip_client.sync.Client` with threads, and `gossip_client.core.Core`
+with anything else. This module has the events and the exceptions.
 """
 
 from gossip_client.backoff import Backoff

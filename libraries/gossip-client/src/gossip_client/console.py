@@ -1,4 +1,4 @@
-"""What the consoles of these libraries share: the secret, times, and an output that may go away or know few letters."""
+"""What the command lines of both libraries share: secrets, times, errors, and output to any terminal."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ _LONGEST = 86_400.0
 
 
 def seconds(text: str) -> float:
-    """A time on the command line, for argparse."""
+    """Read a time in seconds, for argparse."""
     value = float(text)
     if not 0 < value <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"{text} is no time: seconds, more than 0 and {_LONGEST:.0f} at most")
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a valid time: give seconds, more than 0 and at most {_LONGEST:.0f}"
+        )
     return value
 
 
 def ask_secret() -> str:
-    """The client secret: from the environment, or typed. Raises GossipError where there is neither."""
+    """Return the client secret, from the environment or the terminal. Raises GossipError if there is none."""
     secret = os.environ.get("GOSSIP_CLIENT_SECRET")
     if not secret:
         with warnings.catch_warnings():
@@ -34,31 +36,37 @@ def ask_secret() -> str:
             try:
                 secret = getpass.getpass("Client secret: ")
             except (getpass.GetPassWarning, EOFError):
-                secret = ""  # no terminal here, and a secret is not read where it would be shown
+                secret = ""  # there is no terminal, or it would show the secret
     if not secret.strip():
         raise GossipError("there is no client secret: set GOSSIP_CLIENT_SECRET, or type it in a terminal")
     return secret.strip()
 
 
 def plain(text: str) -> str:
-    """The text as one line that moves no cursor: others wrote it, and not every server cleans what they write."""
+    """Return the text as one line without control characters. Not every server removes those of other people."""
     return _CONTROLS.sub(" ", text)
 
 
 def run(program: str, command: Callable[[], int], *errors: type[Exception]) -> int:
-    """Run a command and return its exit status. GossipError and `errors` are said in one line."""
-    said_in_one_line: tuple[type[Exception], ...] = (GossipError, *errors)
+    """Run a command and return its exit status.
+
+    Args:
+        program: The program's name, for error messages.
+        command: The command; returns its exit status.
+        errors: Exceptions to print in one line, as GossipError always is.
+    """
+    expected: tuple[type[Exception], ...] = (GossipError, *errors)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that does not know a letter shows another
+            stream.reconfigure(errors="replace")  # print ? for a letter that the terminal cannot show
     try:
         status = command()
         sys.stdout.flush()
         return status
-    except said_in_one_line as error:
+    except expected as error:
         print(f"{program}: {plain(str(error))}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `… | head`: nobody reads any more, which is no fault
+    except BrokenPipeError:  # `… | head` has ended, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:

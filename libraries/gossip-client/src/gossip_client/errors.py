@@ -1,8 +1,8 @@
-"""What can go wrong, as exceptions. All derive from GossipError."""
+"""The exceptions of this library. All derive from GossipError."""
 
 from __future__ import annotations
 
-# Servers before 2.4.0 send no codes: these sentences of theirs mean the same.
+# Servers before 2.4.0 send no codes; each of their sentences stands for one.
 _CODES = {
     "invalid credentials": "invalid-credentials",
     "rate limit exceeded": "rate-limited",
@@ -19,22 +19,25 @@ _CODES = {
 
 
 def code_of(text: str) -> str | None:
-    """The code of a failure's sentence, for servers that send none; None for one that is not known."""
-    known = _CODES.get(text.strip().lower())
-    if known is None and text.startswith("Could not subscribe"):
+    """Return the code of a failure's sentence, for servers that send no codes; None if the sentence is unknown."""
+    code = _CODES.get(text.strip().lower())
+    if code is None and text.startswith("Could not subscribe"):
         return "channel-refused"
-    return known
+    return code
 
 
 class GossipError(Exception):
-    """Any failure of this library."""
+    """The base of all exceptions of this library."""
 
 
 class RequestFailed(GossipError):
-    """The server said no.
+    """The server refused a request.
 
-    text: its sentence. code: the short word for programs (`rate-limited`); None where an old server's sentence is not
-    known. retry_after: seconds, where the server names a time.
+    Attributes:
+        event: The request's event, such as `channels/send`.
+        text: The server's sentence.
+        code: A short word for programs, such as `rate-limited`; None for an unknown sentence of an old server.
+        retry_after: After how many seconds to try again; None if the server does not say.
     """
 
     def __init__(self, event: str, text: str, *, code: str | None = None, retry_after: float | None = None) -> None:
@@ -46,7 +49,7 @@ class RequestFailed(GossipError):
 
 
 class AuthenticationFailed(RequestFailed):
-    """The server did not take the credentials, or what was declared with them."""
+    """The server refused the credentials, or something declared with them."""
 
     @property
     def is_about_credentials(self) -> bool:
@@ -55,23 +58,25 @@ class AuthenticationFailed(RequestFailed):
 
 
 class RequestTimedOut(GossipError):
-    """No answer came in time. Whether the request was carried out is not known."""
+    """No answer arrived in time. The server may or may not have carried out the request."""
 
 
 class NotConnected(GossipError):
-    """There is no connection now, and this request does not wait for one."""
+    """There is no connection, and this request does not wait for one."""
 
 
 class ConnectFailed(GossipError):
-    """The server cannot be reached, or is none of this network. The text says which, in one line."""
+    """The server cannot be reached, or is not a Gossip server. The text says which, in one line."""
 
 
 class Dropped(GossipError):
-    """A send that waited for the connection was given up.
+    """The client gave up a send.
 
-    reason: `queue-full`, `too-old`, `cancelled` (whoever waited for it does so no longer), `closed` (the client was
-    closed), or `connection-lost` (it had been sent, but the connection went before its answer came: it may or may not
-    have arrived).
+    Attributes:
+        event: The request's event, such as `channels/send`.
+        reason: `queue-full`; `too-old` (it waited too long for the connection); `cancelled` (its caller stopped
+            waiting); `closed` (the client was closed); or `connection-lost` (the connection was lost between the send
+            and its answer, so the send may or may not have arrived).
     """
 
     def __init__(self, event: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What a client can hear, one class an event, and what servers answer. All are plain frozen values."""
+"""The events of a client, one class each, and the answers of servers. All are plain frozen values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_DOWNTIME = 3600.0  # seconds
 
 @dataclass(frozen=True)
 class Event:
-    """Base of all events. flag: the support flag that a client must declare to get it; empty for none."""
+    """The base of all events. `flag` is the support flag that a client must declare to get the event; empty if none."""
 
     flag: ClassVar[str] = ""
 
@@ -25,11 +25,15 @@ class Event:
 
 @dataclass(frozen=True)
 class Connected(Event):
-    """The server let this client in. version: the server's protocol version.
+    """The server accepted this client.
 
-    refused_channels: those of the client's list that cannot be subscribed to. is_again: it is not the first time.
-    counts: for applications, about how many records of each kind the whole state has that follows; empty where none
-    does, or where the server does not say.
+    Attributes:
+        version: The server's protocol version.
+        refused_channels: Channels that the server did not subscribe the client to.
+        ignored_flags: Support flags that the server does not know.
+        is_again: Whether the client was connected before.
+        counts: For applications: about how many records of each kind are in the whole state that follows. Empty if no
+            whole state follows, or if the server does not say.
     """
 
     version: str
@@ -41,7 +45,13 @@ class Connected(Event):
 
 @dataclass(frozen=True)
 class Disconnected(Event):
-    """The connection is gone, or none could be made. retry_in: seconds until the next attempt; None for no more."""
+    """The connection is gone, or could not be made.
+
+    Attributes:
+        reason: Why, in one sentence.
+        code: The WebSocket close code, if the server sent one.
+        retry_in: Seconds until the next attempt; None if the client has been closed.
+    """
 
     reason: str
     code: int | None = None
@@ -50,7 +60,7 @@ class Disconnected(Event):
 
 @dataclass(frozen=True)
 class AuthenticationRefused(Event):
-    """The server refused this client. The next attempt waits long: asking again at once would not help."""
+    """The server refused this client. The next attempt waits long, since a person must act first."""
 
     error: str
     code: str | None
@@ -58,14 +68,14 @@ class AuthenticationRefused(Event):
 
 @dataclass(frozen=True)
 class Restarting(Event):
-    """The server is about to go away for so many seconds (an hour at most); the client comes back by itself."""
+    """The server will be away for `downtime` seconds (an hour at most). The client reconnects by itself."""
 
     downtime: float
 
 
 @dataclass(frozen=True)
 class SendDropped(Event):
-    """A send was given up. reason: see `gossip_client.Dropped`; or what the server said to it."""
+    """The client gave up a send. `reason` is that of `gossip_client.Dropped`, or the server's sentence."""
 
     event: str
     payload: Mapping[str, Any]
@@ -74,7 +84,7 @@ class SendDropped(Event):
 
 @dataclass(frozen=True)
 class ErrorReported(Event):
-    """The server found fault with something whose answer nobody waits for."""
+    """The server reported an error that belongs to no pending request."""
 
     error: str
     code: str | None = None
@@ -85,9 +95,16 @@ class ErrorReported(Event):
 
 @dataclass(frozen=True)
 class ChannelMessage(Event):
-    """Somebody of another game said something.
+    """A player of another game said something on a channel.
 
-    id, sent_at: from servers of 2.4.0 on. is_missed: said while this client was away, and read from the history.
+    Attributes:
+        channel: The channel's name.
+        game: The other game's short name.
+        name: The player's name.
+        message: Plain text.
+        id: The message's number on the channel; None from servers before 2.4.0.
+        sent_at: When it was said; None from servers before 2.4.0.
+        is_missed: Whether it was said while this client had no connection, and read from the history.
     """
 
     channel: str
@@ -101,9 +118,9 @@ class ChannelMessage(Event):
 
 @dataclass(frozen=True)
 class GapRemains(Event):
-    """More was said on a channel while this client was away than it read from the history.
+    """This client did not read everything from the history that was said on a channel while it was away.
 
-    after_id: up to there everything was heard.
+    Nothing is missing up to the message `after_id`.
     """
 
     channel: str
@@ -112,7 +129,7 @@ class GapRemains(Event):
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """The answer to `history`: oldest message first. more: there are others in the direction asked for."""
+    """The answer to `history`, oldest message first. `more` says whether there are more in the requested direction."""
 
     channel: str
     messages: Sequence[ChannelMessage]
@@ -153,7 +170,7 @@ class PlayersStatus:
 
 @dataclass(frozen=True)
 class TellReceived(Event):
-    """A player of another game told one of ours something."""
+    """A player of another game sent a tell to a player here."""
 
     flag: ClassVar[str] = "tells"
     from_game: str
@@ -176,7 +193,7 @@ class GameConnected(Event):
 
 @dataclass(frozen=True)
 class GameDisconnected(Event):
-    """Another game is offline."""
+    """Another game went offline."""
 
     flag: ClassVar[str] = "games"
     game: str
@@ -184,7 +201,7 @@ class GameDisconnected(Event):
 
 @dataclass(frozen=True)
 class GameStatus:
-    """What is known of a game. extra: fields of the payload that this library does not know."""
+    """What the server says about a game. `extra` has the fields that this library does not know."""
 
     game: str
     display_name: str | None = None
@@ -204,10 +221,14 @@ class GameStatus:
 
 @dataclass(frozen=True)
 class SyncRecords(Event):
-    """Records of one kind that are new or have changed, and ids of those deleted (deletes apply first).
+    """New and changed records of one kind, and the ids of deleted ones. Apply the deletions first.
 
-    cursor: the position in the log of changes; None while a whole state is being sent. ref: that of `sync`, if these
-    answer one.
+    Attributes:
+        kind: The kind of the records, such as `games`.
+        records: The records, as docs/protocol.md describes them.
+        deleted: Ids of deleted records.
+        cursor: The position in the log of changes; None while a whole state is being sent.
+        ref: The ref of the `sync` request that these records answer, if they answer one.
     """
 
     kind: str
@@ -219,9 +240,14 @@ class SyncRecords(Event):
 
 @dataclass(frozen=True)
 class SyncComplete(Event):
-    """Everything up to `cursor` has been sent. counts and digests, by kind, describe the whole state there.
+    """The server has sent everything up to `cursor`.
 
-    is_reset: the changes asked for could not be had; what came before this was the whole state.
+    Attributes:
+        cursor: The position in the log of changes.
+        counts: How many records of each kind the whole state has at the cursor.
+        digests: The digest of the records of each kind at the cursor.
+        is_reset: Whether the server sent the whole state because it no longer has the requested changes.
+        ref: The ref of the `sync` request that this answers, if it answers one.
     """
 
     cursor: int
@@ -233,18 +259,18 @@ class SyncComplete(Event):
 
 @dataclass(frozen=True)
 class UnknownEvent(Event):
-    """Something that this library does not know, from a later server."""
+    """An event that this library does not know, from a later server."""
 
     event: str
     payload: Any
     ref: Ref | None = None
 
 
-# Reading them
+# Reading frames
 
 
 def read_event(frame: Frame) -> Event | None:
-    """The event that a frame of the server tells; None where it lacks what it must have, or is nothing to tell."""
+    """Return the event in a frame; None if the frame is malformed, or contains no event to report."""
     if frame.event.startswith("sync/"):
         return read_sync(frame)
     reader = _READERS.get(frame.event)
@@ -259,7 +285,7 @@ def read_event(frame: Frame) -> Event | None:
 
 
 def read_sync(frame: Frame) -> SyncRecords | SyncComplete | None:
-    """An event of the sync; None where it is malformed."""
+    """Return the sync event in a frame, or None if the frame is malformed."""
     kind, fields = frame.event.removeprefix("sync/"), frame.fields
     cursor = fields.get("cursor")
     if kind == "complete":
@@ -286,14 +312,14 @@ def read_sync(frame: Frame) -> SyncRecords | SyncComplete | None:
 
 
 def read_counts(value: object) -> dict[str, int]:
-    """Numbers of records, by kind; what is none is left out."""
+    """Return the number of records of each kind. Skip invalid numbers."""
     if not isinstance(value, dict):
         return {}
     return {kind: count for kind, count in value.items() if type(count) is int and count >= 0}
 
 
 def read_message(fields: Mapping[str, Any], *, channel: str | None = None, is_missed: bool = False) -> ChannelMessage:
-    """A message of a broadcast, or of the history of `channel`. Raises KeyError where something is missing."""
+    """Return a message of a broadcast, or of the history of `channel`. Raises KeyError if a field is missing."""
     number = fields.get("id")
     return ChannelMessage(
         channel=channel if channel is not None else str(fields["channel"]),
@@ -307,34 +333,38 @@ def read_message(fields: Mapping[str, Any], *, channel: str | None = None, is_mi
 
 
 def read_players(fields: Mapping[str, Any]) -> PlayersStatus:
-    """The payload of a `players/status`. Raises KeyError without a game."""
-    return PlayersStatus(str(fields["game"]), tuple(_texts(fields.get("players"))))
+    """Read the payload of a `players/status`. Raises KeyError if it names no game."""
+    return PlayersStatus(str(fields["game"]), tuple(_strings(fields.get("players"))))
 
 
 _STATUS_FIELDS = ("display_name", "description", "homepage_url", "user_agent", "user_agent_url")
-_STATUS_TWICE = ("user_agent_repo_url", "player_online_count")  # the same again under the names of older servers
+_OLD_NAMES = ("user_agent_repo_url", "player_online_count")  # how older servers name two of the fields
 
 
 def read_game(fields: Mapping[str, Any]) -> GameStatus:
-    """The payload of a `games/status`. Raises KeyError without a game."""
+    """Read the payload of a `games/status`. Raises KeyError if it names no game."""
     count = fields.get("players_online_count", fields.get("player_online_count"))
-    known = {name: text_or_none(fields.get(name)) for name in _STATUS_FIELDS}
-    known["user_agent_url"] = known["user_agent_url"] or text_or_none(fields.get("user_agent_repo_url"))
-    ways = fields.get("connections")
-    lists = ("game", "connections", "supports", "channels", "players_online_count")
+    texts = {name: text_or_none(fields.get(name)) for name in _STATUS_FIELDS}
+    texts["user_agent_url"] = texts["user_agent_url"] or text_or_none(fields.get("user_agent_repo_url"))
+    connections = fields.get("connections")
+    other_fields = ("game", "connections", "supports", "channels", "players_online_count")
     return GameStatus(
         game=str(fields["game"]),
-        **known,
-        connections=tuple(way for way in ways if isinstance(way, dict)) if isinstance(ways, list) else (),
-        supports=tuple(_texts(fields.get("supports"))),
-        channels=tuple(_texts(fields.get("channels"))),
+        **texts,
+        connections=tuple(item for item in connections if isinstance(item, dict))
+        if isinstance(connections, list)
+        else (),
+        supports=tuple(_strings(fields.get("supports"))),
+        channels=tuple(_strings(fields.get("channels"))),
         players_online_count=count if isinstance(count, int) else None,
-        extra={name: value for name, value in fields.items() if name not in {*_STATUS_FIELDS, *_STATUS_TWICE, *lists}},
+        extra={
+            name: value for name, value in fields.items() if name not in {*_STATUS_FIELDS, *_OLD_NAMES, *other_fields}
+        },
     )
 
 
 def read_time(value: object) -> datetime | None:
-    """A time as the protocol writes it, aware; None for what is none."""
+    """Return a time of the protocol as an aware datetime, or None if it is invalid."""
     if not isinstance(value, str):
         return None
     try:
@@ -344,11 +374,11 @@ def read_time(value: object) -> datetime | None:
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
-def _texts(value: object) -> list[str]:
+def _strings(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _downtime(frame: Frame) -> Restarting:
+def _read_restart(frame: Frame) -> Restarting:
     try:
         downtime = float(frame.fields.get("downtime") or 0)
     except OverflowError:
@@ -356,7 +386,7 @@ def _downtime(frame: Frame) -> Restarting:
     return Restarting(min(max(downtime, 0.0), LONGEST_DOWNTIME) if math.isfinite(downtime) else 0.0)
 
 
-def _tell(frame: Frame) -> TellReceived:
+def _read_tell(frame: Frame) -> TellReceived:
     fields = frame.fields
     return TellReceived(
         from_game=str(fields["from_game"]),
@@ -368,7 +398,7 @@ def _tell(frame: Frame) -> TellReceived:
 
 
 _READERS: Mapping[str, Callable[[Frame], Event | None]] = {
-    "restart": _downtime,
+    "restart": _read_restart,
     "error": lambda frame: ErrorReported(frame.error or "the server reported an error", frame.code),
     "channels/broadcast": lambda frame: read_message(frame.fields),
     "channels/subscribe": lambda frame: None,
@@ -379,7 +409,7 @@ _READERS: Mapping[str, Callable[[Frame], Event | None]] = {
     "players/sign-out": lambda frame: PlayerSignedOut(str(frame.fields["game"]), str(frame.fields["name"])),
     "players/status": lambda frame: None,
     "tells/send": lambda frame: None,
-    "tells/receive": _tell,
+    "tells/receive": _read_tell,
     "games/connect": lambda frame: GameConnected(str(frame.fields["game"])),
     "games/disconnect": lambda frame: GameDisconnected(str(frame.fields["game"])),
     "games/status": lambda frame: None,

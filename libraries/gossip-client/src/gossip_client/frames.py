@@ -1,4 +1,4 @@
-"""Frames as JSON text: reading what a server of any version sends, writing what all of them take. Pure."""
+"""Frames as JSON text: reads those of every server version, and writes those that every version accepts. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 Ref = str | int | float
 LONGEST_MS = 86_400_000.0  # a day
-_HALF = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message of the server. Whatever is missing is None."""
+    """One message of the server. Missing fields are None."""
 
     event: str
     ref: Ref | None = None
@@ -28,28 +28,31 @@ class Frame:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The payload if it is an object, else an empty one."""
+        """The payload if it is an object, or else an empty mapping."""
         return self.payload if isinstance(self.payload, dict) else {}
 
     @property
     def is_failure(self) -> bool:
-        """Whether it says that something did not work."""
+        """Whether it reports a failure."""
         return self.status == "failure"
 
 
 def parse(text: str | bytes) -> Frame | None:
-    """Read a message; None where it is no frame: no JSON, no object, or without an event.
+    """Read a message.
 
-    A number that is none (NaN, Infinity, or too large: 1e999) is no JSON. Half of a character (a lone surrogate)
-    becomes U+FFFD: whoever prints or stores such a text would fail.
+    NaN, Infinity and numbers too large for a float (1e999) count as invalid JSON. A lone surrogate becomes U+FFFD: a
+    string that contains one cannot be encoded, printed or stored.
+
+    Returns:
+        The frame; None if the message is not JSON, not an object, or has no event.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode()
         data = _JSON.decode(text)
-        if "\\" in text and ("\\ud" in text or "\\uD" in text):  # only an escape can be one
-            plain, halves = _HALF.subn("\ufffd", json.dumps(data, ensure_ascii=False))
-            data = _JSON.decode(plain) if halves else data
+        if "\\" in text and ("\\ud" in text or "\\uD" in text):  # only an escape can be a surrogate
+            cleaned, count = _LONE_SURROGATE.subn("\ufffd", json.dumps(data, ensure_ascii=False))
+            data = _JSON.decode(cleaned) if count else data
     except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("event"), str):
@@ -67,17 +70,17 @@ def parse(text: str | bytes) -> Frame | None:
 
 
 def encode(event: str, payload: Mapping[str, Any] | None = None, ref: Ref | None = None) -> str:
-    """Write a frame. ref and payload are left out when None. Raises as `dump`."""
+    """Write a frame. Omits `ref` and `payload` if they are None. Raises like `dump`."""
     return join(event, None if payload is None else dump(payload), ref)
 
 
 def dump(value: object) -> str:
-    """A value as JSON. Raises TypeError or ValueError for what JSON does not know: bytes, NaN, a circle."""
+    """Write a value as JSON. Raises TypeError or ValueError if JSON cannot express it: bytes, NaN, a cycle."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def join(event: str, payload: str | None, ref: Ref | None) -> str:
-    """Write a frame whose payload is JSON already."""
+    """Write a frame whose payload is already JSON."""
     parts = [f'"event":{dump(event)}']
     if ref is not None:
         parts.append(f'"ref":{dump(ref)}')
@@ -87,26 +90,26 @@ def join(event: str, payload: str | None, ref: Ref | None) -> str:
 
 
 def text_or_none(value: object) -> str | None:
-    """The value if it is a text."""
+    """Return the value if it is a string, or else None."""
     return value if isinstance(value, str) else None
 
 
-def _number(text: str) -> float:
+def _read_float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        _no_number(text)
+        _reject_number(text)
     return value
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+def _reject_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a valid number")
 
 
-_JSON = json.JSONDecoder(parse_float=_number, parse_constant=_no_number)
+_JSON = json.JSONDecoder(parse_float=_read_float, parse_constant=_reject_number)
 
 
 def _milliseconds(value: object) -> float | None:
-    """The value if it is a time that can be waited for."""
+    """Return the value if it is a sensible waiting time, or else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_MS:
         return None
     return float(value)

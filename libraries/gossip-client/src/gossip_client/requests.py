@@ -1,4 +1,4 @@
-"""What a client asks of the server: one function a request, each with the reader of its answer. Pure."""
+"""The requests that a client can send: a function for each, which also knows how to read the answer. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("gossip_client")
 
 
 class Answers(Enum):
-    """How many answers a request gets: one; many, with no mark of their end; or a sync, ended by `sync/complete`."""
+    """How many answers a request gets: one; many, whose end is not marked; or a sync, which `sync/complete` ends."""
 
     ONE = auto()
     MANY = auto()
@@ -26,12 +26,21 @@ class Answers(Enum):
 
 
 class Request(Generic[T]):
-    """One request, from asking to its end. `read` makes the result of its answers.
+    """One request, from the moment it is asked until it has ended.
 
-    Raises TypeError or ValueError for a payload that cannot be JSON: here, and not when its turn to be sent comes.
+    Set `on_done` to be called once when it has ended, by the thread or task that drives the core.
 
-    waits: sent later if there is no connection now. seconds: how long to wait for the answer; None for the client's
-    own setting. on_done: called once, when it has ended, in whatever thread or task drives the core.
+    Args:
+        event: The name of the event to send.
+        payload: Its payload, or None.
+        read: Makes the result from the answers.
+        answers: How many answers the server sends.
+        waits: Whether it waits for a connection if there is none.
+        seconds: How long to wait for the answer; None for the client's `answer_seconds`.
+
+    Raises:
+        TypeError: The payload cannot be expressed as JSON.
+        ValueError: The payload cannot be expressed as JSON (NaN, a cycle).
     """
 
     def __init__(
@@ -60,46 +69,46 @@ class Request(Generic[T]):
         self._read = read
 
     def result(self) -> T:
-        """What was asked for. Raises the GossipError of a request that failed."""
+        """Return the result. Raises the GossipError of a request that failed."""
         if self.error is not None:
             raise self.error
         try:
             return self._read(self.answers)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-            raise RequestTimedOut(f"{self.event}: the answer cannot be read ({error!r})") from error
+            raise RequestTimedOut(f"{self.event}: the answer is malformed ({error!r})") from error
 
     def finish(self, error: GossipError | None = None) -> None:
-        """It has ended. A second time does nothing."""
+        """End the request. Does nothing if it has ended already."""
         if not self.is_done:
             self.is_done = True
             self.error = error
             if self.on_done is not None:
                 try:
                     self.on_done(self)
-                except Exception:  # a bug of the caller's; others wait for their answers too
-                    _log.exception("what was to be done after %s failed", self.event)
+                except Exception:  # the caller's bug must not keep other requests from their answers
+                    _log.exception("the on_done of %s failed", self.event)
 
 
-def _nothing(answers: Sequence[Frame]) -> None:
+def _read_nothing(answers: Sequence[Frame]) -> None:
     return None
 
 
 def any_request(event: str, payload: Mapping[str, Any] | None) -> Request[Any]:
-    """Any event with one answer; the result is its payload."""
+    """Make a request for any event with one answer. Its result is the answer's payload."""
     return Request(event, payload, lambda answers: answers[-1].payload)
 
 
 def subscribe(channel: str) -> Request[None]:
-    return Request("channels/subscribe", {"channel": channel}, _nothing)
+    return Request("channels/subscribe", {"channel": channel}, _read_nothing)
 
 
 def unsubscribe(channel: str) -> Request[None]:
-    return Request("channels/unsubscribe", {"channel": channel}, _nothing)
+    return Request("channels/unsubscribe", {"channel": channel}, _read_nothing)
 
 
 def send(channel: str, name: str, message: str) -> Request[None]:
     payload = {"channel": channel, "name": name, "message": message}
-    return Request("channels/send", payload, _nothing, waits=True)
+    return Request("channels/send", payload, _read_nothing, waits=True)
 
 
 def history(channel: str, *, before: int | None, after: int | None, limit: int) -> Request[HistoryPage]:
@@ -118,11 +127,11 @@ def history(channel: str, *, before: int | None, after: int | None, limit: int) 
 
 
 def sign_in(name: str) -> Request[None]:
-    return Request("players/sign-in", {"name": name}, _nothing)
+    return Request("players/sign-in", {"name": name}, _read_nothing)
 
 
 def sign_out(name: str) -> Request[None]:
-    return Request("players/sign-out", {"name": name}, _nothing)
+    return Request("players/sign-out", {"name": name}, _read_nothing)
 
 
 def players_status(game: str | None = None) -> Request[list[PlayersStatus]]:
@@ -146,16 +155,16 @@ def tell(from_name: str, to_game: str, to_name: str, message: str, sent_at: date
     payload = {"from_name": from_name, "to_game": to_game, "to_name": to_name, "message": message}
     if sent_at is not None:
         payload["sent_at"] = sent_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Request("tells/send", payload, _nothing, waits=True)
+    return Request("tells/send", payload, _read_nothing, waits=True)
 
 
 def sync(since: int | None) -> Request[SyncComplete]:
-    """For applications. The records come as events with the request's ref, before the result does."""
+    """Make a request of an application for changes. The records arrive as events with its ref, before the result."""
 
     def read(answers: Sequence[Frame]) -> SyncComplete:
         complete = events.read_sync(answers[-1])
         if not isinstance(complete, SyncComplete):
-            raise ValueError("no sync/complete")
+            raise ValueError("not a sync/complete")
         return complete
 
     return Request("sync", {"since": since}, read, answers=Answers.SYNC, seconds=120.0)
