@@ -20,6 +20,8 @@ from worker.network.replicas import Replicas
 from worker.network.statuses import Statuses
 from worker.network.subscriptions import Subscriptions
 from worker.signals import Signals
+from worker.sockets.authenticator import Authenticator
+from worker.sockets.client_notes import ClientNotes
 from worker.sockets.credentials import CredentialsWatch
 from worker.sockets.failures import Failures
 from worker.sockets.limits import RateLimits
@@ -47,6 +49,8 @@ class Parts:
     subscriptions: Subscriptions
     player_notices: PlayerNotices
     credentials: CredentialsWatch
+    authenticator: Authenticator
+    client_notes: ClientNotes
     # What they say.
     chat: Chat
     moderation: Moderation

@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 
+from shared import peer_keys
 from shared.services.authority import changes
 from shared.services.authority.changes import Part
 from shared.services.versions import Change
@@ -66,6 +67,7 @@ class Reactions:
         if "user" in signal:
             gevent.spawn(parts.browsers.check, [int(signal["user"])])
         if "revoked" in signal:
+            parts.authenticator.peer_changed(signal["revoked"])
             parts.credentials.peer_revoked(signal["revoked"])
 
     def _log_changed(self, changed: list[Change]) -> None:
@@ -79,6 +81,7 @@ class Reactions:
                     parts.subscriptions.remove_channel(change.record_id)
             elif change.kind == "games":
                 parts.statuses.changed(f"game:{change.record_id}")
+                parts.authenticator.peer_changed(peer_keys.of_game(change.record_id))
                 parts.peers.game_changed(change)
         parts.replicas.tell(changed)
 

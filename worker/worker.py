@@ -40,6 +40,8 @@ from worker.parts import Parts
 from worker.reactions import Reactions
 from worker.routes import BROWSER_ROUTES, ROUTES
 from worker.signals import Signals
+from worker.sockets.authenticator import Authenticator
+from worker.sockets.client_notes import ClientNotes
 from worker.sockets.connection import Callbacks, Connection
 from worker.sockets.credentials import CredentialsWatch
 from worker.sockets.failures import Failures
@@ -119,6 +121,8 @@ class Worker:
             subscriptions=subscriptions,
             player_notices=player_notices,
             credentials=credentials,
+            authenticator=Authenticator(database),
+            client_notes=ClientNotes(database),
             chat=Chat(worker_id, database, directory, fanout, signals, sockets, limits, diagnostics, view),
             moderation=view,
             tell_counts=TellCounts(database),
@@ -160,6 +164,7 @@ class Worker:
         self._browser_notices.start()
         parts.signals.start()
         parts.credentials.start()
+        parts.client_notes.start()
         presence.wait_until_ready()
         self._notices.start()
         parts.diagnostics.start()
@@ -182,6 +187,7 @@ class Worker:
                 gevent.sleep(0.02)
             parts.browsers.write_read()
             parts.tell_counts.write()
+            parts.client_notes.write()
             parts.signals.flush(timeout=2.0)
         _log.info("stopped", left=len(sockets))
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gevent
 import msgspec
-import structlog
 from msgspec import UNSET
-from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import AlreadyAuthenticated, DomainError, MissingSupport
+from shared.errors import AlreadyAuthenticated, MissingSupport
 from shared.models.synced import KINDS
 from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
 from shared.protocol.types import at_least, player_key
-from shared.services import games, peer_credentials, versions
+from shared.services import versions
 from shared.services.peer_credentials import WrongSecret
 from shared.services.peers import Peer
 from worker.answers import ANSWERED
@@ -23,8 +20,6 @@ from worker.parts import Parts
 from worker.sockets.connection import Connection
 
 VERSION_WITH_HISTORY = "2.4.0"
-
-_log = structlog.get_logger(__name__)
 
 
 def authenticate(parts: Parts, connection: Connection, request: Authenticate, ref: msgspec.Raw | None) -> object:
@@ -39,59 +34,41 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
     if connection.peer is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
     connection.claimed_id = request.client_id
-    as_of = _peers_version(parts)
     try:
-        peer = _read_peer(parts, request)
+        login = parts.authenticator.login(request.client_id, request.client_secret)
     except WrongSecret as error:
         connection.claimed = error.peer
         raise
-    connection.claimed = peer.key
-    if not request.supports:
-        raise MissingSupport(MISSING_SUPPORTS)
-    if "channels" not in request.supports:
-        raise MissingSupport(MUST_SUPPORT_CHANNELS)
-    records, refused = channels.find_or_create(parts, peer, request.channels)
-    counts = _read_counts(parts, peer, request)
-    while _peers_version(parts) != as_of:
-        # A peer has changed while this waited. Sockets that are not in yet get no word of that, so read it again.
-        as_of = _peers_version(parts)
-        peer = _read_peer(parts, request)
-    # Nothing waits from here until the socket is in, so a later ban closes it like any other.
-    parts.moderation.check_socket(peer.key, connection.transport.address)
+    with login:
+        connection.claimed = login.peer.key
+        if not request.supports:
+            raise MissingSupport(MISSING_SUPPORTS)
+        if "channels" not in request.supports:
+            raise MissingSupport(MUST_SUPPORT_CHANNELS)
+        records, refused = channels.find_or_create(parts, login.peer, request.channels)
+        counts = _read_counts(parts, login.peer, request)
+        peer = login.confirm()
+        # Nothing waits from here until the socket is in, so a later ban closes it like any other.
+        parts.moderation.check_socket(peer.key, connection.transport.address)
 
-    connection.supports = request.flags
-    connection.version = request.version
-    connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
-    connection.user_agent = request.user_agent or None
-    _set_players(connection, request.players)
-    if request.debug:
-        connection.debug()
-    success = AuthenticateSuccess(
-        ignored=request.ignored or UNSET, refused_channels=refused or UNSET, counts=UNSET if counts is None else counts
-    )
-    connection.send(encode_success(success.event, ref, success))
-    parts.peers.admit(connection, peer)
-    for channel in records:
-        parts.subscriptions.join(connection, channel.id)
+        connection.supports = request.flags
+        connection.version = request.version
+        connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
+        connection.user_agent = request.user_agent or None
+        _set_players(connection, request.players)
+        if request.debug:
+            connection.debug()
+        success = AuthenticateSuccess(
+            ignored=request.ignored or UNSET,
+            refused_channels=refused or UNSET,
+            counts=UNSET if counts is None else counts,
+        )
+        connection.send(encode_success(success.event, ref, success))
+        parts.peers.admit(connection, peer, [channel.id for channel in records])
     if peer.is_application and request.is_sync_wanted:
         parts.replicas.request(connection, request.sync_since, None)
-    agent, version = connection.user_agent, request.version[:20]
-    if not peer.is_application and (agent or peer.user_agent, version) != (peer.user_agent, peer.protocol_version):
-        gevent.spawn(_remember_client, parts, peer, agent, version)
+    parts.client_notes.note(peer, connection.user_agent, request.version[:20])
     return ANSWERED
-
-
-def _peers_version(parts: Parts) -> tuple[int, int]:
-    """Return a value that differs whenever a peer's record or credentials may have changed."""
-    return parts.feed.position, parts.credentials.revocations
-
-
-def _read_peer(parts: Parts, request: Authenticate) -> Peer:
-    return parts.database.read(
-        lambda session: peer_credentials.authenticate_peer(
-            session, client_id=request.client_id, client_secret=request.client_secret
-        )
-    )
 
 
 def _read_counts(parts: Parts, peer: Peer, request: Authenticate) -> dict[str, int] | None:
@@ -101,18 +78,6 @@ def _read_counts(parts: Parts, peer: Peer, request: Authenticate) -> dict[str, i
         return None
     counts = parts.database.read(versions.counts)
     return {kind: counts.get(kind, 0) for kind in KINDS}
-
-
-def _remember_client(parts: Parts, peer: Peer, user_agent: str | None, version: str) -> None:
-    """Store which software a game runs. The game has its answer already, so an error is only logged."""
-    try:
-        parts.database.write(
-            lambda session: games.remember_client(
-                session, game_id=peer.id, user_agent=user_agent, protocol_version=version
-            )
-        )
-    except (DomainError, SQLAlchemyError) as error:
-        _log.error("a game's user agent could not be stored", peer=peer.key, error=str(error))
 
 
 def heartbeat(parts: Parts, connection: Connection, beat: Heartbeat) -> None:

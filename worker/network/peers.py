@@ -6,6 +6,8 @@ Browsers have the like in `worker/chat/browsers.py`. What a single event does is
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Hashable, Iterable
 
 import structlog
 
@@ -25,7 +27,7 @@ from worker.sockets.connection import Connection
 from worker.sockets.credentials import CLOSE_REVOKED
 from worker.sockets.heartbeats import Heartbeats
 from worker.sockets.registry import Sockets
-from worker.wire.fanout import ANY_CHANNEL, Fanout
+from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout
 
 DOWNTIME_JITTER_SECONDS = 5
 
@@ -60,16 +62,25 @@ class Peers:
         self._sockets.add(connection)
         self._heartbeats.expect(connection)
 
-    def admit(self, connection: Connection, peer: Peer) -> None:
-        """Bring a socket online that has authenticated as this peer."""
+    def admit(self, connection: Connection, peer: Peer, channel_ids: Iterable[int]) -> None:
+        """Bring a socket online that has authenticated as this peer, subscribed to these channels.
+
+        Joins the fan-out once and presence once: both cost as much for each join as for all together.
+        """
         connection.peer = peer
         self._sockets.assign_peer(connection)
         self._heartbeats.beat(connection)
+        now = time.time()
+        connection.channels = dict.fromkeys(channel_ids, now)
+        topics: set[Hashable] = set(connection.supports & {PLAYERS, GAMES})
         if peer.is_application:
             connection.limits = SocketLimits()  # fresh buckets, since an application's are larger
-            self._fanout.join(connection, [ANY_CHANNEL])
-            self._update_scope(connection, peer)
-        self._fanout.join(connection, connection.supports & {PLAYERS, GAMES})
+            topics.add(ANY_CHANNEL)
+            if self._moderation.may_moderate(peer.id):
+                topics.add(MODERATION)
+        else:
+            topics.update(map(ChannelTopic, connection.channels))
+        self._fanout.join(connection, topics)
         self._diagnostics.arrived(connection)
         self._presence.arrive(connection)
         _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)

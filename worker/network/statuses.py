@@ -130,14 +130,20 @@ class Statuses:
 
     def _status(self, key: str, game: str, display_name: str, record: GameRecord | None) -> GameStatus:
         sockets = list(self._presence.by_peer.get(key, {}).values())
-        user_agents = [socket.user_agent for socket in sockets if socket.user_agent]
+        user_agent, user_agent_url = (record.user_agent, record.user_agent_url) if record else (None, None)
+        declared = [socket for socket in sockets if socket.user_agent]
+        if declared:
+            # What a socket declares reaches the record a moment later, and clients ask right after `games/connect`.
+            newest = max(declared, key=lambda socket: socket.since).user_agent
+            if newest != user_agent:
+                user_agent, user_agent_url = newest, None
         return GameStatus.of(
             game=game,
             display_name=display_name,
             description=record.description if record else grapevine.DESCRIPTION if key == grapevine.KEY else None,
             homepage_url=record.homepage_url if record else self._homepage_url if key == grapevine.KEY else None,
-            user_agent=record.user_agent if record else user_agents[0] if user_agents else None,
-            user_agent_url=record.user_agent_url if record else None,
+            user_agent=user_agent,
+            user_agent_url=user_agent_url,
             connections=[
                 WayToConnect(type=way.type, url=way.url, host=way.host, port=way.port)
                 for way in (record.connections if record else [])

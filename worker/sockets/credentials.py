@@ -20,16 +20,11 @@ _log = structlog.get_logger(__name__)
 
 
 class CredentialsWatch:
-    """Checks the credentials of connected peers every CHECK_SECONDS, and at once when a signal names a peer.
-
-    Attributes:
-        revocations: how many signals have named a peer. A socket that is authenticating compares it before and after.
-    """
+    """Checks the credentials of connected peers every CHECK_SECONDS, and at once when a signal names a peer."""
 
     def __init__(self, database: Database, sockets: Sockets) -> None:
         self._database = database
         self._sockets = sockets
-        self.revocations = 0
 
     def start(self) -> None:
         """Start the regular checks."""
@@ -37,7 +32,6 @@ class CredentialsWatch:
 
     def peer_revoked(self, key: str) -> None:
         """Check one peer soon. Does not wait."""
-        self.revocations += 1
         gevent.spawn(self.check, [key])
 
     def check(self, keys: Sequence[str] | None = None) -> None:
