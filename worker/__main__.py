@@ -1,4 +1,4 @@
-"""`python -m worker`: one socket worker, until SIGTERM or Ctrl-C."""
+"""`python -m worker` runs one socket worker until SIGTERM or Ctrl-C."""
 
 from gevent import monkey
 
@@ -18,8 +18,8 @@ SWITCH_SECONDS = 0.0005
 
 
 def main() -> int:
-    """Run one worker; returns the exit status."""
-    # SQLite's threads wait for the event loop and it for them: by default up to 5 ms each time they change places.
+    """Run one worker. Returns the exit status."""
+    # The event loop and SQLite's threads wait for each other, by default up to 5 ms for each switch between them.
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = Settings.from_environment()
@@ -32,10 +32,10 @@ def main() -> int:
     except OSError as error:
         print(f"error: {error.strerror}", file=sys.stderr)
         return 2
-    asked_to_stop = Event()
+    stop_requested = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, asked_to_stop.set)
-    asked_to_stop.wait()
+        gevent.signal_handler(number, stop_requested.set)
+    stop_requested.wait()
     worker.stop()
     return 0
 

@@ -1,4 +1,4 @@
-"""What handlers return besides a payload: that they answered themselves, or that the answer comes later."""
+"""What handlers can return instead of a payload: that they answered themselves, or will answer later."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class _Answered:
 
 
 ANSWERED: Final = _Answered()
-"""The handler has sent its answers itself, or will."""
+"""The handler sends its answers itself."""
 
 
 class Deferred:
-    """An answer that comes later: the handler returns it, and somebody calls `resolve` or `fail`, once."""
+    """An answer that comes later. A handler returns it, and calls `resolve` or `fail` once the work is done."""
 
     __slots__ = ("_answer",)
 
@@ -25,15 +25,15 @@ class Deferred:
         self._answer: Callable[[DomainError | None], None] | None = None
 
     def then(self, answer: Callable[[DomainError | None], None]) -> None:
-        """Call this with None on success, or with the error."""
+        """Set what to call with None on success, or with the error."""
         self._answer = answer
 
     def resolve(self) -> None:
-        """It worked."""
+        """Answer with success."""
         if self._answer is not None:
             self._answer(None)
 
     def fail(self, error: DomainError) -> None:
-        """It did not."""
+        """Answer with a failure."""
         if self._answer is not None:
             self._answer(error)

@@ -1,7 +1,7 @@
-"""The database as greenlets may use it: nothing here ever holds up the other sockets.
+"""The database, used so that a greenlet that waits for it never blocks the others.
 
-psycopg waits as gevent does. SQLite waits inside C, so its calls run in two threads apart, one for reads and one for
-writes (a lock held by another process then stops nobody but those who write).
+psycopg cooperates with gevent. SQLite waits inside C code, so its calls run in two threads, one for reads and one for
+writes; a lock held by another process then delays only writes.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class Database:
         self._readers: ThreadPool | None = None
         self._writers: ThreadPool | None = None
         if engine.dialect.name == "sqlite":
-            # One engine a thread: nothing of SQLAlchemy's is shared between them, least of all a lock.
+            # One engine for each thread, so that the threads share nothing of SQLAlchemy, in particular no lock.
             bind(make_engine(url, keeps_connection=True), reading_engine=make_engine(url, keeps_connection=True))
             self._readers, self._writers = ThreadPool(1), ThreadPool(1)
         else:
             bind(engine)
 
     def read(self, function: Callable[[Session], T]) -> T:
-        """What the function returns, of one state of the database."""
+        """Call the function in a transaction that sees one state of the database. Returns what it returns."""
         return _in(self._readers, lambda: _read(function))
 
     def write(self, function: Callable[[Session], T]) -> T:
-        """What the function returns, once its changes are committed."""
+        """Call the function in a transaction and commit. Returns what the function returns."""
         result, announcements = _in(self._writers, lambda: _write(function))
         if announcements:
             self.on_announcements(announcements)
@@ -54,7 +54,10 @@ class Database:
 
 
 def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:
-    """Call the function in a thread of the pool, if there is one (an idle pool is empty, so false)."""
+    """Call the function in a thread of the pool, or right here without one.
+
+    An idle pool is empty and therefore false, so this compares with None.
+    """
     if pool is None:
         return function()
     result, error = pool.apply(_caught, (function,))
@@ -64,7 +67,7 @@ def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:
 
 
 def _caught(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """gevent prints a traceback of whatever is raised in a pool's thread, so errors come back as values."""
+    """Return errors as values, since gevent prints a traceback of whatever is raised in a pool's thread."""
     try:
         return function(), None
     except Exception as error:

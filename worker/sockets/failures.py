@@ -1,7 +1,7 @@
-"""Failed attempts to authenticate: each is answered later than the one before, per client id and per address.
+"""Delays the answers to failed attempts to authenticate, each longer than the last, by client id and by address.
 
-Nothing is banned: several games share a host. Of IPv6, a network counts as one address. Counts are forgotten after a
-while without a failure.
+Nothing is banned, since several games may share a host. An IPv6 network counts as one address. A count is forgotten
+FORGET_SECONDS after its last failure.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from shared.addresses import counted_address
 
 LONGEST_SECONDS = 10.0
 FIRST_SECONDS = 0.1
-FORGIVEN = 3  # an owner who mistypes is not kept waiting
+FORGIVEN = 3  # failures without a delay, for owners who mistype
 FORGET_SECONDS = 300.0
 KEYS_AT_MOST = 10_000
 HELD_AT_MOST = 1_000
 
 
 class Failures:
-    """Counts by key. Turned off, no delay is ever given."""
+    """The counts of failures. If it is turned off, all delays are 0."""
 
     def __init__(self, is_on: bool) -> None:
         self._is_on = is_on
@@ -29,7 +29,7 @@ class Failures:
         self._held = 0
 
     def delay(self, client_id: str, address: str, now: float) -> float:
-        """Count a failure at `now` (monotonic seconds); returns the seconds that its answer has to wait."""
+        """Count a failure at `now` (monotonic seconds). Returns by how many seconds to delay its answer."""
         if not self._is_on:
             return 0.0
         count = max(self._count("id " + client_id[:100], now), self._count("address " + counted_address(address), now))
@@ -37,7 +37,7 @@ class Failures:
 
     @contextmanager
     def holding(self) -> Iterator[bool]:
-        """Keep a socket waiting; False, and it must not wait, if too many are."""
+        """Count a socket that waits. Yields False if too many wait already, so that this one must not."""
         self._held += 1
         try:
             yield self._held <= HELD_AT_MOST
@@ -45,8 +45,8 @@ class Failures:
             self._held -= 1
 
     def _count(self, key: str, now: float) -> int:
-        count, at = self._counts.pop(key, (0, now))
-        count = 1 if now - at > FORGET_SECONDS else count + 1
+        count, last_at = self._counts.pop(key, (0, now))
+        count = 1 if now - last_at > FORGET_SECONDS else count + 1
         self._counts[key] = (count, now)
         if len(self._counts) > KEYS_AT_MOST:
             self._counts.popitem(last=False)
