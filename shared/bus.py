@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import redis
 import structlog
 from redis.backoff import NoBackoff
@@ -69,9 +68,10 @@ def announce(session: Session, signal: Signal) -> None:
     session.info.setdefault("announcements", []).append(signal)
 
 
-def take_announcements(session: Session) -> list[tuple[str, dict[str, Any]]]:
+def take_announcements(session: Session) -> list[Signal]:
     """Return and forget what a committed session announced and nobody has published."""
-    return [(signal.topic, msgspec.to_builtins(signal)) for signal in session.info.pop("announced", [])]
+    announced: list[Signal] = session.info.pop("announced", [])
+    return announced
 
 
 @event.listens_for(Session, "after_commit")

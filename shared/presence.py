@@ -96,10 +96,10 @@ def list_workers(client: redis.Redis) -> list[dict[str, Any]]:
     return [msgspec.json.decode(value) for value in _values(client, keys)]
 
 
-def list_recent(client: redis.Redis, *, after: float) -> dict[str, float]:
+def list_recent(client: redis.Redis, *, after: float) -> dict[PeerKey, float]:
     """The peers that were online after a Unix time, each with the last time known. Raises redis.RedisError."""
     found: Any = client.zrangebyscore(RECENT_KEY, after, "+inf", withscores=True)
-    return {peer.decode(): score for peer, score in found}
+    return {PeerKey(peer.decode()): score for peer, score in found}
 
 
 def _values(client: redis.Redis, keys: list[Any]) -> list[bytes | str]:

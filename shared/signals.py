@@ -135,8 +135,8 @@ class PlayerSigned(Signal, frozen=True):
     is_announced: bool = field(name="is_told")
 
 
-class TellAdmitted(Signal, frozen=True):
-    """Worker → workers. A tell passed the checks: count it for the limits, and deliver it.
+class TellAccepted(Signal, frozen=True):
+    """Worker → workers. A worker has accepted a tell: count it for the limits, and deliver it.
 
     peer, player: the sender's peer key and player key.
     to_sockets: the ids of the sockets that get it, at other workers.

@@ -104,7 +104,7 @@ def test_where_nobody_publishes_they_are_kept_for_the_worker(session):
     announce(session, RestartAnnounced(1))
     assert take_announcements(session) == []
     session.commit()
-    assert take_announcements(session) == [("network", {"restart": 1})]
+    assert take_announcements(session) == [RestartAnnounced(1)]
     assert take_announcements(session) == []
 
 

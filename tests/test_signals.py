@@ -24,7 +24,7 @@ from shared.signals import (
     Signal,
     StoredLine,
     SystemTell,
-    TellAdmitted,
+    TellAccepted,
     VersionsLogged,
 )
 
@@ -54,7 +54,7 @@ WIRE = [
     ),
     (
         "tells",
-        TellAdmitted("w", GAME, "wren", ["s"], "{}"),
+        TellAccepted("w", GAME, "wren", ["s"], "{}"),
         '{"worker":"w","peer":"game:7","player":"wren","to_sockets":["s"],"frame":"{}"}',
     ),
     ("channels-created", ChannelsCreated("w", GAME, 2), '{"worker":"w","peer":"game:7","count":2}'),

@@ -16,6 +16,7 @@ from shared.bus import take_announcements
 from shared.models import Channel, Counter, Game, GameConnection, UserAgent, Version
 from shared.protocol.sync import canonical_json
 from shared.services import channels, games, versions
+from shared.signals import VersionsLogged
 from shared.sync import BulkWriteRefused, synced_tables
 from tests.support.passwords import use_quick_passwords
 from tests.support.processes import ROOT
@@ -458,7 +459,7 @@ def test_the_new_cursor_is_announced_after_the_commit(session):
     channels.ensure_channel(session, name="gossip")
     channels.ensure_channel(session, name="testing")
     session.commit()
-    assert take_announcements(session) == [("versions", {"cursor": 2})]
+    assert take_announcements(session) == [VersionsLogged(2)]
     session.get(Channel, 1).description = None
     session.commit()
     assert take_announcements(session) == []

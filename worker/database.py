@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
 from shared.db import bind, check_database, make_engine, reading, transaction
+from shared.signals import Signal
 
 T = TypeVar("T")
-Announcements = list[tuple[str, dict[str, object]]]
+Announcements = list[Signal]
 
 
 class Database:

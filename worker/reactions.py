@@ -5,15 +5,21 @@ Nothing here may wait: what has to wait runs in a greenlet of its own.
 
 from __future__ import annotations
 
-from typing import Any
-
 import gevent
 
-from shared import peer_keys
-from shared.services.authority import changes
+from shared import grapevine, peer_keys
+from shared.peer_keys import PeerKey
 from shared.services.authority.changes import Part
 from shared.services.versions import Change
-from worker import grapevine
+from shared.signals import (
+    AccountChanged,
+    ChecksDue,
+    CredentialsRevoked,
+    LinesStored,
+    ModerationChanged,
+    RestartAnnounced,
+    VersionsLogged,
+)
 from worker.chat.browser_notices import BrowserNotices
 from worker.database import Announcements
 from worker.jobs.checks import Checks
@@ -37,9 +43,11 @@ class Reactions:
     def connect(self) -> None:
         """Subscribe to the signals and set the callbacks of the parts. Call this before any of them starts."""
         parts = self._parts
-        parts.signals.on("versions", lambda signal: parts.feed.wake())
-        parts.signals.on("network", self._network_signal)
-        parts.signals.on("checks", lambda signal: self._checks.wake())
+        parts.signals.on(VersionsLogged, lambda signal: parts.feed.wake())
+        parts.signals.on(RestartAnnounced, lambda signal: parts.peers.announce_restart(signal.downtime_seconds))
+        parts.signals.on(CredentialsRevoked, self._credentials_revoked)
+        parts.signals.on(AccountChanged, lambda signal: gevent.spawn(parts.browsers.check, [signal.user_id]))
+        parts.signals.on(ChecksDue, lambda signal: self._checks.wake())
         parts.signals.on_connected(parts.feed.wake)
         parts.signals.on_connected(parts.credentials.check)
         parts.database.on_announcements = self._committed
@@ -51,24 +59,18 @@ class Reactions:
     def _committed(self, announcements: Announcements) -> None:
         """Publish what a commit of this worker announced. Its own parts need not wait for Redis to return it."""
         parts = self._parts
-        for topic, signal in announcements:
-            parts.signals.publish(topic, signal)
-            if topic == "versions":
+        for signal in announcements:
+            parts.signals.publish(signal)
+            if isinstance(signal, VersionsLogged):
                 parts.feed.wake()
-            elif topic == "messages":
-                parts.chat.hear(signal)
-            elif topic == changes.TOPIC and "revision" in signal:
-                parts.moderation.hear(signal)
+            elif isinstance(signal, LinesStored):
+                parts.chat.follow(signal)
+            elif isinstance(signal, ModerationChanged):
+                parts.moderation.follow(signal)
 
-    def _network_signal(self, signal: dict[str, Any]) -> None:
-        parts = self._parts
-        if "restart" in signal:
-            parts.peers.announce_restart(int(signal["restart"]))
-        if "user" in signal:
-            gevent.spawn(parts.browsers.check, [int(signal["user"])])
-        if "revoked" in signal:
-            parts.authenticator.peer_changed(signal["revoked"])
-            parts.credentials.peer_revoked(signal["revoked"])
+    def _credentials_revoked(self, signal: CredentialsRevoked) -> None:
+        self._parts.authenticator.peer_changed(signal.peer)
+        self._parts.credentials.peer_revoked(signal.peer)
 
     def _log_changed(self, changed: list[Change]) -> None:
         """Apply new entries of the log. The feed calls this, in order, once the directory has them."""
@@ -80,12 +82,13 @@ class Reactions:
                 if change.record is None:
                     parts.subscriptions.remove_channel(change.record_id)
             elif change.kind == "games":
-                parts.statuses.changed(f"game:{change.record_id}")
-                parts.authenticator.peer_changed(peer_keys.of_game(change.record_id))
+                key = peer_keys.of_game(change.record_id)
+                parts.statuses.changed(key)
+                parts.authenticator.peer_changed(key)
                 parts.peers.game_changed(change)
         parts.replicas.tell(changed)
 
-    def _presence_changed(self, peer: str, is_news: bool) -> None:
+    def _presence_changed(self, peer: PeerKey, is_news: bool) -> None:
         if peer == grapevine.KEY:
             self._browser_notices.changed(is_news)
         else:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-import msgspec
 import redis
 import structlog
 from gevent.event import Event
 
-from shared.bus import TOPIC_PREFIX, Bus
+from shared.bus import Bus
+from shared.signals import TOPIC_PREFIX, S, Signal, decode, encode
 
 RETRY_SECONDS = 0.5
 QUEUE_LONGEST = 20_000  # commands that wait for a slow Redis; the oldest go first
@@ -27,12 +27,12 @@ _log = structlog.get_logger(__name__)
 
 
 class Signals:
-    """Listens to topics and publishes to them. Handlers get the decoded signal and must not block."""
+    """Listens to signals and publishes them. Handlers get the decoded signal and must not block."""
 
     def __init__(self, redis_url: str) -> None:
         self._publisher = Bus(redis_url)
         self._listener = Bus(redis_url)
-        self._handlers: dict[str, Callable[[Any], None]] = {}
+        self._handlers: dict[type[Signal], Callable[[Any], None]] = {}
         self._back: list[Callable[[], None]] = []
         self._queue: deque[tuple[Any, ...]] = deque(maxlen=QUEUE_LONGEST)
         self._waiting = Event()
@@ -44,9 +44,9 @@ class Signals:
         """A client for commands; its calls block the greenlet for a second at most."""
         return self._publisher.redis
 
-    def on(self, topic: str, handler: Callable[[Any], None]) -> None:
-        """Call the handler with each signal of a topic."""
-        self._handlers[TOPIC_PREFIX + topic] = handler
+    def on(self, signal_class: type[S], handler: Callable[[S], None]) -> None:
+        """Call the handler with each signal of this class. There is one handler for each class."""
+        self._handlers[signal_class] = handler
 
     def on_connected(self, handler: Callable[[], None]) -> None:
         """Call the handler, in a greenlet, whenever listening has begun, or publishing works, again.
@@ -55,9 +55,9 @@ class Signals:
         """
         self._back.append(handler)
 
-    def publish(self, topic: str, signal: Any) -> None:
+    def publish(self, signal: Signal) -> None:
         """Queue a signal. It is sent in order with all others, or lost if Redis is away."""
-        self.command("PUBLISH", TOPIC_PREFIX + topic, msgspec.json.encode(signal))
+        self.command("PUBLISH", TOPIC_PREFIX + signal.topic, encode(signal))
 
     def command(self, *command: Any) -> None:
         """Queue any Redis command whose answer is of no interest, in order with the signals."""
@@ -125,10 +125,11 @@ class Signals:
     def _listen_once(self) -> None:
         pubsub = self._listener.redis.pubsub(ignore_subscribe_messages=True)
         try:
-            pubsub.subscribe(*self._handlers)
+            topics = {TOPIC_PREFIX + signal_class.topic for signal_class in self._handlers}
+            pubsub.subscribe(*topics)
             pubsub.get_message(timeout=1.0)
             self.is_connected = True
-            _log.info("listening to redis", topics=len(self._handlers))
+            _log.info("listening to redis", topics=len(topics))
             self._tell_back()
             heard_at, is_asked = time.monotonic(), False
             while True:
@@ -144,12 +145,15 @@ class Signals:
                     continue
                 heard_at, is_asked = now, False
                 if message["type"] == "message":
-                    self._handle(message["channel"].decode(), message["data"])
+                    self._handle(message["channel"].decode().removeprefix(TOPIC_PREFIX), message["data"])
         finally:
             pubsub.close()
 
     def _handle(self, topic: str, body: bytes) -> None:
         try:
-            self._handlers[topic](msgspec.json.decode(body))
+            for signal in decode(topic, body):
+                handler = self._handlers.get(type(signal))
+                if handler is not None:
+                    handler(signal)
         except Exception:
             _log.exception("a signal could not be handled", topic=topic)

@@ -11,7 +11,8 @@ import structlog
 
 from shared import __version__
 from shared.settings import Settings
-from worker import grapevine
+from shared.signals import ChannelsCreated, PlayersWarned, TellAccepted
+from worker import system_player
 from worker.chat.browser import BrowserConnection
 from worker.chat.browser_notices import AWAY_SECONDS, BrowserNotices
 from worker.chat.browsers import Browsers
@@ -146,14 +147,14 @@ class Worker:
         """Read the state, then listen. Raises OSError if the port is in use."""
         parts, presence, view = self.parts, self.parts.presence, self.parts.moderation
         self._reactions.connect()
-        parts.signals.on(channels.CREATED, lambda signal: channels.follow_created(parts, signal))
-        parts.signals.on(tells.TELLS, lambda signal: tells.follow(parts, signal))
+        parts.signals.on(ChannelsCreated, lambda signal: channels.follow_created(parts, signal))
+        parts.signals.on(TellAccepted, lambda signal: tells.follow(parts, signal))
+        parts.signals.on(PlayersWarned, lambda signal: tells.deliver_from_system(parts, signal.tells))
         view.on_acts = lambda acts: moderation.follow_acts(parts, acts)
-        view.on_tells = lambda texts: tells.deliver_from_system(parts, texts)
         view.start()
         parts.chat.start()
         parts.player_notices.start()
-        presence.add_resident(grapevine.presence(self.id))
+        presence.add_resident(system_player.presence(self.id))
         presence.start()
         parts.feed.start()
         self._heartbeats.start()

@@ -61,7 +61,7 @@ def find_peer(session: Session, short_name: str) -> Peer | None:
     return None if record is None else _peer(record)
 
 
-def list_peers(session: Session, keys: Iterable[str]) -> dict[str, Peer]:
+def list_peers(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, Peer]:
     """The peers of these keys that still exist."""
     game_ids, application_ids = _split_ids(keys)
     found = [
@@ -71,16 +71,16 @@ def list_peers(session: Session, keys: Iterable[str]) -> dict[str, Peer]:
     return {peer.key: peer for peer in map(_peer, found)}
 
 
-def list_serials(session: Session, keys: Iterable[str]) -> dict[str, int]:
+def list_serials(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, int]:
     """The serials of the credentials of these peers, those that still exist."""
-    serials: dict[str, int] = {}
+    serials: dict[PeerKey, int] = {}
     for model, ids in zip(_MODELS, _split_ids(keys), strict=True):
         rows = session.execute(select(model.id, model.credentials_serial).where(model.id.in_(ids)))
         serials.update((_key(model, row.id), row.credentials_serial) for row in rows)
     return serials
 
 
-def _split_ids(keys: Iterable[str]) -> tuple[list[int], list[int]]:
+def _split_ids(keys: Iterable[PeerKey]) -> tuple[list[int], list[int]]:
     """Return the ids of the games and those of the applications."""
     keys = list(keys)
     game_ids = map(peer_keys.find_game_id, keys)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from shared import peer_keys
 from shared.bus import take_announcements
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models.credentials import secret_matches
 from shared.services import applications, peer_credentials, versions
+from shared.signals import CredentialsRevoked
 
 
 def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
@@ -72,7 +74,7 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     take_announcements(session)
     new = applications.regenerate_credentials(session, short_name=application.short_name)
     session.commit()
-    assert take_announcements(session) == [("network", {"revoked": f"application:{application.id}"})]
+    assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_application(application.id))]
     assert application.credentials_serial == 2
     with pytest.raises(InvalidCredentials):
         peer_credentials.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
@@ -85,7 +87,7 @@ def test_deleting_is_announced(make, session):
     take_announcements(session)
     applications.delete_application(session, short_name=application.short_name)
     session.commit()
-    assert take_announcements(session) == [("network", {"revoked": f"application:{application.id}"})]
+    assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_application(application.id))]
 
 
 def test_applications_are_no_records_of_sync(make, session):

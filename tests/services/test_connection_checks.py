@@ -12,6 +12,7 @@ from shared.errors import NotFound
 from shared.models import ConnectionCheck
 from shared.services import connection_checks, games, users
 from shared.services.connection_checks import EVERY, LEASE, SPREAD, Outcome, Result
+from shared.signals import ChecksDue
 from tests.support.racing import Racer
 
 OK = Result(Outcome.OK, 12, 200)
@@ -130,7 +131,7 @@ def test_an_owner_asks_for_a_check_now(ways):
     with db.transaction() as session:
         owner = users.get_user_by_username(session, "keeper")
         assert games.check_connections(session, actor_id=owner.id, short_name="Mine") == 3
-    assert take_announcements(session) == [("checks", {})]
+    assert take_announcements(session) == [ChecksDue()]
     assert len(take(db.utc_now())) == 3
 
 

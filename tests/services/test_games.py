@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from shared import db
+from shared import db, peer_keys
 from shared.bus import take_announcements
 from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models import Game, GameConnection, UserAgent
 from shared.models.credentials import secret_digest
 from shared.services import game_lists, games, peer_credentials, peers, short_names, versions
+from shared.signals import CredentialsRevoked
 from tests.support.racing import Racer, wait_until_blocked
 
 
@@ -330,7 +331,7 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     cursor = versions.last_cursor(session)
     new = games.regenerate_credentials(session, actor_id=None, short_name="Tea")
     session.commit()
-    assert take_announcements(session) == [("network", {"revoked": f"game:{game.id}"})]
+    assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_game(game.id))]
     assert versions.last_cursor(session) == cursor
     with pytest.raises(InvalidCredentials):
         peer_credentials.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
@@ -348,7 +349,7 @@ def test_deleting_takes_the_ways_to_connect_along(make, session):
     games.delete_game(session, actor_id=None, short_name="TEA")
     session.commit()
     assert session.scalar(select(func.count()).select_from(GameConnection)) == 0
-    assert ("network", {"revoked": f"game:{game.id}"}) in take_announcements(session)
+    assert CredentialsRevoked(peer_keys.of_game(game.id)) in take_announcements(session)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from shared.bus import Bus, take_announcements
 from shared.errors import Forbidden, Invalid, Unavailable
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
 from shared.services import network
+from shared.signals import RestartAnnounced
 
 
 @pytest.mark.parametrize("downtime", [0, -1, 3601])
@@ -27,7 +28,7 @@ def test_only_admins_announce_a_restart(make, session, redis_url):
     take_announcements(session)
     network.announce_restart(session, bus, downtime_seconds=15, actor_id=make.admin().id)
     session.commit()
-    assert take_announcements(session) == [("network", {"restart": 15})]
+    assert take_announcements(session) == [RestartAnnounced(15)]
 
 
 def test_without_redis_nobody_would_hear_of_a_restart(session):

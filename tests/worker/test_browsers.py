@@ -15,6 +15,7 @@ from shared.db import reading, transaction
 from shared.services import accounts, channels, readings, sessions, users
 from shared.services.authority import actors
 from shared.services.moderation import channel_states, ignores
+from shared.signals import AccountChanged
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network
 from tests.support.servers import SECRET_KEY, get
@@ -562,7 +563,7 @@ def test_another_name_is_taken_over(network: Network, channel: str) -> None:
         user = users.find_user(session, page.user_id)
         assert user is not None
         user.username = f"renamed-{page.user_id}"
-        announce(session, "network", {"user": user.id})
+        announce(session, AccountChanged(user.id))
 
     def speaks() -> str:
         page.request("channels/send", {"channel": channel, "message": "who am I?"})

@@ -8,7 +8,7 @@ import uuid
 import pytest
 import redis
 
-from shared.bus import TOPIC_PREFIX
+from shared.signals import TOPIC_PREFIX
 from tests.support.network import Network
 
 

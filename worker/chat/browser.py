@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from shared import grapevine
 from shared.protocol.types import player_key
 from shared.services.chatters import Chatter
-from worker import grapevine
+from shared.services.peers import GRAPEVINE
 from worker.moderation.sanctions import Speaker
 from worker.moderation.view import listener_key
 from worker.sockets.connection import Callbacks, Connection
@@ -57,7 +58,7 @@ class BrowserConnection(Connection):
         """
         before = self.supports, self.players
         self.chatter = chatter
-        self.peer = grapevine.PEER
+        self.peer = GRAPEVINE
         self.supports = HIDDEN_FLAGS if is_hidden else ONLINE_FLAGS
         self.players = {} if is_hidden else {player_key(chatter.username): chatter.username}
         return before != (self.supports, self.players)

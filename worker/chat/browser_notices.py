@@ -12,10 +12,10 @@ import time
 import gevent
 import structlog
 
+from shared import grapevine
 from shared.protocol import encode_event
 from shared.protocol.players import PlayerSignedIn, PlayerSignedOut
 from shared.protocol.types import player_key
-from worker import grapevine
 from worker.network.player_notices import PLAYERS
 from worker.network.presence import Presence
 from worker.wire.fanout import Fanout, Frames

@@ -12,17 +12,17 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import gevent
-import msgspec
 import structlog
 from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared import grapevine
 from shared.db import utc_now
 from shared.errors import Unavailable
 from shared.models.message import Message
+from shared.peer_keys import PeerKey
 from shared.protocol import encode_event
 from shared.protocol.channels import Broadcast
 from shared.protocol.codes import Code, sentence
@@ -31,7 +31,7 @@ from shared.protocol.types import player_key
 from shared.services import history
 from shared.services.history import Line
 from shared.services.moderation import reports
-from worker import grapevine
+from shared.signals import LinesStored, StoredLine
 from worker.answers import Deferred
 from worker.database import Database
 from worker.diagnostics.recorder import Diagnostics, channel_topic
@@ -60,21 +60,6 @@ class NotStored(Unavailable):
     """The line could not be stored, so nobody hears it."""
 
     code = Code.INTERNAL
-
-
-class SpokenLine(msgspec.Struct, frozen=True):
-    """A stored line on its way to other workers."""
-
-    id: int
-    line: Line
-
-
-class SpokenLines(msgspec.Struct, frozen=True):
-    """The signal of topic `messages`. has_missed: some were lost on the way, look into the history."""
-
-    worker: str
-    lines: list[SpokenLine] = []
-    has_missed: bool = False
 
 
 @dataclass(slots=True)
@@ -115,14 +100,14 @@ class Chat:
         self._heard: dict[int, float] = {}
         self._is_catching_up = False
         self._is_behind = False
-        self._held: list[SpokenLine] = []
+        self._held: list[StoredLine] = []
         self._marks: deque[tuple[float, int]] = deque()
         self.stored = 0
 
     def start(self) -> None:
         """Begin to store. Raises what the database raises."""
         self._mark(self._database.read(history.last_message_id))
-        self._signals.on("messages", self.hear)
+        self._signals.on(LinesStored, self.follow)
         self._signals.on_connected(self._reconnected)
         gevent.spawn(self._store_all)
 
@@ -176,13 +161,13 @@ class Chat:
             return
         self.stored += len(ids)
         self._mark(ids[-1])
-        spoken = [SpokenLine(number, line) for number, line in zip(ids, lines, strict=True)]
+        spoken = [StoredLine(number, line) for number, line in zip(ids, lines, strict=True)]
         for said, waiting in zip(spoken, batch, strict=True):
             frames = self._deliver(said)
             if frames is not None:
                 self._diagnostics.broadcast(channel_topic(said.line.channel_id), frames, said.line.peer)
             waiting.answer.resolve()
-        self._signals.publish("messages", SpokenLines(self._worker_id, spoken))
+        self._signals.publish(LinesStored(self._worker_id, spoken))
         flagged = [(said.id, waiting.flags) for said, waiting in zip(spoken, batch, strict=True) if waiting.flags]
         if flagged:
             gevent.spawn(self._flag, flagged)
@@ -200,7 +185,7 @@ class Chat:
         except SQLAlchemyError as error:
             _log.error("flagged messages could not be reported", count=len(flagged), error=str(error))
 
-    def _deliver(self, spoken: SpokenLine) -> Frames | None:
+    def _deliver(self, spoken: StoredLine) -> Frames | None:
         channel = self._directory.channels.get(spoken.line.channel_id)
         if channel is None:
             return None  # it was deleted a moment ago
@@ -210,26 +195,25 @@ class Chat:
         self._fanout.broadcast(ChannelTopic(channel.id), frames, except_peer=_not_heard_by(line.peer), except_also=deaf)
         return frames
 
-    def hear(self, signal: Any) -> None:
+    def follow(self, signal: LinesStored) -> None:
         """Lines of other workers, or of none: those that a service stored. Hearing one twice does no harm."""
-        heard = msgspec.convert(signal, SpokenLines)
-        if heard.worker == self._worker_id:
+        if signal.worker == self._worker_id:
             return
-        if heard.has_missed:
+        if signal.has_missed:
             gevent.spawn(self._catch_up)
-        for spoken in heard.lines:
+        for spoken in signal.lines:
             line = spoken.line
             self._limits.debit_message(line.peer, line.name)
             self._moderation.note_line(line.peer, player_key(line.name), line.channel_id, line.text)
         if self._is_catching_up:
-            self._held += heard.lines
+            self._held += signal.lines
             if len(self._held) > HELD_AT_MOST:  # the history has them too
                 self._held.clear()
                 self._is_behind = True
             return
-        self._hear_lines(heard.lines)
+        self._hear_lines(signal.lines)
 
-    def _hear_lines(self, lines: Iterable[SpokenLine]) -> None:
+    def _hear_lines(self, lines: Iterable[StoredLine]) -> None:
         now = time.monotonic()
         for spoken in lines:
             if spoken.id not in self._heard:
@@ -255,7 +239,7 @@ class Chat:
 
     def _reconnected(self) -> None:
         """Signals of both directions may have been lost."""
-        self._signals.publish("messages", SpokenLines(self._worker_id, has_missed=True))
+        self._signals.publish(LinesStored(self._worker_id, has_missed=True))
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -309,7 +293,7 @@ class Chat:
         if channel is None:
             return
         line = Line(message.channel_id, message.peer, message.game, message.name, message.text, message.sent_at)
-        frames = _frames(channel.name, SpokenLine(message.id, line))
+        frames = _frames(channel.name, StoredLine(message.id, line))
         sent_at = message.sent_at.timestamp()
         deaf = self._moderation.deaf_listeners(message.peer, message.game, message.name)
         for connection in self._sockets.listeners(channel.id):
@@ -320,12 +304,12 @@ class Chat:
                 connection.transport.send(frames.framed(connection.variant))
 
 
-def _not_heard_by(peer: str) -> str | None:
+def _not_heard_by(peer: PeerKey) -> str | None:
     """The peer whose sockets do not get what it says: itself. Browsers hear each other, and themselves."""
     return None if peer == grapevine.KEY else peer
 
 
-def _frames(channel: str, spoken: SpokenLine) -> Frames:
+def _frames(channel: str, spoken: StoredLine) -> Frames:
     """A broadcast in its two forms: as it always was, and with `id` and `sent_at` (version 2.4.0)."""
     line = spoken.line
     broadcast = Broadcast(channel=channel, message=line.text, game=line.game, name=line.name)

@@ -31,6 +31,7 @@ from shared.diagnostics import (
     SeenFrame,
     State,
 )
+from shared.peer_keys import PeerKey
 from shared.protocol import INCOMING, FrameError, parse_frame
 from shared.protocol.codes import Code
 from worker.signals import Signals
@@ -64,9 +65,9 @@ class Diagnostics:
         self._worker_id = worker_id
         self._signals = signals
         self._limits = limits
-        self._notes: dict[str, _Notes] = {}
-        self._topics: dict[str, deque[tuple[float, str | None, Frames]]] = {}
-        self._connections: dict[str, set[Connection]] = {}
+        self._notes: dict[PeerKey, _Notes] = {}
+        self._topics: dict[str, deque[tuple[float, PeerKey | None, Frames]]] = {}
+        self._connections: dict[PeerKey, set[Connection]] = {}
 
     def start(self) -> None:
         """Begin to write every few seconds."""
@@ -99,14 +100,14 @@ class Diagnostics:
         if peer is not None and peer != grapevine.KEY:  # browsers have no owner who would look
             self._notes_of(peer).refusals.append((time.time(), data[:FRAME_BYTES], event, code, error))
 
-    def broadcast(self, topic: str, frames: Frames, except_peer: str | None) -> None:
+    def broadcast(self, topic: str, frames: Frames, except_peer: PeerKey | None) -> None:
         """A frame for all who listen to a topic. Called where it comes from, not by every worker it comes to."""
         kept = self._topics.get(topic)
         if kept is None:
             kept = self._topics[topic] = deque(maxlen=FRAMES_AT_MOST)
         kept.append((time.time(), except_peer, frames))
 
-    def forget_said(self, channel_id: int, peer: str) -> None:
+    def forget_said(self, channel_id: int, peer: PeerKey) -> None:
         """Something that this peer said on a channel is redacted: keep no frames that may have its text."""
         topic = channel_topic(channel_id)
         self._topics.pop(topic, None)
@@ -132,7 +133,7 @@ class Diagnostics:
             elif peer not in self._connections:
                 del self._notes[peer]
 
-    def _flush_peer(self, peer: str, notes: _Notes) -> None:
+    def _flush_peer(self, peer: PeerKey, notes: _Notes) -> None:
         frames, disconnects, refusals = list(notes.trace), list(notes.disconnects), list(notes.refusals)
         for kept in (notes.trace, notes.disconnects, notes.refusals):
             kept.clear()
@@ -150,7 +151,7 @@ class Diagnostics:
             "EVAL", PUT_STATE, 1, key + ":states", self._worker_id, state, KEEP_SECONDS, STATES_AT_MOST
         )
 
-    def _state(self, peer: str) -> State:
+    def _state(self, peer: PeerKey) -> State:
         connections = self._connections.get(peer, set())
         topics: dict[str, float] = {}
         for connection in connections:
@@ -169,7 +170,7 @@ class Diagnostics:
             self._signals.command("LTRIM", key, -at_most, -1)
             self._signals.command("EXPIRE", key, KEEP_SECONDS)
 
-    def _notes_of(self, peer: str) -> _Notes:
+    def _notes_of(self, peer: PeerKey) -> _Notes:
         notes = self._notes.get(peer)
         if notes is None:
             notes = self._notes[peer] = _Notes()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from shared.errors import ChannelRefused, Invalid, NotSubscribed, TooMany
 from shared.models.message import Message
@@ -23,21 +20,13 @@ from shared.protocol.types import player_key, whole_seconds
 from shared.services import channels, rules, versions
 from shared.services import history as messages
 from shared.services.peers import Peer
+from shared.signals import ChannelsCreated
 from worker.answers import Deferred
 from worker.moderation.sanctions import Speaker
 from worker.parts import Parts
 from worker.sockets.connection import Connection
 
-CREATED = "channels-created"  # the topic of the signals
 PAGES_AT_ONCE = 20  # read for one request while they hold nothing but muted lines
-
-
-class CreatedSignal(msgspec.Struct, frozen=True):
-    """The signal of the topic `channels-created`: a peer has created `count` channels by subscribing."""
-
-    worker: str
-    peer: str
-    count: int
 
 
 def subscribe(parts: Parts, connection: Connection, request: Subscribe) -> None:
@@ -48,8 +37,8 @@ def subscribe(parts: Parts, connection: Connection, request: Subscribe) -> None:
         TooMany: the peer has created too many channels.
     """
     if is_unknown(parts, request.channel):
-        parts.limits.spend_new_channel(connection.peer_key or "")
         assert connection.peer is not None
+        parts.limits.spend_new_channel(connection.peer.key)
         create(parts, connection.peer, [request.channel])
     channel = parts.directory.find_channel(request.channel)
     if channel is None or parts.moderation.is_closed(channel.id):
@@ -179,7 +168,7 @@ def create(parts: Parts, peer: Peer, names: Sequence[str]) -> None:
 
     Tells the other workers how many, so that the limit holds for the peer wherever its sockets are.
     """
-    parts.signals.publish(CREATED, CreatedSignal(parts.worker_id, peer.key, len(names)))
+    parts.signals.publish(ChannelsCreated(parts.worker_id, peer.key, len(names)))
     parts.database.write(
         lambda session: [channels.ensure_channel(session, name=name, made_by=peer.short_name) for name in names]
     )
@@ -187,8 +176,7 @@ def create(parts: Parts, peer: Peer, names: Sequence[str]) -> None:
     parts.feed.wait_for(parts.database.read(versions.last_cursor))
 
 
-def follow_created(parts: Parts, signal: Any) -> None:
+def follow_created(parts: Parts, created: ChannelsCreated) -> None:
     """Count the channels that a peer has created through another worker."""
-    created = msgspec.convert(signal, CreatedSignal)
     if created.worker != parts.worker_id:
         parts.limits.debit_new_channels(created.peer, created.count)

@@ -33,7 +33,8 @@ def sign_in(parts: Parts, connection: Connection, request: SignIn) -> None:
         return
     if len(connection.players) >= PLAYERS_AT_MOST:
         raise Invalid("invalid payload: too many players are signed in", field="name")
-    was_online = parts.presence.has_player(connection.peer_key or "", request.name)
+    assert connection.peer is not None
+    was_online = parts.presence.has_player(connection.peer.key, request.name)
     connection.players[key] = request.name
     parts.presence.update(connection)
     if not was_online:
@@ -42,7 +43,8 @@ def sign_in(parts: Parts, connection: Connection, request: SignIn) -> None:
 
 def sign_out(parts: Parts, connection: Connection, request: SignOut) -> None:
     """Remove a player from all of the game's sockets, and announce it. Does nothing if they were not online."""
-    if parts.presence.has_player(connection.peer_key or "", request.name):
+    assert connection.peer is not None
+    if parts.presence.has_player(connection.peer.key, request.name):
         _announce(parts, connection, "out", request.name)
 
 

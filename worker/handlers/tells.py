@@ -5,13 +5,13 @@ A tell arrives at most once. It is never stored, and its text is never logged.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import gevent
-import msgspec
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared import grapevine
 from shared.db import utc_now
 from shared.errors import GameOffline, NotSupported, PlayerOffline
 from shared.presence import SocketPresence
@@ -21,28 +21,15 @@ from shared.protocol.tells import ReceiveTell, SendTell
 from shared.protocol.types import player_key
 from shared.services import characters
 from shared.services.moderation import ignores
-from worker import grapevine
+from shared.signals import SystemTell, TellAccepted
+from worker import system_player
 from worker.handlers.channels import speaker_of
 from worker.parts import Parts
 from worker.sockets.connection import Connection
 
-TELLS = "tells"  # the flag, and the topic of the signals
+TELLS = "tells"  # the flag
 
 _log = structlog.get_logger(__name__)
-
-
-class TellSignal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The signal of the topic `tells`: a worker has accepted a tell. The others count it and deliver it if they can.
-
-    peer, player: the keys of the sender. to_sockets: the receiving sockets at other workers. frame: its JSON; None if
-    there are none.
-    """
-
-    worker: str
-    peer: str
-    player: str
-    to_sockets: list[str] = []
-    frame: str | None = None
 
 
 def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
@@ -58,7 +45,7 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
     sockets = [socket for socket in parts.presence.by_peer[receiver].values() if TELLS in socket.supports]
     if not sockets:
         raise NotSupported(sentence(Code.NOT_SUPPORTED))
-    is_to_system = receiver == grapevine.KEY and grapevine.is_system(tell.to_name)
+    is_to_system = receiver == grapevine.KEY and system_player.is_system(tell.to_name)
     if (
         not is_to_system
         and "players" in connection.supports
@@ -75,7 +62,7 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
     if not is_to_system:  # anyone may talk to `system`: it answers, and nobody else reads it
         parts.moderation.check_tell(speaker)
 
-    signal = TellSignal(parts.worker_id, connection.peer.key, player_key(tell.from_name))
+    signal = TellAccepted(parts.worker_id, connection.peer.key, player_key(tell.from_name))
     if is_to_system:
         gevent.spawn(_answer, parts, connection, tell)  # after the success
     else:
@@ -89,14 +76,13 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
             else:
                 remote_ids.append(socket.id)
         if remote_ids:
-            signal = TellSignal(signal.worker, signal.peer, signal.player, remote_ids, frame.decode())
+            signal = TellAccepted(signal.worker, signal.peer, signal.player, remote_ids, frame.decode())
         parts.tell_counts.note(connection.peer.key)
-    parts.signals.publish(TELLS, signal)
+    parts.signals.publish(signal)
 
 
-def follow(parts: Parts, signal: Any) -> None:
+def follow(parts: Parts, tell: TellAccepted) -> None:
     """Count a tell that another worker has accepted, and deliver it to the receiving sockets here."""
-    tell = msgspec.convert(signal, TellSignal)
     if tell.worker == parts.worker_id:
         return
     parts.limits.debit_tell(tell.peer, tell.player)
@@ -107,16 +93,16 @@ def follow(parts: Parts, signal: Any) -> None:
                 connection.send(tell.frame.encode())
 
 
-def deliver_from_system(parts: Parts, tells: list[dict[str, str]]) -> None:
+def deliver_from_system(parts: Parts, tells: Iterable[SystemTell]) -> None:
     """Deliver tells of `system` to players who are online.
 
     Every worker is called with them; the one that has the first of the player's sockets delivers.
     """
     for tell in tells:
-        key = tell["player"]
+        key = tell.player
         candidates = [
             (socket.id, name)
-            for socket in parts.presence.by_peer.get(tell["peer"], {}).values()
+            for socket in parts.presence.by_peer.get(tell.peer, {}).values()
             if TELLS in socket.supports
             for name in socket.players
             if player_key(name) == key
@@ -126,7 +112,7 @@ def deliver_from_system(parts: Parts, tells: list[dict[str, str]]) -> None:
         socket_id, name = min(candidates)
         local = parts.presence.find_own(socket_id)
         if local is not None:
-            local.send(_encode_from_system(name, tell["text"]))
+            local.send(_encode_from_system(name, tell.text))
 
 
 def _choose_sockets(parts: Parts, receiver: str, sockets: list[SocketPresence], player: str) -> list[SocketPresence]:
@@ -166,7 +152,7 @@ def _answer_text(parts: Parts, connection: Connection, tell: SendTell) -> str:
         return _register(parts, connection, tell)
     if ignores.is_ignore_tell(tell.message):
         return _ignore(parts, connection, tell)
-    return grapevine.help_text(parts.settings.public_url)
+    return system_player.help_text(parts.settings.public_url)
 
 
 def _ignore(parts: Parts, connection: Connection, tell: SendTell) -> str:
@@ -178,13 +164,13 @@ def _ignore(parts: Parts, connection: Connection, tell: SendTell) -> str:
         )
     except SQLAlchemyError as error:
         _log.error("an ignore could not be stored", peer=peer, error=type(error).__name__)
-        return grapevine.IGNORE_LATER
+        return system_player.IGNORE_LATER
 
 
 def _register(parts: Parts, connection: Connection, tell: SendTell) -> str:
     peer = connection.peer
     if peer is None or peer.is_application or peer.key == grapevine.KEY:
-        return grapevine.GAMES_ONLY
+        return system_player.GAMES_ONLY
     try:
         return parts.database.write(
             lambda session: characters.answer_register_tell(
@@ -193,4 +179,4 @@ def _register(parts: Parts, connection: Connection, tell: SendTell) -> str:
         )
     except SQLAlchemyError as error:
         _log.error("a character could not be registered", peer=peer.key, error=type(error).__name__)
-        return grapevine.LATER
+        return system_player.LATER

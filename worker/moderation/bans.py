@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from worker import grapevine
+from shared import grapevine
+from shared.peer_keys import PeerKey
 from worker.moderation.view import Moderation
 from worker.network.player_notices import PlayerNotices
 from worker.sockets.registry import Sockets
@@ -17,7 +18,7 @@ class Bans:
         self._sockets = sockets
         self._moderation = moderation
         self._player_notices = player_notices
-        self._banned_players: frozenset[tuple[str, str]] = frozenset()
+        self._banned_players: frozenset[tuple[PeerKey, str]] = frozenset()
 
     def enforce(self) -> None:
         """Apply the sanctions of the moderation view. Call this after each change of them."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from shared.errors import Banned, DomainError, Muted
+from shared.peer_keys import PeerKey
 from shared.protocol.codes import Code, sanctioned
 from shared.services.moderation.targets import find_address
 
@@ -23,7 +24,7 @@ class Speaker(NamedTuple):
     """Who says something. peer: the peer's key. game: its short name. name: the player's. key: the name as players are
     matched. address: of the socket. user_id: of the account, where it speaks from a browser."""
 
-    peer: str
+    peer: PeerKey
     game: str
     name: str
     key: str
@@ -43,7 +44,7 @@ class InForce:
     ends: datetime | None
     until: float
     user_id: int | None = None
-    player: tuple[str, str] | None = None
+    player: tuple[PeerKey, str] | None = None
 
     def error(self, now: float, *, lifted_by: str) -> DomainError:
         """The failure of what it forbids: why, until when, how long still, and who may lift it."""
@@ -61,8 +62,8 @@ class Sanctions:
     """An index made once of rows (`sanctions.in_force_rows`): asking costs a few look-ups, however many there are."""
 
     def __init__(self, rows: Iterable[Any] = ()) -> None:
-        self.players: dict[tuple[str, str], list[InForce]] = defaultdict(list)
-        self.peers: dict[str, list[InForce]] = defaultdict(list)
+        self.players: dict[tuple[PeerKey, str], list[InForce]] = defaultdict(list)
+        self.peers: dict[PeerKey, list[InForce]] = defaultdict(list)
         self.users: dict[int, list[InForce]] = defaultdict(list)
         self._networks: dict[tuple[int, int], dict[int, list[InForce]]] = {}
         self._by_address: dict[str, list[InForce]] = {}
@@ -101,7 +102,7 @@ class Sanctions:
         return found
 
     def find(
-        self, speaker: Speaker, channel_id: int | None, people: Mapping[tuple[str, str], int], now: float
+        self, speaker: Speaker, channel_id: int | None, people: Mapping[tuple[PeerKey, str], int], now: float
     ) -> InForce | None:
         """What keeps somebody from speaking on a channel; or, without one, from a tell. None if nothing does."""
         player = speaker.peer, speaker.key
@@ -112,12 +113,12 @@ class Sanctions:
                 found += self.users.get(user_id, ())
         return _worst(one for one in found if one.until > now and one.channel_id in (None, channel_id))
 
-    def find_ban(self, peer: str | None, address: str, now: float) -> InForce | None:
+    def find_ban(self, peer: PeerKey | None, address: str, now: float) -> InForce | None:
         """What shuts a socket of a peer, or of an address, out altogether."""
         found = [*(self.peers.get(peer, ()) if peer is not None else ()), *self.of_address(address)]
         return _worst(one for one in found if one.until > now and one.kind == "ban" and one.channel_id is None)
 
-    def banned_players(self, people: Mapping[tuple[str, str], int], now: float) -> frozenset[tuple[str, str]]:
+    def banned_players(self, people: Mapping[tuple[PeerKey, str], int], now: float) -> frozenset[tuple[PeerKey, str]]:
         """Whom a ban keeps from speaking anywhere, by their name or by the person behind it."""
 
         def is_banned(found: Iterable[InForce]) -> bool:

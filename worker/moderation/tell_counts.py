@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import utc_now
+from shared.peer_keys import PeerKey
 from shared.services.moderation import tell_counts
 from worker.database import Database
 
@@ -28,7 +29,7 @@ class TellCounts:
         """Begin to write."""
         gevent.spawn(self._run)
 
-    def note(self, peer: str) -> None:
+    def note(self, peer: PeerKey) -> None:
         """A player of this peer (its key) sent a tell."""
         self._tells[peer] += 1
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import gevent
-import msgspec
 import structlog
 from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +22,7 @@ from shared import grapevine, peer_keys
 from shared.db import utc_now
 from shared.errors import ChannelPaused, DomainError, Filtered, TooMany
 from shared.models.audit import AuditEntry
+from shared.peer_keys import PeerKey
 from shared.protocol.codes import SENTENCES, Code, sentence
 from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import player_key
@@ -33,6 +33,7 @@ from shared.services.moderation import in_force
 from shared.services.moderation.filter_rules import FilterSet, Verdict
 from shared.services.moderation.in_force import Snapshot
 from shared.services.moderation.patterns import PatternSet, subject
+from shared.signals import ModerationChanged
 from worker.database import Database
 from worker.moderation.sanctions import ADMINS, MODERATORS, InForce, Sanctions, Speaker
 from worker.signals import Signals
@@ -100,7 +101,7 @@ class Moderation:
         self.revision = -1
         self._number = 0
         self.sanctions = Sanctions()
-        self._people: dict[tuple[str, str], int] = {}
+        self._people: dict[tuple[PeerKey, str], int] = {}
         self._staff: frozenset[int] = frozenset()
         self._ignores: dict[int, list[tuple[str | None, int | None]]] = {}
         self._ignore_sets: dict[int, PatternSet[str]] = {}
@@ -114,12 +115,11 @@ class Moderation:
         self._scopes: dict[int, list[str]] = {}
         self.on_change: Callable[[frozenset[Part]], None] = lambda parts: None
         self.on_acts: Callable[[list[AuditEntry]], None] = lambda acts: None
-        self.on_tells: Callable[[list[dict[str, Any]]], None] = lambda tells: None
 
     def start(self) -> None:
         """Read everything, and follow what changes. Raises what the database raises."""
         self._take(self._database.read(lambda session: in_force.read(session, list(Part), now=utc_now())))
-        self._signals.on(changes.TOPIC, self.hear)
+        self._signals.on(ModerationChanged, self.follow)
         self._signals.on_connected(self._woken.set)
         gevent.spawn(self._run)
 
@@ -151,7 +151,7 @@ class Moderation:
                 raise TooMany(sentence(Code.RATE_LIMITED), retry_after_ms=int(wait * 1000) + 1)
         return CheckedLine(verdict.text, verdict.flags)
 
-    def note_line(self, peer: str, key: str, channel_id: int, text: str) -> None:
+    def note_line(self, peer: PeerKey, key: str, channel_id: int, text: str) -> None:
         """Somebody said this, here or at another worker: slow mode, floods and repeats count it."""
         now = self._clock()
         state = self._channels.get(channel_id)
@@ -176,17 +176,17 @@ class Moderation:
         found = self.sanctions.find(speaker, None, self._people, self._clock()) if self.sanctions else None
         return found is not None and found.kind == "ban"
 
-    def banned_players(self) -> frozenset[tuple[str, str]]:
+    def banned_players(self) -> frozenset[tuple[PeerKey, str]]:
         """The players (peer key, player's key) that are banned everywhere: by name, or as characters of somebody."""
         return self.sanctions.banned_players(self._people, self._clock()) if self.sanctions else frozenset()
 
-    def check_socket(self, peer: str | None, address: str) -> None:
+    def check_socket(self, peer: PeerKey | None, address: str) -> None:
         """Whether a peer, or anybody from an address, may have a socket. Raises Banned."""
         ban = self.find_ban(peer, address)
         if ban is not None:
             raise ban
 
-    def find_ban(self, peer: str | None, address: str) -> DomainError | None:
+    def find_ban(self, peer: PeerKey | None, address: str) -> DomainError | None:
         """What a banned peer, or anybody from a banned address, is told; None for all others."""
         now = self._clock()
         found = self.sanctions.find_ban(peer, address, now) if self.sanctions else None
@@ -201,7 +201,7 @@ class Moderation:
         state = self._channels.get(channel_id)
         return state is not None and state.is_closed
 
-    def muting_peers(self, peer: str, game: str, name: str) -> frozenset[str]:
+    def muting_peers(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
         """The keys of the games that do not want to hear a player. What `system` says reaches everybody."""
         if not self._mutes or (peer == grapevine.KEY and name == grapevine.SYSTEM):
             return _NOBODY
@@ -212,12 +212,12 @@ class Moderation:
             found = self._muting[game, name] = self._mutes.matches(subject(name, game))
         return found
 
-    def deaf_listeners(self, peer: str, game: str, name: str) -> frozenset[str]:
+    def deaf_listeners(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
         """Who hears no channel line of a player: the keys of the games that mute them, and the `listener_key` of the
         people who ignore them."""
         return self.muting_peers(peer, game, name) | self._ignoring_people(peer, game, name)
 
-    def _ignoring_people(self, peer: str, game: str, name: str) -> frozenset[str]:
+    def _ignoring_people(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
         """The same as on pages (`shared/services/moderation/unheard.py`): one always hears `system`, and oneself."""
         if not self._ignores or (peer == grapevine.KEY and name == grapevine.SYSTEM):
             return _NOBODY
@@ -231,7 +231,7 @@ class Moderation:
             found = self._ignoring[peer, game, name] = self._ignored.by(subject(name, game), person)
         return found
 
-    def is_unwanted(self, receiver: tuple[str, str], sender: Speaker) -> bool:
+    def is_unwanted(self, receiver: tuple[PeerKey, str], sender: Speaker) -> bool:
         """True if a tell is not to reach its receiver (peer key, player's key): ignored, or muted by their game."""
         if receiver[0] in self.muting_peers(sender.peer, sender.game, sender.name):
             return True
@@ -258,13 +258,10 @@ class Moderation:
 
     # What it is made of
 
-    def hear(self, signal: dict[str, Any]) -> None:
-        """A signal of the topic `moderation`: that of a change may be heard twice."""
-        if "revision" in signal:
-            self._known[int(signal["revision"])] = msgspec.convert(signal["parts"], list[Part])
-            self._woken.set()
-        if "tells" in signal:
-            self.on_tells(signal["tells"])
+    def follow(self, signal: ModerationChanged) -> None:
+        """Read what changed, soon. A signal may come twice."""
+        self._known[signal.revision] = [Part(part) for part in signal.parts]
+        self._woken.set()
 
     def _run(self) -> None:
         while True:

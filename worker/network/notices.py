@@ -17,6 +17,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.peer_keys import PeerKey
 from shared.presence import SocketPresence, list_recent
 from shared.protocol import encode_event
 from shared.protocol.games import GameConnected, GameDisconnected
@@ -63,15 +64,15 @@ class Notices:
         self._diagnostics = diagnostics
         self._offline_seconds = offline_seconds
         self._clock = clock
-        self._known: dict[str, _Known] = {}
-        self._offline: dict[str, None] = {}  # those without a socket, the first to be told of first
+        self._known: dict[PeerKey, _Known] = {}
+        self._offline: dict[PeerKey, None] = {}  # those without a socket, the first to be told of first
 
     def start(self) -> None:
         """Take over who was online a moment ago, and begin to watch for those that stay away."""
         self._remember_recent()
         gevent.spawn(self._run)
 
-    def changed(self, peer: str, is_news: bool) -> None:
+    def changed(self, peer: PeerKey, is_news: bool) -> None:
         """Something about a peer's sockets changed (called by the presence view)."""
         sockets = self._presence.by_peer.get(peer)
         known = self._known.get(peer)
@@ -111,7 +112,7 @@ class Notices:
             except Exception:
                 _log.exception("games' notices failed")
 
-    def _say(self, notice: GameConnected | GameDisconnected, peer: str) -> None:
+    def _say(self, notice: GameConnected | GameDisconnected, peer: PeerKey) -> None:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
         self._fanout.broadcast(GAMES, frames, except_peer=peer)
         self._diagnostics.broadcast(GAMES, frames, peer)

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable
 
 import structlog
 
+from shared import peer_keys
 from shared.protocol import encode_event
 from shared.protocol.core import Restart
 from shared.services.peers import Peer
@@ -104,7 +105,7 @@ class Peers:
 
     def game_changed(self, change: Change) -> None:
         """Apply an edit of a game to its sockets: its new name, or close them if it was deleted."""
-        connections = self._sockets.by_peer.get(f"game:{change.record_id}")
+        connections = self._sockets.by_peer.get(peer_keys.of_game(change.record_id))
         if not connections:
             return
         record = self._directory.decode_game(change)

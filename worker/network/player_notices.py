@@ -6,14 +6,14 @@ Source: docs/protocol.md, §5. A notice arrives at most once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
+from shared.peer_keys import PeerKey
 from shared.protocol import encode_event
 from shared.protocol.players import PlayerSignedIn, PlayerSignedOut
 from shared.protocol.types import player_key
 from shared.services.peers import Peer
+from shared.signals import PlayerSigned
 from worker.diagnostics.recorder import Diagnostics
 from worker.network.presence import Presence
 from worker.signals import Signals
@@ -21,21 +21,7 @@ from worker.sockets.registry import Sockets
 from worker.wire.fanout import Fanout, Frames
 from worker.wire.frames import frame_text
 
-PLAYERS = "players"  # the flag, the fan-out topic of sockets that declared it, and the topic of the signals
-
-
-class PlayerSignal(msgspec.Struct, frozen=True):
-    """The signal of the topic `players`.
-
-    is_told: whether sockets of other games are sent a notice; False for hidden games and banned players.
-    """
-
-    worker: str
-    op: Literal["in", "out"]
-    peer: str
-    game: str
-    name: str
-    is_told: bool
+PLAYERS = "players"  # the flag, and the fan-out topic of sockets that declared it
 
 
 class PlayerNotices:
@@ -59,26 +45,25 @@ class PlayerNotices:
 
     def start(self) -> None:
         """Follow the signals of other workers."""
-        self._signals.on(PLAYERS, self.follow)
+        self._signals.on(PlayerSigned, self.follow)
 
     def announce(self, op: Literal["in", "out"], peer: Peer, name: str, *, is_shown: bool) -> None:
         """Sign a player in or out, at every worker.
 
         is_shown: whether the sockets of other games are sent a notice.
         """
-        signal = PlayerSignal(self._worker_id, op, peer.key, peer.short_name, name, is_shown)
+        signal = PlayerSigned(self._worker_id, op, peer.key, peer.short_name, name, is_shown)
         frames = self._carry_out(signal)
-        self._presence.publish_after(PLAYERS, signal)
+        self._presence.publish_after(signal)
         if frames is not None:
             self._diagnostics.broadcast(PLAYERS, frames, peer.key)
 
-    def follow(self, signal: Any) -> None:
+    def follow(self, signal: PlayerSigned) -> None:
         """Carry out what another worker has announced."""
-        notice = msgspec.convert(signal, PlayerSignal)
-        if notice.worker != self._worker_id:
-            self._carry_out(notice)
+        if signal.worker != self._worker_id:
+            self._carry_out(signal)
 
-    def announce_banned(self, players: Iterable[tuple[str, str]]) -> None:
+    def announce_banned(self, players: Iterable[tuple[PeerKey, str]]) -> None:
         """Announce to this worker's sockets that newly banned players (peer key, player key) have left.
 
         Each worker does so for its own sockets when its view of the sanctions changes. The game still lists them.
@@ -89,17 +74,17 @@ class PlayerNotices:
             if names and any(socket.is_displayed or socket.is_application for socket in sockets):
                 self._broadcast(peer, PlayerSignedOut(game=next(iter(sockets)).game, name=names[0]))
 
-    def _carry_out(self, signal: PlayerSignal) -> Frames | None:
+    def _carry_out(self, signal: PlayerSigned) -> Frames | None:
         if signal.op == "out":
             for connection in list(self._sockets.by_peer.get(signal.peer, ())):
                 if connection.players.pop(player_key(signal.name), None) is not None:
                     self._presence.update(connection)
-        if not signal.is_told:
+        if not signal.is_announced:
             return None
         notice = (PlayerSignedIn if signal.op == "in" else PlayerSignedOut)(game=signal.game, name=signal.name)
         return self._broadcast(signal.peer, notice)
 
-    def _broadcast(self, peer: str, notice: PlayerSignedIn | PlayerSignedOut) -> Frames:
+    def _broadcast(self, peer: PeerKey, notice: PlayerSignedIn | PlayerSignedOut) -> Frames:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
         self._fanout.broadcast(PLAYERS, frames, except_peer=peer)
         return frames

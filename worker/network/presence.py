@@ -17,8 +17,11 @@ import redis
 import structlog
 from gevent.event import Event
 
+from shared import peer_keys
+from shared.peer_keys import PeerKey
 from shared.presence import RECENT_KEY, SOCKET_KEY, WORKER_KEY, SocketPresence, list_sockets
 from shared.protocol.types import game_key, player_key
+from shared.signals import PresenceChanged, Signal
 from worker.signals import Signals
 from worker.sockets.connection import Connection
 
@@ -28,21 +31,6 @@ CHECKS = 5  # for lost workers, in the time between two refreshes
 READY_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
-
-
-class PresenceSignal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The signal of topic `presence`: sockets that came or changed, ids of those that went. None of them: still here.
-
-    is_again: they came before, and are told again because signals were lost; no news. count: all that the worker has
-    told of, those of this signal included.
-    """
-
-    worker: str
-    sockets: list[SocketPresence] = []
-    gone: list[str] = []
-    is_leaving: bool = False
-    is_again: bool = False
-    count: int | None = None
 
 
 class Presence:
@@ -67,21 +55,21 @@ class Presence:
         self._own: dict[str, Connection] = {}
         self._changed: set[str] = set()
         self._gone: set[str] = set()
-        self._left: set[str | None] = set()
+        self._left: set[PeerKey | None] = set()
         self._told: set[str] = set()
         self._is_again = False
-        self._after: list[tuple[str, msgspec.Struct]] = []
+        self._after: list[Signal] = []
         self._come = Event()
         self._ready = Event()
         self.sockets: dict[str, SocketPresence] = {}
-        self.by_peer: dict[str, dict[str, SocketPresence]] = {}
-        self._peer_by_name: dict[str, str] = {}
+        self.by_peer: dict[PeerKey, dict[str, SocketPresence]] = {}
+        self._peer_by_name: dict[str, PeerKey] = {}
         self._workers_seen: dict[str, float] = {}
-        self.on_change: Callable[[str, bool], None] = lambda peer, is_news: None
+        self.on_change: Callable[[PeerKey, bool], None] = lambda peer, is_news: None
 
     def start(self) -> None:
         """Begin to tell and to listen."""
-        self._signals.on("presence", self._hear)
+        self._signals.on(PresenceChanged, self._follow)
         self._signals.on_connected(self._rebuild)
         gevent.spawn(self._tell)
         gevent.spawn(self._refresh)
@@ -110,9 +98,9 @@ class Presence:
             self._changed.add(connection.id)
             self._come.set()
 
-    def publish_after(self, topic: str, signal: msgspec.Struct) -> None:
+    def publish_after(self, signal: Signal) -> None:
         """Publish a signal once what changed so far has been told: who asks about it then finds it so."""
-        self._after.append((topic, signal))
+        self._after.append(signal)
         self._come.set()
 
     def leave(self, connection: Connection) -> None:
@@ -124,7 +112,7 @@ class Presence:
             self._left.add(connection.peer_key)
             self._come.set()
 
-    def players_of(self, peer: str) -> list[str]:
+    def players_of(self, peer: PeerKey) -> list[str]:
         """Who is online in a game: the union of its sockets' lists, by name."""
         names: dict[str, str] = {}
         for socket in self.by_peer.get(peer, {}).values():
@@ -135,19 +123,19 @@ class Presence:
     def list_games(self) -> list[tuple[int, list[str]]]:
         """Return the games that are online, by id, each with the names of its players."""
         return [
-            (int(peer.removeprefix("game:")), self.players_of(peer))
+            (game_id, self.players_of(peer))
             for peer in self.by_peer
-            if peer.startswith("game:")
+            if (game_id := peer_keys.find_game_id(peer)) is not None
         ]
 
-    def has_player(self, peer: str, name: str) -> bool:
+    def has_player(self, peer: PeerKey, name: str) -> bool:
         """True if the player is online in the game, in any spelling."""
         key = player_key(name)
         return any(
             player_key(player) == key for socket in self.by_peer.get(peer, {}).values() for player in socket.players
         )
 
-    def find_peer(self, name: str) -> str | None:
+    def find_peer(self, name: str) -> PeerKey | None:
         """The key of the peer of this short name (any case, any spaces) that is online."""
         peer = self._peer_by_name.get(game_key(name))
         return peer if peer in self.by_peer else None
@@ -157,7 +145,7 @@ class Presence:
         keys = [SOCKET_KEY + socket_id for socket_id in self._own]
         self._remember({connection.peer_key for connection in self._own.values()})
         self._signals.command("DEL", WORKER_KEY + self._worker_id, *keys)
-        self._signals.publish("presence", PresenceSignal(self._worker_id, is_leaving=True))
+        self._signals.publish(PresenceChanged(self._worker_id, is_leaving=True))
 
     def _tell(self) -> None:
         """Write what changed, all that waits at once."""
@@ -182,12 +170,12 @@ class Presence:
             self._remember(left)
         self._told.update(socket.id for socket in sockets)
         self._told -= gone
-        signal = PresenceSignal(
+        signal = PresenceChanged(
             self._worker_id, sockets, sorted(gone), is_again=is_again, count=len(self._told) if is_again else None
         )
-        self._signals.publish("presence", signal)
-        for topic, after in self._after:
-            self._signals.publish(topic, after)
+        self._signals.publish(signal)
+        for after in self._after:
+            self._signals.publish(after)
         self._after.clear()
 
     def _refresh(self) -> None:
@@ -210,7 +198,7 @@ class Presence:
         )
         self._write([_describe_socket(connection, self._worker_id) for connection in list(self._own.values())])
         self._remember({connection.peer_key for connection in self._own.values()})
-        self._signals.publish("presence", PresenceSignal(self._worker_id, count=len(self._told)))
+        self._signals.publish(PresenceChanged(self._worker_id, count=len(self._told)))
 
     def _write(self, sockets: Iterable[SocketPresence]) -> None:
         for socket in sockets:
@@ -225,20 +213,19 @@ class Presence:
             self._signals.command("ZADD", RECENT_KEY, *scores)
             self._signals.command("ZREMRANGEBYSCORE", RECENT_KEY, "-inf", now - RECENT_SECONDS)
 
-    def _hear(self, signal: Any) -> None:
-        heard = msgspec.convert(signal, PresenceSignal)
-        if heard.worker == self._worker_id:
+    def _follow(self, signal: PresenceChanged) -> None:
+        if signal.worker == self._worker_id:
             return
-        self._workers_seen[heard.worker] = time.monotonic()
-        for socket in heard.sockets:
-            self._put(socket, is_news=not heard.is_again)
-        for socket_id in heard.gone:
+        self._workers_seen[signal.worker] = time.monotonic()
+        for socket in signal.sockets:
+            self._put(socket, is_news=not signal.is_again)
+        for socket_id in signal.gone:
             self._drop(socket_id)
-        if heard.is_leaving:
-            self._drop_worker(heard.worker)
-        elif heard.count is not None and heard.count != self._count(heard.worker):
-            _log.info("presence signals were lost, reading again", lost_from=heard.worker)
-            gevent.spawn(self._compare, heard.worker)
+        if signal.is_leaving:
+            self._drop_worker(signal.worker)
+        elif signal.count is not None and signal.count != self._count(signal.worker):
+            _log.info("presence signals were lost, reading again", lost_from=signal.worker)
+            gevent.spawn(self._compare, signal.worker)
 
     def _rebuild(self) -> None:
         """Listening has begun (again): write all of our own, and read everyone's."""

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from shared import grapevine, peer_keys
 from shared.errors import UnknownGame
+from shared.peer_keys import PeerKey
 from shared.presence import SocketPresence
 from shared.protocol.codes import Code, sentence
 from shared.protocol.core import SUPPORT_FLAGS
@@ -20,7 +22,6 @@ from shared.protocol.sync import GameRecord
 from shared.protocol.types import game_key
 from shared.services import peers
 from shared.services.peers import Peer
-from worker import grapevine
 from worker.database import Database
 from worker.network.directory import Directory, load_games
 from worker.network.feed import Feed
@@ -41,12 +42,12 @@ class Statuses:
         self._database = database
         self._feed = feed
         self._homepage_url = homepage_url
-        self._players: dict[str, msgspec.Raw] = {}
-        self._games: dict[str, msgspec.Raw] = {}
-        self._shown: dict[str, str] = {}
-        self._listed: list[str] | None = None
+        self._players: dict[PeerKey, msgspec.Raw] = {}
+        self._games: dict[PeerKey, msgspec.Raw] = {}
+        self._shown: dict[PeerKey, str] = {}
+        self._listed: list[PeerKey] | None = None
 
-    def changed(self, peer: str) -> None:
+    def changed(self, peer: PeerKey) -> None:
         """Something about a peer's sockets, or its record, changed."""
         self._players.pop(peer, None)
         self._games.pop(peer, None)
@@ -63,13 +64,13 @@ class Statuses:
         """A channel was made public or hidden, or is gone."""
         self._games.clear()
 
-    def listed(self, *, asker: str | None) -> list[str]:
+    def listed(self, *, asker: PeerKey | None) -> list[PeerKey]:
         """The peers that are in the lists, by name: those online and displayed, but for the asker."""
         if self._listed is None:
             self._listed = sorted(self._shown, key=lambda peer: self._shown[peer].lower())
         return [peer for peer in self._listed if peer != asker]
 
-    def players(self, keys: Sequence[str]) -> list[msgspec.Raw]:
+    def players(self, keys: Sequence[PeerKey]) -> list[msgspec.Raw]:
         """The payloads of `players/status` of peers that are online; others are left out."""
         found = []
         for key in keys:
@@ -90,7 +91,7 @@ class Statuses:
             return self.players([online])[0]
         return _raw(PlayerStatus(game=self._get_peer(name).short_name, players=[]))
 
-    def games(self, keys: Sequence[str]) -> list[msgspec.Raw]:
+    def games(self, keys: Sequence[PeerKey]) -> list[msgspec.Raw]:
         """The payloads of `games/status` of games that are online; those gone meanwhile are left out. May wait."""
         self._load([key for key in keys if key not in self._games])
         return [payload for key in keys if (payload := self._game(key)) is not None]
@@ -115,20 +116,20 @@ class Statuses:
             raise UnknownGame(sentence(Code.UNKNOWN_GAME))
         return found
 
-    def _game(self, key: str) -> msgspec.Raw | None:
+    def _game(self, key: PeerKey) -> msgspec.Raw | None:
         payload = self._games.get(key)
         if payload is None:
             if key == grapevine.KEY:
                 status = self._status(key, grapevine.SHORT_NAME, grapevine.NAME, None)
             else:
-                record = self._directory.games.get(_game_id(key))
+                record = self._directory.games.get(peer_keys.find_game_id(key) or 0)
                 if record is None or key not in self._presence.by_peer:
                     return None
                 status = self._status(key, record.game, record.display_name, record)
             payload = self._games[key] = _raw(status)
         return payload
 
-    def _status(self, key: str, game: str, display_name: str, record: GameRecord | None) -> GameStatus:
+    def _status(self, key: PeerKey, game: str, display_name: str, record: GameRecord | None) -> GameStatus:
         sockets = list(self._presence.by_peer.get(key, {}).values())
         user_agent, user_agent_url = (record.user_agent, record.user_agent_url) if record else (None, None)
         declared = [socket for socket in sockets if socket.user_agent]
@@ -162,9 +163,9 @@ class Statuses:
         found = [self._directory.channels.get(channel_id) for channel_id in ids]
         return sorted(channel.name for channel in found if channel is not None and not channel.hidden)
 
-    def _load(self, keys: Sequence[str]) -> None:
+    def _load(self, keys: Sequence[PeerKey]) -> None:
         """Put the games' records into the directory. What was read is only kept if the feed had told nothing newer."""
-        ids = [_game_id(key) for key in keys if key.startswith("game:")]
+        ids = [game_id for key in keys if (game_id := peer_keys.find_game_id(key)) is not None]
         while missing := [game_id for game_id in ids if game_id not in self._directory.games]:
             cursor, records = self._database.read(lambda session, missing=missing: load_games(session, missing))  # type: ignore[misc]
             if self._feed.position > cursor:
@@ -175,10 +176,6 @@ class Statuses:
 
 def _any(sockets: dict[str, SocketPresence]) -> SocketPresence:
     return next(iter(sockets.values()))
-
-
-def _game_id(key: str) -> int:
-    return int(key.partition(":")[2])
 
 
 def _raw(payload: GameStatus | PlayerStatus) -> msgspec.Raw:

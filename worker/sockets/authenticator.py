@@ -80,7 +80,7 @@ class Authenticator:
         """
         return Login(self, Credentials(client_id, client_secret))
 
-    def peer_changed(self, key: str) -> None:
+    def peer_changed(self, key: PeerKey) -> None:
         """Let logins of this peer read it again. Called for every edit of a game and every revocation."""
         if self._is_reading:
             self._changed_during_read.add(key)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from shared.peer_keys import PeerKey
 from shared.protocol import fresh_ref
 from shared.services.peers import Peer
 from worker.sockets.buckets import SocketLimits
@@ -91,12 +92,12 @@ class Connection:
         self.missed_heartbeats = 0
         self.goodbye: tuple[int, str] | None = None
         self.limits = SocketLimits()
-        self.claimed: str | None = None
+        self.claimed: PeerKey | None = None
         self.claimed_id = ""
         self.trace: Trace = deque(maxlen=EARLY_FRAMES)
 
     @property
-    def peer_key(self) -> str | None:
+    def peer_key(self) -> PeerKey | None:
         """The key of the peer, which all its sockets have in common."""
         return None if self.peer is None else self.peer.key
 

@@ -8,6 +8,7 @@ import gevent
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.peer_keys import PeerKey
 from shared.services import peers
 from worker.database import Database
 from worker.sockets.registry import Sockets
@@ -30,11 +31,11 @@ class CredentialsWatch:
         """Start the regular checks."""
         gevent.spawn(self._run)
 
-    def peer_revoked(self, key: str) -> None:
+    def peer_revoked(self, key: PeerKey) -> None:
         """Check one peer soon. Does not wait."""
         gevent.spawn(self.check, [key])
 
-    def check(self, keys: Sequence[str] | None = None) -> None:
+    def check(self, keys: Sequence[PeerKey] | None = None) -> None:
         """Close the sockets of the revoked among these peers; of all connected peers if `keys` is None."""
         by_peer = self._sockets.by_peer
         keys = [key for key in (by_peer if keys is None else keys) if key in by_peer]
@@ -44,7 +45,7 @@ class CredentialsWatch:
             except SQLAlchemyError as error:
                 _log.error("credentials could not be checked", error=str(error))
 
-    def _check_batch(self, keys: Sequence[str]) -> None:
+    def _check_batch(self, keys: Sequence[PeerKey]) -> None:
         serials = self._database.read(lambda session: peers.list_serials(session, keys))
         for key in keys:
             serial = serials.get(key)

@@ -23,6 +23,7 @@ from shared.limits import (
     TELLS_OF_PLAYER,
     Limit,
 )
+from shared.peer_keys import PeerKey
 from shared.protocol.codes import Code, sentence
 from shared.protocol.types import player_key
 from worker.sockets.buckets import Bucket, SocketLimits
@@ -53,7 +54,7 @@ class RateLimits:
         self._limits = limits
         self._is_on = is_on
         self._clock = clock
-        self._peers: OrderedDict[str, PeerLimits] = OrderedDict()
+        self._peers: OrderedDict[PeerKey, PeerLimits] = OrderedDict()
         self._abuse_rate = limits[EVENTS].per_second * ABUSE_FACTOR
 
     def admit_event(self, connection: Connection) -> bool:
@@ -98,10 +99,11 @@ class RateLimits:
         Both are debited or none, so one player who floods never uses up the others' share.
         """
         if self._is_on:
-            peer = connection.peer_key or ""
+            peer = connection.peer_key
+            assert peer is not None
             self._spend([self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)])
 
-    def spend_new_channel(self, peer: str) -> None:
+    def spend_new_channel(self, peer: PeerKey) -> None:
         """A channel that a peer's subscribing creates, of which a row stays behind. Raises TooMany."""
         if self._is_on:
             self._spend([self._of_peer(peer, NEW_CHANNELS)])
@@ -109,28 +111,30 @@ class RateLimits:
     def spend_tell(self, connection: Connection, player: str) -> None:
         """A tell: the player's bucket. Raises TooMany."""
         if self._is_on:
-            self._spend([self._of_player(connection.peer_key or "", TELLS_OF_PLAYER, player)])
+            peer = connection.peer_key
+            assert peer is not None
+            self._spend([self._of_player(peer, TELLS_OF_PLAYER, player)])
 
-    def debit_message(self, peer: str, player: str) -> None:
+    def debit_message(self, peer: PeerKey, player: str) -> None:
         """Another worker let a line through."""
         if self._is_on:
             now = self._clock()
             self._of_player(peer, MESSAGES_OF_PLAYER, player).debit(now)
             self._of_peer(peer, MESSAGES_OF_GAME).debit(now)
 
-    def debit_tell(self, peer: str, player: str) -> None:
+    def debit_tell(self, peer: PeerKey, player: str) -> None:
         """Another worker let a tell through."""
         if self._is_on:
             self._of_player(peer, TELLS_OF_PLAYER, player).debit(self._clock())
 
-    def debit_new_channels(self, peer: str, count: int) -> None:
+    def debit_new_channels(self, peer: PeerKey, count: int) -> None:
         """Another worker let a peer create channels."""
         if self._is_on:
             bucket, now = self._of_peer(peer, NEW_CHANNELS), self._clock()
             for _ in range(count):
                 bucket.debit(now)
 
-    def headroom(self, peer: str, connections: Mapping[str, SocketLimits]) -> list[dict[str, object]]:
+    def headroom(self, peer: PeerKey, connections: Mapping[str, SocketLimits]) -> list[dict[str, object]]:
         """How much is left of the limits that a peer has used: of each the emptiest bucket.
 
         connections: its sockets' limits, by any name for the socket.
@@ -175,7 +179,7 @@ class RateLimits:
             bucket = buckets[name] = Bucket(self._limits[name], APPLICATION_FACTOR if connection.is_application else 1)
         return bucket
 
-    def _of_peer(self, peer: str, name: str) -> Bucket:
+    def _of_peer(self, peer: PeerKey, name: str) -> Bucket:
         whole = self._peer(peer).whole
         bucket = whole.get(name)
         if bucket is None:
@@ -184,7 +188,7 @@ class RateLimits:
             bucket = whole[name] = Bucket(self._limits[name], factor)
         return bucket
 
-    def _of_player(self, peer: str, name: str, player: str) -> Bucket:
+    def _of_player(self, peer: PeerKey, name: str, player: str) -> Bucket:
         players = self._peer(peer).players
         key = name, player_key(player)
         bucket = players.get(key)
@@ -196,7 +200,7 @@ class RateLimits:
             players.move_to_end(key)
         return bucket
 
-    def _peer(self, peer: str) -> PeerLimits:
+    def _peer(self, peer: PeerKey) -> PeerLimits:
         known = self._peers.get(peer)
         if known is None:
             known = self._peers[peer] = PeerLimits()
@@ -207,7 +211,7 @@ class RateLimits:
         return known
 
 
-def _factor(peer: str) -> int:
+def _factor(peer: PeerKey) -> int:
     return APPLICATION_FACTOR if peer_keys.is_application(peer) else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.peer_keys import PeerKey
 from worker.sockets.connection import Connection
 
 
@@ -15,7 +16,7 @@ class Sockets:
 
     def __init__(self) -> None:
         self.all: set[Connection] = set()
-        self.by_peer: dict[str, set[Connection]] = {}
+        self.by_peer: dict[PeerKey, set[Connection]] = {}
 
     def add(self, connection: Connection) -> None:
         """Add a socket that has just connected."""

@@ -18,7 +18,6 @@ from shared.bus import announce
 from shared.models.audit import ModerationHead
 from shared.signals import ModerationChanged
 
-TOPIC = "moderation"
 HEAD = 1
 
 

@@ -16,6 +16,7 @@ from shared.models.application import Application
 from shared.models.character import Character
 from shared.models.moderation import ChannelState, Filter, GameMute, Ignore
 from shared.models.user import User
+from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
 from shared.services.authority import changes
 from shared.services.authority.changes import Part
@@ -44,7 +45,7 @@ class Snapshot:
     channels: list[Any] = field(default_factory=list)
     mutes: list[tuple[int, str]] = field(default_factory=list)
     ignores: dict[int, list[tuple[str | None, int | None]]] = field(default_factory=dict)
-    people: dict[tuple[str, str], int] = field(default_factory=dict)
+    people: dict[tuple[PeerKey, str], int] = field(default_factory=dict)
     staff: frozenset[int] = frozenset()
     scopes: dict[int, list[str]] = field(default_factory=dict)
 

@@ -1,18 +1,15 @@
-"""The built-in peer: the game `Grapevine` with the player `system`, always online (docs/protocol.md, §5 to §7).
+"""The player `system` of the built-in game `Grapevine`, always online (docs/protocol.md, §5 to §7).
 
-Every worker has `system` in its own presence view, without a socket, where everything looks that looks for any other
-game. Its other players are the people who chat in the browser: each page has a socket (`browser.py`).
+Every worker has `system` in its own presence view, without a socket, so that it is found like any other player. The
+other players of Grapevine are the people who chat in the browser: each page has a socket (`worker/chat/browser.py`).
 """
 
 from __future__ import annotations
 
-from shared.grapevine import DESCRIPTION, KEY, NAME, SHORT_NAME, SYSTEM
+from shared import grapevine
 from shared.presence import SocketPresence
 from shared.protocol.core import PROTOCOL_VERSION, SUPPORT_FLAGS
 from shared.protocol.types import player_key
-from shared.services.peers import GRAPEVINE as PEER
-
-__all__ = ["DESCRIPTION", "KEY", "NAME", "PEER", "SHORT_NAME", "SYSTEM"]
 
 IGNORE_LATER = "This could not be noted just now: try again in a minute."
 GAMES_ONLY = "Only games have characters to register."
@@ -20,20 +17,20 @@ LATER = "Your registration could not be looked at just now. Your key is still go
 
 
 def presence(worker_id: str) -> SocketPresence:
-    """`system`, as the presence view knows it. Those who chat in the browser have sockets of their own."""
+    """Return `system` as the presence view lists it."""
     return SocketPresence(
-        id=KEY,
+        id=grapevine.KEY,
         worker=worker_id,
-        peer=KEY,
-        game=SHORT_NAME,
+        peer=grapevine.KEY,
+        game=grapevine.SHORT_NAME,
         version=PROTOCOL_VERSION,
         supports=[flag for flag in SUPPORT_FLAGS if flag != "achievements"],
-        players=[SYSTEM],
+        players=[grapevine.SYSTEM],
     )
 
 
 def help_text(public_url: str) -> str:
-    """What `system` answers to whatever is no request."""
+    """Return the answer to a tell that asks for nothing `system` knows."""
     return (
         "This is Grapevine, the player site of the network. There, players have a profile, claim their characters in "
         f"every connected game, and chat from the browser: {public_url}/chat . "
@@ -43,5 +40,5 @@ def help_text(public_url: str) -> str:
 
 
 def is_system(name: str) -> bool:
-    """True for the player that answers tells."""
-    return player_key(name) == SYSTEM
+    """Return whether this is the name of `system`, in any case."""
+    return player_key(name) == grapevine.SYSTEM
