@@ -1,15 +1,20 @@
-"""gossip-backbone on a real worker: its first sync, the lag of changes, and kill -9 in churn.
+"""Measure gossip-backbone with a real worker: its first sync, the delay of changes, and many kills with kill -9.
 
     python -m bench.backbone_sync [first] [lag] [kill] [--games 10000] [--changes 1000] [--kills 50] [--database …]
 
-first: the replica's first sync of all games into an empty database, in a process of its own, from its start of the
-connection to the commit that completes it; and, in another process, one plain INSERT of the same rows, already in
-memory, into the same empty tables. Time and peak memory above the process's own before it. The rounds take turns.
-lag: the commit of an edit until the mirror's database has it committed, one edit after the other and in bursts.
-kill: the mirror's process is killed at random moments while games are created, edited and deleted; at the end the
-replica is compared with the network record by record.
+Prints one JSON object for each measurement.
 
-The replica's database: SQLite in a file, or --database; `--database postgres` or `mariadb` starts a throwaway server.
+first: the first sync of all games into an empty database, from the start of the connection until the commit that
+completes it. `ratio` and `memory_ratio` compare its time and its peak memory with a plain INSERT of the same rows,
+which are already in memory, into the same empty tables. Each runs in its own process; the rounds take turns, and
+the figures are medians. `worker_alone_seconds` is the time of a client that only counts what the worker sends.
+lag: the time from the commit of an edit until the mirror's database has committed it, for edits one after the other
+and in bursts.
+kill: the mirror is killed at random moments while games are created, edited and deleted. At the end the replica is
+compared with the network record by record: `equal` must be true.
+
+The replica's database is SQLite in a file, or --database; `--database postgres` or `mariadb` starts a throwaway
+server.
 """
 
 from __future__ import annotations
@@ -53,7 +58,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def empty(database: str) -> str:
-    """The database's URL, without the replica's tables."""
+    """Remove the replica's tables from a database. Return its URL."""
     if database.startswith("sqlite"):
         for suffix in ("", "-wal", "-shm"):
             Path(database.removeprefix("sqlite:///") + suffix).unlink(missing_ok=True)
@@ -66,11 +71,11 @@ def empty(database: str) -> str:
     return database
 
 
-# Run in processes of their own, for their memory's sake
+# Each of the next two runs in its own process, so that its memory can be measured.
 
 
 def sync_once(database: str, url: str, client_id: str, client_secret: str) -> None:
-    """The first sync."""
+    """Run a first sync, and print its figures."""
     engine = open_database(database)
     migrate(engine)
     backbone = Backbone(engine, url, client_id, client_secret)
@@ -84,7 +89,7 @@ def sync_once(database: str, url: str, client_id: str, client_secret: str) -> No
 
 
 def insert_once(database: str, source: str) -> None:
-    """One plain INSERT of the rows of another database, a statement a table."""
+    """Copy the rows of another database with one plain INSERT for each table, and print the figures."""
     engine = create_engine(source)
     rows: dict[Any, list[dict[str, Any]]] = {}
     with engine.connect() as connection:
@@ -125,7 +130,7 @@ def in_a_process(function: str, *arguments: str) -> dict[str, Any]:
 
 
 def wire_once(url: str, application: dict[str, str]) -> float:
-    """Seconds until the worker has sent everything to a client that only counts bytes."""
+    """Return the seconds until the worker has sent everything to a client that only looks for the end."""
     from bench.full_sync import connect
 
     start = time.perf_counter()
@@ -137,11 +142,8 @@ def wire_once(url: str, application: dict[str, str]) -> float:
     return seconds
 
 
-# The measurements
-
-
 def measure_first(stack: Stack, application: dict[str, str], database: str) -> dict[str, Any]:
-    """The first sync beside a plain insert."""
+    """Measure first syncs and plain inserts."""
     url = stack.workers[0].url
     keys = application["client_id"], application["client_secret"]
     source = f"sqlite:///{stack.folder / 'source.db'}"
@@ -151,8 +153,8 @@ def measure_first(stack: Stack, application: dict[str, str], database: str) -> d
         inserted.append(in_a_process("insert_once", empty(database), source))
         synced.append(in_a_process("sync_once", empty(database), url, *keys))
         wired.append(wire_once(url, application))
-    sync, plain = (sorted(each["seconds"] for each in found)[ROUNDS // 2] for found in (synced, inserted))
-    sync_kib, plain_kib = (sorted(each["kib"] for each in found)[ROUNDS // 2] for found in (synced, inserted))
+    sync, plain = (sorted(each["seconds"] for each in rounds)[ROUNDS // 2] for rounds in (synced, inserted))
+    sync_kib, plain_kib = (sorted(each["kib"] for each in rounds)[ROUNDS // 2] for rounds in (synced, inserted))
     return {
         "sync_seconds": round(sync, 3),
         "plain_insert_seconds": round(plain, 3),
@@ -166,7 +168,7 @@ def measure_first(stack: Stack, application: dict[str, str], database: str) -> d
 
 
 def measure_lag(stack: Stack, application: dict[str, str], database: str, changes: int) -> dict[str, Any]:
-    """From the server's commit to the replica's."""
+    """Measure the time from the server's commit to the replica's."""
     settings = Settings.from_environment(stack.environment)
     db.bind(db.make_engine(settings.database_url))
     publish_after_commit(Bus(settings.redis_url))
@@ -175,24 +177,24 @@ def measure_lag(stack: Stack, application: dict[str, str], database: str, change
     backbone = Backbone(
         open_database(empty(database)), stack.workers[0].url, application["client_id"], application["client_secret"]
     )
-    heard: Queue[tuple[float, str]] = Queue()
+    replicated: Queue[tuple[float, str]] = Queue()
 
     @backbone.on_commit
     def note(changes: Any) -> None:
         now = time.perf_counter()
         for change in changes:
-            heard.put((now, str((change.record or {}).get("description"))))
+            replicated.put((now, str((change.record or {}).get("description"))))
 
     backbone.start()
     assert backbone.wait_synced(120)
-    while not heard.empty():
-        heard.get()
+    while not replicated.empty():
+        replicated.get()
     apart, burst = [], []
     for number in range(changes):
         with db.transaction() as session:
             games.update_game(session, actor_id=None, short_name="g0", description=f"apart {number}")
         sent = committed[-1]
-        apart.append(heard.get(timeout=10)[0] - sent)
+        apart.append(replicated.get(timeout=10)[0] - sent)
     sent_at = {}
     for number in range(changes):
         with db.transaction() as session:
@@ -200,7 +202,7 @@ def measure_lag(stack: Stack, application: dict[str, str], database: str, change
         sent_at[f"burst {number}"] = committed[-1]
     last = f"burst {changes - 1}"
     while True:
-        now, description = heard.get(timeout=10)
+        now, description = replicated.get(timeout=10)
         burst.append(now - sent_at[description])
         if description == last:
             break
@@ -229,7 +231,7 @@ class Churn:
                 self._change()
                 self.done += 1
             except OperationalError:
-                self.refused += 1  # a busy machine's SQLite: the churn must not end with it
+                self.refused += 1  # SQLite on a busy machine: the churn goes on
 
     def _change(self) -> None:
         act = self._rng.random()
@@ -256,7 +258,7 @@ class Churn:
 
 
 def measure_kills(stack: Stack, application: dict[str, str], database: str, kills: int) -> dict[str, Any]:
-    """Kill the mirror again and again; in the end it must be equal."""
+    """Kill the mirror many times. At the end its replica must equal the network."""
     settings = Settings.from_environment(stack.environment)
     db.bind(db.make_engine(settings.database_url))
     publish_after_commit(Bus(settings.redis_url))
@@ -276,7 +278,7 @@ def measure_kills(stack: Stack, application: dict[str, str], database: str, kill
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
-            # From a line of its own on, as a start takes longer on a busy machine than all that comes after it.
+            # Wait for a line of its output first: on a busy machine the start takes longer than everything after it.
             since = rng.choice(["", "connected", "connected", "in sync"])
             output = _read_until(process, since) if since else ""
             time.sleep(rng.uniform(0.0, 1.0))
@@ -288,7 +290,7 @@ def measure_kills(stack: Stack, application: dict[str, str], database: str, kill
                 moments["in_changes"] += 1
             else:
                 moments["in_a_whole_state" if "connected" in output else "before_it_is_connected"] += 1
-            if rng.random() < 0.2:  # a whole state again, now and then
+            if rng.random() < 0.2:  # let it need the whole state again
                 engine = open_database(database)
                 with engine.begin() as connection:
                     if "in sync" in output:
@@ -325,7 +327,7 @@ def measure_kills(stack: Stack, application: dict[str, str], database: str, kill
 
 
 def _read_until(process: subprocess.Popen[str], words: str) -> str:
-    """What it prints up to the line with these words, or to its end."""
+    """Return the output up to the line with these words, or up to the end."""
     assert process.stdout is not None
     output = ""
     for text in process.stdout:
@@ -336,7 +338,7 @@ def _read_until(process: subprocess.Popen[str], words: str) -> str:
 
 
 def main() -> None:
-    """Print one JSON object a measurement."""
+    """Print one JSON object for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["first", "lag", "kill"], help="first, lag, kill (all)")
     parser.add_argument("--games", type=int, default=10_000)

@@ -1,4 +1,4 @@
-"""A browser's part in a measurement: signed in, with cookies and the tokens of forms."""
+"""A signed-in browser for the benchmarks, with cookies and the tokens of forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.servers import RunningSite
 
 
 def sign_in(site: RunningSite) -> OpenerDirector:
-    """A browser's cookies, signed in as the owner."""
+    """Return a browser that is signed in as the owner."""
     browser = build_opener(HTTPCookieProcessor(CookieJar()))
     url = f"{site.url}/sign-in"
     post(browser, url, token_of(browser, url), login=OWNER, password="benchmarks")
@@ -20,12 +20,12 @@ def sign_in(site: RunningSite) -> OpenerDirector:
 
 
 def token_of(browser: OpenerDirector, url: str) -> str:
-    """The token of the forms on a page, which all forms of a session take."""
-    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', browser.open(url).read().decode())
-    assert found, f"no form on {url}"
-    return found[1]
+    """Return the token of a page's forms. All forms of the session accept it."""
+    match = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', browser.open(url).read().decode())
+    assert match, f"no form on {url}"
+    return match[1]
 
 
 def post(browser: OpenerDirector, url: str, token: str, **fields: str) -> None:
-    """POST a form, and read the page that it leads to."""
+    """POST a form, and read the page that follows."""
     browser.open(url, urlencode({**fields, "csrf_token": token}).encode()).read()

@@ -1,9 +1,13 @@
-"""Fan-out (W1): many receivers, a few senders, as fast as it goes; beside the least that C can do, in the same run.
+"""Measure the fan-out: how many deliveries a second a worker makes to many receivers, compared with a C server.
 
     python -m bench.fanout [--receivers 1000] [--seconds 5] [--database postgresql://…]
 
-The server has one core (with its Redis), the load generator the other. Read `deliveries_per_s`, and above all
-`server_cpu_s_per_million`, the figure least shaken by a busy machine.
+Four senders send as fast as they can. The server and its Redis share one core; the load generator has the other.
+The C servers (`climit.c`) do the least work possible, on the same machine in the same run.
+
+Prints one JSON object for each server. Compare `deliveries_per_s`, and above all `server_cpu_s_per_million` (CPU
+seconds for a million deliveries), which depends least on what else the machine does. `missing`, `closed` and
+`failed` must be 0.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ GOSSIP = ("--proto", "gossip", "--path", "/socket")
 
 
 def fanbench(program: Path, port: int, credentials: Path, pids: list[int], *extra: str) -> dict[str, Any]:
-    """Run the load generator; returns what it printed."""
+    """Run the load generator. Return the object that it printed."""
     command = [str(program), "--port", str(port), "--creds", str(credentials), "--server-cpu", "0"]
     command += ["--pids", ",".join(map(str, pids)), *extra]
     done = subprocess.run(["taskset", "-c", "1", *command], capture_output=True, text=True, check=False)
@@ -32,10 +36,10 @@ def fanbench(program: Path, port: int, credentials: Path, pids: list[int], *extr
     return result
 
 
-def measure_c(folder: Path, how: list[str], credentials: Path, *load: str) -> dict[str, Any]:
-    """The C server, with (`batch`) or without joining what is pending."""
+def measure_c(folder: Path, options: list[str], credentials: Path, *load: str) -> dict[str, Any]:
+    """Measure the C server. With the option `batch` it joins pending frames."""
     port = free_port()
-    command = ["taskset", "-c", "0", str(compile_c("climit", folder)), str(port), *how]
+    command = ["taskset", "-c", "0", str(compile_c("climit", folder)), str(port), *options]
     server = subprocess.Popen(command)
     try:
         time.sleep(0.3)
@@ -46,8 +50,8 @@ def measure_c(folder: Path, how: list[str], credentials: Path, *load: str) -> di
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
-    """The figures that count."""
-    wanted = (
+    """Return the figures that matter."""
+    names = (
         "deliveries_per_s",
         "server_cpu_s_per_million",
         "latency_ms",
@@ -56,11 +60,11 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
         "failed",
         "foreign_cpu_s",
     )
-    return {name: result.get(name) for name in wanted}
+    return {name: result.get(name) for name in names}
 
 
 def main() -> None:
-    """Print one JSON object a server."""
+    """Print one JSON object for each server."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--receivers", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=5)
@@ -71,15 +75,16 @@ def main() -> None:
     with Stack(options.database) as stack:
         stack.flask("channel", "create", "bench")
         credentials = stack.folder / "credentials.jsonl"
-        made = stack.games(options.receivers + 4)
-        credentials.write_text("".join(json.dumps(line) + "\n" for line in made))
+        games = stack.games(options.receivers + 4)
+        credentials.write_text("".join(json.dumps(game) + "\n" for game in games))
         worker = stack.worker(cpu=0)
         assert stack.valkey.process is not None
         pids = [worker.pid, stack.valkey.process.pid]
         pin(pids, 0)
         program = compile_c("fanbench", stack.folder)
-        for name, how in (("C, one send a delivery", []), ("C, pending frames joined", ["batch"])):
-            print(json.dumps({"server": name, **summary(measure_c(stack.folder, how, credentials, *load))}), flush=True)
+        for name, c_options in (("C, one send per delivery", []), ("C, pending frames joined", ["batch"])):
+            result = measure_c(stack.folder, c_options, credentials, *load)
+            print(json.dumps({"server": name, **summary(result)}), flush=True)
         result = fanbench(program, worker.port, credentials, pids, *GOSSIP, *load)
         print(json.dumps({"server": "worker", **summary(result)}), flush=True)
 

@@ -1,9 +1,11 @@
-"""A full sync of many games to one application: time, frames, the worker's memory, and what others notice of it.
+"""Measure a full sync of many games to one application: its time, the worker's memory, and the delay of chat meanwhile.
 
     python -m bench.full_sync [--games 1000,10000,50000] [--channels 500] [--database postgresql://…]
 
-Beside it, in the same run: SELECT of the same rows and their JSON, as plainly as Python does it. While the state is
-sent, one game says a line every 5 ms and another hears it; the worst of those delays is what the sync costs the others.
+Prints one JSON object for each number of games. `ratio` compares the sync with a plain SELECT of the same rows and
+their conversion to JSON in Python. `worker_rss_mib` is the worker's memory before the sync and its peak. While the
+state is sent, one game sends a line every 5 ms and another receives it: compare `during_worst` with `calm_worst` to
+see what the sync costs other games.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from shared import db
 
 
 def connect(url: str, credentials: dict[str, str], **payload: Any) -> websocket.WebSocket:
-    """A socket that has sent its authenticate."""
-    # The library checks UTF-8 in pure Python, which would take longer than all that is measured.
+    """Return a socket that has sent `authenticate`."""
+    # The library checks UTF-8 in pure Python, which would take longer than the sync.
     socket = websocket.create_connection(url, timeout=120, enable_multithread=True, skip_utf8_validation=True)
     keys = {name: credentials[name] for name in ("client_id", "client_secret")}
     socket.send(json.dumps({"event": "authenticate", "payload": {**keys, "supports": ["channels"], **payload}}))
@@ -32,7 +34,7 @@ def connect(url: str, credentials: dict[str, str], **payload: Any) -> websocket.
 
 
 class Talk:
-    """One game talks, another listens; `delays` in seconds."""
+    """One game sends lines, another receives them. `delays` are in seconds."""
 
     def __init__(self, url: str, speaker: dict[str, str], listener: dict[str, str]) -> None:
         self.delays: list[float] = []
@@ -59,7 +61,7 @@ class Talk:
                 self.delays.append(time.perf_counter() - float(frame["payload"]["message"]))
 
     def stop(self) -> list[float]:
-        """The delays so far, and since the last call of this."""
+        """Stop, and return the delays."""
         self._is_over = True
         for thread in self._threads:
             thread.join(5)
@@ -67,7 +69,7 @@ class Talk:
 
 
 def plain_select(stack: Stack) -> float:
-    """Seconds of a SELECT of the rows and their JSON, the least that a full sync could do."""
+    """Return the seconds of a SELECT of the rows and their conversion to JSON: the least that a full sync has to do."""
     engine = db.make_engine(stack.settings["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://"))
     start = time.perf_counter()
     with engine.execution_options(deferred=True).connect() as connection:
@@ -83,7 +85,7 @@ def plain_select(stack: Stack) -> float:
 
 
 def measure(games: int, channels: int, database: str) -> dict[str, Any]:
-    """One size."""
+    """Measure one number of games."""
     with Stack(database) as stack:
         stack.flask("channel", "create", "gossip")
         fill_channels(stack, channels)
@@ -95,7 +97,7 @@ def measure(games: int, channels: int, database: str) -> dict[str, Any]:
         time.sleep(1)
         calm = len(talk.delays)
         before = resident_kib(worker.pid)
-        Path(f"/proc/{worker.pid}/clear_refs").write_text("5")  # the peak starts afresh
+        Path(f"/proc/{worker.pid}/clear_refs").write_text("5")  # resets the peak
 
         frames = records = 0
         start = time.perf_counter()
@@ -131,7 +133,7 @@ def measure(games: int, channels: int, database: str) -> dict[str, Any]:
 
 
 def fill_channels(stack: Stack, count: int) -> None:
-    """Make channels in one transaction."""
+    """Create channels in one transaction."""
     from shared.services import channels
 
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -143,7 +145,7 @@ def fill_channels(stack: Stack, count: int) -> None:
 
 
 def main() -> None:
-    """Print one JSON object a size."""
+    """Print one JSON object for each number of games."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--games", default="1000,10000,50000")
     parser.add_argument("--channels", type=int, default=500)

@@ -1,13 +1,17 @@
-"""Moderation: how soon a mute holds at another worker, and what sanctions and filters cost those who speak.
+"""Measure how soon a mute takes effect at another worker, and what sanctions and filters cost the throughput of chat.
 
     python -m bench.moderation [--mutes 100] [--seconds 4] [--rounds 3] [--database postgresql://…]
 
-The delay ends with the answer of the first message that is refused at the second of two workers, where the player
-speaks without a pause. It begins with the commit of a mute by the service, or with a moderator's click: the form's POST
-to the real site is sent. Beside them: the round trip of a message that is not refused, of which up to two are in the
-delay, and the time to the site's own answer. The cost is the throughput of one worker with so many sanctions
-and filters in force, none of which any line meets, as a ratio to none; the settings take turns, so that all of them
-see the same machine.
+Prints one JSON object for the delay and one for each load.
+
+Delay, in milliseconds: a player speaks without pause at the second of two workers. The delay ends when the first
+refusal arrives. `from_commit` starts with the commit of a mute through the service, `from_click` when a moderator's
+browser sends the form to the real site. Both contain up to two `message_round_trip`, the time of a message that is
+not refused. `answer_to_click` is the time until the site's own answer.
+
+Cost: the throughput of one worker with sanctions and filters in force that no line matches. `ratio` and `cpu_ratio`
+compare it with no sanctions and no filters. The loads take turns, so that other work of the machine affects all
+alike.
 """
 
 from __future__ import annotations
@@ -41,11 +45,11 @@ GOSSIP = ("--proto", "gossip", "--path", "/socket")
 
 
 class Player:
-    """Speaks without a pause, and notes when it was first refused, and when it could speak again."""
+    """Speaks without pause, and notes when it is refused and when it can speak again."""
 
     def __init__(self, url: str, credentials: dict[str, str]) -> None:
         self.refused = threading.Event()
-        self.heard = threading.Event()
+        self.accepted = threading.Event()
         self.refused_at = 0.0
         self.round_trips: list[float] = []
         self._socket = websocket.create_connection(url, skip_utf8_validation=True)
@@ -76,11 +80,11 @@ class Player:
                     self.refused.set()
             else:
                 self.round_trips.append((time.perf_counter() - start) * 1000)
-                self.heard.set()
+                self.accepted.set()
 
 
 def measure_delay(stack: Stack, mutes: int) -> dict[str, Any]:
-    """Mute and lift, again and again: by the service and by a click in turns."""
+    """Mute and lift repeatedly, through the service and by a click in turns."""
     stack.flask("user", "set-role", OWNER, "moderator")
     site = RunningSite(stack.settings)
     site.wait_until_ready()
@@ -107,25 +111,25 @@ def measure_delay(stack: Stack, mutes: int) -> dict[str, Any]:
     delays: dict[str, list[float]] = {"from_commit": [], "from_click": []}
     answers = []
 
-    def wait_until_heard() -> None:
-        player.heard.clear()
-        assert player.heard.wait(10), "the player was not heard again"
+    def wait_until_accepted() -> None:
+        player.accepted.clear()
+        assert player.accepted.wait(10), "the player cannot speak again"
         player.refused.clear()
 
     def note_refusal(kind: str, since: float) -> None:
-        assert player.refused.wait(10), "the mute did not hold"
+        assert player.refused.wait(10), "the mute has no effect"
         delays[kind].append((player.refused_at - since) * 1000)
         with db.transaction() as session:
-            for made in session.scalars(select(Sanction).where(Sanction.lifted_at.is_(None))).all():
-                sanctions.lift(session, OPERATOR, sanction_id=made.id, reason="bench")
+            for sanction in session.scalars(select(Sanction).where(Sanction.lifted_at.is_(None))).all():
+                sanctions.lift(session, OPERATOR, sanction_id=sanction.id, reason="bench")
 
     try:
         for _ in range(mutes):
-            wait_until_heard()
+            wait_until_accepted()
             with db.transaction() as session:
                 sanctions.sanction(session, OPERATOR, **mute)
             note_refusal("from_commit", committed_at)
-            wait_until_heard()
+            wait_until_accepted()
             clicked_at = time.perf_counter()
             post(browser, form, token, seconds="", channel="", **mute)
             answers.append((time.perf_counter() - clicked_at) * 1000)
@@ -150,14 +154,14 @@ def _spread(milliseconds: list[float]) -> dict[str, float]:
 
 
 def put_in_force(sanction_count: int, filter_count: int) -> None:
-    """So many sanctions of all kinds and filters, none that the load meets; what was there before is gone."""
+    """Replace all sanctions and filters by this many. None of them matches the load."""
     with db.transaction() as session:
         session.query(Sanction).delete()
         session.query(Filter).delete()
-        who = {"actor_kind": "system", "actor_name": "bench", "actor_role": "operator", "reason": "bench"}
+        common = {"actor_kind": "system", "actor_name": "bench", "actor_role": "operator", "reason": "bench"}
         rows: list[dict[str, Any]] = []
         for number in range(sanction_count):
-            row: dict[str, Any] = {"kind": "mute", "created_at": utc_now(), "is_undone": False, **who}
+            row: dict[str, Any] = {"kind": "mute", "created_at": utc_now(), "is_undone": False, **common}
             if number % 4 == 0:
                 address = f"10.{number // 250}.{number % 250}.0/24"
                 row |= {"target_kind": "address", "target": address, "address": address}
@@ -184,11 +188,11 @@ def put_in_force(sanction_count: int, filter_count: int) -> None:
 
 
 def measure_cost(stack: Stack, rounds: int, seconds: int) -> list[dict[str, Any]]:
-    """The throughput of each load, the median of the rounds."""
+    """Return the throughput with each load, the median of the rounds."""
     receivers, senders = 20, 4
     credentials = stack.folder / "credentials.jsonl"
-    made = stack.games(receivers + senders, "cost")
-    credentials.write_text("".join(json.dumps(line) + "\n" for line in made))
+    games = stack.games(receivers + senders, "cost")
+    credentials.write_text("".join(json.dumps(game) + "\n" for game in games))
     worker = stack.worker(cpu=0)
     assert stack.valkey.process is not None
     pids = [worker.pid, stack.valkey.process.pid]
@@ -196,18 +200,19 @@ def measure_cost(stack: Stack, rounds: int, seconds: int) -> list[dict[str, Any]
     program = compile_c("fanbench", stack.folder)
     load = ["--mode", "saturate", "--receivers", str(receivers), "--senders", str(senders), "--window", "64"]
     load += ["--duration", str(seconds)]
-    found: dict[tuple[int, int], list[tuple[float, float]]] = {one: [] for one in LOADS}
+    figures: dict[tuple[int, int], list[tuple[float, float]]] = {counts: [] for counts in LOADS}
     for _ in range(rounds):
-        for one in LOADS:
-            put_in_force(*one)
-            time.sleep(0.5)  # the worker reads them
+        for counts in LOADS:
+            put_in_force(*counts)
+            time.sleep(0.5)  # until the worker has read them
             result = fanbench(program, worker.port, credentials, pids, *GOSSIP, *load)
-            found[one].append((result["deliveries_per_s"] / receivers, result["server_cpu_s_per_million"] * receivers))
-    base = quantile([rate for rate, _ in found[LOADS[0]]], 0.5)
-    base_cpu = quantile([cpu for _, cpu in found[LOADS[0]]], 0.5)
+            messages_per_s = result["deliveries_per_s"] / receivers
+            figures[counts].append((messages_per_s, result["server_cpu_s_per_million"] * receivers))
+    base = quantile([rate for rate, _ in figures[LOADS[0]]], 0.5)
+    base_cpu = quantile([cpu for _, cpu in figures[LOADS[0]]], 0.5)
     results = []
-    for (sanction_count, filter_count), figures in found.items():
-        rate, cpu = quantile([rate for rate, _ in figures], 0.5), quantile([cpu for _, cpu in figures], 0.5)
+    for (sanction_count, filter_count), pairs in figures.items():
+        rate, cpu = quantile([rate for rate, _ in pairs], 0.5), quantile([cpu for _, cpu in pairs], 0.5)
         results.append(
             {
                 "sanctions": sanction_count,
@@ -222,7 +227,7 @@ def measure_cost(stack: Stack, rounds: int, seconds: int) -> list[dict[str, Any]
 
 
 def main() -> None:
-    """Print one JSON object a figure."""
+    """Print one JSON object for the delay and one for each load."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutes", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=4)

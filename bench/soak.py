@@ -1,9 +1,12 @@
-"""Memory of a worker under mixed traffic: after the first minute, and after so many frames.
+"""Measure whether a worker's memory grows under mixed traffic.
 
     python -m bench.soak [--frames 1000000] [--games 50] [--database postgresql://…]
 
-Games come and go, chat, sign players in and out, send tells and ask who is online; an application syncs; a game is
-edited now and then. Frames are counted in both directions.
+Games connect and disconnect, chat, sign players in and out, send tells and ask who is online. One game is edited
+every 10 seconds. Frames are counted in both directions.
+
+Prints one JSON object every 10 seconds and one at the end. `at_the_end_mib` should be close to
+`after_a_minute_mib`; `failures` counts the workers' failure replies by code.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from bench.stack import Stack, resident_kib
 
 
 class Player:
-    """One game's client, in a thread of its own, that does one thing after the other as fast as it is answered."""
+    """One game's client, in its own thread. Sends the next request as soon as the last is answered."""
 
     def __init__(self, url: str, credentials: dict[str, str], name: str, games: list[str], seed: int) -> None:
         self.frames = 0
@@ -36,7 +39,7 @@ class Player:
         self.thread.start()
 
     def stop(self) -> None:
-        """End after what is being done."""
+        """End after the current request."""
         self._is_over = True
 
     def _run(self) -> None:
@@ -54,9 +57,9 @@ class Player:
         for _ in range(self._random.randint(200, 400)):
             if self._is_over:
                 return
-            self._ask(socket, *self._something())
+            self._ask(socket, *self._random_request())
 
-    def _something(self) -> tuple[str, dict[str, Any]]:
+    def _random_request(self) -> tuple[str, dict[str, Any]]:
         other = self._random.choice(self._games)
         choice = self._random.random()
         if choice < 0.5:
@@ -85,7 +88,7 @@ class Player:
 
 
 def main() -> None:
-    """Print one JSON object a minute, and one at the end."""
+    """Print one JSON object every 10 seconds, and one at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--games", type=int, default=50)
@@ -95,20 +98,19 @@ def main() -> None:
         for channel in ("gossip", "testing"):
             stack.flask("channel", "create", channel)
         credentials = stack.games(options.games)
-        names = [line["short_name"] for line in credentials]
+        names = [game["short_name"] for game in credentials]
         worker = stack.worker()
         players = [
-            Player(worker.url, line, f"P{line['short_name']}", names, seed) for seed, line in enumerate(credentials)
+            Player(worker.url, game, f"P{game['short_name']}", names, seed) for seed, game in enumerate(credentials)
         ]
         start = time.monotonic()
-        first = 0
-        edits = 0
+        first_kib = edits = 0
         while sum(player.frames for player in players) < options.frames:
             time.sleep(10)
             edits += 1
             stack.flask("game", "update", names[0], "--description", f"edit {edits}")
-            if not first and time.monotonic() - start >= 60:
-                first = resident_kib(worker.pid)
+            if not first_kib and time.monotonic() - start >= 60:
+                first_kib = resident_kib(worker.pid)
             report = {
                 "seconds": round(time.monotonic() - start),
                 "frames": sum(player.frames for player in players),
@@ -121,8 +123,8 @@ def main() -> None:
         for player in players:
             for code, count in player.failures.items():
                 failures[code] = failures.get(code, 0) + count
-        last = resident_kib(worker.pid)
-        result = {"after_a_minute_mib": round(first / 1024, 1), "at_the_end_mib": round(last / 1024, 1)}
+        last_kib = resident_kib(worker.pid)
+        result = {"after_a_minute_mib": round(first_kib / 1024, 1), "at_the_end_mib": round(last_kib / 1024, 1)}
         print(json.dumps(report | result | {"failures": failures}))
 
 

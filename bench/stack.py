@@ -1,4 +1,4 @@
-"""A throwaway network to measure: a private Valkey, a migrated database and workers, each in processes of their own."""
+"""A throwaway network for the benchmarks: a private Valkey, a migrated database and workers, in separate processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ OWNER = "bench"
 
 
 class Stack:
-    """Use it as a context manager. `url`: the database; a file in the throwaway folder if none is given."""
+    """The network, as a context manager.
+
+    Args:
+        url: The database; by default an SQLite file in the throwaway folder.
+        settings: Of the network, beside or instead of those below.
+    """
 
     def __init__(self, url: str = "", **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
@@ -55,11 +60,11 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For programs of this network."""
+        """The environment for the network's programs."""
         return clean_environment(**self.settings)
 
     def flask(self, *arguments: str, text: str = "") -> list[Any]:
-        """Run a command of the CLI; returns the objects it printed."""
+        """Run a `flask` command. Return the JSON objects that it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
             cwd=ROOT,
@@ -74,12 +79,12 @@ class Stack:
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def games(self, count: int, prefix: str = "g") -> list[dict[str, str]]:
-        """Register games; returns their credentials."""
+        """Register games. Return their credentials."""
         lines = "\n".join(json.dumps(game(number, prefix)) for number in range(count))
         return self.flask("game", "import", "-", text=lines)
 
     def worker(self, cpu: int | None = None) -> RunningWorker:
-        """Start a worker, on one core if wanted."""
+        """Start a worker, and keep it on one core if `cpu` is given."""
         worker = RunningWorker(self.settings)
         worker.wait_until_ready()
         self.workers.append(worker)
@@ -89,7 +94,7 @@ class Stack:
 
 
 def game(number: int, prefix: str = "g") -> dict[str, Any]:
-    """A game as `flask game import` takes it, of an ordinary size."""
+    """Return a game of an ordinary size, as `flask game import` takes it."""
     return {
         "name": f"The Realm {prefix}{number}",
         "short_name": f"{prefix}{number}",
@@ -101,7 +106,7 @@ def game(number: int, prefix: str = "g") -> dict[str, Any]:
 
 
 def pin(pids: Iterable[int], cpu: int) -> None:
-    """Keep processes, with all their threads, on one core, if there is more than one."""
+    """Keep processes, with all their threads, on one core. Does nothing on a machine with a single core."""
     if cpu in os.sched_getaffinity(0) and len(os.sched_getaffinity(0)) > 1:
         for pid in pids:
             for thread in os.listdir(f"/proc/{pid}/task"):
@@ -109,7 +114,7 @@ def pin(pids: Iterable[int], cpu: int) -> None:
 
 
 def resident_kib(pid: int, field: str = "VmRSS") -> int:
-    """Memory of a process in KiB; `VmHWM` for its peak."""
+    """Return a process's resident memory in KiB, or with `VmHWM` its peak."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1])
@@ -117,20 +122,20 @@ def resident_kib(pid: int, field: str = "VmRSS") -> int:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed."""
+    """Return the value that this share of the values does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def compile_c(name: str, folder: Path) -> Path:
-    """Build one of the C programs beside this file."""
+    """Compile one of the C programs in this folder. Return the path of the program."""
     program = folder / name
     subprocess.run(["gcc", "-O2", "-Wall", "-o", str(program), str(Path(__file__).parent / f"{name}.c")], check=True)
     return program
 
 
 def wait_for_exit(process: subprocess.Popen[Any], seconds: float) -> None:
-    """Wait for a program's end, and end it if that takes too long."""
+    """Wait until a program has ended, and kill it if that takes too long."""
     deadline = time.monotonic() + seconds
     try:
         process.wait(deadline - time.monotonic())

@@ -1,11 +1,12 @@
-"""How long from the commit of an edit to its sync event in the application's hands, beside a bare Redis round trip.
+"""Measure the time from the commit of an edit until an application receives its sync event.
 
     python -m bench.sync_latency [--edits 500] [--database postgresql://…]
 
-Edits by the service, as the command line makes them: the clock starts when the database has committed. Edits by POST
-to the real site, as a browser makes them: the clock starts when the request is sent, so the request itself is in it;
-the time to the site's answer stands beside it. The bare round trip is PUBLISH until a subscriber here has it.
-The three take turns, so that all of them see the same machine.
+Prints one JSON object with milliseconds. `service`: edits through the service, as the command line makes them, from
+the commit on. `post`: edits by POST to the real site, as a browser makes them, from the sending of the request on;
+`post_answer` is the time until the site's answer. `bare`: a bare Redis round trip, from PUBLISH until a subscriber
+in this process receives the message: the least that an event can take. The kinds take turns, so that load on the
+machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SECONDS = 10.0
 
 
 class Application:
-    """An application's client, that notes when each sync event came."""
+    """An application's client that notes when each sync event arrives."""
 
     def __init__(self, url: str, credentials: dict[str, str]) -> None:
         self.events: Queue[tuple[float, str]] = Queue()
@@ -50,7 +51,10 @@ class Application:
 
     def _read(self) -> None:
         while True:
-            frame = str(self._socket.recv())
+            try:
+                frame = str(self._socket.recv())
+            except websocket.WebSocketConnectionClosedException:
+                return  # the worker is stopped
             now = time.perf_counter()
             if '"sync/games"' in frame:
                 self.events.put((now, frame))
@@ -58,7 +62,7 @@ class Application:
                 self._send("heartbeat")
 
     def wait_for(self, description: str) -> float:
-        """When the event with this description came."""
+        """Return the time when the event with this description arrived."""
         while True:
             now, frame = self.events.get(timeout=SECONDS)
             if description in frame:
@@ -66,11 +70,11 @@ class Application:
 
 
 class Echo:
-    """A bare subscriber."""
+    """A bare Redis subscriber."""
 
     def __init__(self, url: str) -> None:
         self.client = redis.Redis.from_url(url)
-        self.heard: Queue[float] = Queue()
+        self._received: Queue[float] = Queue()
         self._pubsub = self.client.pubsub(ignore_subscribe_messages=True)
         self._pubsub.subscribe("bare")
         while self._pubsub.get_message(timeout=1) is not None:
@@ -78,19 +82,19 @@ class Echo:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        with suppress(redis.ConnectionError):  # the server stops first
+        with suppress(redis.ConnectionError):  # the server stops before this thread
             for _ in self._pubsub.listen():
-                self.heard.put(time.perf_counter())
+                self._received.put(time.perf_counter())
 
     def round_trip(self) -> float:
-        """Seconds until a message published now is heard."""
+        """Publish a message. Return the seconds until it is received."""
         start = time.perf_counter()
         self.client.publish("bare", b"x")
-        return self.heard.get(timeout=SECONDS) - start
+        return self._received.get(timeout=SECONDS) - start
 
 
 def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
-    """Seconds of each edit, by kind."""
+    """Return the seconds of each edit, by kind."""
     application = Application(stack.worker().url, stack.flask("application", "create", "Bench", "bench")[0])
     stack.games(1)
     application.events.get(timeout=SECONDS)
@@ -126,7 +130,7 @@ def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Print one JSON object: milliseconds."""
+    """Print one JSON object with milliseconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edits", type=int, default=500)
     parser.add_argument("--database", default="")
