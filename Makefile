@@ -1,11 +1,12 @@
 # make run     install, migrate and start everything; Ctrl-C stops it
-# make test    install what tests need and run them all (ARGS="-k name" is passed to pytest)
+# make test    install what tests need and run them all, or some: ARGS="tests/worker -k name" goes to pytest
+# make quick   the tests that need no browser, no other database and no process of ours; run it before each commit
 # make check   ruff and mypy
 # make test-evennia  a real Evennia game against the worker (slow; installs it into .venv-evennia)
 # make clean   remove the environment and what tools left; the data in instance/ stays
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test test-evennia check requirements clean
+.PHONY: help run install install-dev test quick test-evennia check requirements clean
 
 # Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python 2>/dev/null))
@@ -21,16 +22,29 @@ install: .venv/.installed
 
 install-dev: .venv/.installed-dev
 
-# Hundreds of tests start programs of ours: where bytecode is not kept, each would compile them anew.
+# Tests start programs of ours by the hundred: without kept bytecode each of them would compile our code again.
+PYTEST = env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest
+PARALLEL = --numprocesses=logical --maxprocesses=4
+
+# Named files run at once: in one process, and without looking for server programs and a browser to install.
+ifeq ($(filter %.py,$(subst ::, ,$(ARGS))),)
 test: .venv/.installed-dev
 	@sh scripts/test-setup
-	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest --numprocesses=logical --maxprocesses=4 $(ARGS)
+	@$(PYTEST) $(PARALLEL) $(ARGS)
+else
+test: .venv/.installed-dev
+	@$(PYTEST) -p no:xdist $(ARGS)
+endif
+
+quick: .venv/.installed-dev
+	@$(PYTEST) $(PARALLEL) --quick $(ARGS)
 
 test-evennia: .venv/.installed-dev .venv-evennia/.installed
 	@EVENNIA_PROGRAMS="$(CURDIR)/.venv-evennia/bin" .venv/bin/python -m pytest --slow -s tests/evennia
 
 check: .venv/.installed-dev
 	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
 requirements: .venv/.installed-dev

@@ -1,15 +1,14 @@
 """Fixtures for all tests: real databases, a real Valkey, the real site and worker, real sockets, a real browser.
 
-Databases are built by running the migrations, once a run and kind; each test gets a copy that no other uses meanwhile.
-What a test leaves in Redis is emptied before the next. Tests on both databases ask for `any_database`; all others run
-on SQLite.
+The migrations run once for each kind of database; every test works on a copy of the result. Redis is emptied before
+each test that uses it. Tests run on SQLite; those that ask for `any_database` run on PostgreSQL too.
+
+Imports that a single file of tests may not need stand inside the fixtures, so that such a file starts quickly.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,63 +18,81 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
-
-from tests.support.browser import find_chromium, running_browser
-from tests.support.client import SocketClient
-from tests.support.copies import Copies
-from tests.support.factory import Factory
-from tests.support.mariadb import has_mariadb
-from tests.support.postgres import Postgres, find_programs
-from tests.support.processes import ROOT, clean_environment
-from tests.support.servers import SECRET_KEY, RunningSite, RunningWorker
-from tests.support.valkey import TestValkey
 
 if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
     from playwright.sync_api import Browser, Page
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
     from shared.settings import Settings
+    from tests.support.client import SocketClient
+    from tests.support.copies import Copies
+    from tests.support.factory import Factory
+    from tests.support.postgres import Postgres
+    from tests.support.servers import RunningSite, RunningWorker
+    from tests.support.sites import Sites
+    from tests.support.valkey import TestValkey
 
-# What this machine has
+_MISSING = pytest.StashKey[dict[str, str]]()
+"""Why tests cannot run on this machine, by marker."""
+_SLOW_MARKERS = ("slow", "postgres", "mariadb", "browser")
 
-
-def _missing() -> dict[str, str]:
-    """What is not there, by the marker of the tests that need it."""
-    missing = {}
-    if not os.environ.get("TEST_DATABASE_URL", "").strip() and find_programs() is None:
-        missing["postgres"] = "no PostgreSQL here (initdb, postgres; or set TEST_DATABASE_URL)"
-    if not has_mariadb():
-        missing["mariadb"] = "no MariaDB here (mariadbd, mariadb-install-db)"
-    if find_chromium() is None:
-        missing["browser"] = "no Chromium here (or name it with CHROMIUM)"
-    return missing
+# Which tests run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--quick", action="store_true", help="run only tests that start no process but Valkey")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if os.environ.get("CI") == "true" and (missing := _missing()):
+    from tests.support.programs import missing_programs
+
+    missing = missing_programs()
+    config.stash[_MISSING] = missing
+    if os.environ.get("CI") == "true" and missing:
         raise pytest.UsageError(f"CI=true, and nothing may be skipped: {'; '.join(missing.values())}")
 
 
-def pytest_report_header() -> list[str]:
-    return [f"skipping the tests marked {marker}: {reason}" for marker, reason in _missing().items()]
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [f"skipping the tests marked {marker}: {reason}" for marker, reason in config.stash[_MISSING].items()]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    missing = _missing()
+    if config.getoption("--quick"):
+        slower = [item for item in items if not _is_quick(item)]
+        config.hook.pytest_deselected(items=slower)
+        items[:] = [item for item in items if _is_quick(item)]
+        sys.addaudithook(_refuse_processes)
+    reasons = dict(config.stash[_MISSING])
     if not config.getoption("--slow"):
-        missing["slow"] = "slow: run with --slow"
+        reasons["slow"] = "slow: run with --slow"
     for item in items:
-        for marker, reason in missing.items():
+        for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    if any(item.get_closest_marker(marker) for marker in _SLOW_MARKERS):
+        return False
+    return "processes" not in getattr(item, "fixturenames", ())
+
+
+def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+    """Hold `--quick` to its promise: a test that starts a process must ask for the fixture `processes`."""
+    if event != "subprocess.Popen":
+        return
+    command = " ".join(str(word) for word in arguments[1])
+    if "valkey-server" not in command and "flask --app wsgi:app db upgrade" not in command:
+        raise AssertionError(f"with --quick no test may start a process; this one needs `processes`: {command}")
+
+
+@pytest.fixture(scope="session")
+def processes() -> None:
+    """Every test that starts a process of its own asks for this, itself or through a fixture; `--quick` skips it."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,6 +117,8 @@ def _localhost_only() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _session_valkey() -> Iterator[TestValkey]:
+    from tests.support.valkey import TestValkey
+
     valkey = TestValkey()
     try:
         valkey.start()
@@ -118,6 +137,8 @@ def valkey(_session_valkey: TestValkey) -> TestValkey:
 @pytest.fixture
 def own_valkey() -> Iterator[TestValkey]:
     """A Valkey of this test alone, which it may stop and start."""
+    from tests.support.valkey import TestValkey
+
     valkey = TestValkey()
     try:
         valkey.start()
@@ -134,6 +155,9 @@ def redis_url(request: pytest.FixtureRequest) -> str:
 
 
 def _migrate(database_url: str, instance_path: Path) -> None:
+    from tests.support.processes import ROOT, clean_environment
+    from tests.support.servers import SECRET_KEY
+
     done = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "wsgi:app", "db", "upgrade"],
         cwd=ROOT,
@@ -147,25 +171,20 @@ def _migrate(database_url: str, instance_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the tables, closed, to be copied; made by the first of the run's processes to need it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sqlite"
-    folder.mkdir(exist_ok=True)
-    path = folder / "migrated.db"
-    with (folder / "lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            draft = folder / "draft.db"
-            draft.unlink(missing_ok=True)
-            _migrate(f"sqlite:///{draft}", folder)
-            draft.rename(path)
-    return path
+def _migrated_sqlite(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy. It is kept in pytest's cache until a migration or a package changes."""
+    from tests.support.migrated import keep_migrated
+
+    cache = getattr(pytestconfig, "cache", None)
+    folder = cache.mkdir("migrated") if cache else tmp_path_factory.getbasetemp().parent / "migrated"
+    return keep_migrated(folder, _migrate)
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
+def postgres_server(processes: None) -> Iterator[Postgres]:
     """The run's PostgreSQL."""
+    from tests.support.postgres import Postgres
+
     server = Postgres()
     try:
         yield server
@@ -175,6 +194,8 @@ def postgres_server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def _migrated_postgres(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Copies:
+    from tests.support.copies import Copies
+
     url = postgres_server.create_database()
     _migrate(url, tmp_path_factory.mktemp("postgres"))
     return Copies(postgres_server, url)
@@ -186,12 +207,47 @@ def any_database(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def _memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is one: SQLite waits for the disk at each commit, and a busy disk takes long."""
+    import shutil
+    import tempfile
+
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 200_000_000:
+        yield tmp_path_factory.mktemp("memory")
+        return
+    with tempfile.TemporaryDirectory(prefix="gossip-tests-", dir=memory, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_path(_memory_folder: Path) -> Path:
+    """Where each test in turn has its SQLite database. One path for all, so that their engines can be shared."""
+    folder = _memory_folder / "sqlite"
+    folder.mkdir()
+    return folder / "gossip.db"
+
+
+@pytest.fixture(scope="session")
+def _shared_engines() -> Iterator[None]:
+    from tests.support.engines import share_compiled_statements
+
+    with pytest.MonkeyPatch.context() as patch:
+        share_compiled_statements(patch)
+        yield
+
+
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, _shared_engines: None) -> Iterator[str]:
     """The address of this test's own migrated database."""
     kind = request.getfixturevalue("any_database") if "any_database" in request.fixturenames else "sqlite"
     if kind == "sqlite":
-        path = tmp_path / "gossip.db"
+        import shutil
+
+        path: Path = request.getfixturevalue("_sqlite_path")
+        for old in path.parent.iterdir():  # also the files that SQLite keeps beside it
+            old.unlink()
         shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), path)
         yield f"sqlite:///{path}"
         return
@@ -214,7 +270,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    """A plain session that may be committed. On SQLite it holds the write lock from its first use to its commit."""
+    """A plain session that may commit. On SQLite it holds the write lock from its first use to its commit."""
     from shared import db
 
     with db.SessionFactory() as session:
@@ -223,14 +279,17 @@ def session(engine: Engine) -> Iterator[Session]:
 
 @pytest.fixture
 def make(session: Session) -> Factory:
-    """Makes users, games, channels and applications in `session`, uncommitted."""
+    """Creates users, games, channels and applications in `session`, uncommitted."""
+    from tests.support.factory import Factory
+
     return Factory(lambda: nullcontext(session))
 
 
 @pytest.fixture
 def stored(engine: Engine) -> Factory:
-    """As `make`, but each is committed at once, for the site and the worker to see."""
+    """Like `make`, but commits each at once, for the site and the worker to see."""
     from shared import db
+    from tests.support.factory import Factory
 
     return Factory(db.transaction)
 
@@ -238,14 +297,31 @@ def stored(engine: Engine) -> Factory:
 # The site and the worker
 
 
+@pytest.fixture(scope="session")
+def _instance_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("instances")
+
+
 @pytest.fixture
-def environment(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
+def _instance_path(_instance_folder: Path) -> Path:
+    """A path where nothing is. It is the same for all tests, so that they can share a site."""
+    import shutil
+
+    path = _instance_folder / "instance"
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+@pytest.fixture
+def environment(database_url: str, redis_url: str, _instance_path: Path) -> dict[str, str]:
     """The settings of this test's network, as environment variables; a test may change them before a start."""
+    from tests.support.servers import SECRET_KEY
+
     return {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SECRET_KEY": SECRET_KEY,
-        "INSTANCE_PATH": str(tmp_path / "instance"),
+        "INSTANCE_PATH": str(_instance_path),
         "WEB_PORT": "0",
         "SOCKET_PORT": "0",
         "RATE_LIMITS": "off",
@@ -268,21 +344,20 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def _compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
-    """To compile the templates anew for each test's site would be a third of what those tests take."""
-    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+def _sites(tmp_path_factory: pytest.TempPathFactory) -> Sites:
+    from jinja2 import FileSystemBytecodeCache
+
+    from tests.support.sites import Sites
+
+    return Sites(FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates"))))
 
 
 @pytest.fixture
-def app(settings: Settings, engine: Engine, _compiled_templates: FileSystemBytecodeCache) -> Iterator[Flask]:
+def app(settings: Settings, engine: Engine, _sites: Sites) -> Iterator[Flask]:
     """The site, in this process."""
-    from app import create_app
     from shared import bus
 
-    app = create_app(settings)
-    app.testing = True
-    app.jinja_env.bytecode_cache = _compiled_templates
-    yield app
+    yield _sites.get(settings)
     bus.publish_after_commit(None)
 
 
@@ -293,8 +368,10 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def start_worker(environment: dict[str, str]) -> Iterator[Callable[..., RunningWorker]]:
+def start_worker(processes: None, environment: dict[str, str]) -> Iterator[Callable[..., RunningWorker]]:
     """Starts workers, `python -m worker` on ports of their own: start_worker(HEARTBEAT_SECONDS="0.2")."""
+    from tests.support.servers import RunningWorker
+
     started: list[RunningWorker] = []
 
     def start(**changed: str) -> RunningWorker:
@@ -315,8 +392,10 @@ def worker(start_worker: Callable[..., RunningWorker]) -> RunningWorker:
 
 
 @pytest.fixture
-def start_site(environment: dict[str, str]) -> Iterator[Callable[..., RunningSite]]:
+def start_site(processes: None, environment: dict[str, str]) -> Iterator[Callable[..., RunningSite]]:
     """Starts the site as the Procfile does, on a port of its own."""
+    from tests.support.servers import RunningSite
+
     started: list[RunningSite] = []
 
     def start(**changed: str) -> RunningSite:
@@ -339,6 +418,8 @@ def site(start_site: Callable[..., RunningSite]) -> RunningSite:
 @pytest.fixture
 def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., SocketClient]]:
     """Opens sockets: connect() to `worker`, or connect(url). They are closed after the test."""
+    from tests.support.client import SocketClient
+
     opened: list[SocketClient] = []
 
     def open_socket(url: str | None = None, **options: Any) -> SocketClient:
@@ -353,8 +434,9 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., SocketClie
 
 
 @pytest.fixture
-def run_flask(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_flask(processes: None, environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line: run_flask("channel", "create", "gossip")."""
+    from tests.support.processes import ROOT, clean_environment
 
     def run(*arguments: str, stdin: str | None = None, **changed: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -374,8 +456,10 @@ def run_flask(environment: dict[str, str]) -> Callable[..., subprocess.Completed
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(processes: None) -> Iterator[Browser]:
     """A Chromium for the whole run."""
+    from tests.support.browser import running_browser
+
     with running_browser() as browser:
         yield browser
 

@@ -23,13 +23,15 @@ def run_environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def python() -> str:
+def python(processes: None) -> str:
     """The path of the interpreter that runs the tests."""
     return sys.executable
 
 
 @pytest.fixture(scope="session")
-def _shared_network(tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path) -> Iterator[Network]:
+def _shared_network(
+    processes: None, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
+) -> Iterator[Network]:
     from tests.worker.conftest import running_network
 
     with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1) as network:

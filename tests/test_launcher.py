@@ -32,7 +32,7 @@ from tests.support.processes import ROOT, ServerProcess, clean_environment, free
 from tests.support.servers import get
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("processes")]
 
 READY = "The network is running."
 

@@ -129,6 +129,7 @@ def test_there_is_one_line_of_migrations():
     assert all(hasattr(revision.module, "downgrade") for revision in scripts.walk_revisions())
 
 
+@pytest.mark.usefixtures("processes")
 def test_down_and_up_again(engine, database_url, flask_db):
     """From the newest to nothing and back, on a database that is in use."""
     before = _schema(engine)
@@ -151,6 +152,7 @@ def _schema(engine):
     }
 
 
+@pytest.mark.usefixtures("processes")
 def test_two_who_migrate_at_once(request, tmp_path, flask_db, any_database):
     """As two sites that start together do: the second waits for the first, and finds it done."""
     if any_database == "sqlite":

@@ -223,6 +223,7 @@ def test_every_address_is_masked(read):
     assert "secret-word" not in str(read(SECRET_KEY="secret-word" * 2, **urls).describe(urls))
 
 
+@pytest.mark.usefixtures("processes")
 def test_nothing_starts_with_a_bad_setting(tmp_path):
     """The worker and the command line: one line on standard error, and a status that is none of success."""
     env = clean_environment(INSTANCE_PATH=str(tmp_path), HEARTBEAT_SECONDS="soon")

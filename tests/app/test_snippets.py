@@ -107,6 +107,7 @@ def test_evennia_is_told_what_the_test_with_a_real_evennia_tells_it(snippets, ga
     assert snippets["evennia"]["server/conf/portal_services_plugins.py"] in evennia.PLUGIN.format(url=url)
 
 
+@pytest.mark.usefixtures("processes")
 def test_shell_commands_parse(snippets):
     for name, what in (("curl", "in a shell"), ("websocat", "in a shell"), ("gossip_client", "check the connection")):
         lines = snippets[name][what]

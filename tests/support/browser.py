@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.support.programs import find_chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-
-def find_chromium() -> str | None:
-    """The program of CHROMIUM, or the first known name on the PATH."""
-    if given := os.environ.get("CHROMIUM", "").strip():
-        return given
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if found := shutil.which(name):
-            return found
-    return None
 
 
 @contextmanager

@@ -14,19 +14,8 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from tests.support.accounts import become_and_die_with_parent, unprivileged
+from tests.support.programs import find_mariadb
 from tests.support.waiting import wait_until
-
-_PLACES = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
-
-
-def find_program(name: str) -> str | None:
-    """Where the program is; servers are often not on the PATH of a user."""
-    return shutil.which(name) or next((found for place in _PLACES if (found := shutil.which(name, path=place))), None)
-
-
-def has_mariadb() -> bool:
-    """Whether the server's programs are on this machine."""
-    return all(find_program(name) for name in ("mariadbd", "mariadb-install-db", "my_print_defaults"))
 
 
 class MariaDB:
@@ -79,7 +68,7 @@ class MariaDB:
         data = f"--datadir={self._folder / 'data'}"
         subprocess.run(
             [
-                *(find_program("mariadb-install-db") or "", "--no-defaults", data, "--skip-test-db"),
+                *(find_mariadb("mariadb-install-db") or "", "--no-defaults", data, "--skip-test-db"),
                 *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
             ],
             check=True,
@@ -90,7 +79,7 @@ class MariaDB:
         )
         self._process = subprocess.Popen(
             [
-                *(find_program("mariadbd") or "", "--no-defaults", data, f"--socket={self._folder / 'socket'}"),
+                *(find_mariadb("mariadbd") or "", "--no-defaults", data, f"--socket={self._folder / 'socket'}"),
                 *("--skip-networking", f"--pid-file={self._folder / 'pid'}", "--innodb-buffer-pool-size=32M"),
                 *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--skip-innodb-doublewrite"),
             ],

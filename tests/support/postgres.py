@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import secrets
 import shutil
@@ -16,20 +15,8 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
 from tests.support.accounts import become_and_die_with_parent, unprivileged
+from tests.support.programs import find_postgres
 from tests.support.waiting import wait_until
-
-
-def find_programs() -> Path | None:
-    """The folder of `initdb` and `postgres`: the one on the PATH, else the newest that Debian keeps aside."""
-    candidates = []
-    if found := shutil.which("initdb"):
-        candidates.append(Path(found).parent)
-    kept_aside = [Path(path) for path in glob.glob("/usr/lib/postgresql/*/bin")]
-    candidates += sorted(kept_aside, key=lambda folder: float(folder.parent.name), reverse=True)
-    for folder in candidates:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    return None
 
 
 class Postgres:
@@ -84,7 +71,7 @@ class Postgres:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> URL:
-        programs = find_programs()
+        programs = find_postgres()
         assert programs is not None, "no PostgreSQL server programs"
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         become = unprivileged(self._folder, "postgres")

@@ -60,7 +60,7 @@ def running_network(folder: Path, migrated: Path, workers: int, **settings: str)
 
 @pytest.fixture(scope="session")
 def _usual_networks(
-    tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
+    processes: None, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
 ) -> Iterator[Callable[[int], Network]]:
     """Networks without settings of their own, by their number of workers: one for all modules that can do with it."""
     with ExitStack() as running:
@@ -77,7 +77,7 @@ def _usual_networks(
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
 def _module_network(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
+    processes: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
 ) -> Iterator[Network]:
     settings: dict[str, Any] = getattr(request.module, "NETWORK_SETTINGS", {})
     if not settings:

@@ -35,7 +35,7 @@ SETTINGS = {"RATE_LIMITS": "on", "LIMITS": "tells/send:player=1/0.01", "OFFLINE_
 
 
 @pytest.fixture(scope="module")
-def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+def _module_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
     with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **SETTINGS) as network:
         yield network
 

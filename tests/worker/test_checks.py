@@ -138,6 +138,7 @@ def test_what_a_check_found_is_kept_once_the_database_answers_again(any_database
     assert endpoint.connections == 1, "it was tried again"
 
 
+@pytest.mark.usefixtures("processes")
 def test_no_thread_that_looks_names_up_imports_anything():
     """Two that import one module at one moment can wait for each other for good: gevent replaced the import's locks."""
     program = """

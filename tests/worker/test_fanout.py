@@ -307,7 +307,7 @@ def test_every_socket_gets_what_a_naive_server_would_have_sent(actions: list[tup
 
 
 @pytest.fixture(scope="module")
-def shared_host() -> Iterator[Host]:
+def shared_host(processes: None) -> Iterator[Host]:
     host = Host()
     yield host
     errors = host.stop()

@@ -17,7 +17,7 @@ HEARTBEAT_SECONDS = 0.3
 
 
 @pytest.fixture(scope="module")
-def _module_network(tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+def _module_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
     settings = {"HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS), "AUTHENTICATE_SECONDS": "1"}
     with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **settings) as network:
         yield network

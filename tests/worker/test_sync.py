@@ -533,7 +533,7 @@ def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stor
     assert "Traceback" not in running.output
 
 
-def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, stored, tmp_path):
+def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, stored, database_url, tmp_path):
     """The database is replaced by an older one while the worker runs: a restored backup."""
     import sqlite3
 
@@ -541,7 +541,7 @@ def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, s
     _, credentials = stored.application_with_credentials()
     stored.channel("kept")
     backup = sqlite3.connect(tmp_path / "backup.db")
-    current = sqlite3.connect(tmp_path / "gossip.db")
+    current = sqlite3.connect(database_url.removeprefix("sqlite:///"))
     current.backup(backup)
     stored.channel("lost")
     client = connect(running.url)
@@ -550,7 +550,7 @@ def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, s
     backup.backup(current)
     backup.close()
     current.close()
-    complete = client.wait_for("sync/complete", seconds=10)
+    complete = client.wait_for("sync/complete", seconds=30)
     assert complete["payload"]["reset"] is True
     replica = Replica()
     start = next(index for index, frame in enumerate(client.frames) if frame["event"] == "sync/complete") + 1

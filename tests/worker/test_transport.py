@@ -151,7 +151,7 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def shared_host() -> Iterator[Host]:
+def shared_host(processes: None) -> Iterator[Host]:
     host = Host()
     yield host
     errors = host.stop()
@@ -167,7 +167,7 @@ def host(shared_host: Host) -> Iterator[Host]:
 
 
 @pytest.fixture
-def own_host() -> Iterator[Callable[..., Host]]:
+def own_host(processes: None) -> Iterator[Callable[..., Host]]:
     hosts: list[Host] = []
 
     def start(*arguments: str, **limits: Any) -> Host:

@@ -26,7 +26,7 @@ REPLICAS = (
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[MariaDB]:
+def mariadb_server(processes: None) -> Iterator[MariaDB]:
     """The MariaDB server of the test run."""
     server = MariaDB()
     yield server

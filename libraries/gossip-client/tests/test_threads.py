@@ -324,6 +324,7 @@ print("done")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.usefixtures("processes")
 def test_a_forked_process_does_not_use_its_parent_s_connection(old_server, run_environment):
     """The threads are gone there, and a lock may be held for ever: each call fails, and `connect` starts afresh."""
     server = old_server()
@@ -331,6 +332,7 @@ def test_a_forked_process_does_not_use_its_parent_s_connection(old_server, run_e
     assert [frame["payload"]["name"] for frame in server.events("players/sign-in")] == ["Child", "Parent"]
 
 
+@pytest.mark.usefixtures("processes")
 def test_calls_end_while_the_interpreter_shuts_down(old_server, run_environment):
     """`atexit` functions run with all threads; `__del__` of what is left runs without them."""
     printed = run_program(EXIT, old_server().url, run_environment)

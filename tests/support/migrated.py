@@ -1,0 +1,41 @@
+"""Keep a migrated SQLite file between test runs, so that the migrations run only when something has changed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def keep_migrated(folder: Path, migrate: Callable[[str, Path], None]) -> Path:
+    """Return the path of a migrated SQLite file that nobody has opened.
+
+    Args:
+        folder: Where the file is kept; test runs and the processes of one run share it.
+        migrate: Migrates the database of a URL; its second argument is a folder it may write to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_fingerprint()}.db"
+    with (folder / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            for old in folder.glob("*.db"):
+                old.unlink()
+            draft = folder / "draft"
+            draft.unlink(missing_ok=True)
+            migrate(f"sqlite:///{draft}", folder)
+            draft.rename(path)
+    return path
+
+
+def _fingerprint() -> str:
+    """Return a hash of everything that the result depends on."""
+    sources = [*sorted((ROOT / "migrations").rglob("*.py")), ROOT / "shared/db.py", ROOT / "requirements.txt"]
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.relative_to(ROOT)}\0".encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:20]
