@@ -1,4 +1,4 @@
-"""How gunicorn serves the site. Read by gunicorn from the folder it is started in; operators set the settings."""
+"""gunicorn's configuration for the site, read from the working folder. Operators change the settings instead."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from shared import db
 from shared.settings import Settings, SettingsError
 
-# Looked at here, before anything is forked: a worker that cannot start would only be seen as one that failed to boot.
+# Checked before anything is forked: of a worker that cannot start, gunicorn says only that it failed to boot.
 try:
     _settings = Settings.from_environment()
     _engine = db.make_engine(_settings.database_url)
@@ -21,11 +21,11 @@ except SettingsError as error:
 _host = f"[{_settings.bind}]" if ":" in _settings.bind else _settings.bind
 bind = f"{_host}:{_settings.web_port}"
 worker_class = "gthread"
-# One process, unless said: the counters on /metrics are a process's own.
+# By default 1, because each process counts its own figures for /metrics.
 workers = _settings.web_concurrency
 threads = 8
 timeout = 60
 graceful_timeout = 5
-# A heartbeat file on a disk that stalls would look like a process that hangs.
+# Heartbeat files on a stalling disk would make the processes look hung.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 control_socket_disable = True

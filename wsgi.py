@@ -1,4 +1,4 @@
-"""The site, for gunicorn and for the `flask` command. Settings are read here, once."""
+"""The WSGI application for gunicorn and the `flask` command. The settings are read here, once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.settings import Settings, SettingsError
 try:
     settings = Settings.from_environment()
 except SettingsError as error:
-    # gunicorn boots again whatever dies with another status than 3 or 4; 4 says that this application cannot start.
+    # Status 4 tells gunicorn that the application cannot start; after any other status but 3 it would try again.
     print(f"error: {error}", file=sys.stderr)
     sys.exit(4)
 

@@ -1,4 +1,4 @@
-"""How Alembic runs the migrations: on the site's engine, all in one transaction, one migrator at a time."""
+"""Run the migrations with the site's engine, in one transaction, one process at a time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import text
 
-import shared.models  # noqa: F401  all tables are known to the metadata
+import shared.models  # noqa: F401  adds all tables to the metadata
 from shared.db import Base
 
-MIGRATION_LOCK = 4_110_001  # any number, as long as nothing else in the database uses it
+MIGRATION_LOCK = 4_110_001  # any number that nothing else in the database uses
 
 
 def run_offline() -> None:
@@ -21,12 +21,12 @@ def run_offline() -> None:
 
 
 def run_online() -> None:
-    """Migrate the database of the settings."""
+    """Migrate the site's database."""
     engine = current_app.extensions["migrate"].db.engine
     with engine.connect() as connection, connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        # SQLite changes a table by copying it, which takes "batch" operations.
+        # SQLite cannot alter a table in place; batch operations copy it.
         is_sqlite = connection.dialect.name == "sqlite"
         context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=is_sqlite)
         with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""Players: characters, privacy, addresses that several accounts may give and one may hold
+"""Players: characters, privacy, and the key of an account's email address
 
 Revision ID: 0002
 Revises: 0001
@@ -12,8 +12,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    # Columns are added as they are, with defaults: copying the table on SQLite, as batch operations do, would delete
-    # the rows that refer to it.
+    # Not a batch operation: on SQLite that copies the table, which would delete the rows that refer to it.
     op.add_column("users", sa.Column("address_key", sa.String(length=254), server_default="", nullable=False))
     for name in ("is_profile_hidden", "is_online_hidden"):
         op.add_column("users", sa.Column(name, sa.Boolean(), server_default=sa.false(), nullable=False))
@@ -64,7 +63,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("character_sightings", "characters", "reserved_usernames"):
         op.drop_table(table)
-    # An account that does not hold its address has a uid in its place, which the code before takes for the address.
+    # The email_key of an account with an unconfirmed address is a uid, which the older code takes for the address.
     op.drop_index("ix_users_address_key", "users")
     for name in ("is_online_hidden", "is_profile_hidden", "address_key"):
         op.drop_column("users", name)

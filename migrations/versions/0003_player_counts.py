@@ -1,4 +1,4 @@
-"""Player counts; whether a game's page names who is online; descriptions folded for searches
+"""Player counts, whether a game's page lists its players, and case-folded descriptions for the search
 
 Revision ID: 0003
 Revises: 0002
@@ -16,8 +16,7 @@ BATCH = 500
 
 
 def upgrade() -> None:
-    # Columns are added as they are, with defaults: copying the table on SQLite, as batch operations do, would delete
-    # the rows that refer to it.
+    # Not a batch operation: on SQLite that copies the table, which would delete the rows that refer to it.
     op.add_column("games", sa.Column("show_players", sa.Boolean(), server_default=sa.true(), nullable=False))
     op.add_column("games", sa.Column("description_key", sa.Text(), server_default="", nullable=False))
     if not op.get_context().as_sql:
@@ -58,6 +57,7 @@ def downgrade() -> None:
 
 
 def _fold_descriptions() -> None:
+    """Fill description_key, in batches."""
     games = sa.table(
         "games", sa.column("id", sa.Integer), sa.column("description", sa.Text), sa.column("description_key", sa.Text)
     )

@@ -1,4 +1,4 @@
-"""Whether games' ways to connect work
+"""Checks of games' ways to connect
 
 Revision ID: 0004
 Revises: 0003

@@ -1,4 +1,4 @@
-"""Games on their way to another owner; accounts that nobody came back to
+"""Transfers of games to another owner, and the time when a user first returned
 
 Revision ID: 0005
 Revises: 0004
@@ -33,7 +33,7 @@ def upgrade() -> None:
         op.create_index(op.f(f"ix_game_transfers_{column}"), "game_transfers", [column], unique=False)
 
     op.add_column("users", sa.Column("returned_at", sa.DateTime(), nullable=True))
-    # Nobody noted until now who came back, so nobody who is here may be taken for somebody who did not.
+    # The older code did not record returns: treat every existing user as returned.
     op.execute("UPDATE users SET returned_at = created_at")
 
 

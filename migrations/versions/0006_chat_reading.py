@@ -1,4 +1,4 @@
-"""Chat in the browser: how far people have read
+"""Chat in the browser: how far each user has read a channel
 
 Revision ID: 0006
 Revises: 0005

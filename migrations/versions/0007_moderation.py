@@ -1,4 +1,4 @@
-"""Moderation: sanctions, reports, appeals, filters, states of channels, mutes and ignores, and the audit trail
+"""Moderation: sanctions, reports, appeals, filters, states of channels, mutes, ignores and the audit trail
 
 Revision ID: 0007
 Revises: 0006
@@ -10,8 +10,8 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-# The audit trail is append-only in the database itself, whatever the code does. Who may change the tables may take the
-# triggers away; what they change then is found out by the hashes (`flask moderation verify-log`).
+# The database itself keeps the audit trail append-only. A database user who may alter tables can drop the triggers, but
+# the hashes show what was changed afterwards (`flask moderation verify-log`).
 _REFUSAL = "the audit trail is append-only"
 
 _SQLITE_TRIGGERS = (
@@ -23,7 +23,7 @@ _SQLITE_TRIGGERS = (
     CREATE TRIGGER audit_entries_no_delete BEFORE DELETE ON audit_entries
     BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END
     """,
-    # INSERT OR REPLACE deletes without asking the trigger for deletes.
+    # INSERT OR REPLACE deletes rows without firing the trigger for deletes.
     f"""
     CREATE TRIGGER audit_entries_no_replace BEFORE INSERT ON audit_entries
     WHEN EXISTS (SELECT 1 FROM audit_entries WHERE number = NEW.number)

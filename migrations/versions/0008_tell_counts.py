@@ -1,4 +1,4 @@
-"""How many tells were sent
+"""Counts of tells for each day
 
 Revision ID: 0008
 Revises: 0007

@@ -1,4 +1,4 @@
-"""The address that an account asked to have, and the game that made a channel by subscribing to it
+"""The email address that an account has asked for, and the game whose subscription created a channel
 
 Revision ID: 0009
 Revises: 0008

@@ -1,4 +1,4 @@
-"""Sessions of the site that were signed out of
+"""Ended sessions of the site
 
 Revision ID: 0010
 Revises: 0009
