@@ -8,10 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, make_url, text
+from sqlalchemy import (
+    CursorResult,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    Result,
+    TypeDecorator,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -134,6 +146,11 @@ def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
 def upsert(session: Session, model: Any) -> Any:
     """INSERT with what both databases know of conflicts, each in its own dialect."""
     return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(model)
+
+
+def count_changed(result: Result[Any]) -> int:
+    """Return how many rows an UPDATE or DELETE statement changed."""
+    return cast(CursorResult[Any], result).rowcount
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def _parse_database_url(name: str, text: str) -> str:
 def _parse_redis_url(name: str, text: str) -> str:
     is_usable = _has_host_and_port(text, ("redis", "rediss", "unix"), needs_host=False)
     try:
-        parse_url(text)
+        parse_url(text)  # type: ignore[no-untyped-call]
     except ValueError:  # an option that is not a number
         is_usable = False
     if not is_usable:  # the address may hold a password, so the message does not quote it

@@ -20,12 +20,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Table, bindparam, event, insert, inspect, select, update
 from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
-from sqlalchemy.orm.state_changes import _StateChangeStates
 
 from shared.bus import announce
 from shared.db import Base, utc_now
 from shared.models.synced import KINDS, Synced, SyncedPart
 from shared.models.version import Counter, Version
+from shared.outermost_commit import is_outermost_commit
 from shared.protocol.sync import canonical_json
 from shared.signals import VersionsLogged
 
@@ -66,16 +66,6 @@ def _write_versions(session: Session) -> None:
     if cursor != counter:
         session.execute(update(Counter).where(Counter.name == Counter.VERSIONS).values(value=cursor))
         announce(session, VersionsLogged(cursor))
-
-
-def is_outermost_commit(session: Session) -> bool:
-    """True in the hook of the transaction itself, False in those of its savepoints.
-
-    Hooks are told the session only, and a savepoint may still be open when its transaction commits; so it is
-    SQLAlchemy's own state that is asked which of them is changing.
-    """
-    root = session.get_transaction()
-    return root is not None and root._next_state is _StateChangeStates.CHANGE_IN_PROGRESS
 
 
 def _resolve(session: Session, touched: set[Any]) -> dict[str, set[int]]:

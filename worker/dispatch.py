@@ -32,7 +32,7 @@ from shared.protocol import (
     encode_success,
     parse_frame,
 )
-from shared.protocol.codes import SENTENCES, Code, missing_scope, missing_support, sentence
+from shared.protocol.codes import RATE_LIMITED_GOODBYE, Code, missing_scope, missing_support, sentence
 from shared.protocol.core import Authenticate
 from shared.protocol.frames import encode_answer
 from shared.services.authority.actors import MODERATE, Role
@@ -45,7 +45,6 @@ from worker.sockets.connection import Connection
 CLOSE_AUTHENTICATION_FAILED = CLOSE_ABUSIVE = 4000
 CLOSE_BANNED = 4003
 CLOSE_INTERNAL = 1011
-GOODBYE = SENTENCES[Code.RATE_LIMITED][1]
 
 _log = structlog.get_logger(__name__)
 
@@ -103,8 +102,8 @@ class Dispatcher:
     def _disconnect_if_abusive(self, connection: Connection, answers: list[bytes]) -> list[bytes]:
         """Close a socket that has been far over the limit of all events for too long. Returns all answers."""
         if connection.goodbye is None and self._parts.limits.is_abusive(connection):
-            connection.goodbye = (CLOSE_ABUSIVE, GOODBYE)
-            answers.append(encode_failure(None, None, Code.RATE_LIMITED, GOODBYE))
+            connection.goodbye = (CLOSE_ABUSIVE, RATE_LIMITED_GOODBYE)
+            answers.append(encode_failure(None, None, Code.RATE_LIMITED, RATE_LIMITED_GOODBYE))
         return answers
 
     def _call_handler(self, connection: Connection, frame: RawFrame) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from shared.protocol.base import Incoming, Outgoing
-from shared.protocol.codes import COMMON, SENTENCES, Code, sentence
+from shared.protocol.codes import COMMON, SENTENCES, Code
 from shared.protocol.events import INCOMING, OUTGOING
 
 FLAGLESS = ("core", "sync", "moderation", "reports")
@@ -102,7 +102,7 @@ def kinds_of(cls: type[Incoming]) -> Iterator[FrameKind]:
     if answer is not None or not answering_events(cls):
         yield FrameKind(cls.event, cls.flag, Kind.SUCCESS, answer, example)
     codes = failure_codes(cls)
-    failure = {**head, "status": "failure", "error": sentence(codes[0]), "code": str(codes[0])}
+    failure = {**head, "status": "failure", "error": SENTENCES[codes[0]][0], "code": str(codes[0])}
     yield FrameKind(cls.event, cls.flag, Kind.FAILURE, None, failure, codes)
 
 

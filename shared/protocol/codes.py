@@ -1,4 +1,4 @@
-"""The stable words for what went wrong, and their sentences. Source: docs/protocol.md, §2. Pure: no I/O, no clock."""
+"""The codes of failures and their sentences. Source: docs/protocol.md, §2. Pure: no I/O, no clock."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Code(StrEnum):
-    """The `code` of a failure. Programs rely on it; it never changes."""
+    """The `code` of a failure. Clients rely on it, so it never changes."""
 
     INVALID = "invalid"
     UNKNOWN_EVENT = "unknown-event"
@@ -34,45 +34,105 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+FIXED_SENTENCES = {
+    Code.UNKNOWN_EVENT: "unknown event",
+    Code.NOT_JSON: "not JSON",
+    Code.UNAUTHENTICATED: "not authenticated",
+    Code.ALREADY_AUTHENTICATED: "already authenticated",
+    Code.INVALID_CREDENTIALS: "invalid credentials",
+    Code.CHANNEL_PAUSED: "channel is paused",
+    Code.RATE_LIMITED: "rate limit exceeded",
+    Code.UNKNOWN_GAME: "unknown game",
+    Code.GAME_OFFLINE: "game offline",
+    Code.NOT_SUPPORTED: "not supported",
+    Code.NOT_AN_APPLICATION: "not an application",
+    Code.INTERNAL: "internal error",
+}
+"""The usual sentence of each code whose sentence has no details."""
+
+MISSING_SUPPORTS = "missing supports"
+MUST_SUPPORT_CHANNELS = "must support channels"
+CHANNEL_CLOSED = "channel is closed"
+RATE_LIMITED_GOODBYE = "rate limit exceeded, goodbye"
+SENDING_PLAYER_OFFLINE = "sending player offline"
+RECEIVING_PLAYER_OFFLINE = "receiving player offline"
+REFUSED_TEXT = "this message is not allowed here: it holds a word or a pattern that the moderators refuse"
+TOO_MANY_LINKS = "too many links in one message"
+TOO_MANY_MESSAGES = "too many messages in a short time"
+REPEATED_MESSAGE = "the same message too often"
+
+
+def sentence(code: Code) -> str:
+    """Return the fixed sentence of a code. Raises KeyError for a code whose sentences have details."""
+    return FIXED_SENTENCES[code]
+
+
+def missing_support(flag: str) -> str:
+    """Return the refusal of an event whose flag the socket did not declare."""
+    return f'missing support for "{flag}"'
+
+
+def missing_scope(scope: str) -> str:
+    """Return the refusal of an event for which the application lacks the scope."""
+    return f'missing scope "{scope}"'
+
+
+def sanctioned(code: Code, until: datetime | None, reason: str) -> str:
+    """Return the refusal of what someone muted or banned tries to do. until: None for a sanction without an end."""
+    end = "" if until is None else f" until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{code}{end}: {reason}"
+
+
+def not_subscribed(channel: str) -> str:
+    """Return the refusal of a message to a channel that the socket is not subscribed to."""
+    return f"not subscribed to '{_shorten(channel)}'"
+
+
+def could_not_subscribe(channel: str) -> str:
+    """Return the refusal of a subscription."""
+    return f"Could not subscribe to '{_shorten(channel)}'"
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= 100 else name[:100] + "…"
+
+
+_UNTIL = datetime(2026, 11, 23, 6, 15, 44, tzinfo=UTC)
+
 SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.INVALID: ('invalid payload: "name" is missing',),
-    Code.UNKNOWN_EVENT: ("unknown event",),
-    Code.NOT_JSON: ("not JSON",),
-    Code.UNAUTHENTICATED: ("not authenticated",),
-    Code.ALREADY_AUTHENTICATED: ("already authenticated",),
-    Code.INVALID_CREDENTIALS: ("invalid credentials",),
-    Code.MISSING_SUPPORT: ('missing support for "players"', "missing supports", "must support channels"),
-    Code.NOT_SUBSCRIBED: ("not subscribed to 'gossip'",),
-    Code.CHANNEL_REFUSED: ("Could not subscribe to 'no good name'",),
-    Code.CHANNEL_PAUSED: ("channel is paused", "channel is closed"),
-    Code.MUTED: ("muted until 2026-11-23T06:15:44Z: flooding", "muted: flooding"),
-    Code.BANNED: ("banned until 2026-11-23T06:15:44Z: flooding", "banned: flooding"),
-    Code.RATE_LIMITED: ("rate limit exceeded", "rate limit exceeded, goodbye"),
-    Code.UNKNOWN_GAME: ("unknown game",),
-    Code.GAME_OFFLINE: ("game offline",),
-    Code.PLAYER_OFFLINE: ("sending player offline", "receiving player offline"),
-    Code.NOT_SUPPORTED: ("not supported",),
-    Code.NOT_AN_APPLICATION: ("not an application",),
-    Code.MISSING_SCOPE: ('missing scope "moderate"',),
-    Code.FILTERED: (
-        "this message is not allowed here: it holds a word or a pattern that the moderators refuse",
-        "too many links in one message",
-        "too many messages in a short time",
-        "the same message too often",
-    ),
+    Code.UNKNOWN_EVENT: (sentence(Code.UNKNOWN_EVENT),),
+    Code.NOT_JSON: (sentence(Code.NOT_JSON),),
+    Code.UNAUTHENTICATED: (sentence(Code.UNAUTHENTICATED),),
+    Code.ALREADY_AUTHENTICATED: (sentence(Code.ALREADY_AUTHENTICATED),),
+    Code.INVALID_CREDENTIALS: (sentence(Code.INVALID_CREDENTIALS),),
+    Code.MISSING_SUPPORT: (missing_support("players"), MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS),
+    Code.NOT_SUBSCRIBED: (not_subscribed("gossip"),),
+    Code.CHANNEL_REFUSED: (could_not_subscribe("no good name"),),
+    Code.CHANNEL_PAUSED: (sentence(Code.CHANNEL_PAUSED), CHANNEL_CLOSED),
+    Code.MUTED: (sanctioned(Code.MUTED, _UNTIL, "flooding"), sanctioned(Code.MUTED, None, "flooding")),
+    Code.BANNED: (sanctioned(Code.BANNED, _UNTIL, "flooding"), sanctioned(Code.BANNED, None, "flooding")),
+    Code.RATE_LIMITED: (sentence(Code.RATE_LIMITED), RATE_LIMITED_GOODBYE),
+    Code.UNKNOWN_GAME: (sentence(Code.UNKNOWN_GAME),),
+    Code.GAME_OFFLINE: (sentence(Code.GAME_OFFLINE),),
+    Code.PLAYER_OFFLINE: (SENDING_PLAYER_OFFLINE, RECEIVING_PLAYER_OFFLINE),
+    Code.NOT_SUPPORTED: (sentence(Code.NOT_SUPPORTED),),
+    Code.NOT_AN_APPLICATION: (sentence(Code.NOT_AN_APPLICATION),),
+    Code.MISSING_SCOPE: (missing_scope("moderate"),),
+    Code.FILTERED: (REFUSED_TEXT, TOO_MANY_LINKS, TOO_MANY_MESSAGES, REPEATED_MESSAGE),
     Code.NOT_FOUND: ("there is no such sanction",),
     Code.FORBIDDEN: ("only admins may sanction a moderator or an admin",),
     Code.CONFLICT: ("this sanction is lifted already",),
-    Code.INTERNAL: ("internal error",),
+    Code.INTERNAL: (sentence(Code.INTERNAL),),
 }
-"""Every code with the sentences that go with it; names and times in them are examples."""
+"""The sentences of every code, for the documents. Names, reasons and times in them are examples."""
 
 COMMON = (Code.INVALID, Code.UNAUTHENTICATED, Code.RATE_LIMITED, Code.INTERNAL)
-"""What any event may meet. Events that belong to a flag may also meet `missing-support`."""
+"""The codes that any event may be answered with. Events of a support flag may also get `missing-support`."""
 
 
 class CloseMeaning(NamedTuple):
-    """meaning: why the worker closes. advice: what a client does then."""
+    """Why the worker closes with a code, and what the client should do."""
 
     meaning: str
     advice: str
@@ -95,43 +155,3 @@ CLOSE_CODES: dict[int, CloseMeaning] = {
     ),
 }
 """Every code that the worker closes with."""
-
-MISSING_SUPPORTS = "missing supports"
-MUST_SUPPORT_CHANNELS = "must support channels"
-SENDING_PLAYER_OFFLINE = "sending player offline"
-RECEIVING_PLAYER_OFFLINE = "receiving player offline"
-
-
-def sentence(code: Code) -> str:
-    """The code's first sentence, for those that have but one."""
-    return SENTENCES[code][0]
-
-
-def missing_support(flag: str) -> str:
-    """Said of an event whose flag the socket did not declare."""
-    return f'missing support for "{flag}"'
-
-
-def missing_scope(scope: str) -> str:
-    """Said of an event that the application has no scope for."""
-    return f'missing scope "{scope}"'
-
-
-def sanctioned(code: Code, until: datetime | None, reason: str) -> str:
-    """Said of what a muted or banned one tries to do. until: the end, None for good."""
-    end = "" if until is None else f" until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return f"{code}{end}: {reason}"
-
-
-def not_subscribed(channel: str) -> str:
-    """Said of a message to a channel that the socket is not subscribed to."""
-    return f"not subscribed to '{_short(channel)}'"
-
-
-def could_not_subscribe(channel: str) -> str:
-    """Said of a channel that is refused."""
-    return f"Could not subscribe to '{_short(channel)}'"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 100 else name[:100] + "…"

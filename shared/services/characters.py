@@ -11,7 +11,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db import UtcDateTime, upsert, utc_now
+from shared.db import UtcDateTime, count_changed, upsert, utc_now
 from shared.errors import Conflict, DomainError, Forbidden, NotFound
 from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
@@ -201,7 +201,7 @@ def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]]
                 .on_conflict_do_update(index_elements=["character_id"], set_={"seen_at": at})
                 .execution_options(preserve_rowcount=True)
             )
-            seen += noted.rowcount  # type: ignore[attr-defined]
+            seen += count_changed(noted)
     return seen
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared.db import count_changed
 from shared.models.job import Job
 
 
@@ -28,7 +29,7 @@ def claim_job(session: Session, *, name: str, now: datetime, lease: timedelta) -
         .values(lease_until=now + lease)
         .execution_options(synchronize_session=False)
     )
-    return bool(claimed.rowcount)  # type: ignore[attr-defined]
+    return count_changed(claimed) > 0
 
 
 def finish_job(session: Session, *, name: str, due_at: datetime) -> None:

@@ -14,7 +14,7 @@ from itertools import groupby
 from sqlalchemy import case, delete, select
 from sqlalchemy.orm import Session
 
-from shared.db import upsert
+from shared.db import count_changed, upsert
 from shared.models.game import Game
 from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.times import floor
@@ -75,7 +75,7 @@ def prune(session: Session, *, now: datetime) -> int:
     counts = session.execute(delete(PlayerCount).where(PlayerCount.at < oldest))
     oldest_day = now.astimezone(UTC).date() - timedelta(days=DAILY_DAYS)
     days = session.execute(delete(DailyPlayerCount).where(DailyPlayerCount.day < oldest_day))
-    return int(counts.rowcount + days.rowcount)  # type: ignore[attr-defined]
+    return count_changed(counts) + count_changed(days)
 
 
 def list_counts(session: Session, game_id: int, *, since: datetime) -> list[Span]:

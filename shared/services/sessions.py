@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from shared.bus import announce
-from shared.db import upsert, utc_now
+from shared.db import count_changed, upsert, utc_now
 from shared.models.ended_session import EndedSession
 from shared.signals import AccountChanged
 
@@ -43,4 +43,4 @@ def list_ended(session: Session, numbers: Collection[str]) -> set[str]:
 def prune(session: Session, *, now: datetime) -> int:
     """Forget those that ended so long ago that no cookie of them is good. Returns how many."""
     statement = delete(EndedSession).where(EndedSession.ended_at < now - KEPT)
-    return session.execute(statement.execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]
+    return count_changed(session.execute(statement.execution_options(synchronize_session=False)))

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from shared.db import count_changed
 from shared.models.version import Counter, Version
 
 PRUNED_AT_ONCE = 20_000  # a longer transaction would keep writers of SQLite waiting
@@ -113,4 +114,4 @@ def prune(session: Session, *, before: datetime, limit: int = PRUNED_AT_ONCE) ->
     # A version superseded after `newest_old` is part of the state at `newest_old`: a reader may be paging it now.
     oldest = select(Version.id).where(Version.superseded_by <= newest_old).order_by(Version.id).limit(limit)
     gone = session.execute(delete(Version).where(Version.id.in_(oldest)).execution_options(synchronize_session=False))
-    return gone.rowcount  # type: ignore[attr-defined]
+    return count_changed(gone)

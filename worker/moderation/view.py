@@ -23,7 +23,15 @@ from shared.db import utc_now
 from shared.errors import ChannelPaused, DomainError, Filtered, TooMany
 from shared.models.audit import AuditEntry
 from shared.peer_keys import PeerKey
-from shared.protocol.codes import SENTENCES, Code, sentence
+from shared.protocol.codes import (
+    CHANNEL_CLOSED,
+    REFUSED_TEXT,
+    REPEATED_MESSAGE,
+    TOO_MANY_LINKS,
+    TOO_MANY_MESSAGES,
+    Code,
+    sentence,
+)
 from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import player_key
 from shared.services.authority import audit, changes
@@ -43,7 +51,7 @@ POLL_SECONDS = 3.0
 ACTS_AT_ONCE = 100
 PLAYERS_AT_MOST = 20_000
 _NOBODY: frozenset[str] = frozenset()
-_REFUSALS = dict(zip(("text", "link", "flood", "repeat"), SENTENCES[Code.FILTERED], strict=True))
+_REFUSALS = {"link": TOO_MANY_LINKS, "flood": TOO_MANY_MESSAGES, "repeat": REPEATED_MESSAGE}  # by a filter's kind
 
 _log = structlog.get_logger(__name__)
 
@@ -134,7 +142,7 @@ class Moderation:
         state = self._channels.get(channel.id)
         if state is not None:
             if state.is_closed:
-                raise ChannelPaused(SENTENCES[Code.CHANNEL_PAUSED][1])
+                raise ChannelPaused(CHANNEL_CLOSED)
             if state.paused_until > now:
                 raise ChannelPaused(sentence(Code.CHANNEL_PAUSED))
         if self.sanctions:
@@ -144,7 +152,7 @@ class Moderation:
         who = speaker.peer, speaker.key
         verdict = self._filters.check(text, who=who, at=now) if self._filters else Verdict("", text)
         if verdict.refused_by is not None:
-            raise Filtered(_REFUSALS.get(verdict.refused_by.kind, _REFUSALS["text"]))
+            raise Filtered(_REFUSALS.get(verdict.refused_by.kind, REFUSED_TEXT))
         if state is not None and state.slow_seconds:
             wait = self._said_at.get((channel.id, *who), 0.0) + state.slow_seconds - now
             if wait > 0:

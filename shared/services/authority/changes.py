@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-import shared.sync  # its hook comes first
+import shared.sync  # noqa: F401 -- its hook must be registered first
 from shared.bus import announce
 from shared.models.audit import ModerationHead
+from shared.outermost_commit import is_outermost_commit
 from shared.signals import ModerationChanged
 
 HEAD = 1
@@ -44,7 +45,7 @@ def mark(session: Session, part: Part) -> None:
 
 @event.listens_for(Session, "before_commit")
 def _move_head(session: Session) -> None:
-    if not shared.sync.is_outermost_commit(session):
+    if not is_outermost_commit(session):
         return
     parts: set[Part] = session.info.pop(_MARKED, set())
     appends = [append for prepare in before_head if (append := prepare(session)) is not None]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from shared import grapevine, peer_keys
 from shared.models.application import Application
 from shared.models.character import Character
-from shared.models.moderation import ChannelState, Filter, GameMute, Ignore
+from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, Sanction
 from shared.models.user import User
 from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
@@ -97,7 +97,7 @@ def _read_people(session: Session, found: Snapshot, now: datetime) -> None:
         ignores[row.user_id].append((row.pattern, row.person_id))
     found.ignores = dict(ignores)
     persons = {person for entries in ignores.values() for _, person in entries if person is not None}
-    sanctioned = session.execute(sanctions.in_force_rows(now).with_only_columns(sanctions.Sanction.user_id))
+    sanctioned = session.execute(sanctions.in_force_rows(now).with_only_columns(Sanction.user_id))
     found.staff = frozenset(session.scalars(select(User.id).where(User.role != "player")))
     wanted = sorted({*ignores, *persons, *found.staff, *(row.user_id for row in sanctioned if row.user_id is not None)})
     for start in range(0, len(wanted), _AT_ONCE):

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from shared.db import upsert
+from shared.db import count_changed, upsert
 from shared.models.tell_count import TellCount
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
@@ -54,4 +54,4 @@ def count(session: Session, actor: Actor, *, now: datetime, peer: str | None = N
 def prune(session: Session, *, before: datetime) -> int:
     """Forget the counts of days before a moment's. Returns how many rows went."""
     gone = session.execute(delete(TellCount).where(TellCount.day < before.date()))
-    return int(gone.rowcount)  # type: ignore[attr-defined]
+    return count_changed(gone)
