@@ -21,6 +21,7 @@ from shared.signals import (
     VersionsLogged,
 )
 from worker.chat.browser_notices import BrowserNotices
+from worker.chat.catch_up import RemoteLines
 from worker.database import Announcements
 from worker.jobs.checks import Checks
 from worker.moderation.bans import Bans
@@ -32,13 +33,21 @@ class Reactions:
     """Connects the parts of one worker."""
 
     def __init__(
-        self, parts: Parts, *, bans: Bans, notices: Notices, browser_notices: BrowserNotices, checks: Checks
+        self,
+        parts: Parts,
+        *,
+        bans: Bans,
+        notices: Notices,
+        browser_notices: BrowserNotices,
+        checks: Checks,
+        remote_lines: RemoteLines,
     ) -> None:
         self._parts = parts
         self._bans = bans
         self._notices = notices
         self._browser_notices = browser_notices
         self._checks = checks
+        self._remote_lines = remote_lines
 
     def connect(self) -> None:
         """Subscribe to the signals and set the callbacks of the parts. Call this before any of them starts."""
@@ -64,7 +73,7 @@ class Reactions:
             if isinstance(signal, VersionsLogged):
                 parts.feed.wake()
             elif isinstance(signal, LinesStored):
-                parts.chat.follow(signal)
+                self._remote_lines.follow(signal)
             elif isinstance(signal, ModerationChanged):
                 parts.moderation.follow(signal)
 

@@ -16,6 +16,8 @@ from worker import system_player
 from worker.chat.browser import BrowserConnection
 from worker.chat.browser_notices import AWAY_SECONDS, BrowserNotices
 from worker.chat.browsers import Browsers
+from worker.chat.catch_up import RemoteLines
+from worker.chat.delivery import Delivery
 from worker.chat.lines import Chat
 from worker.database import Database
 from worker.diagnostics.health import Health
@@ -87,6 +89,8 @@ class Worker:
         self._heartbeats = heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
         )
+        delivery = Delivery(directory, fanout, view, sockets)
+        self._remote_lines = RemoteLines(worker_id, database, signals, sockets, limits, view, delivery)
         self._notices = Notices(
             presence, fanout, signals, database, diagnostics, offline_seconds=settings.offline_seconds
         )
@@ -124,7 +128,7 @@ class Worker:
             credentials=credentials,
             authenticator=Authenticator(database),
             client_notes=ClientNotes(database),
-            chat=Chat(worker_id, database, directory, fanout, signals, sockets, limits, diagnostics, view),
+            chat=Chat(worker_id, database, signals, delivery, self._remote_lines, diagnostics, view),
             moderation=view,
             tell_counts=TellCounts(database),
             limits=limits,
@@ -137,6 +141,7 @@ class Worker:
             notices=self._notices,
             browser_notices=self._browser_notices,
             checks=self._checks,
+            remote_lines=self._remote_lines,
         )
         self.peer_callbacks = Callbacks(Dispatcher(self.parts, ROUTES).answer, self.parts.peers.forget)
         self.browser_callbacks = Callbacks(Dispatcher(self.parts, BROWSER_ROUTES).answer, self.parts.browsers.forget)
@@ -152,6 +157,7 @@ class Worker:
         parts.signals.on(PlayersWarned, lambda signal: tells.deliver_from_system(parts, signal.tells))
         view.on_acts = lambda acts: moderation.follow_acts(parts, acts)
         view.start()
+        self._remote_lines.start()
         parts.chat.start()
         parts.player_notices.start()
         presence.add_resident(system_player.presence(self.id))

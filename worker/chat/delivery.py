@@ -1,0 +1,70 @@
+"""From a stored line to the sockets that hear its channel."""
+
+from __future__ import annotations
+
+from shared import grapevine
+from shared.peer_keys import PeerKey
+from shared.protocol import encode_event
+from shared.protocol.channels import Broadcast
+from shared.signals import StoredLine
+from worker.moderation.view import Moderation
+from worker.network.directory import Directory
+from worker.sockets.registry import Sockets
+from worker.wire.fanout import ChannelTopic, Fanout, Frames
+from worker.wire.frames import frame_text
+
+
+class Delivery:
+    """Delivers lines to this worker's sockets, except those of the sender's game and of whoever mutes the sender."""
+
+    def __init__(self, directory: Directory, fanout: Fanout, moderation: Moderation, sockets: Sockets) -> None:
+        self._directory = directory
+        self._fanout = fanout
+        self._moderation = moderation
+        self._sockets = sockets
+
+    def deliver(self, stored: StoredLine) -> Frames | None:
+        """Broadcast a line. Returns its frames; None if the channel was deleted a moment ago."""
+        line = stored.line
+        channel = self._directory.channels.get(line.channel_id)
+        if channel is None:
+            return None
+        frames = _frames(channel.name, stored)
+        muted_by = self._moderation.deaf_listeners(line.peer, line.game, line.name)
+        self._fanout.broadcast(
+            ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_also=muted_by
+        )
+        return frames
+
+    def deliver_late(self, stored: StoredLine) -> None:
+        """Send a line that this worker has missed to the sockets that were subscribed when it was sent."""
+        line = stored.line
+        channel = self._directory.channels.get(line.channel_id)
+        if channel is None:
+            return
+        frames = _frames(channel.name, stored)
+        sent_at = line.sent_at.timestamp()
+        muted_by = self._moderation.deaf_listeners(line.peer, line.game, line.name)
+        for connection in self._sockets.listeners(channel.id):
+            subscribed_at = connection.channels.get(channel.id, connection.opened_at)
+            if connection.listener_key == _except_peer(line.peer) or connection.listener_key in muted_by:
+                continue
+            if subscribed_at <= sent_at:
+                connection.transport.send(frames.framed(connection.variant))
+
+
+def _except_peer(peer: PeerKey) -> PeerKey | None:
+    """Return the peer whose own sockets do not get its lines. People in browsers get those of other people."""
+    return None if peer == grapevine.KEY else peer
+
+
+def _frames(channel: str, stored: StoredLine) -> Frames:
+    """Return a broadcast in both variants: without and (since version 2.4.0) with `id` and `sent_at`."""
+    line = stored.line
+    broadcast = Broadcast(channel=channel, message=line.text, game=line.game, name=line.name)
+
+    def make(variant: int) -> bytes:
+        payload = broadcast.in_history(stored.id, line.sent_at) if variant else broadcast
+        return frame_text(encode_event(Broadcast.event, payload))
+
+    return Frames(make)
