@@ -1,7 +1,7 @@
 """Frames of the socket for browsers. Source: docs/browser-chat.md. Pure: no I/O, no clock.
 
-The envelope is that of games' sockets, and so are `heartbeat`, `restart`, `channels/broadcast` and `tells/receive`. Who
-speaks is never said in a frame: it is the account that has signed in.
+The envelope is that of games' sockets, and so are `heartbeat`, `restart`, `channels/broadcast` and `tells/receive`. No
+frame names the speaker, which is always the signed-in account.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -23,7 +23,7 @@ class SignInBrowser(Incoming, event="authenticate"):
 
 
 class BrowserSignedIn(Outgoing, event="authenticate"):
-    """Worker → page. From now on the page hears these channels. channels: in their own spelling."""
+    """Worker → page. The page now receives these channels, given in their own spelling."""
 
     username: Name
     channels: list[ChannelName]
@@ -37,7 +37,7 @@ class Beat(Incoming, event="heartbeat"):
 
 
 class Say(Incoming, event="channels/send"):
-    """Page → worker. The person says something. A success: it is stored, and has come as a broadcast too."""
+    """Page → worker. The person says something. On success the line is stored, and the page has its broadcast."""
 
     channel: ChannelName
     message: Words
@@ -47,7 +47,7 @@ class Say(Incoming, event="channels/send"):
 
 
 class MarkRead(Incoming, event="channels/read"):
-    """Page → worker. The person has read a channel up to a line. Not answered, and written with a delay."""
+    """Page → worker. The person has read a channel up to a line. Not answered, and stored with a delay."""
 
     channel: ChannelName
     id: Cursor
@@ -56,7 +56,7 @@ class MarkRead(Incoming, event="channels/read"):
 
 
 class AskWhoHears(Incoming, event="channels/listeners"):
-    """Page → worker. Who hears a channel now?"""
+    """Page → worker. Ask who receives a channel now."""
 
     channel: ChannelName
 
@@ -65,17 +65,17 @@ class AskWhoHears(Incoming, event="channels/listeners"):
 
 
 class ListeningGame(Struct, frozen=True, kw_only=True):
-    """A game that hears a channel, and how many of its players are online."""
+    """A game that is subscribed to a channel, and how many of its players are online."""
 
     game: ShortName
     players: int
 
 
 class WhoHears(Outgoing, event="channels/listeners"):
-    """Worker → page. The people in their browsers, some hundred at most, how many they are, and the games."""
+    """Worker → page. The people in browsers (a bounded list and their total number), and the games."""
 
     people: list[Name]
-    people_count: Annotated[int, about("All of them, those not listed too")]
+    people_count: Annotated[int, about("The total number, including people who are not listed")]
     games: list[ListeningGame]
 
     status: ClassVar[str | None] = "success"
@@ -87,15 +87,15 @@ class WhoHears(Outgoing, event="channels/listeners"):
 
 
 class ChannelClosed(Outgoing, event="channels/closed"):
-    """Worker → page. The channel was deleted or is not public any more: the page hears no more of it."""
+    """Worker → page. The channel was deleted or is no longer public. The page no longer receives it."""
 
-    id: Annotated[int, about("The channel's id: its name may be another one by now, or nobody's")]
+    id: Annotated[int, about("The channel's id, because its name may have changed or been given up")]
 
     example: ClassVar[dict[str, Any]] = {"id": 1}
 
 
 class ChannelChanged(Outgoing, event="channels/changed"):
-    """Worker → page. Something about a channel that the page hears is another now; lines come under this name."""
+    """Worker → page. One of the page's channels was changed. Its lines now carry this name."""
 
     id: int
     name: ChannelName
@@ -104,15 +104,15 @@ class ChannelChanged(Outgoing, event="channels/changed"):
 
 
 class LineRedacted(Outgoing, event="channels/redacted"):
-    """Worker → page. A moderator took the text of a line away: what shows it shows it no more."""
+    """Worker → page. A moderator redacted a line. The page removes its text."""
 
-    id: Annotated[int, about("The line's id, as its broadcast had it")]
+    id: Annotated[int, about("The line's id, as in its broadcast")]
 
     example: ClassVar[dict[str, Any]] = {"id": 1199}
 
 
 class SendTellFromBrowser(Incoming, event="tells/send"):
-    """Page → worker. The person tells one player of a game something. At most once, and stored nowhere."""
+    """Page → worker. The person sends a tell to a player of a game. Delivered at most once, and never stored."""
 
     to_game: ShortName
     to_name: Name

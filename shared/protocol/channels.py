@@ -1,6 +1,6 @@
 """Frames of the "channels" flag. Source: docs/protocol.md, §4. Pure: no I/O, no clock.
 
-Names of channels are only read here, not judged: a bad one is answered `Could not subscribe to 'name'`.
+Channel names are not validated here: the answer to a bad one is `Could not subscribe to 'name'`.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ from shared.protocol.types import (
 
 
 class Subscribe(Incoming, event="channels/subscribe"):
-    """Peer → server. The socket wants what is said on a channel; a valid unknown name creates it, hidden."""
+    """Peer → server. Subscribe this socket to a channel. A valid name that is not used yet creates a hidden channel."""
 
     channel: ChannelName
 
@@ -36,7 +36,7 @@ class Subscribe(Incoming, event="channels/subscribe"):
 
 
 class Unsubscribe(Incoming, event="channels/unsubscribe"):
-    """Peer → server. The socket wants no more of a channel; a success also when it was not subscribed."""
+    """Peer → server. Unsubscribe this socket from a channel. Succeeds even if it was not subscribed."""
 
     channel: ChannelName
 
@@ -44,7 +44,7 @@ class Unsubscribe(Incoming, event="channels/unsubscribe"):
 
 
 class SendMessage(Incoming, event="channels/send"):
-    """Peer → server. A player says something on a channel. A success: it is stored, and handed on."""
+    """Peer → server. A player says something on a channel. Success means that the line was stored and passed on."""
 
     channel: Annotated[ChannelName, about("A channel that this socket is subscribed to")]
     name: Name
@@ -61,17 +61,19 @@ class SendMessage(Incoming, event="channels/send"):
 
 
 class Broadcast(Outgoing, event="channels/broadcast"):
-    """Server → peer. Someone of another game said something on a channel.
+    """Server → peer. A player of another game said something on a channel.
 
-    id and sent_at are only for sockets of version 2.4.0 and later: `in_history` sets them.
+    Only sockets of version 2.4.0 and later get id and sent_at, which `in_history` sets.
     """
 
     channel: Annotated[ChannelName, about("The channel, in its own spelling")]
     message: Annotated[Text, about("Plain text")]
-    game: Annotated[ShortName, about("The sender's short name")]
+    game: Annotated[ShortName, about("The short name of the sender's game")]
     name: Annotated[Name, about("The player's name")]
-    id: Annotated[int | UnsetType, about("For clients of 2.4.0 and later: its place in the history")] = UNSET
-    sent_at: Annotated[UtcTime | UnsetType, about("For clients of 2.4.0 and later: when the worker took it in")] = UNSET
+    id: Annotated[int | UnsetType, about("For clients of 2.4.0 and later: its position in the history")] = UNSET
+    sent_at: Annotated[UtcTime | UnsetType, about("For clients of 2.4.0 and later: when the worker received it")] = (
+        UNSET
+    )
 
     example: ClassVar[dict[str, Any]] = {
         "channel": "gossip",
@@ -84,16 +86,18 @@ class Broadcast(Outgoing, event="channels/broadcast"):
     )
 
     def in_history(self, message_id: int, sent_at: datetime) -> Self:
-        """The same broadcast as clients of version 2.4.0 get it."""
+        """Return this broadcast in the form for clients of version 2.4.0 and later."""
         return msgspec.structs.replace(self, id=message_id, sent_at=whole_seconds(sent_at))
 
 
 class RequestHistory(Incoming, event="channels/history"):
-    """Peer → server. What was said on a channel, a page at a time; the newest lines, unless it is said from where."""
+    """Peer → server. Ask for earlier lines of a channel: the newest, unless `before` or `after` is given."""
 
     channel: Annotated[ChannelName, about("A channel that this socket is subscribed to")]
-    before: Annotated[Cursor | None, about("The newest lines older than this `id`")] = None
-    after: Annotated[Cursor | None, about("The oldest lines newer than this `id`; not together with `before`")] = None
+    before: Annotated[Cursor | None, about("Return the newest lines older than this `id`")] = None
+    after: Annotated[
+        Cursor | None, about("Return the oldest lines newer than this `id`; cannot be combined with `before`")
+    ] = None
     limit: PageSize = 50
 
     failures: ClassVar[tuple[Code, ...]] = (Code.NOT_SUBSCRIBED,)
@@ -107,7 +111,7 @@ class RequestHistory(Incoming, event="channels/history"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """Whole numbers may come as 50.0."""
+        """Accept 50.0 for 50."""
         if not isinstance(payload, dict):
             return super().forgive(payload)
         return payload | {field: whole_number(payload.get(field)) for field in ("before", "after", "limit")}
@@ -116,19 +120,19 @@ class RequestHistory(Incoming, event="channels/history"):
 class HistoryMessage(Struct, frozen=True, kw_only=True, gc=False):
     """One line of a channel's history."""
 
-    id: Annotated[int, about("Its place in the history")]
-    sent_at: Annotated[UtcTime, about("When the worker took it in")]
-    game: Annotated[ShortName, about("The sender's short name")]
+    id: Annotated[int, about("Its position in the history")]
+    sent_at: Annotated[UtcTime, about("When the worker received it")]
+    game: Annotated[ShortName, about("The short name of the sender's game")]
     name: Annotated[Name, about("The player's name")]
     message: Annotated[Text, about("Plain text")]
 
 
 class HistoryAnswer(Outgoing, event="channels/history"):
-    """Server → peer. A page of history."""
+    """Server → peer. A page of a channel's history."""
 
     channel: Annotated[ChannelName, about("The channel, in its own spelling")]
-    messages: Annotated[list[HistoryMessage], about("What was said, oldest first, by the asker's own game too")]
-    more: Annotated[bool, about("Whether there are others in the direction asked for")]
+    messages: Annotated[list[HistoryMessage], about("The lines, oldest first, including those of the requesting game")]
+    more: Annotated[bool, about("Whether there are further lines in the requested direction")]
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {

@@ -25,31 +25,33 @@ SUPPORT_FLAGS = ("channels", "players", "tells", "games", "achievements")
 
 
 class SyncFrom(Struct, frozen=True):
-    """Where a replica stands."""
+    """The position of a replica."""
 
-    since: Annotated[int | None, about("The last cursor it has applied; null asks for the whole state")] = None
+    since: Annotated[
+        int | None, about("The last cursor that the replica has applied; null asks for the whole state")
+    ] = None
 
 
 class Authenticate(Incoming, event="authenticate", flag="core"):
-    """Peer → server. The first frame of a socket: who it is, and what it can do.
+    """Peer → server. The first frame on a socket: identifies the peer and declares what it supports.
 
-    What is missing from the credentials or from `supports` is empty here, not refused: those failures have texts of
-    their own (`invalid credentials`, `missing supports`, `must support channels`). sync counts for applications only:
-    `{"since": cursor}` for what came after it, false for nothing until asked, anything else for the whole state.
+    Missing credentials and a missing `supports` decode as empty values, since those failures have texts of their own
+    (`invalid credentials`, `missing supports`, `must support channels`). Only applications use sync:
+    `{"since": cursor}` asks for the changes after that cursor, false for nothing, anything else for the whole state.
     """
 
-    client_id: Annotated[Credential, about("From the game's page; matched without regard to case")] = ""
-    client_secret: Annotated[Credential, about("From the game's page; matched without regard to case")] = ""
-    supports: Annotated[Flags, about("The flags that this client understands, `channels` among them")] = []
-    channels: Annotated[ChannelNames, about("Channels to subscribe to at once; the first 100 count")] = []
+    client_id: Annotated[Credential, about("From the game's page; case does not matter")] = ""
+    client_secret: Annotated[Credential, about("From the game's page; case does not matter")] = ""
+    supports: Annotated[Flags, about("The flags that this client supports; must contain `channels`")] = []
+    channels: Annotated[ChannelNames, about("Channels to subscribe to at once; only the first 100 are used")] = []
     players: Annotated[Names | None, about("Who is online, as in `heartbeat`")] = None
     user_agent: Annotated[
-        Label | None, about("The game's software and its version, which others see; 200 characters are kept")
+        Label | None, about("The game's software and its version, visible to others; the first 200 characters are kept")
     ] = None
     version: Annotated[Label, about("The highest version of the protocol that the client knows")] = "1.0.0"
-    debug: Annotated[bool, about("Answer requests without a `ref` too, for five minutes")] = False
+    debug: Annotated[bool, about("Also answer requests without a `ref`, for five minutes")] = False
     sync: Annotated[
-        SyncFrom | bool, about("Applications only: where to resume, or false for nothing until it is asked for")
+        SyncFrom | bool, about("Applications only: where to resume, or false to receive nothing until you ask")
     ] = True
 
     demanded: ClassVar[tuple[str, ...]] = ("client_id", "client_secret", "supports")
@@ -70,7 +72,7 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """Channels given as text (`null` is none), numbers as version, null names among the flags: see §10."""
+        """Accept a string for `channels`, a number for `version`, and null among the flags (docs/protocol.md, §10)."""
         if not isinstance(payload, dict):
             return super().forgive(payload)
         payload = dict(payload)
@@ -94,44 +96,46 @@ class Authenticate(Incoming, event="authenticate", flag="core"):
 
     @property
     def flags(self) -> frozenset[str]:
-        """The known flags among those declared."""
+        """The declared flags that the server knows."""
         return frozenset(self.supports).intersection(SUPPORT_FLAGS)
 
     @property
     def ignored(self) -> list[str]:
-        """The unknown flags, in their order; they are named in the answer."""
+        """The declared flags that the server does not know, in order. The answer lists them."""
         return [flag for flag in self.supports if flag not in SUPPORT_FLAGS]
 
     @property
     def is_sync_wanted(self) -> bool:
-        """Whether an application is to be sent anything before it asks."""
+        """Whether to send an application anything before it asks."""
         return self.sync is not False
 
     @property
     def sync_since(self) -> int | None:
-        """The cursor to resume after, or None for the whole state."""
+        """The cursor to resume from; None for the whole state."""
         if not isinstance(self.sync, SyncFrom) or self.sync.since is None:
             return None
         return clamp_cursor(self.sync.since)
 
     @property
     def protocol_version(self) -> tuple[int, int, int]:
-        """The version as numbers; what is none counts as 1.0.0."""
+        """The version as numbers. An invalid version counts as 1.0.0."""
         return parse_version(self.version)
 
 
 class AuthenticateSuccess(Outgoing, event="authenticate", flag="core"):
-    """Server → peer. The answer to a good `authenticate`; the first heartbeat follows at once."""
+    """Server → peer. The success answer to `authenticate`. The first heartbeat follows immediately."""
 
-    unicode: Annotated[str, about("A character to try: it shows whether the client reads UTF-8")] = "✔️"
+    unicode: Annotated[str, about("Lets a client check that it decodes UTF-8 correctly")] = "✔️"
     version: Annotated[str, about("The server's version of the protocol")] = PROTOCOL_VERSION
-    ignored: Annotated[list[str] | UnsetType, about("Flags declared that the server does not know")] = UNSET
+    ignored: Annotated[list[str] | UnsetType, about("Declared flags that the server does not know")] = UNSET
     refused_channels: Annotated[
-        list[str] | UnsetType, about("Names of the list that cannot be subscribed to; the rest is")
+        list[str] | UnsetType, about("Requested channels that cannot be subscribed to; the others are subscribed")
     ] = UNSET
     counts: Annotated[
         dict[str, int] | UnsetType,
-        about("For applications of 2.4.0 and later that are sent the whole state now: about how many records it has"),
+        about(
+            "For applications of 2.4.0 and later that will now receive the whole state: roughly how many records it has"
+        ),
     ] = UNSET
 
     status: ClassVar[str | None] = "success"
@@ -139,19 +143,21 @@ class AuthenticateSuccess(Outgoing, event="authenticate", flag="core"):
 
 
 class Heartbeat(Incoming, event="heartbeat", flag="core"):
-    """Peer → server. The answer to a heartbeat: this socket lives, and these players are on.
+    """Peer → server. The answer to a heartbeat, with the players who are online.
 
-    Decoding never fails but for what is no JSON: what is no name is left out, what is no list changes nothing.
+    Decoding never fails: it skips invalid names, and ignores a value that is not a list.
     """
 
-    players: Annotated[Names | None, about("Replaces this socket's whole list; without it the list stays")] = None
+    players: Annotated[
+        Names | None, about("Replaces this socket's whole list; if missing, the list stays as it was")
+    ] = None
 
     is_answered: ClassVar[bool] = False
     example: ClassVar[dict[str, Any]] = {"players": ["Alice", "Bob"]}
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """A bare list of names is the list; anything else that is no object says nothing."""
+        """Accept a bare list as `players`. Ignore any other payload that is not an object."""
         if isinstance(payload, list):
             payload = {"players": payload}
         if not isinstance(payload, dict):
@@ -160,18 +166,18 @@ class Heartbeat(Incoming, event="heartbeat", flag="core"):
 
 
 class SendHeartbeat(Outgoing, event="heartbeat", flag="core"):
-    """Server → peer. Sent every 15 seconds, with neither a `ref` nor a payload."""
+    """Server → peer. Sent every 15 seconds, without a `ref` and without a payload."""
 
     bare: ClassVar[bool] = True
 
 
 class Restart(Outgoing, event="restart", flag="core"):
-    """Server → peer. A drop is coming: the worker was asked to stop, or an operator announces it."""
+    """Server → peer. The connection is about to be closed, since the worker is stopping or an operator announced it."""
 
     downtime: Annotated[
         int,
         Meta(
-            description="Seconds to stay away; up to 5 more are added, so that not all return at once",
+            description="Seconds to wait before reconnecting, up to 5 of them random so that clients return apart",
             extra_json_schema={"minimum": 0},
         ),
     ]
@@ -180,11 +186,11 @@ class Restart(Outgoing, event="restart", flag="core"):
 
 
 class Error(Outgoing, event="error", flag="core"):
-    """Server → peer. A failure that answers no `ref`; its own `ref` is a fresh one. See docs/protocol.md, §2."""
+    """Server → peer. A failure without a `ref` to answer. Its own `ref` is new (docs/protocol.md, §2)."""
 
     error: Annotated[str, about("A sentence for people")]
-    code: Annotated[str, about("A word for programs, which never changes")]
-    retry_after_ms: Annotated[int | UnsetType, about("Milliseconds after which to try again")] = UNSET
+    code: Annotated[str, about("A short word for programs; it never changes")]
+    retry_after_ms: Annotated[int | UnsetType, about("Milliseconds until a retry can succeed")] = UNSET
 
     status: ClassVar[str | None] = "failure"
     bare: ClassVar[bool] = True
@@ -192,9 +198,9 @@ class Error(Outgoing, event="error", flag="core"):
 
 
 def usable_players(players: Any) -> list[str] | None:
-    """A list of names as a careless peer may send it, without what is no text; None where it is no list.
+    """Return the names in a list that a careless peer has sent, without anything that is not text.
 
-    The texts `none`, `null` and the empty one are an empty list. Any other text is no list: nothing is said.
+    The strings `none` and `null` and the empty string mean an empty list. Returns None for any other value.
     """
     if isinstance(players, str) and players.strip().lower() in ("", "none", "null"):
         return []

@@ -11,7 +11,7 @@ from shared.protocol.types import ShortName, about
 
 
 class GameNotice(Outgoing):
-    """What is said of another game."""
+    """A notice about another game."""
 
     game: Annotated[ShortName, about("Its short name")]
 
@@ -19,17 +19,17 @@ class GameNotice(Outgoing):
 
 
 class GameConnected(GameNotice, event="games/connect"):
-    """Server → peer. A game came online: its first socket has authenticated."""
+    """Server → peer. A game came online: its first socket has just authenticated."""
 
 
 class GameDisconnected(GameNotice, event="games/disconnect"):
-    """Server → peer. A game has been without a socket for a minute; a quick reconnect shows no notice."""
+    """Server → peer. A game has had no socket for a minute. If it reconnects sooner, there is no notice."""
 
 
 class RequestGames(Incoming, event="games/status"):
-    """Peer → server. What games are online, or what the one named is."""
+    """Peer → server. Ask about one game, or about all online games."""
 
-    game: Annotated[ShortName | None, about("A short name, in any case; without it, every online game")] = None
+    game: Annotated[ShortName | None, about("A short name, in any case; if missing, all online games")] = None
 
     failures: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_GAME,)
     needs_ref: ClassVar[bool] = True
@@ -39,30 +39,32 @@ class RequestGames(Incoming, event="games/status"):
 class WayToConnect(Struct, frozen=True, kw_only=True, gc=False):
     """How players reach a game: a page (`url`), or a host and a port."""
 
-    type: Annotated[Literal["web", "telnet", "secure telnet"], about("How")]
+    type: Annotated[Literal["web", "telnet", "secure telnet"], about("The kind of connection")]
     url: Annotated[str | UnsetType, about("A page to play on")] = UNSET
-    host: Annotated[str | UnsetType, about("A host, with a port")] = UNSET
-    port: Annotated[int | UnsetType, about("Its port")] = UNSET
+    host: Annotated[str | UnsetType, about("A host to connect to")] = UNSET
+    port: Annotated[int | UnsetType, about("The port of that host")] = UNSET
 
 
 class GameStatus(Outgoing, event="games/status"):
-    """Server → peer. What there is to know of one game; what is not known has no key.
+    """Server → peer. Information about one game. Unknown values have no key.
 
-    Use `of`: it writes both spellings of the keys that clients disagree on.
+    Use `of`, which writes both spellings of the keys that clients disagree on.
     """
 
     game: Annotated[ShortName, about("The short name")]
-    display_name: Annotated[str, about("The name to show")]
-    connections: Annotated[list[WayToConnect], about("How players get there; may be empty")]
+    display_name: Annotated[str, about("The name to display")]
+    connections: Annotated[list[WayToConnect], about("How players connect; may be empty")]
     description: Annotated[str | UnsetType, about("As the owner wrote it")] = UNSET
     homepage_url: Annotated[str | UnsetType, about("As the owner wrote it")] = UNSET
     user_agent: Annotated[str | UnsetType, about("The game's software")] = UNSET
-    user_agent_url: Annotated[str | UnsetType, about("Where that software lives")] = UNSET
-    user_agent_repo_url: Annotated[str | UnsetType, about("The same again: clients read either")] = UNSET
+    user_agent_url: Annotated[str | UnsetType, about("The home page of that software")] = UNSET
+    user_agent_repo_url: Annotated[str | UnsetType, about("The same value, because clients read either key")] = UNSET
     supports: Annotated[list[str] | UnsetType, about("While it is online: the flags it declared")] = UNSET
-    channels: Annotated[list[str] | UnsetType, about("While it is online: the public channels it hears")] = UNSET
-    players_online_count: Annotated[int | UnsetType, about("While it is online: how many players are")] = UNSET
-    player_online_count: Annotated[int | UnsetType, about("The same again: clients read either")] = UNSET
+    channels: Annotated[
+        list[str] | UnsetType, about("While it is online: the public channels that it is subscribed to")
+    ] = UNSET
+    players_online_count: Annotated[int | UnsetType, about("While it is online: how many players are online")] = UNSET
+    player_online_count: Annotated[int | UnsetType, about("The same value, because clients read either key")] = UNSET
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {
@@ -98,7 +100,7 @@ class GameStatus(Outgoing, event="games/status"):
         channels: Iterable[str] | None = None,
         players_online_count: int | None = None,
     ) -> Self:
-        """The status, with no key for what is None or empty. The last three are for games that are online."""
+        """Return the status, without keys for values that are None or empty. The last three are for online games."""
         count = UNSET if players_online_count is None else players_online_count
         return cls(
             game=game,

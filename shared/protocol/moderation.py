@@ -1,4 +1,4 @@
-"""Frames of moderation, for network applications with the scope `moderate`, and reports, which games may make.
+"""Frames of moderation, for network applications with the scope `moderate`, and reports, which games may send.
 
 Source: docs/protocol.md, §12. Pure: no I/O, no clock.
 """
@@ -15,23 +15,23 @@ _FAILURES = (Code.NOT_AN_APPLICATION, Code.MISSING_SCOPE)
 
 
 class PauseChannel(Incoming, event="moderation/pause"):
-    """Application → server. Nobody may speak on a channel for a while; the channel is told."""
+    """Application → server. Stop a channel for a while: nobody can speak on it. The channel is notified."""
 
     channel: ChannelName
-    reason: Annotated[Text, about("Why: one line, which the channel is told")]
-    minutes: Annotated[int | None, about("How long; null or missing: until it is resumed")] = None
+    reason: Annotated[Text, about("Why: one line, announced on the channel")]
+    minutes: Annotated[int | None, about("The duration; null or missing: until it is resumed")] = None
 
     failures: ClassVar[tuple[Code, ...]] = (*_FAILURES, Code.NOT_FOUND)
     example: ClassVar[dict[str, Any]] = {"channel": "gossip", "minutes": 5, "reason": "calm down, please"}
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """The minutes may come as 5.0."""
+        """Accept 5.0 for 5."""
         return _with_whole(payload, "minutes")
 
 
 class ResumeChannel(Incoming, event="moderation/resume"):
-    """Application → server. A paused channel is open again."""
+    """Application → server. Open a paused channel again."""
 
     channel: ChannelName
 
@@ -40,14 +40,16 @@ class ResumeChannel(Incoming, event="moderation/resume"):
 
 
 class ImposeSanction(Incoming, event="moderation/sanction"):
-    """Application → server. A player, a game, a site user or an address is warned, muted or banned."""
+    """Application → server. Warn, mute or ban a player, a game, a site user or an address."""
 
     kind: Annotated[str, about("`warn`, `mute` or `ban`")]
     target: Annotated[str, about("`Bob@Game`, `Game`, a username, or an address or CIDR network")]
-    reason: Annotated[Text, about("Why: one line, which whoever is sanctioned is told")]
+    reason: Annotated[Text, about("Why: one line, shown to the sanctioned person")]
     target_kind: Annotated[str, about("`player`, `game`, `user` or `address`")] = "player"
-    channel: Annotated[ChannelName | None, about("On this channel alone; null or missing: everywhere")] = None
-    seconds: Annotated[int | None, about("How long; null or missing: for good")] = None
+    channel: Annotated[
+        ChannelName | None, about("Limits the sanction to this channel; null or missing: everywhere")
+    ] = None
+    seconds: Annotated[int | None, about("The duration; null or missing: permanent")] = None
 
     failures: ClassVar[tuple[Code, ...]] = (*_FAILURES, Code.NOT_FOUND, Code.FORBIDDEN)
     example: ClassVar[dict[str, Any]] = {
@@ -60,23 +62,23 @@ class ImposeSanction(Incoming, event="moderation/sanction"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """The seconds may come as 600.0."""
+        """Accept 600.0 for 600."""
         return _with_whole(payload, "seconds")
 
 
 class SanctionAnswer(Outgoing, event="moderation/sanction"):
-    """Server → application. The sanction is in force on every worker, or will be in a moment."""
+    """Server → application. The sanction is in force, or will be on every worker in a moment."""
 
-    id: Annotated[int, about("What `moderation/lift` needs")]
+    id: Annotated[int, about("The sanction's id, which `moderation/lift` needs")]
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {"id": 1}
 
 
 class LiftSanction(Incoming, event="moderation/lift"):
-    """Application → server. A sanction ends before its time."""
+    """Application → server. End a sanction early."""
 
-    id: Annotated[RecordId, about("Of the sanction")]
+    id: Annotated[RecordId, about("The sanction's id")]
     reason: Annotated[Text, about("Why: one line")]
 
     failures: ClassVar[tuple[Code, ...]] = (*_FAILURES, Code.NOT_FOUND, Code.CONFLICT, Code.FORBIDDEN)
@@ -84,14 +86,14 @@ class LiftSanction(Incoming, event="moderation/lift"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """The id may come as 1.0."""
+        """Accept 1.0 for 1."""
         return _with_whole(payload, "id")
 
 
 class RedactMessage(Incoming, event="moderation/redact"):
-    """Application → server. A message's text is taken away for good, from the history and all pages."""
+    """Application → server. Permanently remove a message's text from the history and from all pages."""
 
-    message_id: Annotated[RecordId, about("Of the message, as in `channels/broadcast`")]
+    message_id: Annotated[RecordId, about("The message's id, as in `channels/broadcast`")]
     reason: Annotated[Text, about("Why: one line")]
 
     failures: ClassVar[tuple[Code, ...]] = (*_FAILURES, Code.NOT_FOUND, Code.CONFLICT)
@@ -99,23 +101,25 @@ class RedactMessage(Incoming, event="moderation/redact"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """The id may come as 1199.0."""
+        """Accept 1199.0 for 1199."""
         return _with_whole(payload, "message_id")
 
 
 class ModerationAct(Outgoing, event="moderation/act"):
-    """Server → application. Somebody moderated: an entry of the audit trail, as soon as it is written."""
+    """Server → application. An act of moderation: an entry of the audit trail, sent as soon as it is committed."""
 
-    number: Annotated[int, about("Its place in the audit trail: 1, 2, 3 … without a gap")]
-    at: Annotated[UtcTime, about("When")]
+    number: Annotated[int, about("Its position in the audit trail: 1, 2, 3 … without gaps")]
+    at: Annotated[UtcTime, about("When it happened")]
     act: Annotated[str, about("What was done, such as `sanction`, `lift`, `redact`, `channel/pause`")]
     by: Annotated[str, about("Who did it")]
-    role: Annotated[str, about("As what: `moderator`, `admin`, `application`, `operator`")]
+    role: Annotated[str, about("In which role: `moderator`, `admin`, `application`, `operator`")]
     target_kind: Annotated[str, about("What `target` is, such as `player` or `channel`")]
-    target: Annotated[str, about("Whom or what it was done to, in words")]
+    target: Annotated[str, about("The person or thing that it was done to, in words")]
     reason: Annotated[str, about("Why; may be empty")]
-    before: Annotated[dict[str, Any] | UnsetType, about("What was before, where there was something")] = UNSET
-    after: Annotated[dict[str, Any] | UnsetType, about("What is now; of a sanction `id`, `kind`, `until` …")] = UNSET
+    before: Annotated[dict[str, Any] | UnsetType, about("The state before, if there is something to say")] = UNSET
+    after: Annotated[dict[str, Any] | UnsetType, about("The state after; for a sanction `id`, `kind`, `until` …")] = (
+        UNSET
+    )
 
     example: ClassVar[dict[str, Any]] = {
         "number": 12,
@@ -137,12 +141,14 @@ class ModerationAct(Outgoing, event="moderation/act"):
 
 
 class CreateReport(Incoming, event="reports/create"):
-    """Peer → server. A game reports a player, or one message of theirs, to the moderators. Since 2.4.0."""
+    """Peer → server. Report a player, or one of their messages, to the moderators. Since 2.4.0."""
 
-    game: Annotated[ShortName, about("The game of whom it is about")]
-    name: Annotated[Name, about("The player whom it is about")]
-    text: Annotated[Text, about("What is wrong, 1,000 characters at most")]
-    message_id: Annotated[RecordId | None, about("The message, as in `channels/broadcast`; missing: the player")] = None
+    game: Annotated[ShortName, about("The short name of the player's game")]
+    name: Annotated[Name, about("The player")]
+    text: Annotated[Text, about("What is wrong, at most 1,000 characters")]
+    message_id: Annotated[
+        RecordId | None, about("The message's id, as in `channels/broadcast`; missing: the report is about the player")
+    ] = None
 
     failures: ClassVar[tuple[Code, ...]] = (Code.NOT_FOUND, Code.CONFLICT, Code.FORBIDDEN, Code.UNKNOWN_EVENT)
     example: ClassVar[dict[str, Any]] = {
@@ -154,14 +160,14 @@ class CreateReport(Incoming, event="reports/create"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """The id may come as 1199.0."""
+        """Accept 1199.0 for 1199."""
         return _with_whole(payload, "message_id")
 
 
 class ReportAnswer(Outgoing, event="reports/create"):
-    """Server → peer. The report is in the moderators' queue; what comes of it is on the owner's page."""
+    """Server → peer. The report is in the moderators' queue. The game's owner can see the outcome on the site."""
 
-    id: Annotated[int, about("Of the report; the same for all who report the same")]
+    id: Annotated[int, about("The report's id; the same for everybody who reports the same thing")]
 
     status: ClassVar[str | None] = "success"
     example: ClassVar[dict[str, Any]] = {"id": 1}

@@ -8,7 +8,7 @@ from shared.protocol.types import Name, ShortName, about
 
 
 class SignIn(Incoming, event="players/sign-in"):
-    """Peer → server. A player has come online there."""
+    """Peer → server. A player came online in this game."""
 
     name: Name
 
@@ -16,7 +16,7 @@ class SignIn(Incoming, event="players/sign-in"):
 
 
 class SignOut(Incoming, event="players/sign-out"):
-    """Peer → server. A player has left, on all of the game's sockets."""
+    """Peer → server. A player left. Removes them from all of the game's sockets."""
 
     name: Name
 
@@ -24,9 +24,9 @@ class SignOut(Incoming, event="players/sign-out"):
 
 
 class PlayerNotice(Outgoing):
-    """What is said of a player of another game."""
+    """A notice about a player of another game."""
 
-    game: Annotated[ShortName, about("The player's game, its short name")]
+    game: Annotated[ShortName, about("The short name of the player's game")]
     name: Annotated[Name, about("The player's name")]
 
     example: ClassVar[dict[str, Any]] = {"game": "ExVenture", "name": "Alice"}
@@ -41,9 +41,9 @@ class PlayerSignedOut(PlayerNotice, event="players/sign-out"):
 
 
 class RequestPlayers(Incoming, event="players/status"):
-    """Peer → server. Who is online: in every online game, or in the one named."""
+    """Peer → server. Ask who is online, everywhere or in one game."""
 
-    game: Annotated[ShortName | None, about("A game's short name, in any case; without it, every online game")] = None
+    game: Annotated[ShortName | None, about("A game's short name, in any case; if missing, all online games")] = None
 
     failures: ClassVar[tuple[Code, ...]] = (Code.UNKNOWN_GAME,)
     needs_ref: ClassVar[bool] = True
@@ -51,7 +51,7 @@ class RequestPlayers(Incoming, event="players/status"):
 
 
 class PlayerStatus(Outgoing, event="players/status"):
-    """Server → peer. Who is online in one game. There is no `status` key in the frame."""
+    """Server → peer. The players who are online in one game. The frame has no `status` key."""
 
     game: Annotated[ShortName, about("The game's short name")]
     players: Annotated[list[str], about("Who is online; empty for a game that is offline")]

@@ -9,11 +9,11 @@ from shared.protocol.types import Name, ShortName, Text, UtcTime, Words, about, 
 
 
 class SendTell(Incoming, event="tells/send"):
-    """Peer → server. A player here speaks to one player of another game. Passed on at most once, and stored nowhere."""
+    """Peer → server. Send a private line to a player of another game. Delivered at most once, and never stored."""
 
-    from_name: Annotated[Name, about("Who speaks: a player online here")]
-    to_game: Annotated[ShortName, about("The receiver's game, matched without regard to case and spaces")]
-    to_name: Annotated[Name, about("The receiver, matched without regard to case")]
+    from_name: Annotated[Name, about("The sender: a player who is online in this game")]
+    to_game: Annotated[ShortName, about("The receiver's game; case and spaces do not matter")]
+    to_name: Annotated[Name, about("The receiver; case does not matter")]
     message: Words
     sent_at: Annotated[UtcTime | None, about("ISO 8601 in UTC; missing, null or empty means now")] = None
 
@@ -34,18 +34,18 @@ class SendTell(Incoming, event="tells/send"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """An empty `sent_at` is a missing one."""
+        """Treat an empty `sent_at` as missing."""
         if isinstance(payload, dict) and payload.get("sent_at") == "":
             return payload | {"sent_at": None}
         return super().forgive(payload)
 
 
 class ReceiveTell(Outgoing, event="tells/receive"):
-    """Server → peer. A player of another game speaks to one here."""
+    """Server → peer. A private line from a player of another game to one of this game."""
 
-    from_game: Annotated[ShortName, about("The sender's game, its short name")]
+    from_game: Annotated[ShortName, about("The short name of the sender's game")]
     from_name: Annotated[Name, about("The sender")]
-    to_name: Annotated[Name, about("Whom it is for")]
+    to_name: Annotated[Name, about("The receiver")]
     sent_at: Annotated[UtcTime, about("A time in UTC, always in whole seconds with Z")]
     message: Annotated[Text, about("Plain text")]
 
@@ -59,7 +59,7 @@ class ReceiveTell(Outgoing, event="tells/receive"):
 
     @classmethod
     def of(cls, from_game: str, tell: SendTell, *, arrived_at: datetime) -> Self:
-        """The tell as its receiver gets it. from_game: the sender's short name, in its own spelling."""
+        """Return the tell in the form for its receiver. from_game: the short name of the sender's game."""
         return cls(
             from_game=from_game,
             from_name=tell.from_name,
