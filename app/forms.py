@@ -10,7 +10,7 @@ from wtforms import BooleanField, Field, Form, StringField
 from wtforms.validators import DataRequired, ValidationError
 
 from shared.errors import Invalid
-from shared.services import rules
+from shared.services import validation
 
 UNCHECKED = (False, "false", "", "0", "off", "no", "n")
 
@@ -72,4 +72,6 @@ def name_field(*validators: Callable[[Form, Field], None]) -> StringField:
 
 def short_name_field() -> StringField:
     """What whoever connects to the socket is called there. Fields are in the order in which they are made."""
-    return StringField("Short name", [required("Choose a short name."), follows(rules.short_name)], filters=[strip])
+    return StringField(
+        "Short name", [required("Choose a short name."), follows(validation.short_name)], filters=[strip]
+    )

@@ -10,7 +10,7 @@ from flask import Flask, Response, after_this_request, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from shared.models import User
-from shared.services import rules
+from shared.services import validation
 
 COOKIE = "gossip_known"
 SECONDS = 365 * 24 * 3600
@@ -19,7 +19,7 @@ ACCOUNTS = 5
 
 def login_key(login: str) -> str:
     """What all spellings of a login have in common, as the forms and the services read it."""
-    return rules.address_key(login.replace("\0", ""))[:254]
+    return validation.address_key(login.replace("\0", ""))[:254]
 
 
 def remember(user: User) -> None:

@@ -13,7 +13,7 @@ from flask_login import current_user
 
 from app.known_browsers import knows, login_key
 from shared.addresses import counted_address
-from shared.services import rules
+from shared.services import validation
 from shared.settings import Settings
 
 
@@ -42,7 +42,7 @@ class Allowance:
         if self.is_own and current_user.is_authenticated:
             return f"user:{current_user.id}"
         if self.is_own_email and current_user.is_authenticated:
-            return f"account:{rules.address_key(current_user.email)}"
+            return f"account:{validation.address_key(current_user.email)}"
         if self.field is None:
             return f"address:{visitor_address()}"
         login = request.form.get(self.field, "")

@@ -39,8 +39,11 @@ from sqlalchemy.orm import Session
 from bench.stack import ROOT, Stack, quantile, resident_kib
 from shared import db
 from shared.bus import Bus, publish_after_commit
+from shared.models.game_details import GameDetails
 from shared.services import games
+from shared.services.authority.actors import OPERATOR
 from shared.settings import Settings
+from tests.support.factory import edit_game
 from tests.support.mariadb import MariaDB
 from tests.support.postgres import Postgres
 
@@ -192,13 +195,13 @@ def measure_lag(stack: Stack, application: dict[str, str], database: str, change
     apart, burst = [], []
     for number in range(changes):
         with db.transaction() as session:
-            games.update_game(session, actor_id=None, short_name="g0", description=f"apart {number}")
+            edit_game(session, "g0", description=f"apart {number}")
         sent = committed[-1]
         apart.append(replicated.get(timeout=10)[0] - sent)
     sent_at = {}
     for number in range(changes):
         with db.transaction() as session:
-            games.update_game(session, actor_id=None, short_name=f"g{number % 500}", description=f"burst {number}")
+            edit_game(session, f"g{number % 500}", description=f"burst {number}")
         sent_at[f"burst {number}"] = committed[-1]
     last = f"burst {changes - 1}"
     while True:
@@ -239,16 +242,18 @@ class Churn:
             self._number += 1
             name = f"churn{self._number}"
             with db.transaction() as session:
-                games.create_game(session, owner_id=1, name=f"The {name}", short_name=name)
+                games.create_game(
+                    session, OPERATOR, owner_id=1, details=GameDetails(name=f"The {name}", short_name=name)
+                )
             self._names.append(name)
             return
         name = self._rng.choice(self._names)
         with db.transaction() as session:
             if act < 0.4:
-                games.delete_game(session, actor_id=None, short_name=name)
+                games.delete_game(session, OPERATOR, short_name=name)
             else:
                 text = f"{self._rng.random()} ✔️ \"'\\ <b>"
-                games.update_game(session, actor_id=None, short_name=name, description=text)
+                edit_game(session, name, description=text)
         if act < 0.4:
             self._names.remove(name)
 

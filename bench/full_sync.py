@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from bench.stack import Stack, quantile, resident_kib
 from shared import db
+from shared.services.authority.actors import OPERATOR
 
 
 def connect(url: str, credentials: dict[str, str], **payload: Any) -> websocket.WebSocket:
@@ -141,7 +142,7 @@ def fill_channels(stack: Stack, count: int) -> None:
     with db.transaction() as session:
         for number in range(count - 1):
             name = "bench" + "".join(letters[number // 26**place % 26] for place in range(3))
-            channels.create_channel(session, name=name, description="A channel to measure", is_hidden=True)
+            channels.create_channel(session, OPERATOR, name=name, description="A channel to measure", is_hidden=True)
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from bench.browsing import post, sign_in, token_of
 from bench.stack import Stack, quantile
 from shared import db
 from shared.bus import Bus, publish_after_commit
-from shared.services import games
 from shared.settings import Settings
+from tests.support.factory import edit_game
 from tests.support.servers import RunningSite
 
 SECONDS = 10.0
@@ -116,7 +116,7 @@ def measure(stack: Stack, edits: int) -> dict[str, list[float]]:
             times["bare"].append(echo.round_trip())
             description = f"edit {number} by the service."
             with db.transaction() as session:
-                games.update_game(session, actor_id=None, short_name="g0", description=description)
+                edit_game(session, "g0", description=description)
             times["service"].append(application.wait_for(description) - committed[-1])
             description = f"edit {number} by a browser."
             fields = {"name": "The Realm g0", "short_name": "g0", "description": description, "display": "y"}

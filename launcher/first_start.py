@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.models import Channel, User
 from shared.services import channels, users
+from shared.services.authority.actors import OPERATOR
 
 ADMIN_USERNAME = "keeper"
 CHANNELS = {
@@ -42,6 +43,7 @@ def prepare(session: Session, *, admin_email: str) -> Admin | None:
         admin = Admin(ADMIN_USERNAME, secrets.token_urlsafe(12), admin_email)
         users.register_user(
             session,
+            OPERATOR,
             username=admin.username,
             email=admin_email or None,
             password=admin.password,
@@ -50,5 +52,5 @@ def prepare(session: Session, *, admin_email: str) -> Admin | None:
         )
     if not session.scalar(select(func.count()).select_from(Channel)):
         for name, description in CHANNELS.items():
-            channels.create_channel(session, name=name, description=description, is_hidden=False)
+            channels.create_channel(session, OPERATOR, name=name, description=description, is_hidden=False)
     return admin

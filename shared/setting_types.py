@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from shared.errors import Invalid
 from shared.limits import Limit, parse_limits
 from shared.mail import MailServer, check_sender
-from shared.services import rules
+from shared.services import validation
 
 MASK = "***"
 
@@ -151,7 +151,7 @@ def _parse_sender(name: str, text: str) -> str:
 
 def _parse_email(name: str, text: str) -> str:
     try:
-        return rules.email(text) if text else ""
+        return validation.email(text) if text else ""
     except Invalid as error:
         raise SettingsError(f"{name} is {text[:100]!r}: {error.message}") from None
 

@@ -173,3 +173,55 @@ def test_the_check_sees_what_breaks_the_worker_s_layers(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     assert {line.split()[0] for line in _wire_imports()} == {"worker/wire/server.py:2"}
     assert {line.split()[0] for line in _handler_imports()} == {"worker/chat/lines.py:1"}
+
+
+def test_shared_has_no_import_circle():
+    """Each module of shared/ can be read without those that are built on it."""
+    assert circles(import_graph("shared", ROOT)) == []
+
+
+def _service_imports(folder: str) -> list[str]:
+    """The imports of services below a folder from services elsewhere."""
+    package = folder.replace("/", ".")
+    return _found(_files(folder), _services() - {package}, except_for={package})
+
+
+def _imports_of_moderation() -> list[str]:
+    """The imports of moderation from the other services."""
+    folder = ROOT / "shared" / "services" / "moderation"
+    others = [path for path in _files("shared/services") if folder not in path.parents]
+    return _found(others, {"shared.services.moderation"})
+
+
+def _services() -> set[str]:
+    """The modules and packages of the services by full name."""
+    paths = (ROOT / "shared" / "services").iterdir()
+    return {f"shared.services.{path.stem}" for path in paths if path.stem not in ("__init__", "__pycache__")}
+
+
+def test_authority_stands_on_no_other_service():
+    """Actors, permissions and the audit trail are below everything that acts."""
+    assert _service_imports("shared/services/authority") == []
+
+
+def test_no_service_stands_on_moderation():
+    """The moderators' work is built on the other services, and none of them on it."""
+    assert _imports_of_moderation() == []
+
+
+def test_the_check_sees_what_breaks_the_order_of_services(tmp_path, monkeypatch):
+    """Authority importing a service, and a service importing moderation for types alone."""
+    sources = {
+        "authority/actors.py": "from shared.services import games\nfrom shared.services.authority import audit\n",
+        "moderation/sanctions.py": "from shared.services import games\n",
+        "games.py": "if TYPE_CHECKING:\n    from shared.services.moderation import sanctions\n",
+    }
+    for name, source in sources.items():
+        path = tmp_path / "shared" / "services" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert {line.split()[0] for line in _service_imports("shared/services/authority")} == {
+        "shared/services/authority/actors.py:1"
+    }
+    assert {line.split()[0] for line in _imports_of_moderation()} == {"shared/services/games.py:2"}

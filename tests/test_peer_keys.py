@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared import grapevine, peer_keys
-from shared.services import rules
+from shared.services import validation
 
 
 def test_keys_keep_their_form():
@@ -34,5 +34,5 @@ def test_a_key_is_read(key, game_id, application_id):
 
 
 def test_nobody_can_take_the_names_of_grapevine():
-    assert {grapevine.KEY, grapevine.SYSTEM} <= rules.SHORT_NAMES_BLOCKED & rules.USERNAMES_BLOCKED
+    assert {grapevine.KEY, grapevine.SYSTEM} <= validation.SHORT_NAMES_BLOCKED & validation.USERNAMES_BLOCKED
     assert grapevine.is_grapevine("GRAPEvine") and not grapevine.is_grapevine("Grape vine")

@@ -16,6 +16,7 @@ from shared.bus import take_announcements
 from shared.models import Channel, Counter, Game, GameConnection, UserAgent, Version
 from shared.protocol.sync import canonical_json
 from shared.services import channels, games, versions
+from shared.services.authority.actors import OPERATOR
 from shared.signals import VersionsLogged
 from shared.sync import BulkWriteRefused, synced_tables
 from tests.support.passwords import use_quick_passwords
@@ -57,11 +58,11 @@ def game(make, session):
 
 @both
 def test_create_update_delete(session):
-    channel = channels.create_channel(session, name="gossip")
+    channel = channels.create_channel(session, OPERATOR, name="gossip")
     session.commit()
-    channels.update_channel(session, name="gossip", description="Talk.")
+    channels.update_channel(session, OPERATOR, name="gossip", description="Talk.")
     session.commit()
-    channels.delete_channel(session, name="gossip")
+    channels.delete_channel(session, OPERATOR, name="gossip")
     session.commit()
     record = {"id": channel.id, "name": "gossip", "description": None, "hidden": False}
     assert log() == [
@@ -73,10 +74,10 @@ def test_create_update_delete(session):
 
 @both
 def test_only_the_newest_version_is_not_superseded(session):
-    channels.create_channel(session, name="gossip")
+    channels.create_channel(session, OPERATOR, name="gossip")
     session.commit()
     for hidden in (True, False):
-        channels.update_channel(session, name="gossip", is_hidden=hidden)
+        channels.update_channel(session, OPERATOR, name="gossip", is_hidden=hidden)
         session.commit()
     found = session.execute(select(Version.id, Version.superseded_by).order_by(Version.id)).all()
     assert [tuple(row) for row in found] == [(1, 2), (2, 3), (3, None)]
@@ -84,7 +85,7 @@ def test_only_the_newest_version_is_not_superseded(session):
 
 @both
 def test_the_record_is_canonical_and_whole(session, game):
-    games.add_connection(session, actor_id=None, short_name="Tea", type="telnet", host="a.example.com", port=1)
+    games.add_connection(session, OPERATOR, short_name="Tea", type="telnet", host="a.example.com", port=1)
     game.redirect_uris = ["https://b.example.com", "https://a.example.com"]
     game.description = "Ünïcode ☃"
     session.commit()
@@ -100,7 +101,7 @@ def test_the_record_is_canonical_and_whole(session, game):
 
 @both
 def test_several_changes_of_one_transaction_are_one_version(session):
-    channel = channels.create_channel(session, name="gossip")
+    channel = channels.create_channel(session, OPERATOR, name="gossip")
     session.flush()
     channel.description = "one"
     session.flush()
@@ -140,7 +141,7 @@ def test_what_replicas_are_not_told_leaves_no_version(make, session, game, colum
     if column == "protocol_version":
         game.protocol_version = "2.3.0"
     elif column == "credentials":
-        games.regenerate_credentials(session, actor_id=None, short_name="Tea")
+        games.regenerate_credentials(session, OPERATOR, short_name="Tea")
     elif column == "owner":
         game.owner_id = make.user().id
     else:
@@ -179,7 +180,7 @@ def test_a_rolled_back_transaction_leaves_nothing_and_is_not_remembered(session,
     session.rollback()
     assert "sync_touched" not in session.info
     session.commit()
-    channels.create_channel(session, name="gossip")
+    channels.create_channel(session, OPERATOR, name="gossip")
     session.commit()
     assert actions(after=1) == [("created", "channels", 1)]
 
@@ -272,11 +273,11 @@ def test_savepoints_in_a_transaction_block(session, game):
 
 @both
 def test_a_way_to_connect_added_changed_and_removed(session, game):
-    way = games.add_connection(session, actor_id=None, short_name="Tea", type="telnet", host="a.example.com", port=1)
+    way = games.add_connection(session, OPERATOR, short_name="Tea", type="telnet", host="a.example.com", port=1)
     session.commit()
-    games.update_connection(session, actor_id=None, connection_id=way.id, type="web", url="https://tea.example.com")
+    games.update_connection(session, OPERATOR, connection_id=way.id, type="web", url="https://tea.example.com")
     session.commit()
-    games.delete_connection(session, actor_id=None, connection_id=way.id)
+    games.delete_connection(session, OPERATOR, connection_id=way.id)
     session.commit()
     assert actions(after=1) == [("updated", "games", game.id)] * 3
     assert [record["connections"] for *_, record in log(after=1)] == [
@@ -341,7 +342,7 @@ def test_a_user_agents_address_touches_every_game_that_runs_it(make, session):
 def test_deleting_a_game_is_one_version(make, session, game):
     make.connection(game)
     session.commit()
-    games.delete_game(session, actor_id=None, short_name="Tea")
+    games.delete_game(session, OPERATOR, short_name="Tea")
     session.commit()
     assert actions(after=2) == [("deleted", "games", game.id)]
 

@@ -6,7 +6,7 @@ from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import EqualTo, Length
 
 from app.forms import FlaskForm, checkbox, follows, required, strip
-from shared.services import rules
+from shared.services import validation
 from shared.services.users import PASSWORD_LONGEST, PASSWORD_SHORTEST
 
 
@@ -17,7 +17,7 @@ def without_nul(value: str | None) -> str | None:
 
 def email_field(label: str) -> EmailField:
     """An address."""
-    return EmailField(label, [required("Give an email address."), follows(rules.email)], filters=[strip])
+    return EmailField(label, [required("Give an email address."), follows(validation.email)], filters=[strip])
 
 
 def new_password(label: str) -> PasswordField:
@@ -40,7 +40,7 @@ def again(label: str) -> PasswordField:
 class RegisterForm(FlaskForm):
     """A new account."""
 
-    username = StringField("Username", [required("Choose a username."), follows(rules.username)], filters=[strip])
+    username = StringField("Username", [required("Choose a username."), follows(validation.username)], filters=[strip])
     email = email_field("Email")
     password = new_password("Password")
     password_confirmation = again("The same password again")

@@ -77,7 +77,7 @@ def send_if_possible(mail: Mail) -> bool:
 
 
 def _proof(session: Session, user: User, email: str, *, template: str, link: str, lifetime: str) -> Mail:
-    holder = accounts.find_verified_holder(session, email, but=user.id)
+    holder = accounts.find_verified_holder(session, email, except_id=user.id)
     if holder is None:
         return _mail(email, template, link=link, username=user.username, lifetime=lifetime)
     return _mail(email, "address_in_use", username=user.username, holder=holder.username)

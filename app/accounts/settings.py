@@ -9,12 +9,13 @@ from flask_login import current_user, login_required
 from app.accounts import mails
 from app.accounts.forms import ChangeEmailForm, ChangePasswordForm, DeleteAccountForm, PrivacyForm
 from app.accounts.identity import keep_session
+from app.current_actor import actor_transaction, current_actor
 from app.errors import add_error, errors_on
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import Forbidden
 from shared.mail import MailUnavailable
-from shared.services import accounts, characters, games, rules
+from shared.services import accounts, characters, games, validation
 from shared.services.moderation import sanctions
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -72,25 +73,25 @@ def change_email() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with errors_on(form):
-                with transaction() as database:
+                with actor_transaction() as (database, actor):
                     user = accounts.ask_for_email(
                         database,
-                        user_id=current_user.id,
+                        actor,
                         password=form.current_password.data or "",
                         email=form.email.data or "",
                     )
                 with reading() as database:
                     mail = mails.change_of_email(database, user)
                 mails.send(mail)
-                if user.is_verified and rules.address_key(user.pending_email or "") != user.address_key:
+                if user.is_verified and validation.address_key(user.pending_email or "") != user.address_key:
                     mails.send_if_possible(mails.email_change_asked(user))
                 flash(f"A mail is on its way to {mail.to}. Follow its link, and the address is yours.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
             add_error(form, error)
         except MailUnavailable as error:
-            with transaction() as database:
-                accounts.cancel_email(database, user_id=current_user.id)
+            with actor_transaction() as (database, actor):
+                accounts.cancel_email(database, actor)
             add_error(form, error)
             return render_template("accounts/change_email.html", form=form), 503
     return form_page("accounts/change_email.html", form)
@@ -100,8 +101,8 @@ def change_email() -> ResponseReturnValue:
 @login_required
 def cancel_email() -> ResponseReturnValue:
     """Keep the address as it is."""
-    with transaction() as database:
-        accounts.cancel_email(database, user_id=current_user.id)
+    with actor_transaction() as (database, actor):
+        accounts.cancel_email(database, actor)
     flash("Your address stays as it is. The link in our mail does nothing now.", "success")
     return redirect(url_for(".show"), 303)
 
@@ -114,10 +115,11 @@ def change_password() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with errors_on(form):
+                actor = current_actor()
                 with transaction() as database:
                     user = accounts.change_password(
                         database,
-                        user_id=current_user.id,
+                        actor,
                         current=form.current_password.data or "",
                         new=form.password.data or "",
                     )
@@ -135,10 +137,10 @@ def change_password() -> ResponseReturnValue:
 def set_privacy() -> ResponseReturnValue:
     """Say what others may see."""
     form = PrivacyForm()
-    with transaction() as database:
+    with actor_transaction() as (database, actor):
         accounts.set_privacy(
             database,
-            user_id=current_user.id,
+            actor,
             is_profile_hidden=form.hide_profile.data,
             is_online_hidden=form.hide_online.data,
         )
@@ -150,8 +152,8 @@ def set_privacy() -> ResponseReturnValue:
 @login_required
 def end_sessions() -> ResponseReturnValue:
     """Sign out everywhere but here."""
-    with transaction() as database:
-        user = accounts.end_sessions(database, user_id=current_user.id)
+    with actor_transaction() as (database, actor):
+        user = accounts.end_sessions(database, actor)
     keep_session(user)
     flash("You are signed out everywhere but here.", "success")
     return redirect(url_for(".show"), 303)
@@ -165,10 +167,8 @@ def delete() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             with errors_on(form):
-                with transaction() as database:
-                    accounts.delete_account(
-                        database, user_id=current_user.id, password=form.current_password.data or ""
-                    )
+                with actor_transaction() as (database, actor):
+                    accounts.delete_account(database, actor, password=form.current_password.data or "")
                 session.clear()
                 flash("Your account is deleted.", "success")
                 return redirect(url_for("pages.home"), 303)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
 from app import one_time_secrets
 from app.accounts.identity import admin_required
 from app.admin.forms import ApplicationForm, ScopesForm
+from app.current_actor import actor_transaction
 from app.errors import errors_on
 from app.templating import form_page, secret_page
 from shared import peer_keys
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.models import Application
 from shared.models.credentials import Credentials
 from shared.services import applications
@@ -35,10 +35,10 @@ def new() -> ResponseReturnValue:
     form = ApplicationForm()
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 application, credentials = applications.create_application(
                     session,
-                    actor_id=current_user.id,
+                    actor,
                     name=form.name.data or "",
                     short_name=form.short_name.data or "",
                     scopes=form.scopes(),
@@ -62,10 +62,8 @@ def show(short_name: str) -> ResponseReturnValue:
 def set_scopes(short_name: str) -> ResponseReturnValue:
     """Say what an application may do; its sockets may at once."""
     form = ScopesForm()
-    with transaction() as session:
-        application = applications.set_scopes(
-            session, actor_id=current_user.id, short_name=short_name, scopes=form.scopes()
-        )
+    with actor_transaction() as (session, actor):
+        application = applications.set_scopes(session, actor, short_name=short_name, scopes=form.scopes())
     flash(f"What {application.name} may do is saved, and holds at once.", "success")
     return redirect(url_for(".show", short_name=application.short_name), 303)
 
@@ -74,8 +72,8 @@ def set_scopes(short_name: str) -> ResponseReturnValue:
 @admin_required
 def regenerate(short_name: str) -> ResponseReturnValue:
     """Make new credentials. The old ones end at once, with the sockets that used them."""
-    with transaction() as session:
-        credentials = applications.regenerate_credentials(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        credentials = applications.regenerate_credentials(session, actor, short_name=short_name)
         application = applications.get_application(session, short_name)
     flash("The credentials are new. The old ones work no more.", "success")
     return _with_secret(application, credentials)
@@ -85,8 +83,8 @@ def regenerate(short_name: str) -> ResponseReturnValue:
 @admin_required
 def delete(short_name: str) -> ResponseReturnValue:
     """Take an application off the network."""
-    with transaction() as session:
-        applications.delete_application(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        applications.delete_application(session, actor, short_name=short_name)
     flash("The application is deleted.", "success")
     return redirect(url_for(".index"), 303)
 

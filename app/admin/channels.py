@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import ChannelForm
+from app.current_actor import actor_transaction
 from app.errors import errors_on
 from app.templating import form_page
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.services import channels
 
 bp = Blueprint("admin_channels", __name__, url_prefix="/admin/channels")
@@ -39,10 +39,10 @@ def new() -> ResponseReturnValue:
     form = ChannelForm()
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 channel = channels.create_channel(
                     session,
-                    actor_id=current_user.id,
+                    actor,
                     name=form.name.data or "",
                     description=form.description.data or "",
                     is_hidden=form.is_hidden.data,
@@ -61,10 +61,10 @@ def edit(name: str) -> ResponseReturnValue:
     form = ChannelForm(data={"name": channel.name, "description": channel.description, "is_hidden": channel.is_hidden})
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 changed = channels.update_channel(
                     session,
-                    actor_id=current_user.id,
+                    actor,
                     name=name,
                     new_name=form.name.data or "",
                     description=form.description.data or "",
@@ -93,14 +93,14 @@ def show(name: str) -> ResponseReturnValue:
 @admin_required
 def delete(name: str) -> ResponseReturnValue:
     """Delete a channel; whoever is subscribed to it is unsubscribed."""
-    with transaction() as session:
-        channels.delete_channel(session, actor_id=current_user.id, name=name)
+    with actor_transaction() as (session, actor):
+        channels.delete_channel(session, actor, name=name)
     flash(f"{name} is deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 
 def _set_hidden(name: str, is_hidden: bool) -> ResponseReturnValue:
-    with transaction() as session:
-        channel = channels.update_channel(session, actor_id=current_user.id, name=name, is_hidden=is_hidden)
+    with actor_transaction() as (session, actor):
+        channel = channels.update_channel(session, actor, name=name, is_hidden=is_hidden)
     flash(f"{channel.name} is now {'hidden' if is_hidden else 'public'}.", "success")
     return redirect(url_for(".index"), 303)

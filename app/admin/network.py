@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, current_app, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import RestartForm, downtime_seconds
+from app.current_actor import actor_transaction
 from app.errors import errors_on
 from app.templating import form_page
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.services import network
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
@@ -24,11 +24,11 @@ def index() -> ResponseReturnValue:
     form = RestartForm(data={"downtime": str(USUAL_DOWNTIME_SECONDS)})
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 network.announce_restart(
                     session,
+                    actor,
                     current_app.extensions["bus"],
-                    actor_id=current_user.id,
                     downtime_seconds=downtime_seconds(form.downtime.data),
                 )
             flash("Every socket is told that a restart is coming.", "success")

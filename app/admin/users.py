@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
 from app.accounts.identity import admin_required
 from app.admin.forms import RoleForm
 from app.arguments import page_number
+from app.current_actor import actor_transaction
 from app.forms import sentence
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.errors import Forbidden, Invalid
 from shared.models.user import ROLES
 from shared.services import users
@@ -34,8 +34,8 @@ def set_role(username: str) -> ResponseReturnValue:
     if not form.validate():
         raise Invalid("there is no such role", field="role")
     try:
-        with transaction() as session:
-            user = users.set_role(session, actor_id=current_user.id, username=username, role=form.role.data)
+        with actor_transaction() as (session, actor):
+            user = users.set_role(session, actor, username=username, role=form.role.data)
     except Forbidden as error:
         if error.field != "role":  # it is not the role that stands in the way, but who asks
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wtforms import StringField, TextAreaField
 
 from app.forms import FlaskForm, follows, required, strip
-from shared.services import rules
+from shared.services import validation
 
 
 class DescribeForm(FlaskForm):
@@ -17,4 +17,6 @@ class DescribeForm(FlaskForm):
 class ProposeForm(DescribeForm):
     """A new channel."""
 
-    name = StringField("Name", [required("Give the channel a name."), follows(rules.channel_name)], filters=[strip])
+    name = StringField(
+        "Name", [required("Give the channel a name."), follows(validation.channel_name)], filters=[strip]
+    )

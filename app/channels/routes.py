@@ -8,12 +8,14 @@ from flask_login import current_user, login_required
 
 from app.accounts.identity import viewer_id
 from app.channels.forms import DescribeForm, ProposeForm
+from app.current_actor import actor_reading, actor_transaction, current_actor
 from app.errors import errors_on
 from app.templating import form_page
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.errors import Forbidden
 from shared.services import channels, history, users
-from shared.services.moderation import unheard
+from shared.services.authority.permissions import Act, may
+from shared.services.moderation import ignored_speakers
 
 bp = Blueprint("channels", __name__, url_prefix="/channels")
 SHOWN_LINES = 5
@@ -34,14 +36,14 @@ def index() -> ResponseReturnValue:
 @bp.get("/<name>")
 def show(name: str) -> ResponseReturnValue:
     """One channel: what it is for, and how a game joins it."""
-    with reading() as session:
-        channel = channels.get_public_channel(session, name=name, viewer_id=viewer_id())
+    with actor_reading() as (session, actor):
+        channel = channels.get_public_channel(session, actor, name=name)
         lines, _more = history.channel_page(session, channel.id, limit=SHOWN_LINES)
-        ignored = unheard.by(session, viewer_id())
+        ignored = ignored_speakers.ignored_by(session, actor)
         return render_template(
             "channels/show.html",
             channel=channel,
-            may_describe=channels.may_describe(session, channel, viewer_id()),
+            may_describe=channels.may_describe(actor, channel),
             proposed_by=users.find_user(session, channel.proposed_by_id) if channel.proposed_by_id else None,
             lines=[line for line in lines if not ignored.covers(line)],
         )
@@ -54,35 +56,31 @@ def new() -> ResponseReturnValue:
     form = ProposeForm()
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 channel = channels.propose_channel(
                     session,
-                    actor_id=current_user.id,
+                    actor,
                     name=form.name.data or "",
                     description=form.description.data or "",
                 )
             flash(f"{channel.name} is proposed. It stays hidden until an admin makes it public.", "success")
             return redirect(url_for(".show", name=channel.name), 303)
-    with reading() as session:
-        may_propose = channels.may_propose(session, current_user.id)
-    return form_page("channels/new.html", form, may_propose=may_propose)
+    return form_page("channels/new.html", form, may_propose=may(current_actor(), Act.PROPOSE_CHANNEL))
 
 
 @bp.route("/<name>/edit", methods=["GET", "POST"])
 @login_required
 def edit(name: str) -> ResponseReturnValue:
     """Describe a channel that one has proposed."""
-    with reading() as session:
-        channel = channels.get_public_channel(session, name=name, viewer_id=current_user.id)
-        if not channels.may_describe(session, channel, current_user.id):
-            raise Forbidden("only who proposed the channel may describe it")
+    with actor_reading() as (session, actor):
+        channel = channels.get_public_channel(session, actor, name=name)
+        if not channels.may_describe(actor, channel):
+            raise Forbidden("only the person who proposed the channel may describe it")
     form = DescribeForm(data={"description": channel.description})
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
-                channels.describe_channel(
-                    session, actor_id=current_user.id, name=channel.name, description=form.description.data or ""
-                )
+            with actor_transaction() as (session, actor):
+                channels.describe_channel(session, actor, name=channel.name, description=form.description.data or "")
             flash("The description is saved.", "success")
             return redirect(url_for(".show", name=channel.name), 303)
     return form_page("channels/edit.html", form, channel=channel)

@@ -6,8 +6,9 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
+from app.current_actor import actor_transaction
 from app.templating import secret_page
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.services import accounts, characters
 
 bp = Blueprint("characters", __name__, url_prefix="/manage/characters")
@@ -46,8 +47,8 @@ def live() -> ResponseReturnValue:
 @login_required
 def approve(character_id: int) -> ResponseReturnValue:
     """Say that a character is one's own."""
-    with transaction() as session:
-        character = characters.approve_character(session, actor_id=current_user.id, character_id=character_id)
+    with actor_transaction() as (session, actor):
+        character = characters.approve_character(session, actor, character_id=character_id)
     flash(f"{character.name} is yours, and on your profile.", "success")
     return redirect(url_for(".index"), 303)
 
@@ -56,8 +57,8 @@ def approve(character_id: int) -> ResponseReturnValue:
 @login_required
 def deny(character_id: int) -> ResponseReturnValue:
     """Refuse a character that waits."""
-    with transaction() as session:
-        character = characters.deny_character(session, actor_id=current_user.id, character_id=character_id)
+    with actor_transaction() as (session, actor):
+        character = characters.deny_character(session, actor, character_id=character_id)
     flash(f"{character.name} is refused. The name is free again.", "success")
     return redirect(url_for(".index"), 303)
 
@@ -66,8 +67,8 @@ def deny(character_id: int) -> ResponseReturnValue:
 @login_required
 def delete(character_id: int) -> ResponseReturnValue:
     """Remove a character."""
-    with transaction() as session:
-        character = characters.delete_character(session, actor_id=current_user.id, character_id=character_id)
+    with actor_transaction() as (session, actor):
+        character = characters.delete_character(session, actor, character_id=character_id)
     flash(f"{character.name} is removed. The name is free again.", "success")
     return redirect(url_for(".index"), 303)
 
@@ -76,7 +77,7 @@ def delete(character_id: int) -> ResponseReturnValue:
 @login_required
 def replace_key() -> ResponseReturnValue:
     """Make a new key, for who showed the old one to somebody."""
-    with transaction() as session:
-        accounts.replace_registration_key(session, user_id=current_user.id)
+    with actor_transaction() as (session, actor):
+        accounts.replace_registration_key(session, actor)
     flash("Your key is new. The old one registers nothing.", "success")
     return redirect(url_for(".index"), 303)

@@ -10,15 +10,17 @@ from flask_login import current_user
 from sqlalchemy.orm import Session
 
 from app.accounts.identity import viewer_id
+from app.current_actor import actor_reading
 from app.online import online_now
 from app.security import CONTENT_SECURITY_POLICY
 from shared import chat_tokens
-from shared.db import reading, transaction
+from shared.db import transaction
 from shared.models.message import Message
 from shared.presence import find_listeners
 from shared.protocol.types import MAX_CURSOR
-from shared.services import channels, history, readings
-from shared.services.moderation import unheard
+from shared.services import channels, history, read_marks
+from shared.services.authority.actors import VISITOR, Actor
+from shared.services.moderation import ignored_speakers
 from shared.settings import Settings
 
 LINES = 50
@@ -39,9 +41,9 @@ def make_blueprint(settings: Settings) -> Blueprint:
     @bp.get("")
     def index() -> ResponseReturnValue:
         """The channels that one may join, and what is unread on them."""
-        with reading() as session:
+        with actor_reading() as (session, actor):
             found = channels.list_public_channels(session)
-            unread = _unread(session, [channel.id for channel in found])
+            unread = _unread(session, actor, [channel.id for channel in found])
             return render_template("chat/index.html", channels=found, unread=unread)
 
     @bp.get("/<name>")
@@ -49,14 +51,14 @@ def make_blueprint(settings: Settings) -> Blueprint:
         """A channel: its last lines, live; or some older ones, that the address asks for."""
         before, after = _place("before"), _place("after")
         is_now = before is None and after is None
-        with reading() as session:
-            channel = channels.get_public_channel(session, name=name)
+        with actor_reading() as (session, actor):
+            channel = channels.get_public_channel(session, VISITOR, name=name)
             lines, more = history.channel_page(session, channel.id, before=before, after=after, limit=LINES)
             found = channels.list_public_channels(session)
-            unread = _unread(session, [other.id for other in found if other.id != channel.id])
+            unread = _unread(session, actor, [other.id for other in found if other.id != channel.id])
             user_id = viewer_id()
-            read_to = readings.last_read(session, user_id=user_id, channel_id=channel.id) if user_id else None
-            ignored = unheard.by(session, user_id)
+            read_to = read_marks.last_read(session, user_id=user_id, channel_id=channel.id) if user_id else None
+            ignored = ignored_speakers.ignored_by(session, actor)
         if is_now and user_id is not None:
             _mark_read(user_id, channel.id, lines, read_to)
         sockets = online_now().sockets
@@ -83,12 +85,12 @@ def make_blueprint(settings: Settings) -> Blueprint:
 
         `shown`: the first line on a page that was away; the answer names those that were redacted since.
         """
-        with reading() as session:
-            channel = channels.get_public_channel(session, name=name)
+        with actor_reading() as (session, actor):
+            channel = channels.get_public_channel(session, VISITOR, name=name)
             lines, more = history.channel_page(
                 session, channel.id, before=_place("before"), after=_place("after"), limit=LINES
             )
-            ignored = unheard.by(session, viewer_id())
+            ignored = ignored_speakers.ignored_by(session, actor)
             first = _place("shown")
             redacted = [] if first is None else history.redacted_ids(session, channel.id, first=first)
         return render_template("chat/some_lines.html", lines=lines, more=more, ignored=ignored, redacted=redacted)
@@ -100,9 +102,9 @@ def make_blueprint(settings: Settings) -> Blueprint:
         """How many lines are unread, by channel; 401 once the session ended."""
         if not current_user.is_authenticated:
             return Response(status=401)
-        with reading() as session:
+        with actor_reading() as (session, actor):
             found = channels.list_public_channels(session)
-            unread = _unread(session, [channel.id for channel in found])
+            unread = _unread(session, actor, [channel.id for channel in found])
         return _private({channel.name: unread.get(channel.id, 0) for channel in found})
 
     @bp.get("/token.json")
@@ -133,12 +135,13 @@ def _place(name: str) -> int | None:
     return min(int(text), MAX_CURSOR) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
-def _unread(session: Session, channel_ids: list[int]) -> dict[int, int]:
+def _unread(session: Session, actor: Actor, channel_ids: list[int]) -> dict[int, int]:
     user_id = viewer_id()
     if user_id is None:
         return {}
-    return readings.count_unread(
-        session, user_id=user_id, channel_ids=channel_ids, unheard=unheard.by(session, user_id)
+    ignored = ignored_speakers.ignored_by(session, actor)
+    return read_marks.count_unread(
+        session, user_id=user_id, channel_ids=channel_ids, is_hidden=ignored.covers if ignored else None
     )
 
 
@@ -147,4 +150,4 @@ def _mark_read(user_id: int, channel_id: int, lines: list[Message], read_to: int
     last = lines[-1].id if lines else 0
     if read_to is None or last > read_to:
         with transaction() as session:
-            readings.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=last)
+            read_marks.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=last)

@@ -9,6 +9,7 @@ from app.commands.console import command, print_result
 from shared.db import transaction
 from shared.models.application import SCOPES
 from shared.services import applications
+from shared.services.authority.actors import OPERATOR
 
 group = AppGroup("application")
 
@@ -21,7 +22,7 @@ def create_application(name: str, short_name: str, scopes: tuple[str, ...]) -> N
     """Create a network application. Its secret is shown only this once."""
     with transaction() as session:
         application, credentials = applications.create_application(
-            session, name=name, short_name=short_name, scopes=scopes
+            session, OPERATOR, name=name, short_name=short_name, scopes=scopes
         )
     print_result(
         id=application.id,
@@ -41,5 +42,5 @@ def update_application(short_name: str, scopes: tuple[str, ...], no_scopes: bool
     with transaction() as session:
         application = applications.get_application(session, short_name)
         if scopes or no_scopes:
-            applications.set_scopes(session, short_name=short_name, scopes=scopes)
+            applications.set_scopes(session, OPERATOR, short_name=short_name, scopes=scopes)
     print_result(id=application.id, short_name=application.short_name, scopes=application.scopes)

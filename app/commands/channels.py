@@ -11,6 +11,7 @@ from app.commands.console import command, print_result
 from shared.db import transaction
 from shared.models.channel import Channel
 from shared.services import channels
+from shared.services.authority.actors import OPERATOR
 
 group = AppGroup("channel")
 
@@ -22,7 +23,7 @@ group = AppGroup("channel")
 def create_channel(name: str, description: str, is_hidden: bool) -> None:
     """Create a channel, visible unless --hidden."""
     with transaction() as session:
-        channel = channels.create_channel(session, name=name, description=description, is_hidden=is_hidden)
+        channel = channels.create_channel(session, OPERATOR, name=name, description=description, is_hidden=is_hidden)
     _print_channel(channel)
 
 
@@ -35,7 +36,7 @@ def update_channel(name: str, new_name: str | None, description: str | None, is_
     """Change a channel. Options that are left out change nothing."""
     with transaction() as session:
         channel = channels.update_channel(
-            session, name=name, new_name=new_name, description=description, is_hidden=is_hidden
+            session, OPERATOR, name=name, new_name=new_name, description=description, is_hidden=is_hidden
         )
     _print_channel(channel)
 
@@ -46,7 +47,7 @@ def delete_channel(name: str) -> None:
     """Delete a channel and end all subscriptions to it."""
     with transaction() as session:
         channel = channels.get_channel(session, name)
-        channels.delete_channel(session, name=name)
+        channels.delete_channel(session, OPERATOR, name=name)
     _print_channel(channel, deleted=True)
 
 

@@ -11,6 +11,7 @@ from flask.cli import AppGroup
 from app.commands.console import command, print_result
 from shared.db import db, transaction, utc_now
 from shared.services import backups
+from shared.services.authority.actors import OPERATOR
 
 group = AppGroup("database")
 
@@ -45,4 +46,4 @@ def restored() -> None:
     Makes every application sync from the start, and makes sure that no version number is used twice.
     """
     with transaction() as session:
-        print_result(**backups.start_over(session))
+        print_result(**backups.start_over(session, OPERATOR))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -10,7 +11,9 @@ from flask.cli import AppGroup
 
 from app.commands.console import command, print_result
 from shared.db import transaction
+from shared.models.game_details import GameDetails
 from shared.services import game_import, games, users
+from shared.services.authority.actors import OPERATOR
 
 group = AppGroup("game")
 
@@ -23,7 +26,9 @@ def create_game(name: str, short_name: str, owner: str) -> None:
     """Register a game. Its secret is shown only this once."""
     with transaction() as session:
         owner_id = users.get_user_by_username(session, owner).id
-        game, credentials = games.create_game(session, owner_id=owner_id, name=name, short_name=short_name)
+        game, credentials = games.create_game(
+            session, OPERATOR, owner_id=owner_id, details=GameDetails(name=name, short_name=short_name)
+        )
     print_result(
         id=game.id,
         short_name=game.short_name,
@@ -44,7 +49,7 @@ def import_games(file: Any) -> None:
         print(f"{count:,} games", file=sys.stderr)
 
     with transaction() as session:
-        imported = game_import.import_games(session, file, progress=progress)
+        imported = game_import.import_games(session, OPERATOR, file, progress=progress)
         print("saving", file=sys.stderr)
     for entry in imported:
         print_result(
@@ -63,14 +68,10 @@ def import_games(file: Any) -> None:
 def update_game(short_name: str, name: str | None, description: str | None, is_displayed: bool | None) -> None:
     """Change a game. Options that are left out change nothing."""
     with transaction() as session:
-        game = games.update_game(
-            session,
-            actor_id=None,
-            short_name=short_name,
-            name=name,
-            description=description,
-            is_displayed=is_displayed,
-        )
+        details = games.get_game(session, short_name).details
+        changes: dict[str, Any] = {"name": name, "description": description, "is_displayed": is_displayed}
+        details = replace(details, **{field: value for field, value in changes.items() if value is not None})
+        game = games.update_game(session, OPERATOR, short_name=short_name, details=details)
     print_result(
         id=game.id,
         short_name=game.short_name,
@@ -86,5 +87,5 @@ def delete_game(short_name: str) -> None:
     """Delete a game and close its sockets. Its short name stays reserved."""
     with transaction() as session:
         game = games.get_game(session, short_name)
-        games.delete_game(session, actor_id=None, short_name=short_name)
+        games.delete_game(session, OPERATOR, short_name=short_name)
     print_result(id=game.id, short_name=game.short_name, deleted=True)

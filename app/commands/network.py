@@ -12,6 +12,7 @@ from app.commands.console import command, print_result
 from shared.bus import Bus
 from shared.db import reading, transaction
 from shared.services import network
+from shared.services.authority.actors import OPERATOR
 
 group = AppGroup("network")
 
@@ -21,7 +22,7 @@ group = AppGroup("network")
 def restart_notice(downtime: int) -> None:
     """Announce a restart to every socket."""
     with transaction() as session:
-        network.announce_restart(session, _bus(), downtime_seconds=downtime)
+        network.announce_restart(session, OPERATOR, _bus(), downtime_seconds=downtime)
     print_result(downtime=downtime)
 
 

@@ -9,6 +9,7 @@ from app.commands.console import PASSWORD_HELP, command, print_result, read_pass
 from shared.db import transaction
 from shared.models.user import ROLES
 from shared.services import accounts, users
+from shared.services.authority.actors import OPERATOR
 
 group = AppGroup("user")
 
@@ -24,7 +25,7 @@ def create_user(username: str, email: str, password: str | None, role: str, veri
     password = read_password(password)
     with transaction() as session:
         user = users.register_user(
-            session, username=username, email=email, password=password, role=role, is_verified=verified
+            session, OPERATOR, username=username, email=email, password=password, role=role, is_verified=verified
         )
     print_result(id=user.id, uid=user.uid, username=user.username, registration_key=user.registration_key)
 
@@ -36,7 +37,7 @@ def set_password(username: str, password: str | None) -> None:
     """Set the password of an account and end all of its sessions."""
     password = read_password(password)
     with transaction() as session:
-        user = accounts.set_password(session, username=username, new=password)
+        user = accounts.set_password(session, OPERATOR, username=username, new=password)
     print_result(id=user.id, username=user.username, role=user.role)
 
 
@@ -46,5 +47,5 @@ def set_password(username: str, password: str | None) -> None:
 def set_role(username: str, role: str) -> None:
     """Set the role of an account. The last admin stays an admin."""
     with transaction() as session:
-        user = users.set_role(session, actor_id=None, username=username, role=role)
+        user = users.set_role(session, OPERATOR, username=username, role=role)
     print_result(id=user.id, username=user.username, role=user.role)

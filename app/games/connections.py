@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import login_required
 
+from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games.forms import ConnectionForm
 from app.templating import form_page
-from shared.db import reading, transaction
 from shared.services import games
 
 bp = Blueprint("connections", __name__, url_prefix="/manage")
@@ -19,15 +19,15 @@ bp = Blueprint("connections", __name__, url_prefix="/manage")
 @login_required
 def new(short_name: str) -> ResponseReturnValue:
     """Add a way to connect."""
-    with reading() as session:
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
     form = ConnectionForm()
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 games.add_connection(
                     session,
-                    actor_id=current_user.id,
+                    actor,
                     short_name=short_name,
                     type=form.type.data,
                     url=form.url.data or "",
@@ -43,8 +43,8 @@ def new(short_name: str) -> ResponseReturnValue:
 @login_required
 def edit(connection_id: str) -> ResponseReturnValue:
     """Change a way to connect."""
-    with reading() as session:
-        connection = games.get_own_connection(session, actor_id=current_user.id, connection_id=connection_id)
+    with actor_reading() as (session, actor):
+        connection = games.get_own_connection(session, actor, connection_id=connection_id)
         game = connection.game
     form = ConnectionForm(
         data={
@@ -56,10 +56,10 @@ def edit(connection_id: str) -> ResponseReturnValue:
     )
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 games.update_connection(
                     session,
-                    actor_id=current_user.id,
+                    actor,
                     connection_id=connection_id,
                     type=form.type.data,
                     url=form.url.data or "",
@@ -75,8 +75,8 @@ def edit(connection_id: str) -> ResponseReturnValue:
 @login_required
 def delete(connection_id: str) -> ResponseReturnValue:
     """Take a way to connect away."""
-    with transaction() as session:
-        game = games.delete_connection(session, actor_id=current_user.id, connection_id=connection_id)
+    with actor_transaction() as (session, actor):
+        game = games.delete_connection(session, actor, connection_id=connection_id)
     flash("The way to connect is removed.", "success")
     return redirect(url_for("manage.show", short_name=game.short_name), 303)
 
@@ -85,8 +85,8 @@ def delete(connection_id: str) -> ResponseReturnValue:
 @login_required
 def check(short_name: str) -> ResponseReturnValue:
     """Let a worker try all ways to connect of a game now."""
-    with transaction() as session:
-        count = games.check_connections(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        count = games.check_connections(session, actor, short_name=short_name)
     if count:
         flash("Your ways to connect are being tried. What comes of it is shown below in a moment.", "success")
     else:

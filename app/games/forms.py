@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
+
 from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
 
 from app.forms import FlaskForm, KeptBox, checkbox, follows, name_field, required, short_name_field, strip
 from shared.models.game import CONNECTION_TYPES
+from shared.models.game_details import WIRE_NAMES, GameDetails
 from shared.services import games
 
 
 class GameForm(FlaskForm):
     """A game, new or known."""
 
-    name = name_field(follows(games.name_of))
+    name = name_field(follows(games.clean_name))
     short_name = short_name_field()
-    description = TextAreaField("Description", [follows(games.description_of)], filters=[strip])
-    homepage_url = URLField("Homepage", [follows(games.homepage_of)], filters=[strip])
+    description = TextAreaField("Description", [follows(games.clean_description)], filters=[strip])
+    homepage_url = URLField("Homepage", [follows(games.clean_homepage)], filters=[strip])
     display = checkbox("Show this game to everyone", default=True)
     allow_character_registration = checkbox("Let players claim their characters here", default=True)
     show_players = KeptBox("Show who is online on its page", default=True)
+
+    @classmethod
+    def of(cls, details: GameDetails) -> GameForm:
+        """Return a form that starts with these details."""
+        return cls(data={WIRE_NAMES.get(name, name): value for name, value in asdict(details).items()})
+
+    def details(self) -> GameDetails:
+        """Return what was filled in."""
+        return GameDetails(
+            **{field.name: self[WIRE_NAMES.get(field.name, field.name)].data for field in fields(GameDetails)}
+        )
 
 
 class ConnectionForm(FlaskForm):

@@ -8,12 +8,13 @@ from flask_login import current_user, login_required
 from sqlalchemy.orm import Session
 
 from app import one_time_secrets
+from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games import owner
 from app.games.forms import ConnectionForm, GameForm
 from app.templating import form_page, secret_page
 from shared import peer_keys
-from shared.db import reading, transaction
+from shared.db import reading
 from shared.models import Game
 from shared.models.credentials import Credentials
 from shared.services import game_transfers, games
@@ -41,18 +42,8 @@ def new() -> ResponseReturnValue:
     form = GameForm()
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
-                game, credentials = games.create_game(
-                    session,
-                    owner_id=current_user.id,
-                    name=form.name.data or "",
-                    short_name=form.short_name.data or "",
-                    description=form.description.data or "",
-                    homepage_url=form.homepage_url.data or "",
-                    is_displayed=form.display.data,
-                    allows_character_registration=form.allow_character_registration.data,
-                    show_players=form.show_players.data,
-                )
+            with actor_transaction() as (session, actor):
+                game, credentials = games.create_game(session, actor, owner_id=current_user.id, details=form.details())
             flash(f"{game.name} is registered.", "success")
             return _with_secret(game.short_name, credentials, status=201)
     return form_page("games/new.html", form)
@@ -62,8 +53,8 @@ def new() -> ResponseReturnValue:
 @login_required
 def show(short_name: str) -> ResponseReturnValue:
     """All that an owner needs to connect a game."""
-    with reading() as session:
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
         return secret_page(_page(session, game, one_time_secrets.take(peer_keys.of_game(game.id))))
 
 
@@ -72,8 +63,8 @@ def live(short_name: str) -> ResponseReturnValue:
     """The parts of the page that change: 304 while they are as the asker has them, 401 once the session ended."""
     if not current_user.is_authenticated:
         return Response(status=401)
-    with reading() as session:
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
         state = owner.state_of(session, game)
         if request.if_none_match.contains(state.mark):
             response = Response(status=304)
@@ -88,34 +79,13 @@ def live(short_name: str) -> ResponseReturnValue:
 @login_required
 def edit(short_name: str) -> ResponseReturnValue:
     """Change what the network knows of a game."""
-    with reading() as session:
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
-    form = GameForm(
-        data={
-            "name": game.name,
-            "short_name": game.short_name,
-            "description": game.description,
-            "homepage_url": game.homepage_url,
-            "display": game.is_displayed,
-            "allow_character_registration": game.allows_character_registration,
-            "show_players": game.show_players,
-        }
-    )
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
+    form = GameForm.of(game.details)
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
-                changed = games.update_game(
-                    session,
-                    actor_id=current_user.id,
-                    short_name=short_name,
-                    new_short_name=form.short_name.data or "",
-                    name=form.name.data or "",
-                    description=form.description.data or "",
-                    homepage_url=form.homepage_url.data or "",
-                    is_displayed=form.display.data,
-                    allows_character_registration=form.allow_character_registration.data,
-                    show_players=form.show_players.data,
-                )
+            with actor_transaction() as (session, actor):
+                changed = games.update_game(session, actor, short_name=short_name, details=form.details())
             flash(f"{changed.name} is saved. The network knows already.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)
     return form_page("games/edit.html", form, game=game)
@@ -125,8 +95,8 @@ def edit(short_name: str) -> ResponseReturnValue:
 @login_required
 def regenerate(short_name: str) -> ResponseReturnValue:
     """Make new credentials. The old ones end at once, with the sockets that used them."""
-    with transaction() as session:
-        credentials = games.regenerate_credentials(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        credentials = games.regenerate_credentials(session, actor, short_name=short_name)
     flash("The credentials are new. The old ones work no more.", "success")
     return _with_secret(short_name, credentials)
 
@@ -135,16 +105,16 @@ def regenerate(short_name: str) -> ResponseReturnValue:
 @login_required
 def delete(short_name: str) -> ResponseReturnValue:
     """Take a game off the network for good."""
-    with transaction() as session:
-        games.delete_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        games.delete_game(session, actor, short_name=short_name)
     flash("The game is deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 
 def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200) -> ResponseReturnValue:
     """Go to the game's page, which shows the secret once; while Redis is away, be that page."""
-    with reading() as session:
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
         if one_time_secrets.keep(peer_keys.of_game(game.id), credentials.client_secret):
             return redirect(url_for(".show", short_name=game.short_name), 303)
         return secret_page(_page(session, game, credentials.client_secret), status)

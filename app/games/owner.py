@@ -26,6 +26,7 @@ from shared.peer_keys import PeerKey
 from shared.presence import SocketPresence
 from shared.protocol.codes import CLOSE_CODES
 from shared.services import channels
+from shared.services.account_sanctions import audit_form
 from shared.services.connection_checks import meaning_of
 from shared.services.moderation import sanctions
 
@@ -79,7 +80,7 @@ def state_of(session: Session, game: Game) -> State:
         for check in (way.check,)
     ]
     against = sanctions.list_against_game(session, game.id)
-    standing = [sanctions.form_of(sanction) for sanction in against]
+    standing = [audit_form(sanction) for sanction in against]
     minute = time.time() // 60  # "3 minutes ago" has to go on
     parts = msgspec.json.encode([game.short_name, sockets, seen, sorted(names.items()), checks, standing, minute])
     return State(game, sockets, seen, names, against, hashlib.sha256(parts).hexdigest()[:32])

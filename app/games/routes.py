@@ -5,13 +5,13 @@ from __future__ import annotations
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.accounts.identity import viewer_id
 from app.arguments import page_number
+from app.current_actor import actor_reading
 from app.games.chart import player_charts
 from app.online import online_now
 from shared.db import reading, utc_now
 from shared.models.game import CONNECTION_TYPES
-from shared.services import characters, game_lists, game_pages, games, player_counts, rules
+from shared.services import characters, game_lists, game_pages, games, player_counts, validation
 
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24
@@ -46,13 +46,13 @@ def index() -> ResponseReturnValue:
 def show(short_name: str) -> ResponseReturnValue:
     """One game: what it is, how to get in, and who is there."""
     now = online_now()
-    with reading() as session:
-        game = games.get_public_game(session, short_name=short_name, viewer_id=viewer_id())
+    with actor_reading() as (session, actor):
+        game = games.get_public_game(session, actor, short_name=short_name)
         names = now.games.get(game.id)
         return render_template(
             "games/show.html",
             game=game,
-            is_owner=game.owner_id == viewer_id(),
+            is_owner=actor.is_user(game.owner_id),
             audience=None if names is None else game_pages.get_audience(session, game, names),
             last_online_at=player_counts.last_counted_at(session, game.id) if names is None else None,
             charts=player_charts(session, game.id, now=utc_now()),
@@ -73,4 +73,4 @@ def wanted_games() -> game_lists.Wanted:
 
 def _text(name: str, *, longest: int) -> str:
     value = request.args.get(name, "").strip()[:longest]
-    return value if rules.may_be_kept(value) else ""
+    return value if validation.is_storable(value) else ""

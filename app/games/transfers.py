@@ -8,10 +8,10 @@ from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
+from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games.forms import TransferForm
 from app.templating import form_page
-from shared.db import reading, transaction
 from shared.services import game_transfers, games
 
 bp = Blueprint("transfers", __name__, url_prefix="/manage/games/<short_name>/transfer")
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 @login_required
 def offer(short_name: str) -> ResponseReturnValue:
     """Offer a game to somebody, with what that means said first."""
-    with reading() as session:
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
     form = TransferForm()
     if form.validate_on_submit():
         with errors_on(form):
-            with transaction() as session:
+            with actor_transaction() as (session, actor):
                 transfer = game_transfers.offer_game(
-                    session, actor_id=current_user.id, short_name=short_name, username=form.username.data or ""
+                    session, actor, short_name=short_name, username=form.username.data or ""
                 )
                 to_user = transfer.to_user
             log.info("game:%s is offered to user:%s by user:%s", game.id, to_user.id, current_user.id)
@@ -42,8 +42,8 @@ def offer(short_name: str) -> ResponseReturnValue:
 @login_required
 def accept(short_name: str) -> ResponseReturnValue:
     """Take over a game that was offered."""
-    with transaction() as session:
-        transfer = game_transfers.accept_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        transfer = game_transfers.accept_game(session, actor, short_name=short_name)
     log.info("game:%s went from user:%s to user:%s", transfer.game_id, transfer.from_user_id, transfer.to_user_id)
     flash(
         f"{transfer.game.name} is yours. {transfer.from_user.username} still knows its secret: make new credentials "
@@ -57,8 +57,8 @@ def accept(short_name: str) -> ResponseReturnValue:
 @login_required
 def cancel(short_name: str) -> ResponseReturnValue:
     """Take an offer back, or decline it."""
-    with transaction() as session:
-        transfer = game_transfers.cancel_transfer(session, actor_id=current_user.id, short_name=short_name)
+    with actor_transaction() as (session, actor):
+        transfer = game_transfers.cancel_transfer(session, actor, short_name=short_name)
     log.info("the offer of game:%s is called off by user:%s", transfer.game_id, current_user.id)
     if transfer.to_user_id == current_user.id:
         flash(f"You declined {transfer.game.name}.", "success")

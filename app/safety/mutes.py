@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import login_required
 
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
@@ -20,8 +20,8 @@ bp = Blueprint("mutes", __name__, url_prefix="/manage")
 @login_required
 def index(short_name: str) -> ResponseReturnValue:
     """The mutes of a game, and the form to add one."""
-    with actor_reading() as (session, _actor):
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
         mutes = game_mutes.list_mutes(session, game.id)
     form = PatternForm()
     if form.validate_on_submit():

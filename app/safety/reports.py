@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import login_required
 from sqlalchemy.orm import Session
 
 from app.arguments import number_argument, page_number
@@ -16,6 +16,7 @@ from shared.errors import NotFound
 from shared.models import Message
 from shared.services import channels, games
 from shared.services.authority import actors
+from shared.services.authority.actors import Actor
 from shared.services.moderation import messages, records, reports
 
 bp = Blueprint("reports", __name__)
@@ -29,8 +30,8 @@ def new() -> ResponseReturnValue:
     message_id = number_argument("message")
     message, channel = None, None
     if message_id is not None:
-        with actor_reading() as (session, _actor):
-            message, channel = _get_seen_message(session, message_id)
+        with actor_reading() as (session, actor):
+            message, channel = _get_seen_message(session, actor, message_id)
     form = ReportForm(data={"target": request.args.get("player", "")[:100]})
     if message is not None:
         form.target.data = f"{message.name}@{message.game}"
@@ -59,18 +60,18 @@ def mine() -> ResponseReturnValue:
 @login_required
 def of_game(short_name: str) -> ResponseReturnValue:
     """What one's game reported on its socket, and what came of it."""
-    with actor_reading() as (session, _actor):
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
         made_by = actors.of_game(session, game.id)
         page = reports.list_reports_by(session, made_by, page=page_number(), per_page=PER_PAGE)
         return render_template("safety/game_reports.html", game=game, page=page)
 
 
-def _get_seen_message(session: Session, message_id: int) -> tuple[Message, str]:
+def _get_seen_message(session: Session, actor: Actor, message_id: int) -> tuple[Message, str]:
     """A message that whoever is signed in may read, and the name of its channel. Raises NotFound: the number of a
     message is easily guessed, and must not show what is said on hidden channels."""
     message = messages.get_message(session, message_id)
     name = records.channel_names(session, [message]).get(message.channel_id)
     if name is None or message.redacted_at is not None:
         raise NotFound("there is no such message")
-    return message, channels.get_public_channel(session, name=name, viewer_id=current_user.id).name
+    return message, channels.get_public_channel(session, actor, name=name).name

@@ -37,8 +37,8 @@ def own() -> ResponseReturnValue:
 @login_required
 def of_game(short_name: str) -> ResponseReturnValue:
     """Those of one's game and of its players."""
-    with actor_reading() as (session, _actor):
-        game = games.get_own_game(session, actor_id=current_user.id, short_name=short_name)
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
         found = sanctions.list_of_game(session, game.id)
         return render_template(
             "safety/game.html",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shared.db import Model, UtcDateTime, utc_now
 from shared.models.connection_check import ConnectionCheck
 from shared.models.credentials import HasCredentials
+from shared.models.game_details import GameDetails
 from shared.models.synced import Synced, SyncedPart
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
+from shared.protocol.sync import ConnectionRecord, GameRecord
 
 CONNECTION_TYPES = ("web", "telnet", "secure telnet")
 
@@ -56,21 +60,30 @@ class Game(Synced, HasCredentials, Model):
         back_populates="game", cascade="all, delete-orphan", lazy="selectin", order_by="GameConnection.id"
     )
 
+    @property
+    def details(self) -> GameDetails:
+        """What the owner has said about the game."""
+        return GameDetails(**{field.name: getattr(self, field.name) for field in fields(GameDetails)})
+
     def sync_payload(self) -> dict[str, Any]:
         """The record of a `sync/games` event (docs/protocol.md, §8)."""
-        return {
-            "id": self.id,
-            "game": self.short_name,
-            "display_name": self.name,
-            "display": self.is_displayed,
-            "description": self.description,
-            "homepage_url": self.homepage_url,
-            "user_agent": self.user_agent.name if self.user_agent else None,
-            "user_agent_url": self.user_agent.repository_url if self.user_agent else None,
-            "connections": [way.public_form() for way in sorted(self.connections, key=lambda way: way.id)],
-            "allow_character_registration": self.allows_character_registration,
-            "redirect_uris": sorted(self.redirect_uris),
-        }
+        record = GameRecord(
+            id=self.id,
+            short_name=self.short_name,
+            name=self.name,
+            is_displayed=self.is_displayed,
+            description=self.description,
+            homepage_url=self.homepage_url,
+            user_agent=self.user_agent.name if self.user_agent else None,
+            user_agent_url=self.user_agent.repository_url if self.user_agent else None,
+            connections=[
+                ConnectionRecord(**way.public_form()) for way in sorted(self.connections, key=lambda way: way.id)
+            ],
+            allows_character_registration=self.allows_character_registration,
+            redirect_uris=sorted(self.redirect_uris),
+        )
+        payload: dict[str, Any] = msgspec.to_builtins(record)
+        return payload
 
 
 class GameConnection(SyncedPart, Model):

@@ -17,8 +17,8 @@ class User(Model):
     """A person with an account. `session_token` changes when all of their sessions must end.
 
     email: empty for the first admin until they set one.
-    address_key: what all spellings of the email have in common (`rules.address_key`). Several accounts may give one
-    address; one at most holds it.
+    address_key: what all spellings of the email have in common (`validation.address_key`). Several accounts may give
+    one address; one at most holds it.
     email_key: the same for the account that holds its address, since its owner proved it or the operator made it so;
     for all others their `uid`, which is no address. So it is unique without telling anybody who gave what.
     pending_email: the address that the account asked to have, until the link in the mail to it is followed.

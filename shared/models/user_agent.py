@@ -25,7 +25,6 @@ class UserAgent(SyncedPart, Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def synced_owners(self) -> Iterable[tuple[str, Select[Any]]]:
-        """Every game that runs it."""
-        from shared.models.game import Game
-
-        return [("games", select(Game.id).where(Game.user_agent_id == self.id))]
+        """Return every game that runs it."""
+        games = self.metadata.tables["games"]  # the model imports this module
+        return [("games", select(games.c.id).where(games.c.user_agent_id == self.id))]

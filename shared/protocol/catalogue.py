@@ -132,10 +132,10 @@ def summary(cls: type[Struct]) -> str:
 def required_fields(cls: type[Struct]) -> set[str]:
     """The fields that are always there; of a request, those without which it fails."""
     if issubclass(cls, Incoming):
-        return {field.name for field in msgspec.structs.fields(cls) if field.required} | set(cls.demanded)
+        return {field.encode_name for field in msgspec.structs.fields(cls) if field.required} | set(cls.demanded)
     if issubclass(cls, Outgoing):
-        return {field.name for field in msgspec.structs.fields(cls) if field.default is not UNSET}
-    return {field.name for field in msgspec.structs.fields(cls) if field.required}
+        return {field.encode_name for field in msgspec.structs.fields(cls) if field.default is not UNSET}
+    return {field.encode_name for field in msgspec.structs.fields(cls) if field.required}
 
 
 def record_of(cls: type[Struct]) -> type[Struct] | None:

@@ -52,19 +52,27 @@ class ConnectionRecord(Struct, frozen=True, kw_only=True):
     port: Annotated[int | UnsetType, about("Its port")] = UNSET
 
 
-class GameRecord(Struct, frozen=True, kw_only=True):
-    """A game as replicas know it. Records are sent as ready JSON; this class says what is in it."""
+_GAME_WIRE_NAMES = {
+    "short_name": "game",
+    "name": "display_name",
+    "is_displayed": "display",
+    "allows_character_registration": "allow_character_registration",
+}
+
+
+class GameRecord(Struct, frozen=True, kw_only=True, rename=_GAME_WIRE_NAMES):
+    """A game as replicas know it. Its fields have the names of `GameDetails`; only the JSON keys differ."""
 
     id: Annotated[int, about("Never changes, never used again")]
-    game: Annotated[str, about("The short name")]
-    display_name: Annotated[str, about("The name to show")]
-    display: Annotated[bool, about("False: a hidden game, which is not to be listed")]
+    short_name: Annotated[str, about("The short name")]
+    name: Annotated[str, about("The name to show")]
+    is_displayed: Annotated[bool, about("False: a hidden game, which is not to be listed")]
     description: Annotated[str | None, about("As the owner wrote it")]
     homepage_url: Annotated[str | None, about("As the owner wrote it")]
     user_agent: Annotated[str | None, about("The game's software")]
     user_agent_url: Annotated[str | None, about("Where that software lives")]
     connections: Annotated[list[ConnectionRecord], about("How players get there, sorted by `id`")]
-    allow_character_registration: Annotated[bool, about("Whether players may claim characters there")]
+    allows_character_registration: Annotated[bool, about("Whether players may claim characters there")]
     redirect_uris: Annotated[list[str], about("Where signing in with this game may lead back to, sorted")]
 
 

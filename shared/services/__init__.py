@@ -1,5 +1,8 @@
-"""The domain: every rule and every write, one module a noun.
+"""The domain: every rule and every write, one module per noun.
 
-Functions take a session first and keyword arguments after it, raise the errors of `shared/errors.py`, flush if they
-must and never commit. `actor_id` is the user who acts; None is the operator on the command line, who may do all.
+A function takes a database session, then the `Actor` who acts where permission matters, then keyword arguments. It
+raises the errors of `shared/errors.py`, flushes if it must, and never commits.
+
+`authority/` (actors, permissions, the audit trail) imports no other service. `moderation/`, the moderators' work, may
+import any service, and no other service imports it.
 """

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from shared.errors import Conflict, Invalid, Unavailable
 from shared.models.version import Counter
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, require
 
 PAGES_AT_ONCE = 2_000
 PROGRESS_SECONDS = 2.0
@@ -72,12 +74,13 @@ def back_up(
     return target
 
 
-def start_over(session: Session) -> dict[str, int]:
+def start_over(session: Session, actor: Actor) -> dict[str, int]:
     """After a backup was put back: move both counters past every number that may have been given since it was made.
 
     So every cursor that an application holds is out of reach and it is sent the whole state again, and no line of chat
     gets the number of one that is lost. Returns the counters as they are now.
     """
+    require(actor, Act.RESTORE_BACKUP)
     counters = {counter.name: counter for counter in session.scalars(select(Counter).with_for_update())}
     for counter in counters.values():
         counter.value += STEP

@@ -17,17 +17,18 @@ from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
 from shared.models.user import User
 from shared.protocol.types import player_key
+from shared.services import account_sanctions
 from shared.services.authority import changes
+from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
-from shared.services.moderation import sanctions
 
-CHARACTERS_A_USER = 200
-NAMES_AT_ONCE = 500
+CHARACTERS_PER_USER = 200
 COMMAND = "register"
+_BATCH = 500
 
 
 class UnknownKey(NotFound):
-    """No account has this registration key (any more)."""
+    """No account has this registration key."""
 
     code = "unknown-key"
 
@@ -39,18 +40,22 @@ class RegistrationClosed(Forbidden):
 
 
 class CharacterTaken(Conflict):
-    """The character is registered already; the sentence says whether to this person or to another."""
+    """The character is registered already; the message says whether to this person or to another."""
 
     code = "character-taken"
 
 
 def register_character(session: Session, *, game_id: int, name: str, key: str) -> Character:
-    """Claim a player of a game for the account with this key; pending until its person approves it on the site.
+    """Claim a player of a game for the account with this key. Pending until its person approves it on the site.
 
-    The key is used up, and replaced, only when this succeeds. name: as the game spells it, cleaned, 1 to 60 characters.
+    The key is the permission. It is replaced only if this succeeds.
+
+    Args:
+        name: As the game spells it, cleaned, 1 to 60 characters.
+
     Raises UnknownKey, RegistrationClosed, CharacterTaken, Conflict (too many).
     """
-    # Locked, so that of two tells with one key the second one looks again, and finds the key gone.
+    # Lock the account: of two tells with the same key, the second must wait and then find the key gone.
     user = session.scalar(
         select(User)
         .where(User.registration_key == key.strip().lower())
@@ -61,31 +66,31 @@ def register_character(session: Session, *, game_id: int, name: str, key: str) -
         raise UnknownKey("nobody has this registration key: each works once, and your page on the site shows the next")
     game = session.get(Game, game_id)
     if game is None or not game.allows_character_registration:
-        raise RegistrationClosed("this game does not let players register characters; your key stays good")
-    known = _find(session, game_id, name)
-    if known is not None:
-        raise _taken(known, user)
-    if len(session.scalars(select(Character.id).where(Character.user_id == user.id)).all()) >= CHARACTERS_A_USER:
-        raise Conflict(f"an account may have {CHARACTERS_A_USER} characters at most; your key stays good")
+        raise RegistrationClosed("this game does not let players register characters; your key is still valid")
+    existing = _find(session, game_id, name)
+    if existing is not None:
+        raise _taken(existing, user)
+    if len(session.scalars(select(Character.id).where(Character.user_id == user.id)).all()) >= CHARACTERS_PER_USER:
+        raise Conflict(f"an account may have at most {CHARACTERS_PER_USER} characters; your key is still valid")
     character = Character(user_id=user.id, game_id=game_id, name=name, name_key=player_key(name))
     try:
         with session.begin_nested():
             session.add(character)
-    except IntegrityError:  # another account's tell was quicker
+    except IntegrityError:  # another account's tell was faster
         raise _taken(_find(session, game_id, name), user) from None
     user.registration_key = str(uuid.uuid4())
     return character
 
 
 def is_register_tell(text: str) -> bool:
-    """True for a tell that begins with the word `register`, in any case, with any spaces."""
+    """Return True for a tell whose first word is `register`, in any case."""
     return text.lower().split()[:1] == [COMMAND]
 
 
 def answer_register_tell(session: Session, *, game_id: int, name: str, text: str) -> str:
-    """Do what a tell `register <key>` asks for, and return the sentence to answer it with.
+    """Carry out a tell `register <key>`, and return the sentence to answer it with.
 
-    Case and spaces do not matter, nor brackets or quotes around the key. What is refused changes nothing.
+    Ignores case, extra spaces, and brackets or quotes around the key. A refusal changes nothing.
     """
     words = text.split()
     if len(words) < 2:
@@ -101,107 +106,116 @@ def answer_register_tell(session: Session, *, game_id: int, name: str, text: str
 
 
 def list_characters_of(session: Session, user_id: int) -> list[Character]:
-    """A person's characters with their games: those that wait first, then by name."""
-    own = select(Character).where(Character.user_id == user_id).options(joinedload(Character.game))
-    return list(session.scalars(own.order_by(Character.state.desc(), Character.name_key, Character.id)))
+    """Return a person's characters with their games: pending ones first, then by name."""
+    query = select(Character).where(Character.user_id == user_id).options(joinedload(Character.game))
+    return list(session.scalars(query.order_by(Character.state.desc(), Character.name_key, Character.id)))
 
 
 def list_public_characters_of_game(session: Session, game_id: int, *, limit: int) -> list[Character]:
-    """Approved characters of a game whose people show their profile, by name."""
-    shown = (
+    """Return a game's approved characters by name, without those of people who hide their profile."""
+    query = (
         select(Character)
         .join(Character.user)
         .where(Character.game_id == game_id, Character.state == "approved", User.is_profile_hidden.is_(False))
         .options(joinedload(Character.user))
     )
-    return list(session.scalars(shown.order_by(Character.name_key).limit(limit)))
+    return list(session.scalars(query.order_by(Character.name_key).limit(limit)))
 
 
 def list_claims(session: Session, game_id: int, names: Iterable[str]) -> dict[str, Character]:
-    """The approved characters among a game's players, by player key, each with its person."""
+    """Return the approved characters among a game's players, by player key, each with its person."""
     keys = sorted({player_key(name) for name in names})
-    found: dict[str, Character] = {}
-    for start in range(0, len(keys), 500):
-        part = keys[start : start + 500]
-        claimed = select(Character).where(
-            Character.game_id == game_id, Character.state == "approved", Character.name_key.in_(part)
+    claims: dict[str, Character] = {}
+    for start in range(0, len(keys), _BATCH):
+        query = select(Character).where(
+            Character.game_id == game_id,
+            Character.state == "approved",
+            Character.name_key.in_(keys[start : start + _BATCH]),
         )
-        found.update((one.name_key, one) for one in session.scalars(claimed.options(joinedload(Character.user))))
-    return found
+        for character in session.scalars(query.options(joinedload(Character.user))):
+            claims[character.name_key] = character
+    return claims
 
 
 def state_mark(user: User, characters: Iterable[Character]) -> str:
-    """A short text that changes with what a person's characters page shows; an entity tag."""
-    rows = [f"{one.id} {one.state} {one.game.name} {one.game.short_name} {one.game.is_displayed}" for one in characters]
+    """Return an entity tag that changes whenever a person's characters page does."""
+    rows = [
+        f"{character.id} {character.state} {character.game.name} {character.game.short_name} "
+        f"{character.game.is_displayed}"
+        for character in characters
+    ]
     return hashlib.sha256("\n".join([user.registration_key, *rows]).encode()).hexdigest()[:20]
 
 
-def approve_character(session: Session, *, actor_id: int, character_id: int) -> Character:
-    """Say that a character is one's own; from now on it is public. Doing so twice is no fault. Raises NotFound."""
-    character = get_own_character(session, actor_id=actor_id, character_id=character_id)
+def approve_character(session: Session, actor: Actor, *, character_id: int) -> Character:
+    """Confirm that a character is the actor's, which makes it public. Twice does no harm. Raises NotFound."""
+    character = get_own_character(session, actor, character_id=character_id)
     if not character.is_approved:
         character.state, character.approved_at = "approved", utc_now()
         changes.mark(session, Part.PEOPLE)
     return character
 
 
-def deny_character(session: Session, *, actor_id: int, character_id: int) -> Character:
-    """Refuse a character that waits; its name is free again. Raises NotFound, Conflict (it was approved)."""
-    character = get_own_character(session, actor_id=actor_id, character_id=character_id)
+def deny_character(session: Session, actor: Actor, *, character_id: int) -> Character:
+    """Delete a pending character; its name is free again. Raises NotFound, Conflict (it was approved)."""
+    character = get_own_character(session, actor, character_id=character_id)
     if character.is_approved:
         raise Conflict("this character was approved already: remove it instead")
     session.delete(character)
     return character
 
 
-def delete_character(session: Session, *, actor_id: int, character_id: int) -> Character:
-    """Remove a character, whatever its state; its name is free again.
+def delete_character(session: Session, actor: Actor, *, character_id: int) -> Character:
+    """Delete a character of the actor, pending or approved; its name is free again.
 
-    Raises NotFound, Conflict (it was approved, and a sanction of the account holds: it would speak again).
+    Raises NotFound, Conflict (it is approved and the account is under a sanction, which deleting would evade).
     """
-    character = get_own_character(session, actor_id=actor_id, character_id=character_id)
-    if character.is_approved and sanctions.holds_user(session, actor_id):
+    character = get_own_character(session, actor, character_id=character_id)
+    if character.is_approved and account_sanctions.is_sanctioned(session, character.user_id):
         raise Conflict(
-            "while a sanction of your account is in force, it holds for your characters: none can be removed"
+            "while a sanction of your account is in force, it applies to your characters: none can be removed"
         )
     session.delete(character)
     changes.mark(session, Part.PEOPLE)
     return character
 
 
-def get_own_character(session: Session, *, actor_id: int, character_id: int) -> Character:
-    """A character of the actor. Raises NotFound, also for somebody else's, so that nothing is given away."""
+def get_own_character(session: Session, actor: Actor, *, character_id: int) -> Character:
+    """Return a character of the actor. Raises NotFound, also for somebody else's, which must not be revealed."""
     character = session.get(Character, character_id, options=[joinedload(Character.game)])
-    if character is None or character.user_id != actor_id:
+    if character is None or not actor.is_user(character.user_id):
         raise NotFound("there is no such character of yours")
     return character
 
 
 def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]], *, at: datetime) -> int:
-    """Remember that approved characters are online. online: (game id, its players' names). Returns how many were.
+    """Store when approved characters were last online. Return how many of these are.
 
-    One statement for each game, however many are online there; a character that is removed meanwhile is left out.
+    One statement per game and 500 players. Characters that are deleted meanwhile are skipped.
+
+    Args:
+        online: Pairs of a game's id and the names of its players.
     """
     seen = 0
     for game_id, names in online:
         keys = sorted({player_key(name) for name in names})
-        for start in range(0, len(keys), NAMES_AT_ONCE):
-            found = (
+        for start in range(0, len(keys), _BATCH):
+            approved = (
                 select(Character.id, literal(at, UtcDateTime))
                 .where(
                     Character.game_id == game_id,
-                    Character.name_key.in_(keys[start : start + NAMES_AT_ONCE]),
+                    Character.name_key.in_(keys[start : start + _BATCH]),
                     Character.state == "approved",
                 )
                 .with_for_update(read=True, key_share=True)
             )
-            noted = session.execute(
+            sightings = session.execute(
                 upsert(session, CharacterSighting)
-                .from_select(["character_id", "seen_at"], found)
+                .from_select(["character_id", "seen_at"], approved)
                 .on_conflict_do_update(index_elements=["character_id"], set_={"seen_at": at})
                 .execution_options(preserve_rowcount=True)
             )
-            seen += count_changed(noted)
+            seen += count_changed(sightings)
     return seen
 
 
@@ -209,9 +223,9 @@ def _find(session: Session, game_id: int, name: str) -> Character | None:
     return session.scalar(select(Character).where(Character.game_id == game_id, Character.name_key == player_key(name)))
 
 
-def _taken(known: Character | None, user: User) -> CharacterTaken:
-    if known is None or known.user_id != user.id:
-        return CharacterTaken("this character is registered to another player; your key stays good")
-    if known.is_approved:
-        return CharacterTaken("this character is registered to you already; your key stays good")
-    return CharacterTaken("this character waits for you already: approve it on the site; your key stays good")
+def _taken(existing: Character | None, user: User) -> CharacterTaken:
+    if existing is None or existing.user_id != user.id:
+        return CharacterTaken("this character is registered to another player; your key is still valid")
+    if existing.is_approved:
+        return CharacterTaken("this character is registered to you already; your key is still valid")
+    return CharacterTaken("this character waits for you already: approve it on the site; your key is still valid")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from shared.models.game import CONNECTION_TYPES, Game, GameConnection
 from shared.models.user_agent import UserAgent
 from shared.pagination import Page, paginate
-from shared.services import rules
+from shared.services import validation
 
 SOFTWARE_LISTED = 100
 
@@ -46,7 +46,7 @@ def list_public_games(
     """Displayed games: those online first, then the others, each by name."""
     statement = select(Game).where(Game.is_displayed)
     if words := wanted.search.strip():
-        key = rules.name_key(words)
+        key = validation.name_key(words)
         statement = statement.where(
             or_(
                 Game.name_key.contains(key, autoescape=True),

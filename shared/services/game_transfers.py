@@ -1,8 +1,8 @@
-"""Games given to another owner: the one offers, the other accepts, either may call it off before."""
+"""Transfers of games: the owner offers a game, the receiver accepts it, and either may cancel before that."""
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -11,19 +11,24 @@ from shared.models.game import Game
 from shared.models.game_transfer import GameTransfer
 from shared.models.user import User
 from shared.services import games, users
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, may
 
 FIELD = "username"
 
 
-def offer_game(session: Session, *, actor_id: int, short_name: str, username: str) -> GameTransfer:
-    """Offer a game to the account of this name. It stays the owner's until the other one accepts.
+def offer_game(session: Session, actor: Actor, *, short_name: str, username: str) -> GameTransfer:
+    """Offer a game to the account with this name. The game stays the owner's until the receiver accepts.
 
-    Raises NotFound (also if the actor may not change the game), Invalid and Conflict with the field at fault.
+    Raises:
+        NotFound: There is no such game, or the actor may not change it.
+        Invalid: The receiver does not exist or owns the game already (field `username`).
+        Conflict: The game is on offer already (field `username`).
     """
-    game = games.get_own_game(session, actor_id=actor_id, short_name=short_name)
+    game = games.get_own_game(session, actor, short_name=short_name)
     receiver = users.find_user_by_username(session, username)
     if receiver is None:
-        raise Invalid("there is no account of this name", field=FIELD)
+        raise Invalid("there is no account with this name", field=FIELD)
     if receiver.id == game.owner_id:
         raise Invalid("the game belongs to this account already", field=FIELD)
     transfer = GameTransfer(game_id=game.id, from_user_id=game.owner_id, to_user_id=receiver.id)
@@ -31,32 +36,37 @@ def offer_game(session: Session, *, actor_id: int, short_name: str, username: st
         with session.begin_nested():
             session.add(transfer)
     except IntegrityError:
-        raise Conflict("the game is offered to somebody already: take that back first", field=FIELD) from None
+        raise Conflict("the game is offered to somebody already: cancel that offer first", field=FIELD) from None
     return transfer
 
 
-def accept_game(session: Session, *, actor_id: int, short_name: str) -> GameTransfer:
-    """The receiver takes the game over; returns the offer as it was. The credentials stay as they are.
+def accept_game(session: Session, actor: Actor, *, short_name: str) -> GameTransfer:
+    """Make the receiver the owner of a game. The credentials stay valid.
 
-    Raises NotFound if no such offer stands any more, Conflict if the receiver has as many games as one may have.
+    Returns:
+        The offer, which is deleted by now.
+
+    Raises:
+        NotFound: The actor has no such offer (any more).
+        Conflict: The actor owns too many games.
     """
     transfer = _get_locked(session, short_name)
     game = transfer.game
-    if transfer.to_user_id != actor_id or game.owner_id != transfer.from_user_id:
+    if not actor.is_user(transfer.to_user_id) or game.owner_id != transfer.from_user_id:
         raise _gone()
-    owned = session.scalar(select(func.count()).select_from(Game).where(Game.owner_id == actor_id)) or 0
-    if owned >= games.GAMES_AN_OWNER and not users.is_admin(session, actor_id):
-        raise Conflict(f"an owner may have {games.GAMES_AN_OWNER} games at most")
-    game.owner_id = actor_id
+    if not may(actor, Act.MANAGE_GAMES):
+        games.require_room_for_game(session, transfer.to_user_id)
+    game.owner_id = transfer.to_user_id
     session.delete(transfer)
     session.flush()
     return transfer
 
 
-def cancel_transfer(session: Session, *, actor_id: int, short_name: str) -> GameTransfer:
-    """Take an offer back (who may change the game), or decline it (who it is for). Raises NotFound."""
+def cancel_transfer(session: Session, actor: Actor, *, short_name: str) -> GameTransfer:
+    """Cancel an offer. For both sides, and admins. Returns the offer, which is deleted by now. Raises NotFound."""
     transfer = _get_locked(session, short_name)
-    if actor_id not in (transfer.from_user_id, transfer.to_user_id) and not users.is_admin(session, actor_id):
+    is_party = actor.is_user(transfer.from_user_id) or actor.is_user(transfer.to_user_id)
+    if not is_party and not may(actor, Act.MANAGE_GAMES):
         raise _gone()
     session.delete(transfer)
     session.flush()
@@ -64,12 +74,12 @@ def cancel_transfer(session: Session, *, actor_id: int, short_name: str) -> Game
 
 
 def find_transfer(session: Session, game_id: int) -> GameTransfer | None:
-    """The offer of a game that stands now, or None."""
+    """Return the open offer of a game, or None."""
     return session.get(GameTransfer, game_id, options=[joinedload(GameTransfer.to_user)])
 
 
 def list_offers_to(session: Session, user_id: int) -> list[GameTransfer]:
-    """What is offered to an account, the oldest first."""
+    """Return the open offers to an account, oldest first."""
     return list(
         session.scalars(
             select(GameTransfer)
@@ -81,15 +91,15 @@ def list_offers_to(session: Session, user_id: int) -> list[GameTransfer]:
 
 
 def _get_locked(session: Session, short_name: str) -> GameTransfer:
-    """The offer of a game, locked until the commit: of those who answer it at one moment, the first decides."""
+    """Return the offer of a game, locked until the commit, so that only the first of two answers counts."""
     game = games.find_game(session, short_name)
     transfer = None if game is None else session.get(GameTransfer, game.id, with_for_update=True)
     if transfer is None:
         raise _gone()
-    # Read while the row is there: what a deleted object loads later would open a transaction that nobody ends.
+    # Load these while the row exists: a lazy load on the deleted object would open a transaction that nobody ends.
     _: tuple[Game, User, User] = (transfer.game, transfer.from_user, transfer.to_user)
     return transfer
 
 
 def _gone() -> NotFound:
-    return NotFound("this offer does not stand any more: it was accepted, declined or taken back")
+    return NotFound("this offer is no longer open: it was accepted, declined or cancelled")

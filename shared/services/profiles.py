@@ -14,14 +14,16 @@ from shared.models.game import Game
 from shared.models.user import User
 from shared.protocol.types import player_key
 from shared.services import characters, users
+from shared.services.authority.actors import Actor
+from shared.services.authority.permissions import Act, may
 
 Online = frozenset[tuple[str, str]]
-"""Who is online: (peer key, player's key)."""
+"""The players who are online, as pairs of a peer key and a player's key."""
 
 
 @dataclass(frozen=True)
 class ShownCharacter:
-    """One approved character. is_online and seen_at say nothing (False, None) where its person hides it."""
+    """One approved character. If its person hides being online, is_online is False and seen_at is None."""
 
     name: str
     game: Game
@@ -31,7 +33,7 @@ class ShownCharacter:
 
 @dataclass(frozen=True)
 class Profile:
-    """A person as a viewer may see them. is_own: the viewer looks at themself."""
+    """A person as the viewer may see them. is_own: the viewer is that person."""
 
     user: User
     characters: list[ShownCharacter]
@@ -39,12 +41,11 @@ class Profile:
     is_online_shown: bool
 
 
-def get_profile(session: Session, *, username: str, viewer_id: int | None, online: Online) -> Profile:
-    """A person's profile. A hidden one is there for its person, moderators and admins only. Raises NotFound."""
+def get_profile(session: Session, actor: Actor, *, username: str, online: Online) -> Profile:
+    """Return a person's profile. Hidden ones are only for that person, moderators and admins. Raises NotFound."""
     user = users.find_user_by_username(session, username)
-    viewer = session.get(User, viewer_id) if viewer_id is not None else None
-    is_own = user is not None and viewer is not None and user.id == viewer.id
-    is_staff = viewer is not None and viewer.role != "player"
+    is_own = user is not None and actor.is_user(user.id)
+    is_staff = may(actor, Act.SEE)
     if user is None or (user.is_profile_hidden and not (is_own or is_staff)):
         raise NotFound(f"there is no player {username}", field="username")
     is_online_shown = is_own or not user.is_online_hidden

@@ -5,6 +5,8 @@ import pytest
 from shared import db
 from shared.models import Message, User
 from shared.services import channels
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 
 
 def stored_channel(name):
@@ -88,8 +90,8 @@ def test_a_channels_page_says_who_proposed_it_and_what_was_said_last(visitor, st
     owner = stored.user("wren")
     stored.game("Harbour", owner=owner)
     with db.transaction() as session:
-        channel = channels.propose_channel(session, actor_id=owner.id, name="birds")
-        channels.update_channel(session, name="birds", is_hidden=False)
+        channel = channels.propose_channel(session, actors.of_user(session, owner.id), name="birds")
+        channels.update_channel(session, OPERATOR, name="birds", is_hidden=False)
         for number in range(1, 8):
             line = {"peer": "game:1", "game": "Harbour", "name": "Odo", "worker": "w", "sent_at": db.utc_now()}
             session.add(Message(id=number, channel_id=channel.id, text=f"<i>line {number}</i>", **line))

@@ -11,7 +11,7 @@ from app.chat.text import linked
 from shared import chat_tokens
 from shared.db import transaction, utc_now
 from shared.presence import SOCKET_KEY, SocketPresence
-from shared.services import accounts, history, readings
+from shared.services import accounts, history, read_marks
 from shared.services.authority import actors
 from shared.services.history import Line
 from shared.services.moderation import ignores
@@ -187,7 +187,7 @@ def test_the_token_is_for_who_is_signed_in(reader, visitor, app):
 
 def test_an_ended_session_gets_no_token(reader):
     with transaction() as session:
-        accounts.end_sessions(session, user_id=reader.user.id)
+        accounts.end_sessions(session, actors.of_user(session, reader.user.id))
     assert reader.client.get("/chat/token.json").status_code == 401
     assert reader.client.get("/chat/unread.json").status_code == 401
 
@@ -246,7 +246,7 @@ def test_older_lines_mark_nothing(reader, stored):
     made = say(gossip, *(f"line {number}" for number in range(60)))
     reader.open(f"/chat/gossip?before={made[55]}")
     with transaction() as session:
-        assert readings.last_read(session, user_id=reader.user.id, channel_id=gossip.id) is None
+        assert read_marks.last_read(session, user_id=reader.user.id, channel_id=gossip.id) is None
 
 
 def test_who_hears_a_channel(visitor, stored, app):

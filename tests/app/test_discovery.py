@@ -12,6 +12,7 @@ from sqlalchemy import update
 from app import create_app
 from shared import db
 from shared.models import User
+from tests.support.factory import edit_game
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
@@ -108,7 +109,6 @@ def test_robots_are_told_where_the_sitemap_is(app):
 
 def test_the_feed_of_new_games(any_database, app, stored):
     """Well formed, the newest first, hidden ones never; an id outlives a new short name."""
-    from shared.services import games
 
     client = app.test_client()
     assert ElementTree.fromstring(client.get("/games/feed.atom").data).findall(f"{ATOM}entry") == []
@@ -134,7 +134,7 @@ def test_the_feed_of_new_games(any_database, app, stored):
     assert [title for title, *_ in found[1:3]] == ["The G31", "The G30"]
     assert len({mark for *_, mark in found}) == 30
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name="Odd", new_short_name="Even")
+        edit_game(session, "Odd", short_name="Even")
     assert entries()[0][1].endswith("/games/Even") and entries()[0][2] == found[0][2]
     for path in ("/", "/games"):
         assert 'type="application/atom+xml" title="New games" href="/games/feed.atom"' in client.get(path).text

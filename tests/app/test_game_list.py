@@ -10,6 +10,7 @@ from sqlalchemy import event
 from shared import db
 from shared.services import games
 from tests.app.presence import be_online
+from tests.support.factory import edit_game
 
 
 def shown(visitor, **wanted):
@@ -81,7 +82,7 @@ def test_a_search_folds_case_in_all_three_fields(any_database, visitor, stored):
     for search in ("zwölf tür", "ZWOLF", "STRASSE", "strasse AM море", "Straße"):
         assert shown(visitor, q=search) == ["Zwolf"], search
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name="Zwolf", description="Ein ÄSCHERNES Tal")
+        edit_game(session, "Zwolf", description="Ein ÄSCHERNES Tal")
     assert shown(visitor, q="äschernes") == ["Zwolf"]
     assert shown(visitor, q="straße") == []
 

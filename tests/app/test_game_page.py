@@ -13,6 +13,7 @@ from app.games.chart import draw, player_charts, unbroken, y_scale
 from shared import db
 from shared.models import User, UserAgent
 from shared.services import characters, games, player_counts
+from shared.services.authority import actors
 from shared.services.player_counts import Span
 from tests.app.presence import be_online
 
@@ -30,7 +31,7 @@ def claim(game, user, name):
         key = session.get(User, user.id).registration_key
         made = characters.register_character(session, game_id=game.id, name=name, key=key)
         session.flush()
-        characters.approve_character(session, actor_id=user.id, character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
 
 
 def change(user, **fields):

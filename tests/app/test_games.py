@@ -105,6 +105,27 @@ def test_bad_input_is_named_beside_its_field(at_home, owner, stored, page, chang
         stored_game("Harbour")
 
 
+def test_an_owner_with_the_full_number_of_games_cannot_register_another(
+    at_home, new_visitor, owner, stored, monkeypatch
+):
+    """The form says so beside the name, and keeps what was typed. The limit is not for admins."""
+    monkeypatch.setattr(games, "GAMES_PER_OWNER", 2)
+    for short_name in ("One", "Two"):
+        stored.game(short_name, owner=owner)
+    answer = at_home.send("/manage/games/new", **GAME)
+
+    assert answer.status_code == 422
+    assert at_home.problem_of("name") == "An owner may have at most 2 games."
+    assert at_home.value_of("short_name") == "Harbour"
+    with pytest.raises(NotFound):
+        stored_game("Harbour")
+
+    monkeypatch.setattr(games, "GAMES_PER_OWNER", 0)
+    admin = new_visitor().sign_in(stored.admin().username)
+    assert admin.send("/manage/games/new", **GAME).status_code == 303
+    assert stored_game("Harbour")
+
+
 def test_a_game_is_edited_renamed_and_hidden(at_home, owner, stored):
     """An empty box means no, as browsers send it; the new short name is the address from then on."""
     stored.game("Old", owner=owner)

@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from shared.bus import Bus, publish_after_commit
 from shared.db import reading, transaction, utc_now
-from shared.services import accounts, channels, history, readings
+from shared.services import accounts, channels, history, read_marks
 from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.services.history import Line
 from shared.services.moderation import ignores, messages
 from tests.support.client import SocketClient
@@ -360,7 +361,7 @@ def test_unread_marks(open_chat: Any, gossip: Any, join: Any) -> None:
 
     def unread() -> dict[int, int]:
         with reading() as session:
-            return readings.count_unread(session, user_id=user.id, channel_ids=[testing.id])
+            return read_marks.count_unread(session, user_id=user.id, channel_ids=[testing.id])
 
     wait_until(lambda: unread() == {testing.id: 0}, what="what is read live is noted")
     page.goto("/chat")
@@ -409,7 +410,7 @@ def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: 
     expect(line(page, "before")).to_be_visible()
     page.locator("#chat-text").fill("typed while it is gossip")
     with transaction() as session:
-        channels.update_channel(session, name="gossip", new_name="small-talk")
+        channels.update_channel(session, OPERATOR, name="gossip", new_name="small-talk")
     expect(page.get_by_role("heading", level=1)).to_have_text("small-talk")
     expect(page).to_have_url(re.compile("/chat/small-talk$"))
     expect(page).to_have_title(re.compile("^small-talk · Chat"))
@@ -436,7 +437,7 @@ def test_a_channel_that_is_renamed_while_the_page_hears_nothing(open_chat: Any, 
     chat.worker.kill()
     expect(page.locator("#chat-state")).not_to_have_text("Live")
     with transaction() as session:
-        channels.update_channel(session, name="gossip", new_name="small-talk")
+        channels.update_channel(session, OPERATOR, name="gossip", new_name="small-talk")
     chat.start_worker()
     expect(page.locator("#chat-state")).to_contain_text("This channel is gone", timeout=20_000)
     expect(page.locator("#chat-form")).to_be_hidden()

@@ -16,6 +16,7 @@ from playwright.sync_api import Page, Response
 from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, make_link
 from shared import db
 from shared.services import channels, characters, users
+from shared.services.authority import actors
 from tests.support.moderating import make_moderated
 from tests.support.processes import free_port
 
@@ -125,14 +126,14 @@ def world(stored, worker, connect) -> dict[str, str]:
     socket.request("players/sign-in", {"name": "Wren"})
     socket.request("channels/send", {"channel": "gossip", "name": "Wren", "message": f"Hello <3 {LONG}"})
     with db.transaction() as session:
-        channels.propose_channel(session, actor_id=admin.id, name="proposed", description="Ours")
+        channels.propose_channel(session, actors.of_user(session, admin.id), name="proposed", description="Ours")
         user = users.find_user(session, admin.id)
         assert user is not None
         for name in ("Wren", "Pending"):
             key = user.registration_key
             character = characters.register_character(session, game_id=game.id, name=name, key=key)
             if name == "Wren":
-                characters.approve_character(session, actor_id=admin.id, character_id=character.id)
+                characters.approve_character(session, actors.of_user(session, admin.id), character_id=character.id)
     moderated = make_moderated(
         stored, admin=admin, owner=admin, game="Reef", channel="noise", text=f"Buy gold <b>now</b> {LONG}"
     )

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from shared import db
 from shared.models import User
 from shared.services import characters, games
+from shared.services.authority import actors
 from tests.support.client import SocketClient
 from tests.support.moderating import Moderated, make_moderated
 from tests.support.processes import free_port
@@ -305,7 +306,7 @@ def claim(user, short_name: str, name: str) -> None:
         game = games.get_game(session, short_name)
         made = characters.register_character(session, game_id=game.id, name=name, key=key)
         session.flush()
-        characters.approve_character(session, actor_id=user.id, character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
 
 
 def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, start_site, start_worker, browser) -> None:

@@ -10,6 +10,8 @@ from sqlalchemy import select, update
 from shared import db
 from shared.models import User
 from shared.services import accounts, channels, characters, game_transfers, games, users
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.factory import PASSWORD
 from worker.jobs.jobs import Jobs, network_jobs
 
@@ -76,9 +78,11 @@ def test_each_reason_to_stay(any_database, sweep, stored):
         accounts.verify_email(session, user_id=verified.id, email=verified.email, mark=accounts.mark_of(verified))
         key = session.get(User, people["player"].id).registration_key
         characters.register_character(session, game_id=game.id, name="Wren", key=key)
-        users.set_role(session, actor_id=None, username="helper", role="moderator")
-        game_transfers.offer_game(session, actor_id=game.owner_id, short_name="Mine", username="receiver")
-        channels.propose_channel(session, actor_id=people["proposer"].id, name="music")
-        games.delete_game(session, actor_id=None, short_name=passing.short_name)
+        users.set_role(session, OPERATOR, username="helper", role="moderator")
+        game_transfers.offer_game(
+            session, actors.of_user(session, game.owner_id), short_name="Mine", username="receiver"
+        )
+        channels.propose_channel(session, actors.of_user(session, people["proposer"].id), name="music")
+        games.delete_game(session, OPERATOR, short_name=passing.short_name)
     grow_old()
     assert sweep() and names() == {"operator-made", *people} - {"abandoned"}

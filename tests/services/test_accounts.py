@@ -9,6 +9,8 @@ from shared import db
 from shared.errors import Conflict, Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models import Channel, User
 from shared.services import accounts, channels, games, users
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.factory import PASSWORD
 from tests.support.racing import Racer, wait_until_blocked
 
@@ -78,14 +80,14 @@ def test_an_address_takes_as_long_whoever_has_it(session, monkeypatch):
 def test_the_operator_s_accounts_hold_their_address(session):
     """Whoever only gave it before. A proof takes it from one that was never verified, and from no other."""
     sign_up(session, "squatter", password="the squatter's own")
-    made = users.register_user(session, username="made", email=EMAIL, password=PASSWORD)
+    made = users.register_user(session, OPERATOR, username="made", email=EMAIL, password=PASSWORD)
     assert made.holds_address and sign_in(session, EMAIL) == "made"
     proved = sign_up(session, "proved", password="another password")
     verify(session, proved)
     session.flush()
     assert proved.holds_address and not made.holds_address
     with pytest.raises(NameTaken):
-        users.register_user(session, username="other", email=EMAIL, password=PASSWORD)
+        users.register_user(session, OPERATOR, username="other", email=EMAIL, password=PASSWORD)
 
 
 @pytest.mark.usefixtures("any_database")
@@ -118,9 +120,9 @@ def test_a_changed_password_ends_all_sessions(session):
         (PASSWORD, "x" * 1001, Invalid),
     ):
         with pytest.raises(fault):
-            accounts.change_password(session, user_id=user.id, current=current, new=new)
+            accounts.change_password(session, actors.of_user(session, user.id), current=current, new=new)
     assert user.session_token == token
-    accounts.change_password(session, user_id=user.id, current=PASSWORD, new="a new password")
+    accounts.change_password(session, actors.of_user(session, user.id), current=PASSWORD, new="a new password")
     assert user.session_token != token
     assert sign_in(session, "wren", "a new password") == "wren"
     assert sign_in(session, "wren") is None
@@ -159,9 +161,11 @@ def test_an_old_password_is_good_for_nothing_while_another_is_set(engine, act):
     def use_the_old_one():
         with db.transaction() as other:
             if act == "change":
-                accounts.change_password(other, user_id=user.id, current=PASSWORD, new="the thief's password")
+                accounts.change_password(
+                    other, actors.of_user(other, user.id), current=PASSWORD, new="the thief's password"
+                )
             else:
-                accounts.delete_account(other, user_id=user.id, password=PASSWORD)
+                accounts.delete_account(other, actors.of_user(other, user.id), password=PASSWORD)
 
     with db.transaction() as session:
         accounts.reset_password(
@@ -182,7 +186,7 @@ def test_links_are_old_once_the_account_changed(session):
     mark = accounts.mark_of(user)
     with pytest.raises(accounts.LinkUsed):
         accounts.reset_password(session, user_id=other.id, email=EMAIL, mark=mark, new="a new password")
-    accounts.change_password(session, user_id=user.id, current=PASSWORD, new="a new password")
+    accounts.change_password(session, actors.of_user(session, user.id), current=PASSWORD, new="a new password")
     for use in (
         lambda: accounts.reset_password(session, user_id=user.id, email=EMAIL, mark=mark, new="another one"),
         lambda: accounts.verify_email(session, user_id=user.id, email=EMAIL, mark=mark),
@@ -199,7 +203,7 @@ def test_another_address(session):
     verify(session, other)
     ask = {"user_id": user.id, "password": PASSWORD}
     with pytest.raises(InvalidCredentials):
-        accounts.ask_for_email(session, user_id=user.id, password="wrong", email="new@example.com")
+        accounts.ask_for_email(session, actors.of_user(session, user.id), password="wrong", email="new@example.com")
     with pytest.raises(Invalid):
         accounts.ask_for_email(session, **ask, email="nothing")
     assert user.pending_email is None
@@ -224,7 +228,7 @@ def test_only_the_address_asked_for_last_can_be_had(session):
     with pytest.raises(accounts.LinkUsed):
         accounts.verify_email(session, **link, email="first@example.com")
     assert accounts.get_linked(session, **link, email="second@example.com") is user
-    accounts.cancel_email(session, user_id=user.id)
+    accounts.cancel_email(session, actors.of_user(session, user.id))
     for use in (accounts.get_linked, accounts.verify_email):
         with pytest.raises(accounts.LinkUsed):
             use(session, **link, email="second@example.com")
@@ -245,14 +249,14 @@ def test_deleting_an_account(make, session):
     """Takes the password and no games; the username stays reserved, channels stay."""
     user = make.user("wren")
     game = make.game("Harbour", owner=user)
-    channel = channels.propose_channel(session, actor_id=user.id, name="birds", description="")
+    channel = channels.propose_channel(session, actors.of_user(session, user.id), name="birds", description="")
     session.commit()
     with pytest.raises(InvalidCredentials):
-        accounts.delete_account(session, user_id=user.id, password="wrong")
+        accounts.delete_account(session, actors.of_user(session, user.id), password="wrong")
     with pytest.raises(Conflict, match="games"):
-        accounts.delete_account(session, user_id=user.id, password=PASSWORD)
-    games.delete_game(session, actor_id=user.id, short_name=game.short_name)
-    accounts.delete_account(session, user_id=user.id, password=PASSWORD)
+        accounts.delete_account(session, actors.of_user(session, user.id), password=PASSWORD)
+    games.delete_game(session, actors.of_user(session, user.id), short_name=game.short_name)
+    accounts.delete_account(session, actors.of_user(session, user.id), password=PASSWORD)
     session.commit()
     session.expire_all()
     assert users.find_user_by_username(session, "wren") is None
@@ -266,6 +270,6 @@ def test_deleting_an_account(make, session):
 def test_the_last_admin_cannot_go(make, session):
     first = make.admin("first")
     with pytest.raises(Forbidden):
-        accounts.delete_account(session, user_id=first.id, password=PASSWORD)
+        accounts.delete_account(session, actors.of_user(session, first.id), password=PASSWORD)
     make.admin("second")
-    accounts.delete_account(session, user_id=first.id, password=PASSWORD)
+    accounts.delete_account(session, actors.of_user(session, first.id), password=PASSWORD)

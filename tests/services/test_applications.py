@@ -9,11 +9,15 @@ from shared.bus import take_announcements
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models.credentials import secret_matches
 from shared.services import applications, peer_credentials, versions
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.signals import CredentialsRevoked
 
 
 def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
-    application, credentials = applications.create_application(session, name=" The Mirror ", short_name="Mirror")
+    application, credentials = applications.create_application(
+        session, OPERATOR, name=" The Mirror ", short_name="Mirror"
+    )
     assert application.name == "The Mirror"
     assert credentials.client_secret not in application.client_secret_digest
     assert secret_matches(credentials.client_secret.upper(), application.client_secret_digest)
@@ -38,7 +42,7 @@ def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
 )
 def test_bad_applications_are_refused(session, fields, field):
     with pytest.raises(Invalid) as refused:
-        applications.create_application(session, **{"name": "The Mirror", "short_name": "Mirror", **fields})
+        applications.create_application(session, OPERATOR, **{"name": "The Mirror", "short_name": "Mirror", **fields})
     assert refused.value.field == field
 
 
@@ -56,14 +60,14 @@ def test_only_admins_may(make, session):
     player, admin = make.user(), make.admin()
     make.application("Mirror")
     for forbidden in (
-        lambda: applications.create_application(session, name="X", short_name="X", actor_id=player.id),
-        lambda: applications.regenerate_credentials(session, short_name="Mirror", actor_id=player.id),
-        lambda: applications.delete_application(session, short_name="Mirror", actor_id=player.id),
+        lambda: applications.create_application(session, actors.of_user(session, player.id), name="X", short_name="X"),
+        lambda: applications.regenerate_credentials(session, actors.of_user(session, player.id), short_name="Mirror"),
+        lambda: applications.delete_application(session, actors.of_user(session, player.id), short_name="Mirror"),
     ):
         with pytest.raises(Forbidden):
             forbidden()
-    applications.regenerate_credentials(session, short_name="mirror", actor_id=admin.id)
-    applications.delete_application(session, short_name="MIRROR", actor_id=admin.id)
+    applications.regenerate_credentials(session, actors.of_user(session, admin.id), short_name="mirror")
+    applications.delete_application(session, actors.of_user(session, admin.id), short_name="MIRROR")
     with pytest.raises(NotFound):
         applications.get_application(session, "Mirror")
 
@@ -72,7 +76,7 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     application, old = make.application_with_credentials()
     session.commit()
     take_announcements(session)
-    new = applications.regenerate_credentials(session, short_name=application.short_name)
+    new = applications.regenerate_credentials(session, OPERATOR, short_name=application.short_name)
     session.commit()
     assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_application(application.id))]
     assert application.credentials_serial == 2
@@ -85,7 +89,7 @@ def test_deleting_is_announced(make, session):
     application = make.application()
     session.commit()
     take_announcements(session)
-    applications.delete_application(session, short_name=application.short_name)
+    applications.delete_application(session, OPERATOR, short_name=application.short_name)
     session.commit()
     assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_application(application.id))]
 

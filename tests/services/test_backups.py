@@ -13,6 +13,7 @@ from sqlalchemy import make_url, text
 from shared import db
 from shared.errors import Conflict, Invalid, Unavailable
 from shared.services import backups, channels, users, versions
+from shared.services.authority.actors import OPERATOR
 
 NOW = datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC)
 
@@ -82,18 +83,18 @@ def test_what_cannot_be_backed_up(url, tmp_path):
 
 def test_after_a_restoration_every_cursor_is_out_of_reach(any_database, session):
     """Old cursors start over; the next change has a number that was never given."""
-    channels.create_channel(session, name="gossip")
+    channels.create_channel(session, OPERATOR, name="gossip")
     session.commit()
     before = versions.last_cursor(session)
     session.commit()
 
-    answer = backups.start_over(session)
+    answer = backups.start_over(session, OPERATOR)
     session.commit()
     assert answer == {"cursor": before + backups.STEP, "message": backups.STEP}
     assert not versions.reaches_back_to(session, before)
     assert not versions.reaches_back_to(session, before + 500)
     assert versions.reaches_back_to(session, answer["cursor"])
     session.commit()
-    channels.create_channel(session, name="music")
+    channels.create_channel(session, OPERATOR, name="music")
     session.commit()
     assert versions.last_cursor(session) == answer["cursor"] + 1

@@ -10,12 +10,14 @@ from shared.errors import Conflict, Forbidden, Invalid, NameTaken, NotFound
 from shared.models.channel import Channel
 from shared.models.message import Message
 from shared.services import channels
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.racing import Racer, wait_until_blocked
 
 
 @pytest.mark.parametrize("name", ["abc", "A-Z_z", "a" * 15, "___", "Gossip"])
 def test_good_names(session, name):
-    channel = channels.create_channel(session, name=name)
+    channel = channels.create_channel(session, OPERATOR, name=name)
     assert (channel.name, channel.is_hidden, channel.description) == (name, False, None)
 
 
@@ -40,41 +42,41 @@ def test_good_names(session, name):
 )
 @pytest.mark.parametrize("how", ["create", "ensure", "update"])
 def test_bad_names_are_refused_however_they_come(session, name, how):
-    channels.create_channel(session, name="gossip")
+    channels.create_channel(session, OPERATOR, name="gossip")
     with pytest.raises(Invalid) as refused:
         if how == "create":
-            channels.create_channel(session, name=name)
+            channels.create_channel(session, OPERATOR, name=name)
         elif how == "ensure":
             channels.ensure_channel(session, name=name)
         elif name is None:
             raise Invalid("None leaves the name as it is", field="name")
         else:
-            channels.update_channel(session, name="gossip", new_name=name)
+            channels.update_channel(session, OPERATOR, name="gossip", new_name=name)
     assert refused.value.field == "name"
 
 
 @pytest.mark.parametrize("description", ["x" * 501, "nul\0", "bell\x07", "\ud800", 7])
 def test_bad_descriptions_are_refused(session, description):
     with pytest.raises(Invalid) as refused:
-        channels.create_channel(session, name="gossip", description=description)
+        channels.create_channel(session, OPERATOR, name="gossip", description=description)
     assert refused.value.field == "description"
 
 
 def test_a_description_is_kept_tidy(session):
-    channel = channels.create_channel(session, name="gossip", description="  one\r\ntwo\rthree  ")
+    channel = channels.create_channel(session, OPERATOR, name="gossip", description="  one\r\ntwo\rthree  ")
     assert channel.description == "one\ntwo\nthree"
-    assert channels.update_channel(session, name="gossip", description=" ").description is None
+    assert channels.update_channel(session, OPERATOR, name="gossip", description=" ").description is None
 
 
 @pytest.mark.usefixtures("any_database")
 def test_names_are_unique_without_case(session):
-    channels.create_channel(session, name="Gossip")
+    channels.create_channel(session, OPERATOR, name="Gossip")
     with pytest.raises(NameTaken):
-        channels.create_channel(session, name="gOSSIP")
-    channels.create_channel(session, name="testing")
+        channels.create_channel(session, OPERATOR, name="gOSSIP")
+    channels.create_channel(session, OPERATOR, name="testing")
     with pytest.raises(NameTaken):
-        channels.update_channel(session, name="testing", new_name="GOSSIP")
-    assert channels.update_channel(session, name="GOSSIP", new_name="gossip").name == "gossip"
+        channels.update_channel(session, OPERATOR, name="testing", new_name="GOSSIP")
+    assert channels.update_channel(session, OPERATOR, name="GOSSIP", new_name="gossip").name == "gossip"
 
 
 @pytest.mark.usefixtures("any_database")
@@ -84,10 +86,10 @@ def test_a_lost_race_for_a_name_is_a_name_taken(engine, monkeypatch):
 
     def lose():
         with db.transaction() as other:
-            channels.create_channel(other, name="GOSSIP")
+            channels.create_channel(other, OPERATOR, name="GOSSIP")
 
     with db.transaction() as session:
-        channels.create_channel(session, name="gossip")
+        channels.create_channel(session, OPERATOR, name="gossip")
         racer = Racer(lose)
         wait_until_blocked(engine, racer)
     with pytest.raises(NameTaken) as taken:
@@ -107,10 +109,10 @@ def test_a_lost_race_for_a_rename_is_a_name_taken(engine, stored, monkeypatch):
 
     def lose():
         with db.transaction() as other:
-            channels.update_channel(other, name="second", new_name="Goal")
+            channels.update_channel(other, OPERATOR, name="second", new_name="Goal")
 
     with db.transaction() as session:
-        channels.update_channel(session, name="first", new_name="goal")
+        channels.update_channel(session, OPERATOR, name="first", new_name="goal")
         racer = Racer(lose)
         wait_until_blocked(engine, racer)
     with pytest.raises(NameTaken):
@@ -129,7 +131,7 @@ def test_two_sockets_that_create_one_channel_share_it(engine, monkeypatch):
 
     with db.transaction() as session:
         if engine.dialect.name == "sqlite":
-            made = channels.create_channel(session, name="fresh", is_hidden=True)
+            made = channels.create_channel(session, OPERATOR, name="fresh", is_hidden=True)
         else:
             made = channels.ensure_channel(session, name="fresh")
             session.flush()
@@ -152,7 +154,7 @@ def _blind_once(find):
 
 
 def test_a_socket_gets_the_channel_there_is_or_a_hidden_one(session):
-    channels.create_channel(session, name="Gossip")
+    channels.create_channel(session, OPERATOR, name="Gossip")
     assert channels.ensure_channel(session, name="gossip").name == "Gossip"
     made = channels.ensure_channel(session, name="Fresh")
     assert (made.name, made.is_hidden) == ("Fresh", True)
@@ -163,34 +165,39 @@ def test_only_admins_create_update_and_delete(make, session):
     make.channel("gossip")
     for actor in (player, moderator):
         for forbidden in (
-            lambda actor=actor: channels.create_channel(session, name="other", actor_id=actor.id),
-            lambda actor=actor: channels.update_channel(session, name="gossip", is_hidden=True, actor_id=actor.id),
-            lambda actor=actor: channels.delete_channel(session, name="gossip", actor_id=actor.id),
+            lambda actor=actor: channels.create_channel(session, actors.of_user(session, actor.id), name="other"),
+            lambda actor=actor: channels.update_channel(
+                session, actors.of_user(session, actor.id), name="gossip", is_hidden=True
+            ),
+            lambda actor=actor: channels.delete_channel(session, actors.of_user(session, actor.id), name="gossip"),
         ):
             with pytest.raises(Forbidden):
                 forbidden()
-    channels.update_channel(session, name="GOSSIP", is_hidden=True, actor_id=admin.id)
+    channels.update_channel(session, actors.of_user(session, admin.id), name="GOSSIP", is_hidden=True)
     assert channels.get_channel(session, "gossip").is_hidden
-    channels.delete_channel(session, name="gOssip", actor_id=admin.id)
+    channels.delete_channel(session, actors.of_user(session, admin.id), name="gOssip")
     with pytest.raises(NotFound):
-        channels.delete_channel(session, name="gossip", actor_id=admin.id)
+        channels.delete_channel(session, actors.of_user(session, admin.id), name="gossip")
 
 
 def test_owners_propose_hidden_channels_and_describe_their_own(make, session):
     owner, stranger = make.user(), make.user()
     with pytest.raises(Forbidden):
-        channels.propose_channel(session, actor_id=owner.id, name="tea-room")
+        channels.propose_channel(session, actors.of_user(session, owner.id), name="tea-room")
     make.game(owner=owner)
     make.game(owner=stranger)
-    channel = channels.propose_channel(session, actor_id=owner.id, name="tea-room", description="Tea.")
+    channel = channels.propose_channel(session, actors.of_user(session, owner.id), name="tea-room", description="Tea.")
     assert channel.is_hidden and channel.proposed_by_id == owner.id
-    assert channels.describe_channel(session, actor_id=owner.id, name="TEA-room", description="More.") is channel
+    assert (
+        channels.describe_channel(session, actors.of_user(session, owner.id), name="TEA-room", description="More.")
+        is channel
+    )
     with pytest.raises(NotFound):
-        channels.describe_channel(session, actor_id=stranger.id, name="tea-room", description="Mine.")
+        channels.describe_channel(session, actors.of_user(session, stranger.id), name="tea-room", description="Mine.")
     channel.is_hidden = False
     session.flush()
     with pytest.raises(Forbidden):
-        channels.describe_channel(session, actor_id=stranger.id, name="tea-room", description="Mine.")
+        channels.describe_channel(session, actors.of_user(session, stranger.id), name="tea-room", description="Mine.")
     assert channel.description == "More."
 
 
@@ -198,25 +205,25 @@ def test_so_many_proposals_may_wait(make, session):
     owner = make.user()
     make.game(owner=owner)
     made = [
-        channels.propose_channel(session, actor_id=owner.id, name="room-" + "a" * number)
-        for number in range(1, channels.PROPOSALS_AN_OWNER + 1)
+        channels.propose_channel(session, actors.of_user(session, owner.id), name="room-" + "a" * number)
+        for number in range(1, channels.PROPOSALS_PER_OWNER + 1)
     ]
     with pytest.raises(Conflict):
-        channels.propose_channel(session, actor_id=owner.id, name="one-more")
-    channels.update_channel(session, name=made[0].name, is_hidden=False)
-    assert channels.propose_channel(session, actor_id=owner.id, name="one-more")
+        channels.propose_channel(session, actors.of_user(session, owner.id), name="one-more")
+    channels.update_channel(session, OPERATOR, name=made[0].name, is_hidden=False)
+    assert channels.propose_channel(session, actors.of_user(session, owner.id), name="one-more")
 
 
 def test_hidden_channels_are_seen_by_few(make, session):
     owner, stranger, moderator, admin = make.user(), make.user(), make.user(role="moderator"), make.admin()
     make.game(owner=owner)
-    channels.propose_channel(session, actor_id=owner.id, name="tea-room")
+    channels.propose_channel(session, actors.of_user(session, owner.id), name="tea-room")
     make.channel("gossip")
     for viewer in (owner, moderator, admin):
-        assert channels.get_public_channel(session, name="tea-room", viewer_id=viewer.id)
+        assert channels.get_public_channel(session, actors.of_user(session, viewer.id), name="tea-room")
     for viewer_id in (None, stranger.id, 999_999):
         with pytest.raises(NotFound):
-            channels.get_public_channel(session, name="tea-room", viewer_id=viewer_id)
+            channels.get_public_channel(session, actors.of_user(session, viewer_id), name="tea-room")
     assert [channel.name for channel in channels.list_public_channels(session)] == ["gossip"]
     assert [channel.name for channel in channels.list_channels(session)] == ["gossip", "tea-room"]
     assert [channel.name for channel in channels.list_channels_proposed_by(session, owner.id)] == ["tea-room"]
@@ -225,11 +232,11 @@ def test_hidden_channels_are_seen_by_few(make, session):
 @pytest.mark.usefixtures("any_database")
 def test_ids_are_never_reused_and_names_are(session):
     """A deleted channel's name is free again; the new one is another channel."""
-    first = channels.create_channel(session, name="gossip").id
+    first = channels.create_channel(session, OPERATOR, name="gossip").id
     session.commit()
-    channels.delete_channel(session, name="gossip")
+    channels.delete_channel(session, OPERATOR, name="gossip")
     session.commit()
-    assert channels.create_channel(session, name="GOSSIP").id > first
+    assert channels.create_channel(session, OPERATOR, name="GOSSIP").id > first
 
 
 @pytest.mark.usefixtures("any_database")

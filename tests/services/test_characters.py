@@ -12,6 +12,8 @@ from shared.db import utc_now
 from shared.errors import Conflict, NotFound
 from shared.models import Character, CharacterSighting, User
 from shared.services import accounts, characters, games, profiles
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.racing import Racer, wait_until_blocked
 
 
@@ -28,7 +30,7 @@ def game(make):
 def claim(session, user, game, name="Wren", *, approve=False):
     character = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
     if approve:
-        characters.approve_character(session, actor_id=user.id, character_id=character.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id)
     return character
 
 
@@ -72,7 +74,7 @@ def test_what_fails_leaves_the_key_good(make, session, user, game):
 
 
 def test_an_account_has_so_many_characters(session, user, game, monkeypatch):
-    monkeypatch.setattr(characters, "CHARACTERS_A_USER", 1)
+    monkeypatch.setattr(characters, "CHARACTERS_PER_USER", 1)
     claim(session, user, game)
     key = user.registration_key
     with pytest.raises(Conflict, match="1 characters at most"):
@@ -84,10 +86,10 @@ def test_an_account_has_so_many_characters(session, user, game, monkeypatch):
 def test_a_denied_or_removed_character_frees_its_name(make, session, user, game):
     """Then anybody may claim it, the same person too."""
     other = make.user("other")
-    characters.deny_character(session, actor_id=user.id, character_id=claim(session, user, game).id)
+    characters.deny_character(session, actors.of_user(session, user.id), character_id=claim(session, user, game).id)
     session.flush()
     approved = claim(session, other, game, approve=True)
-    characters.delete_character(session, actor_id=other.id, character_id=approved.id)
+    characters.delete_character(session, actors.of_user(session, other.id), character_id=approved.id)
     session.flush()
     assert claim(session, user, game).user_id == user.id
 
@@ -98,13 +100,18 @@ def test_only_ones_own_characters_are_decided_on(make, session, user, game):
     stranger = make.user("stranger")
     for act in (characters.approve_character, characters.deny_character, characters.delete_character):
         with pytest.raises(NotFound):
-            act(session, actor_id=stranger.id, character_id=character.id)
+            act(session, actors.of_user(session, stranger.id), character_id=character.id)
         with pytest.raises(NotFound):
-            act(session, actor_id=user.id, character_id=999)
-    first = characters.approve_character(session, actor_id=user.id, character_id=character.id).approved_at
-    assert characters.approve_character(session, actor_id=user.id, character_id=character.id).approved_at == first
+            act(session, actors.of_user(session, user.id), character_id=999)
+    first = characters.approve_character(
+        session, actors.of_user(session, user.id), character_id=character.id
+    ).approved_at
+    assert (
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id).approved_at
+        == first
+    )
     with pytest.raises(Conflict):
-        characters.deny_character(session, actor_id=user.id, character_id=character.id)
+        characters.deny_character(session, actors.of_user(session, user.id), character_id=character.id)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +210,8 @@ def test_characters_go_with_their_game_and_their_account(make, session, user, ga
     claim(session, user, game)
     claim(session, other, make.game("Ashfall", owner=other))
     session.commit()
-    games.delete_game(session, actor_id=None, short_name="harbour")
-    accounts.delete_account(session, user_id=user.id, password=make.password)
+    games.delete_game(session, OPERATOR, short_name="harbour")
+    accounts.delete_account(session, actors.of_user(session, user.id), password=make.password)
     session.commit()
     assert [one.user_id for one in session.scalars(select(Character))] == [other.id]
 
@@ -214,7 +221,7 @@ def test_lists_show_what_waits_first_and_strangers_what_is_approved(make, sessio
     claim(session, user, game, "Able", approve=True)
     claim(session, user, game, "Zoe")
     claim(session, hidden, game, "Ghost", approve=True)
-    accounts.set_privacy(session, user_id=hidden.id, is_profile_hidden=True, is_online_hidden=False)
+    accounts.set_privacy(session, actors.of_user(session, hidden.id), is_profile_hidden=True, is_online_hidden=False)
     session.commit()
     assert [one.name for one in characters.list_characters_of(session, user.id)] == ["Zoe", "Able"]
     shown = characters.list_public_characters_of_game(session, game.id, limit=10)
@@ -226,9 +233,9 @@ def test_the_mark_changes_with_what_the_page_shows(session, user, game):
     for act in (
         lambda: None,
         lambda: claim(session, user, game),
-        lambda: characters.approve_character(session, actor_id=user.id, character_id=1),
-        lambda: accounts.replace_registration_key(session, user_id=user.id),
-        lambda: characters.delete_character(session, actor_id=user.id, character_id=1),
+        lambda: characters.approve_character(session, actors.of_user(session, user.id), character_id=1),
+        lambda: accounts.replace_registration_key(session, actors.of_user(session, user.id)),
+        lambda: characters.delete_character(session, actors.of_user(session, user.id), character_id=1),
     ):
         act()
         session.flush()
@@ -280,7 +287,7 @@ def test_a_character_removed_meanwhile_is_no_fault(engine, stored):
             return characters.note_sightings(other, [(game.id, ["going", "staying"])], at=utc_now())
 
     with db.transaction() as session:
-        characters.delete_character(session, actor_id=user.id, character_id=going.id)
+        characters.delete_character(session, actors.of_user(session, user.id), character_id=going.id)
         session.flush()
         racer = Racer(note)
         wait_until_blocked(engine, racer)
@@ -302,19 +309,21 @@ def test_profiles_show_what_their_person_lets_them(make, session, user, game):
     session.expire_all()
 
     def look(viewer):
-        profile = profiles.get_profile(session, username="WREN", viewer_id=viewer.id if viewer else None, online=online)
+        profile = profiles.get_profile(
+            session, actors.of_user(session, viewer.id if viewer else None), username="WREN", online=online
+        )
         return [(one.name, one.is_online, one.seen_at is not None) for one in profile.characters]
 
     for viewer in (None, stranger):
         assert look(viewer) == [("Able", True, True)]
     assert [name for name, *_ in look(staff)] == [name for name, *_ in look(user)] == ["Able", "Spy"]
 
-    accounts.set_privacy(session, user_id=user.id, is_profile_hidden=False, is_online_hidden=True)
+    accounts.set_privacy(session, actors.of_user(session, user.id), is_profile_hidden=False, is_online_hidden=True)
     assert look(stranger) == [("Able", False, False)]
     assert look(staff)[0] == ("Able", False, False)
     assert look(user)[0] == ("Able", True, True)
 
-    accounts.set_privacy(session, user_id=user.id, is_profile_hidden=True, is_online_hidden=False)
+    accounts.set_privacy(session, actors.of_user(session, user.id), is_profile_hidden=True, is_online_hidden=False)
     for viewer in (None, stranger):
         with pytest.raises(NotFound):
             look(viewer)

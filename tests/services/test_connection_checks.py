@@ -11,6 +11,8 @@ from shared.bus import take_announcements
 from shared.errors import NotFound
 from shared.models import ConnectionCheck
 from shared.services import connection_checks, games, users
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.services.connection_checks import EVERY, LEASE, SPREAD, Outcome, Result
 from shared.signals import ChecksDue
 from tests.support.racing import Racer
@@ -78,7 +80,7 @@ def test_who_asks_gets_a_try_that_begins_after_that(ways):
     before = take(now + SPREAD)
     with db.transaction() as session:
         game = session.get(connection_checks.GameConnection, ways[0].id).game
-        games.check_connections(session, actor_id=game.owner_id, short_name=game.short_name)
+        games.check_connections(session, actors.of_user(session, game.owner_id), short_name=game.short_name)
     again = take(db.utc_now())
     assert {target.connection_id for target in again} == {way.id for way in ways}
     assert not any(finish(target, Result(Outcome.REFUSED, 3)) for target in before)
@@ -104,7 +106,7 @@ def test_an_edit_makes_every_result_of_before_void(ways):
     mine = next(target for target in targets if target.connection_id == ways[0].id)
     with db.transaction() as session:
         games.update_connection(
-            session, actor_id=None, connection_id=ways[0].id, type="telnet", host="new.example.com", port=4000
+            session, OPERATOR, connection_id=ways[0].id, type="telnet", host="new.example.com", port=4000
         )
     assert not finish(mine)
     assert ways[0].id not in checks()
@@ -115,7 +117,7 @@ def test_a_way_that_is_removed_takes_its_check_along(ways):
     plan()
     targets = take(db.utc_now() + SPREAD)
     with db.transaction() as session:
-        games.delete_connection(session, actor_id=None, connection_id=ways[0].id)
+        games.delete_connection(session, OPERATOR, connection_id=ways[0].id)
     assert len(checks()) == 2
     assert sorted(map(finish, targets)) == [False, True, True]
 
@@ -130,14 +132,14 @@ def test_an_owner_asks_for_a_check_now(ways):
     assert take(db.utc_now()) == []
     with db.transaction() as session:
         owner = users.get_user_by_username(session, "keeper")
-        assert games.check_connections(session, actor_id=owner.id, short_name="Mine") == 3
+        assert games.check_connections(session, actors.of_user(session, owner.id), short_name="Mine") == 3
     assert take_announcements(session) == [ChecksDue()]
     assert len(take(db.utc_now())) == 3
 
 
 def test_strangers_ask_for_nothing(ways, stored):
     with pytest.raises(NotFound), db.transaction() as session:
-        games.check_connections(session, actor_id=stored.user().id, short_name="Mine")
+        games.check_connections(session, actors.of_user(session, stored.user().id), short_name="Mine")
 
 
 def test_two_who_look_at_the_same_moment_share_them_out(ways):

@@ -9,7 +9,9 @@ from sqlalchemy import func, select
 
 from shared import db
 from shared.models import Game, ReservedShortName
+from shared.models.game_details import GameDetails
 from shared.services import game_import, games, peer_credentials, versions
+from shared.services.authority.actors import OPERATOR
 from shared.services.game_import import BadLine
 from tests.support.racing import Racer, wait_until_blocked
 
@@ -44,7 +46,7 @@ def test_every_field_of_a_game(engine, owner):
     ]
     counts = []
     with db.transaction() as session:
-        imported = game_import.import_games(session, lines, progress=counts.append)
+        imported = game_import.import_games(session, OPERATOR, lines, progress=counts.append)
     assert counts[-1] == 2
     with db.reading() as session:
         first = games.get_game(session, "g1")
@@ -108,10 +110,10 @@ def test_a_bad_line_is_named_and_nothing_is_imported(stored, owner, bad, says):
     stored.application("Mirror")
     stored.game("Gone", owner=owner)
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name="Gone")
+        games.delete_game(session, OPERATOR, short_name="Gone")
     with pytest.raises(BadLine) as refused:
         with db.transaction() as session:
-            game_import.import_games(session, [line(1), "", bad, line(4)])
+            game_import.import_games(session, OPERATOR, [line(1), "", bad, line(4)])
     assert refused.value.message.startswith("line 3: ") and "nothing was imported" in refused.value.message
     assert says in refused.value.message
     with db.reading() as session:
@@ -125,7 +127,7 @@ def test_a_bad_line_far_down_undoes_the_batches_before_it(engine, owner, monkeyp
     lines = [line(number) for number in range(1, 11)] + [line(2)]
     with pytest.raises(BadLine, match="line 11: line 2 has the same name"):
         with db.transaction() as session:
-            game_import.import_games(session, lines)
+            game_import.import_games(session, OPERATOR, lines)
     with db.reading() as session:
         assert session.scalar(select(func.count()).select_from(Game)) == 0
 
@@ -134,14 +136,14 @@ def test_a_bad_line_far_down_undoes_the_batches_before_it(engine, owner, monkeyp
 def test_a_name_taken_at_this_very_moment_is_a_bad_line(engine, owner, monkeypatch):
     """On PostgreSQL by a transaction that had not committed at the look; on SQLite there is no such moment."""
     if engine.dialect.name == "sqlite":
-        monkeypatch.setattr(game_import, "_add", _without_a_look(game_import._add))
+        monkeypatch.setattr(game_import, "_insert", _without_a_look(game_import._insert))
 
     def lose():
         with db.transaction() as other:
-            game_import.import_games(other, [line(2, name="Goal")])
+            game_import.import_games(other, OPERATOR, [line(2, name="Goal")])
 
     with db.transaction() as session:
-        games.create_game(session, owner_id=owner.id, name="goal", short_name="First")
+        games.create_game(session, OPERATOR, owner_id=owner.id, details=GameDetails(name="goal", short_name="First"))
         racer = Racer(lose)
         wait_until_blocked(engine, racer)
     with pytest.raises(BadLine, match="line 1: a name in or after this line was taken at this moment"):
@@ -168,7 +170,7 @@ def test_2_000_games_take_a_moment(engine, owner):
     run = []
     event.listen(engine, "before_cursor_execute", lambda c, cu, statement, *rest: run.append(statement))
     with db.transaction() as session:
-        imported = game_import.import_games(session, (line(number) for number in range(2000)))
+        imported = game_import.import_games(session, OPERATOR, (line(number) for number in range(2000)))
     assert len(imported) == 2000
     assert len([statement for statement in run if not statement.startswith("INSERT INTO games")]) < 100
     with db.reading() as session:

@@ -9,6 +9,7 @@ import pytest
 from shared import db
 from shared.errors import Conflict, Invalid, NotFound
 from shared.services import accounts, game_transfers, games, versions
+from shared.services.authority import actors
 from tests.support.factory import PASSWORD
 from tests.support.racing import Racer
 
@@ -23,17 +24,17 @@ def people(any_database, stored):
 
 def offer(actor, username="odo"):
     with db.transaction() as session:
-        game_transfers.offer_game(session, actor_id=actor.id, short_name="Mine", username=username)
+        game_transfers.offer_game(session, actors.of_user(session, actor.id), short_name="Mine", username=username)
 
 
 def accept(actor):
     with db.transaction() as session:
-        return game_transfers.accept_game(session, actor_id=actor.id, short_name="mine")
+        return game_transfers.accept_game(session, actors.of_user(session, actor.id), short_name="mine")
 
 
 def cancel(actor):
     with db.transaction() as session:
-        return game_transfers.cancel_transfer(session, actor_id=actor.id, short_name="Mine")
+        return game_transfers.cancel_transfer(session, actors.of_user(session, actor.id), short_name="Mine")
 
 
 def owner_id():
@@ -59,7 +60,7 @@ def test_offered_and_accepted(people):
     with db.reading() as session:
         assert versions.last_cursor(session) == before
     with pytest.raises(NotFound), db.transaction() as session:
-        games.get_own_game(session, actor_id=owner.id, short_name="Mine")
+        games.get_own_game(session, actors.of_user(session, owner.id), short_name="Mine")
 
 
 @pytest.mark.parametrize("who", [0, 1])
@@ -101,7 +102,7 @@ def test_a_game_is_offered_to_one_at_a_time(people):
 def test_a_receiver_with_as_many_games_as_one_may_have(people, monkeypatch):
     """May make room, and accept then."""
     offer(people[0])
-    monkeypatch.setattr(games, "GAMES_AN_OWNER", 0)
+    monkeypatch.setattr(games, "GAMES_PER_OWNER", 0)
     with pytest.raises(Conflict, match="at most"):
         accept(people[1])
     monkeypatch.undo()
@@ -112,10 +113,10 @@ def test_an_offer_goes_with_its_game_and_with_its_receiver(people, stored):
     owner, receiver, _ = people
     offer(owner)
     with db.transaction() as session:
-        accounts.delete_account(session, user_id=receiver.id, password=PASSWORD)
+        accounts.delete_account(session, actors.of_user(session, receiver.id), password=PASSWORD)
     offer(owner, "sly")
     with db.transaction() as session:
-        games.delete_game(session, actor_id=owner.id, short_name="Mine")
+        games.delete_game(session, actors.of_user(session, owner.id), short_name="Mine")
     assert offered_to(people[2]) == []
 
 

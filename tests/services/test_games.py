@@ -10,8 +10,12 @@ from shared.bus import take_announcements
 from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models import Game, GameConnection, UserAgent
 from shared.models.credentials import secret_digest
+from shared.models.game_details import GameDetails
 from shared.services import game_lists, games, peer_credentials, peers, short_names, versions
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.signals import CredentialsRevoked
+from tests.support.factory import edit_game
 from tests.support.racing import Racer, wait_until_blocked
 
 
@@ -22,20 +26,24 @@ def owner(make):
 
 def create(session, owner, **fields):
     fields = {"name": "The Tea House", "short_name": "Tea", **fields}
-    return games.create_game(session, owner_id=owner.id, actor_id=owner.id, **fields)[0]
+    return games.create_game(
+        session, actors.of_user(session, owner.id), owner_id=owner.id, details=GameDetails(**fields)
+    )[0]
 
 
 def test_a_game_as_it_is_made(session, owner):
     game, credentials = games.create_game(
         session,
+        actors.of_user(session, owner.id),
         owner_id=owner.id,
-        actor_id=owner.id,
-        name="  Café Zoë ",
-        short_name=" Cafe7 ",
-        description=" one\r\ntwo ",
-        homepage_url=" https://cafe.example.com/a?b ",
-        is_displayed=False,
-        allows_character_registration=False,
+        details=GameDetails(
+            name="  Café Zoë ",
+            short_name=" Cafe7 ",
+            description=" one\r\ntwo ",
+            homepage_url=" https://cafe.example.com/a?b ",
+            is_displayed=False,
+            allows_character_registration=False,
+        ),
     )
     assert (game.name, game.short_name, game.description) == ("Café Zoë", "Cafe7", "one\ntwo")
     assert game.homepage_url == "https://cafe.example.com/a?b"
@@ -90,17 +98,14 @@ def test_bad_fields_are_refused_with_their_name(session, owner, fields, field, h
     with pytest.raises(Invalid) as refused:
         if game is None:
             create(session, owner, **fields)
-        elif fields.get(field) is None:
-            raise Invalid("None leaves the field as it is", field=field)
         else:
-            renamed = {"new_short_name" if key == "short_name" else key: value for key, value in fields.items()}
-            games.update_game(session, actor_id=owner.id, short_name="Other", **renamed)
+            edit_game(session, "Other", actor=actors.of_user(session, owner.id), **fields)
     assert refused.value.field == field
 
 
 def test_an_unknown_owner_is_refused(session):
     with pytest.raises(NotFound):
-        games.create_game(session, owner_id=999, name="X", short_name="X")
+        games.create_game(session, OPERATOR, owner_id=999, details=GameDetails(name="X", short_name="X"))
 
 
 @pytest.mark.usefixtures("any_database")
@@ -123,10 +128,10 @@ def test_names_are_unique_without_case_beyond_ascii_too(session, owner, first, s
         create(session, owner, name=second, short_name="Three")
     assert taken.value.field == "name"
     with pytest.raises(NameTaken) as taken:
-        games.update_game(session, actor_id=owner.id, short_name="Two", name=second)
+        edit_game(session, "Two", actor=actors.of_user(session, owner.id), name=second)
     assert taken.value.field == "name"
     assert other.name == "Other"
-    assert games.update_game(session, actor_id=owner.id, short_name="One", name=second).name
+    assert edit_game(session, "One", actor=actors.of_user(session, owner.id), name=second).name
 
 
 @pytest.mark.usefixtures("any_database")
@@ -137,9 +142,9 @@ def test_short_names_are_unique_without_case(session, owner):
     assert taken.value.field == "short_name"
     create(session, owner, name="Another", short_name="Coffee")
     with pytest.raises(NameTaken) as taken:
-        games.update_game(session, actor_id=owner.id, short_name="Coffee", new_short_name="TEA")
+        edit_game(session, "Coffee", actor=actors.of_user(session, owner.id), short_name="TEA")
     assert taken.value.field == "short_name"
-    assert games.update_game(session, actor_id=owner.id, short_name="TEA", new_short_name="tea").short_name == "tea"
+    assert edit_game(session, "TEA", actor=actors.of_user(session, owner.id), short_name="tea").short_name == "tea"
 
 
 @pytest.mark.usefixtures("any_database")
@@ -154,7 +159,7 @@ def test_short_names_are_unique_without_case(session, owner):
 def test_a_lost_race_to_register_is_a_name_taken(engine, stored, monkeypatch, second, field):
     """Both have looked before one commits: the constraint decides, and says which name it was."""
     owner = stored.user()
-    monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, but: None)
+    monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, except_id: None)
     monkeypatch.setattr(short_names, "is_reserved", lambda session, short_name: False)
 
     def lose():
@@ -178,22 +183,22 @@ def test_a_lost_race_to_register_is_a_name_taken(engine, stored, monkeypatch, se
     ("change", "field"),
     [
         ({"name": "The Goal"}, "name"),
-        ({"new_short_name": "Goal"}, "short_name"),
-        ({"name": "The Goal", "new_short_name": "Other"}, "name"),
+        ({"short_name": "Goal"}, "short_name"),
+        ({"name": "The Goal", "short_name": "Other"}, "name"),
     ],
     ids=["name", "short-name", "both"],
 )
 def test_a_lost_race_to_rename_is_a_name_taken(engine, stored, monkeypatch, change, field):
     owner = stored.user()
     stored.game("Second", owner=owner)
-    monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, but: None)
+    monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, except_id: None)
     if engine.dialect.name == "sqlite":
         # One writer at a time: without its look, the second finds out by the constraint as it would on PostgreSQL.
         monkeypatch.setattr(short_names, "reserve", _reserve_blindly)
 
     def lose():
         with db.transaction() as other:
-            games.update_game(other, actor_id=owner.id, short_name="Second", **change)
+            edit_game(other, "Second", actor=actors.of_user(other, owner.id), **change)
 
     with db.transaction() as session:
         create(session, owner, name="the goal", short_name="goal")
@@ -224,15 +229,13 @@ def test_an_edit_of_what_is_deleted_meanwhile_is_a_domain_error(engine, stored):
         return run
 
     changes = [
-        lambda s: games.update_game(s, actor_id=None, short_name="Tea", name="Another name"),
-        lambda s: games.update_connection(
-            s, actor_id=None, connection_id=way.id, type="telnet", host="b.example", port=7
-        ),
-        lambda s: games.add_connection(s, actor_id=None, short_name="Tea", type="telnet", host="c.example", port=7),
-        lambda s: games.regenerate_credentials(s, actor_id=None, short_name="Tea"),
+        lambda s: edit_game(s, "Tea", name="Another name"),
+        lambda s: games.update_connection(s, OPERATOR, connection_id=way.id, type="telnet", host="b.example", port=7),
+        lambda s: games.add_connection(s, OPERATOR, short_name="Tea", type="telnet", host="c.example", port=7),
+        lambda s: games.regenerate_credentials(s, OPERATOR, short_name="Tea"),
     ]
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name="Tea")
+        games.delete_game(session, OPERATOR, short_name="Tea")
         racers = [Racer(lose(change)) for change in changes]
         for racer in racers:
             wait_until_blocked(engine, racer)
@@ -252,10 +255,10 @@ def test_two_may_delete_a_game_at_once(engine, stored):
 
     def second():
         with db.transaction() as other:
-            games.delete_game(other, actor_id=None, short_name="Tea")
+            games.delete_game(other, OPERATOR, short_name="Tea")
 
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name="Tea")
+        games.delete_game(session, OPERATOR, short_name="Tea")
         racer = Racer(second)
         wait_until_blocked(engine, racer)
     try:
@@ -271,30 +274,37 @@ def test_ids_are_never_reused(make, session, owner):
     """Not even that of the newest one."""
     game = create(session, owner)
     session.commit()
-    games.delete_game(session, actor_id=owner.id, short_name="Tea")
+    games.delete_game(session, actors.of_user(session, owner.id), short_name="Tea")
     session.commit()
     assert create(session, owner, short_name="Tea2").id > game.id
 
 
 def test_an_owner_may_have_so_many(make, session, owner, monkeypatch):
-    monkeypatch.setattr(games, "GAMES_AN_OWNER", 2)
+    monkeypatch.setattr(games, "GAMES_PER_OWNER", 2)
     admin = make.admin()
     for number in range(2):
         create(session, owner, name=f"Game {number}", short_name=f"G{number}")
     with pytest.raises(Conflict):
         create(session, owner)
-    games.create_game(session, owner_id=owner.id, actor_id=admin.id, name="By an admin", short_name="Admins")
-    games.create_game(session, owner_id=owner.id, actor_id=None, name="By the operator", short_name="Operators")
+    games.create_game(
+        session,
+        actors.of_user(session, admin.id),
+        owner_id=owner.id,
+        details=GameDetails(name="By an admin", short_name="Admins"),
+    )
+    games.create_game(
+        session, OPERATOR, owner_id=owner.id, details=GameDetails(name="By the operator", short_name="Operators")
+    )
 
 
 def test_an_edit_changes_what_is_given(session, owner):
     create(session, owner, description="Old", homepage_url="https://old.example.com")
-    game = games.update_game(session, actor_id=owner.id, short_name="tea", description="New")
+    game = edit_game(session, "tea", actor=actors.of_user(session, owner.id), description="New")
     assert (game.description, game.homepage_url, game.name) == ("New", "https://old.example.com", "The Tea House")
-    game = games.update_game(session, actor_id=owner.id, short_name="TEA", description="", homepage_url=" ")
+    game = edit_game(session, "TEA", actor=actors.of_user(session, owner.id), description="", homepage_url=" ")
     assert (game.description, game.homepage_url) == (None, None)
-    game = games.update_game(
-        session, actor_id=owner.id, short_name="Tea", is_displayed=False, allows_character_registration=False
+    game = edit_game(
+        session, "Tea", actor=actors.of_user(session, owner.id), is_displayed=False, allows_character_registration=False
     )
     assert (game.is_displayed, game.allows_character_registration) == (False, False)
 
@@ -302,26 +312,28 @@ def test_an_edit_changes_what_is_given(session, owner):
 def test_strangers_find_no_game_to_change(make, session, owner):
     """Nothing is given away; an admin may do it all."""
     game = create(session, owner)
-    way = games.add_connection(session, actor_id=owner.id, short_name="Tea", type="web", url="https://tea.example.com")
+    way = games.add_connection(
+        session, actors.of_user(session, owner.id), short_name="Tea", type="web", url="https://tea.example.com"
+    )
     stranger, moderator, admin = make.user(), make.user(role="moderator"), make.admin()
     session.commit()
     for actor in (stranger, moderator):
         for forbidden in (
-            lambda a=actor.id: games.update_game(session, actor_id=a, short_name="Tea", name="Mine"),
-            lambda a=actor.id: games.regenerate_credentials(session, actor_id=a, short_name="Tea"),
-            lambda a=actor.id: games.delete_game(session, actor_id=a, short_name="Tea"),
+            lambda a=actor.id: edit_game(session, "Tea", actor=actors.of_user(session, a), name="Mine"),
+            lambda a=actor.id: games.regenerate_credentials(session, actors.of_user(session, a), short_name="Tea"),
+            lambda a=actor.id: games.delete_game(session, actors.of_user(session, a), short_name="Tea"),
             lambda a=actor.id: games.add_connection(
-                session, actor_id=a, short_name="Tea", type="web", url="https://a.bc"
+                session, actors.of_user(session, a), short_name="Tea", type="web", url="https://a.bc"
             ),
             lambda a=actor.id: games.update_connection(
-                session, actor_id=a, connection_id=way.id, type="web", url="https://a.bc"
+                session, actors.of_user(session, a), connection_id=way.id, type="web", url="https://a.bc"
             ),
-            lambda a=actor.id: games.delete_connection(session, actor_id=a, connection_id=way.id),
+            lambda a=actor.id: games.delete_connection(session, actors.of_user(session, a), connection_id=way.id),
         ):
             with pytest.raises(NotFound):
                 forbidden()
     assert not session.dirty and not session.deleted
-    assert games.update_game(session, actor_id=admin.id, short_name="Tea", name="Theirs") is game
+    assert edit_game(session, "Tea", actor=actors.of_user(session, admin.id), name="Theirs") is game
 
 
 def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
@@ -329,7 +341,7 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     session.commit()
     take_announcements(session)
     cursor = versions.last_cursor(session)
-    new = games.regenerate_credentials(session, actor_id=None, short_name="Tea")
+    new = games.regenerate_credentials(session, OPERATOR, short_name="Tea")
     session.commit()
     assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_game(game.id))]
     assert versions.last_cursor(session) == cursor
@@ -346,7 +358,7 @@ def test_deleting_takes_the_ways_to_connect_along(make, session):
     make.connection(game)
     session.commit()
     take_announcements(session)
-    games.delete_game(session, actor_id=None, short_name="TEA")
+    games.delete_game(session, OPERATOR, short_name="TEA")
     session.commit()
     assert session.scalar(select(func.count()).select_from(GameConnection)) == 0
     assert CredentialsRevoked(peer_keys.of_game(game.id)) in take_announcements(session)
@@ -365,7 +377,7 @@ def test_deleting_takes_the_ways_to_connect_along(make, session):
 )
 def test_good_ways_to_connect(make, session, way):
     game = make.game("Tea")
-    made = games.add_connection(session, actor_id=game.owner_id, short_name="Tea", **way)
+    made = games.add_connection(session, actors.of_user(session, game.owner_id), short_name="Tea", **way)
     expected = {**way, "port": int(way["port"])} if "port" in way else way
     assert made.public_form() == {"id": made.id, **expected}
 
@@ -393,17 +405,17 @@ def test_bad_ways_to_connect_are_refused_with_the_field(make, session, way, fiel
     game = make.game("Tea")
     good = make.connection(game)
     with pytest.raises(Invalid) as refused:
-        games.add_connection(session, actor_id=game.owner_id, short_name="Tea", **way)
+        games.add_connection(session, actors.of_user(session, game.owner_id), short_name="Tea", **way)
     assert refused.value.field == field
     with pytest.raises(Invalid) as refused:
-        games.update_connection(session, actor_id=game.owner_id, connection_id=good.id, **way)
+        games.update_connection(session, actors.of_user(session, game.owner_id), connection_id=good.id, **way)
     assert refused.value.field == field
     assert (good.type, good.host, good.port) == ("telnet", "mud.example.com", 4000)
 
 
 def test_a_game_may_have_several_of_one_type_up_to_a_limit(make, session, monkeypatch):
     game = make.game("Tea")
-    monkeypatch.setattr(games, "CONNECTIONS_A_GAME", 3)
+    monkeypatch.setattr(games, "CONNECTIONS_PER_GAME", 3)
     for _ in range(3):
         make.connection(game)
     with pytest.raises(Conflict):
@@ -414,23 +426,28 @@ def test_a_way_to_connect_changes_its_type_and_goes(make, session):
     game = make.game("Tea")
     way = make.connection(game)
     changed = games.update_connection(
-        session, actor_id=game.owner_id, connection_id=way.id, type="web", url="https://tea.example.com", host="kept?"
+        session,
+        actors.of_user(session, game.owner_id),
+        connection_id=way.id,
+        type="web",
+        url="https://tea.example.com",
+        host="kept?",
     )
     assert (changed.url, changed.host, changed.port) == ("https://tea.example.com", None, None)
-    assert games.delete_connection(session, actor_id=game.owner_id, connection_id=way.id) is game
+    assert games.delete_connection(session, actors.of_user(session, game.owner_id), connection_id=way.id) is game
     assert game.connections == []
     with pytest.raises(NotFound):
-        games.delete_connection(session, actor_id=game.owner_id, connection_id=way.id)
+        games.delete_connection(session, actors.of_user(session, game.owner_id), connection_id=way.id)
 
 
 def test_hidden_games_are_seen_by_few(make, session, owner):
     create(session, owner, is_displayed=False)
     stranger, moderator, admin = make.user(), make.user(role="moderator"), make.admin()
     for viewer in (owner, moderator, admin):
-        assert games.get_public_game(session, short_name="tea", viewer_id=viewer.id)
+        assert games.get_public_game(session, actors.of_user(session, viewer.id), short_name="tea")
     for viewer_id in (None, stranger.id, 999_999):
         with pytest.raises(NotFound):
-            games.get_public_game(session, short_name="tea", viewer_id=viewer_id)
+            games.get_public_game(session, actors.of_user(session, viewer_id), short_name="tea")
     assert game_lists.list_public_games(session).total == 0
     assert len(games.list_games_of(session, owner.id)) == 1
 

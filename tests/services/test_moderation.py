@@ -13,11 +13,10 @@ from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models import Appeal, AuditEntry, Filter, Message, Report, Sanction
 from shared.protocol.types import player_key
-from shared.services import accounts, applications, channels, characters, history, users
+from shared.services import accounts, channels, characters, history, users
 from shared.services.authority import actors, audit, changes
-from shared.services.authority.actors import OPERATOR, Actor, Role
+from shared.services.authority.actors import OPERATOR
 from shared.services.authority.changes import Part
-from shared.services.authority.permissions import RULES, Act, may
 from shared.services.history import Line
 from shared.services.moderation import (
     appeals,
@@ -25,16 +24,15 @@ from shared.services.moderation import (
     filters,
     game_mutes,
     ignores,
-    in_force,
     messages,
     reports,
     retention,
     sanctions,
+    snapshots,
 )
 from shared.services.moderation.filter_rules import SIZE_AT_MOST, FilterSet, Rule, size_of
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
 from tests.support.moderating import mute
-from tests.support.permissions import ON_PAGES, WHO
 from tests.support.racing import Racer, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -45,101 +43,19 @@ def said(session, text, name="Bob", game_id=1, game="Tea", channel_id=1, sent_at
     return history.store_lines(session, [line], worker="w")[0]
 
 
-# Who may
-
-
-@pytest.mark.parametrize("who", ON_PAGES)
-@pytest.mark.parametrize("act", list(Act))
-def test_the_services_ask_the_table(make, session, who, act):
-    """Everybody tries every act by its service; what the table forbids raises Forbidden, before all else."""
-    calls = {
-        Act.CREATE_CHANNEL: lambda a: channels.get_channel(
-            session, channels.create_channel(session, actor_id=a.id, name="den").name + "x"
-        ),
-        Act.UPDATE_CHANNEL: lambda a: channels.update_channel(session, actor_id=a.id, name="x"),
-        Act.DELETE_CHANNEL: lambda a: channels.delete_channel(session, actor_id=a.id, name="x"),
-        Act.APPROVE_CHANNEL: lambda a: channel_states.approve(session, a, channel="x"),
-        Act.DESCRIBE_CHANNEL: lambda a: channel_states.describe(session, a, channel="x", description=""),
-        Act.RENAME_CHANNEL: lambda a: channel_states.rename(session, a, channel="x", new_name="yyy"),
-        Act.HIDE_CHANNEL: lambda a: channel_states.hide(session, a, channel="x"),
-        Act.CLOSE_CHANNEL: lambda a: channel_states.close(session, a, channel="x", reason="r"),
-        Act.OPEN_CHANNEL: lambda a: channel_states.reopen(session, a, channel="x"),
-        Act.PAUSE: lambda a: channel_states.pause(session, a, channel="x", minutes=1, reason="r"),
-        Act.RESUME: lambda a: channel_states.resume(session, a, channel="x"),
-        Act.SLOW: lambda a: channel_states.slow_down(session, a, channel="x", seconds=1),
-        Act.SANCTION: lambda a: mute(session, a, "Nobody@Nowhere"),
-        Act.LIFT: lambda a: sanctions.lift(session, a, sanction_id=9, reason="r"),
-        Act.UNDO: lambda a: sanctions.undo(session, a, sanction_id=9, reason="r"),
-        Act.RESTORE: lambda a: sanctions.restore(session, a, sanction_id=9, reason="r"),
-        Act.REDACT: lambda a: messages.redact(session, a, message_id=9, reason="r"),
-        Act.REPORT: lambda a: reports.create_report(session, a, game="Nowhere", name="x", text="t"),
-        Act.RESOLVE_REPORT: lambda a: reports.resolve_report(session, a, report_id=9, state="upheld", outcome="o"),
-        Act.APPEAL: lambda a: appeals.create_appeal(session, a, sanction_id=9, text="t"),
-        Act.DECIDE_APPEAL: lambda a: appeals.decide_appeal(session, a, appeal_id=9, is_granted=True, outcome="o"),
-        Act.EDIT_FILTERS: lambda a: filters.get_filter(session, filters.create_filter(session, a, **WORD).id + 9),
-        Act.MUTE_FOR_GAME: lambda a: game_mutes.add_mute(session, a, short_name="Nowhere", pattern="a@*"),
-        Act.IGNORE: lambda a: ignores.delete_ignore(session, a, ignore_id=9),
-        Act.GIVE_ROLE: lambda a: users.set_role(session, actor_id=a.id, username="nobody", role="admin"),
-        Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, actor_id=a.id, short_name="x", scopes=[]),
-        Act.SEE: lambda a: reports.get_report(session, a, 9),
-    }
-    if act not in calls:
-        assert RULES[act] in (frozenset(Role), frozenset([Role.OPERATOR]))
-        return
-    actor = Actor("user", make.user(role=who if who in ("moderator", "admin") else "player").id, who, WHO[who])
-    with pytest.raises(NotFound if may(actor, act) else Forbidden):
-        calls[act](actor)
-
-
 WORD = {"kind": "word", "action": "mask", "text": "darn"}
-
-
-def test_roles_come_from_the_account(make, session):
-    assert actors.of_user(session, None) is actors.VISITOR
-    assert actors.of_user(session, 999) is actors.VISITOR
-    owner = make.user()
-    make.game(owner=owner)
-    assert actors.of_user(session, owner.id).roles == {Role.PLAYER, Role.OWNER}
-    assert actors.of_user(session, make.admin().id).role == "admin"
-    plain, scoped = make.application(), make.application(scopes=["moderate"])
-    assert Role.MODERATING_APPLICATION not in actors.of_application(session, plain.id).roles
-    assert Role.MODERATING_APPLICATION in actors.of_application(session, scoped.id).roles
-
-
-def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
-    """Roles, scopes and passwords, by whom; not what changes nothing."""
-    user = make.user("wren")
-    users.set_role(session, actor_id=admin.id, username="Wren", role="moderator")
-    users.set_role(session, actor_id=admin.id, username="Wren", role="moderator")
-    accounts.set_password(session, username="wren", new="another password")
-    make.application("Quiet")
-    make.application("Loud", scopes=["moderate"])
-    applications.set_scopes(session, actor_id=admin.id, short_name="loud", scopes=[])
-    session.commit()
-    found = [
-        (entry.act, entry.actor_name, entry.target, entry.before, entry.after)
-        for entry in audit.entries_since(session, 0)
-    ]
-    assert found == [
-        ("user/role", admin.name, "wren", '{"role":"player"}', '{"role":"moderator"}'),
-        ("user/password", "operator", "wren", None, None),
-        ("application/scopes", "operator", "Loud", '{"scopes":[]}', '{"scopes":["moderate"]}'),
-        ("application/scopes", admin.name, "Loud", '{"scopes":["moderate"]}', '{"scopes":[]}'),
-    ]
-    assert "another password" not in "".join(audit.export_json(session))
-    assert audit.list_entries(session, about=f"user:{user.id}").total == 2
 
 
 def test_accounts_made_with_powers_and_channels_of_admins_are_in_the_audit_trail(make, session, admin):
     """By whom; not what changes nothing, and each act once."""
     password = "a long password"
     for name, role in (("wren", "moderator"), ("robin", "player")):
-        users.register_user(session, username=name, email=None, password=password, role=role)
-    channels.create_channel(session, name="den")
+        users.register_user(session, OPERATOR, username=name, email=None, password=password, role=role)
+    channels.create_channel(session, OPERATOR, name="den")
     for hidden in (True, True):
-        channels.update_channel(session, actor_id=admin.id, name="den", is_hidden=hidden)
+        channels.update_channel(session, admin, name="den", is_hidden=hidden)
     channel_states.approve(session, admin, channel="den")
-    channels.delete_channel(session, actor_id=admin.id, name="den")
+    channels.delete_channel(session, admin, name="den")
     session.commit()
     assert [(entry.act, entry.actor_name, entry.target) for entry in audit.entries_since(session, 0)] == [
         ("user/role", "operator", "wren"),
@@ -160,10 +76,10 @@ def test_who_deletes_the_account_does_not_shed_a_sanction(make, session, moderat
         made = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
         session.flush()
         if name == "Bob":
-            characters.approve_character(session, actor_id=user.id, character_id=made.id)
+            characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
     lifted, held = (mute(session, moderator, "wren", target_kind="user") for _ in range(2))
     sanctions.lift(session, moderator, sanction_id=lifted.id, reason="enough")
-    accounts.delete_account(session, user_id=user.id, password=make.password)
+    accounts.delete_account(session, actors.of_user(session, user.id), password=make.password)
     session.commit()
     [kept] = session.scalars(select(Sanction).where(Sanction.target_kind == "player"))
     assert (kept.target, kept.peer, kept.player_key) == ("Bob@Tea", f"game:{game.id}", "bob")
@@ -277,7 +193,7 @@ def test_workers_are_told_of_the_parts_that_changed(make, session, moderator):
     before = changes.revision(session)[0]
     mute(session, moderator, "Bob@Tea", seconds=None)
     session.commit()
-    found = in_force.read(session, [Part.SANCTIONS], now=utc_now())
+    found = snapshots.read_snapshot(session, [Part.SANCTIONS], now=utc_now())
     assert found.revision == before + 1 and [row.player_key for row in found.sanctions] == ["bob"]
 
 

@@ -18,7 +18,7 @@ def claim(session, game, user, name):
     """Register and approve a character."""
     claimed = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
     session.flush()
-    return characters.approve_character(session, actor_id=user.id, character_id=claimed.id)
+    return characters.approve_character(session, actors.of_user(session, user.id), character_id=claimed.id)
 
 
 # Appeals
@@ -90,9 +90,9 @@ def test_the_sanctioned_do_not_slip_out_of_their_characters(make, session, moder
     character = claim(session, make.game("Tea"), user, "Wren")
     made = mute(session, moderator, user.username, kind=kind, target_kind="user")
     with pytest.raises(Conflict, match="sanction"):
-        characters.delete_character(session, actor_id=user.id, character_id=character.id)
+        characters.delete_character(session, actors.of_user(session, user.id), character_id=character.id)
     sanctions.lift(session, moderator, sanction_id=made.id, reason="enough")
-    characters.delete_character(session, actor_id=user.id, character_id=character.id)
+    characters.delete_character(session, actors.of_user(session, user.id), character_id=character.id)
 
 
 # Reports

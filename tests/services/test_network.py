@@ -9,13 +9,15 @@ from shared.bus import Bus, take_announcements
 from shared.errors import Forbidden, Invalid, Unavailable
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
 from shared.services import network
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.signals import RestartAnnounced
 
 
 @pytest.mark.parametrize("downtime", [0, -1, 3601])
 def test_a_downtime_that_makes_no_sense(session, redis_url, downtime):
     with pytest.raises(Invalid) as refused:
-        network.announce_restart(session, Bus(redis_url), downtime_seconds=downtime)
+        network.announce_restart(session, OPERATOR, Bus(redis_url), downtime_seconds=downtime)
     assert refused.value.field == "downtime"
 
 
@@ -23,17 +25,17 @@ def test_only_admins_announce_a_restart(make, session, redis_url):
     bus = Bus(redis_url)
     for actor in (make.user(), make.user(role="moderator")):
         with pytest.raises(Forbidden):
-            network.announce_restart(session, bus, downtime_seconds=15, actor_id=actor.id)
+            network.announce_restart(session, actors.of_user(session, actor.id), bus, downtime_seconds=15)
     session.commit()
     take_announcements(session)
-    network.announce_restart(session, bus, downtime_seconds=15, actor_id=make.admin().id)
+    network.announce_restart(session, actors.of_user(session, make.admin().id), bus, downtime_seconds=15)
     session.commit()
     assert take_announcements(session) == [RestartAnnounced(15)]
 
 
 def test_without_redis_nobody_would_hear_of_a_restart(session):
     with pytest.raises(Unavailable):
-        network.announce_restart(session, Bus("unix:///nowhere/at/all.sock"), downtime_seconds=15)
+        network.announce_restart(session, OPERATOR, Bus("unix:///nowhere/at/all.sock"), downtime_seconds=15)
     session.commit()
     assert take_announcements(session) == []
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from shared import db
 from shared.models import DailyPlayerCount, PlayerCount
 from shared.services import games, player_counts
+from shared.services.authority.actors import OPERATOR
 from shared.times import floor
 from tests.support.racing import Racer, wait_until_blocked
 
@@ -61,7 +62,7 @@ def test_games_that_are_gone_are_left_out(session, game):
 
 def test_counts_go_with_their_game(session, game):
     player_counts.record(session, {game.id: 1}, at=NOW)
-    games.delete_game(session, actor_id=None, short_name=game.short_name)
+    games.delete_game(session, OPERATOR, short_name=game.short_name)
     session.commit()
     assert session.scalar(select(func.count()).select_from(PlayerCount)) == 0
     assert session.scalar(select(func.count()).select_from(DailyPlayerCount)) == 0

@@ -6,7 +6,11 @@ import pytest
 
 from shared import db
 from shared.errors import NameTaken
+from shared.models.game_details import GameDetails
 from shared.services import applications, games, short_names
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
+from tests.support.factory import edit_game
 from tests.support.racing import Racer, wait_until_blocked
 
 
@@ -29,7 +33,7 @@ def test_only_the_same_owner_may_take_a_name_back(session):
 @pytest.mark.usefixtures("any_database")
 def test_a_deleted_games_name_stays_reserved(make, session):
     game = make.game("Tea")
-    games.delete_game(session, actor_id=None, short_name="tea")
+    games.delete_game(session, OPERATOR, short_name="tea")
     session.commit()
     with pytest.raises(NameTaken):
         make.game("TEA")
@@ -43,7 +47,7 @@ def test_a_deleted_games_name_stays_reserved(make, session):
 @pytest.mark.usefixtures("any_database")
 def test_a_deleted_applications_name_stays_reserved(make, session):
     application = make.application("Mirror")
-    applications.delete_application(session, short_name="MIRROR")
+    applications.delete_application(session, OPERATOR, short_name="MIRROR")
     session.commit()
     with pytest.raises(NameTaken):
         make.game("mirror")
@@ -54,10 +58,10 @@ def test_a_deleted_applications_name_stays_reserved(make, session):
 def test_an_old_name_of_a_game_goes_to_nobody_else_and_back_to_itself(make, session):
     owner = make.user()
     make.game("Tea", owner=owner)
-    games.update_game(session, actor_id=owner.id, short_name="Tea", new_short_name="Coffee")
+    edit_game(session, "Tea", actor=actors.of_user(session, owner.id), short_name="Coffee")
     with pytest.raises(NameTaken):
         make.game("tea")
-    game = games.update_game(session, actor_id=owner.id, short_name="coffee", new_short_name="tea")
+    game = edit_game(session, "coffee", actor=actors.of_user(session, owner.id), short_name="tea")
     assert game.short_name == "tea"
 
 
@@ -69,10 +73,10 @@ def test_a_game_and_an_application_race_for_one_name(engine, stored, monkeypatch
 
     def lose():
         with db.transaction() as other:
-            applications.create_application(other, name="The Mirror", short_name="MIRROR")
+            applications.create_application(other, OPERATOR, name="The Mirror", short_name="MIRROR")
 
     with db.transaction() as session:
-        games.create_game(session, owner_id=owner.id, name="Mirror", short_name="mirror")
+        games.create_game(session, OPERATOR, owner_id=owner.id, details=GameDetails(name="Mirror", short_name="mirror"))
         racer = Racer(lose)
         wait_until_blocked(engine, racer)
     with pytest.raises(NameTaken) as taken:

@@ -8,14 +8,16 @@ from argon2.exceptions import VerifyMismatchError
 
 from shared import db
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
-from shared.services import rules, users
+from shared.services import users, validation
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.racing import Racer, wait_until_blocked
 
 GOOD = {"email": "wren@example.com", "password": "a good password"}
 
 
 def register(session, username="wren", **fields):
-    return users.register_user(session, username=username, **{**GOOD, **fields})
+    return users.register_user(session, OPERATOR, username=username, **{**GOOD, **fields})
 
 
 @pytest.mark.parametrize("username", ["abc", "a" * 50, "Wren-22", "---", "  spaced  "])
@@ -50,7 +52,7 @@ def test_bad_usernames_are_refused(session, username):
     assert refused.value.field == "username"
 
 
-@pytest.mark.parametrize("username", [*sorted(rules.USERNAMES_BLOCKED - {"sign-in"}), "SIGN-IN", "Admin"])
+@pytest.mark.parametrize("username", [*sorted(validation.USERNAMES_BLOCKED - {"sign-in"}), "SIGN-IN", "Admin"])
 def test_blocked_usernames_are_refused_in_any_case(session, username):
     with pytest.raises(Invalid) as refused:
         register(session, username)
@@ -174,21 +176,24 @@ def test_the_hash_of_nobody_costs_as_much_and_fits_nothing():
 def test_roles_are_given_by_admins_only(make, session):
     admin, player = make.admin("keeper"), make.user("wren")
     with pytest.raises(Forbidden):
-        users.set_role(session, actor_id=player.id, username="wren", role="admin")
-    assert users.set_role(session, actor_id=admin.id, username="WREN", role="moderator").role == "moderator"
-    assert users.set_role(session, actor_id=None, username="wren", role="admin").role == "admin"
+        users.set_role(session, actors.of_user(session, player.id), username="wren", role="admin")
+    assert (
+        users.set_role(session, actors.of_user(session, admin.id), username="WREN", role="moderator").role
+        == "moderator"
+    )
+    assert users.set_role(session, OPERATOR, username="wren", role="admin").role == "admin"
     with pytest.raises(NotFound):
-        users.set_role(session, actor_id=admin.id, username="nobody", role="admin")
+        users.set_role(session, actors.of_user(session, admin.id), username="nobody", role="admin")
     with pytest.raises(Invalid):
-        users.set_role(session, actor_id=admin.id, username="wren", role="emperor")
+        users.set_role(session, actors.of_user(session, admin.id), username="wren", role="emperor")
 
 
 def test_the_last_admin_stays_one(make, session):
     admin, second = make.admin("keeper"), make.admin("second")
-    users.set_role(session, actor_id=admin.id, username="second", role="player")
+    users.set_role(session, actors.of_user(session, admin.id), username="second", role="player")
     session.flush()
     with pytest.raises(Forbidden):
-        users.set_role(session, actor_id=admin.id, username="keeper", role="player")
+        users.set_role(session, actors.of_user(session, admin.id), username="keeper", role="player")
     assert (admin.role, second.role) == ("admin", "player")
 
 
@@ -198,10 +203,10 @@ def test_two_admins_cannot_demote_each_other_at_once(engine, stored):
 
     def demote_first():
         with db.transaction() as other:
-            users.set_role(other, actor_id=second.id, username="first", role="player")
+            users.set_role(other, actors.of_user(other, second.id), username="first", role="player")
 
     with db.transaction() as session:
-        users.set_role(session, actor_id=first.id, username="second", role="player")
+        users.set_role(session, actors.of_user(session, first.id), username="second", role="player")
         session.flush()
         racer = Racer(demote_first)
         wait_until_blocked(engine, racer)

@@ -9,6 +9,7 @@ import pytest
 
 from shared.db import utc_now
 from shared.services import channels, games, versions
+from shared.services.authority.actors import OPERATOR
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -19,10 +20,10 @@ def log(make, session):
     for step in (
         lambda: make.channel("gossip"),
         lambda: make.game("Tea"),
-        lambda: channels.update_channel(session, name="gossip", description="Talk."),
+        lambda: channels.update_channel(session, OPERATOR, name="gossip", description="Talk."),
         lambda: make.channel("testing"),
-        lambda: games.delete_game(session, actor_id=None, short_name="Tea"),
-        lambda: channels.update_channel(session, name="gossip", is_hidden=True),
+        lambda: games.delete_game(session, OPERATOR, short_name="Tea"),
+        lambda: channels.update_channel(session, OPERATOR, name="gossip", is_hidden=True),
     ):
         step()
         session.commit()
@@ -112,7 +113,7 @@ def test_pruning_keeps_the_state_and_says_how_far_the_log_reaches(log):
 def test_the_log_goes_on_after_pruning(log):
     versions.prune(log, before=utc_now() + timedelta(days=1))
     log.commit()
-    channels.update_channel(log, name="gossip", is_hidden=False)
+    channels.update_channel(log, OPERATOR, name="gossip", is_hidden=False)
     log.commit()
     assert versions.last_cursor(log) == 7
     assert [change.cursor for change in versions.since(log, 6)] == [7]
@@ -122,7 +123,7 @@ def test_the_log_goes_on_after_pruning(log):
 def test_what_is_part_of_the_state_at_the_floor_stays(log, monkeypatch):
     """A reader may be paging the state at a cursor from just after the moment of pruning."""
     moment = utc_now()
-    channels.update_channel(log, name="gossip", description="Later.")
+    channels.update_channel(log, OPERATOR, name="gossip", description="Later.")
     log.commit()
     versions.prune(log, before=moment)
     assert next(record["description"] for _, record in state(log, 6)) == "Talk."

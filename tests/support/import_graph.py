@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 Graph = dict[str, set[str]]
@@ -32,13 +32,28 @@ def imports_of(path: Path, root: Path) -> Iterator[tuple[int, str]]:
 def import_graph(folder: str, root: Path) -> Graph:
     """Return, for each module of a folder below `root`, the modules of the same folder that it imports.
 
-    Packages count as modules only where their `__init__.py` imports something.
+    Packages count as modules only where their `__init__.py` imports something. `from package import module` is an
+    import of the module alone.
     """
     paths = {_module_name(path, root): path for path in sorted((root / folder).rglob("*.py"))}
     graph: Graph = {}
     for module, path in paths.items():
-        graph[module] = {name for _, name in imports_of(path, root) if name in paths and name != module}
+        by_line: dict[int, set[str]] = {}
+        for line, name in imports_of(path, root):
+            by_line.setdefault(line, set()).add(name)
+        graph[module] = {
+            name
+            for names in by_line.values()
+            for name in names & paths.keys()
+            if name != module and not _is_only_the_parent(name, names, paths.keys())
+        }
     return graph
+
+
+def _is_only_the_parent(name: str, names: set[str], modules: Set[str]) -> bool:
+    """Return True if a line imports nothing of a package but modules."""
+    others = names - {name}
+    return bool(others) and all(other.startswith(name + ".") and other in modules for other in others)
 
 
 def circles(graph: Graph) -> list[list[str]]:

@@ -14,7 +14,10 @@ from shared import bus, db
 from shared.db import transaction
 from shared.errors import DomainError
 from shared.models import Channel, Game, GameConnection, UserAgent
+from shared.models.game_details import GameDetails
 from shared.services import channels, games
+from shared.services.authority.actors import OPERATOR
+from tests.support.factory import edit_game
 
 LEAST = 25  # so many transactions each writer makes, however slow the machine is
 
@@ -74,7 +77,12 @@ class Writer:
 
     def create_game(self, session: Any) -> None:
         # Few names, so that writers meet.
-        games.create_game(session, owner_id=self.owner_id, name=f"Żółw {self.word(2)}", short_name=self.word(3))
+        games.create_game(
+            session,
+            OPERATOR,
+            owner_id=self.owner_id,
+            details=GameDetails(name=f"Żółw {self.word(2)}", short_name=self.word(3)),
+        )
 
     def edit_game(self, session: Any) -> None:
         change: dict[str, Any] = self.random.choice(
@@ -84,51 +92,47 @@ class Writer:
                 {"description": ""},
                 {"is_displayed": self.random.random() < 0.5},
                 {"homepage_url": f"https://{self.word(5)}.example.com/"},
-                {"new_short_name": self.word(3)},
+                {"short_name": self.word(3)},
             ]
         )
         game = self.any(session, Game)
-        games.update_game(session, actor_id=None, short_name=game.short_name, **change)
+        edit_game(session, game.short_name, **change)
         if self.random.random() < 0.3:
             games.remember_client(
                 session, game_id=game.id, user_agent=f"Agent {self.random.randrange(3)}", protocol_version="2.3.0"
             )
 
     def delete_game(self, session: Any) -> None:
-        games.delete_game(session, actor_id=None, short_name=self.any(session, Game).short_name)
+        games.delete_game(session, OPERATOR, short_name=self.any(session, Game).short_name)
 
     def add_way(self, session: Any) -> None:
         game = self.any(session, Game)
         games.add_connection(
-            session,
-            actor_id=None,
-            short_name=game.short_name,
-            type="telnet",
-            host=f"{self.word(4)}.example.com",
-            port=23,
+            session, OPERATOR, short_name=game.short_name, type="telnet", host=f"{self.word(4)}.example.com", port=23
         )
 
     def edit_way(self, session: Any) -> None:
         games.update_connection(
             session,
-            actor_id=None,
+            OPERATOR,
             connection_id=self.any(session, GameConnection).id,
             type="web",
             url=f"https://{self.word(4)}.example.com/",
         )
 
     def delete_way(self, session: Any) -> None:
-        games.delete_connection(session, actor_id=None, connection_id=self.any(session, GameConnection).id)
+        games.delete_connection(session, OPERATOR, connection_id=self.any(session, GameConnection).id)
 
     def create_channel(self, session: Any) -> None:
         if self.random.random() < 0.5:
             channels.ensure_channel(session, name=self.word(3))
         else:
-            channels.create_channel(session, name=self.word(3), description=self.word(8))
+            channels.create_channel(session, OPERATOR, name=self.word(3), description=self.word(8))
 
     def edit_channel(self, session: Any) -> None:
         channels.update_channel(
             session,
+            OPERATOR,
             name=self.any(session, Channel).name,
             new_name=self.word(3) if self.random.random() < 0.3 else None,
             description=self.word(8),
@@ -136,7 +140,7 @@ class Writer:
         )
 
     def delete_channel(self, session: Any) -> None:
-        channels.delete_channel(session, name=self.any(session, Channel).name)
+        channels.delete_channel(session, OPERATOR, name=self.any(session, Channel).name)
 
     def rename_agent(self, session: Any) -> None:
         self.any(session, UserAgent).repository_url = f"https://{self.word(4)}.example.com/"

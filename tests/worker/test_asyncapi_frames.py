@@ -20,8 +20,11 @@ from shared.models.credentials import secret_digest
 from shared.protocol import INCOMING, OUTGOING
 from shared.protocol.catalogue import Kind, frame_kinds
 from shared.services import applications, channels, games
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.asyncapi import Described
 from tests.support.client import Frame, SocketClient
+from tests.support.factory import edit_game
 from tests.support.network import ALL_FLAGS, Network, Peer
 from tests.support.one_worker import network_of_this_test
 from tests.support.processes import ROOT, clean_environment
@@ -94,7 +97,7 @@ def example_game(network: Network) -> Peer:
         game.client_secret_digest = secret_digest(credentials["client_secret"])
         session.add(UserAgent(name=credentials["user_agent"], repository_url=status["user_agent_url"]))
         for way in status["connections"]:
-            games.add_connection(session, actor_id=network._owner.id, short_name=game.short_name, **way)
+            games.add_connection(session, actors.of_user(session, network._owner.id), short_name=game.short_name, **way)
     return Peer(status["game"], credentials["client_id"], credentials["client_secret"], f"game:{made.id}")
 
 
@@ -117,7 +120,7 @@ def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -
     game = example_game(network)
     moderator = network.application()
     with transaction() as session:
-        applications.set_scopes(session, short_name=moderator.short_name, scopes=["moderate"])
+        applications.set_scopes(session, OPERATOR, short_name=moderator.short_name, scopes=["moderate"])
     application = talk.hears(network.join(moderator))
     other = talk.hears(network.join(example_sender(network), players=["Alice"], channels=["gossip"], version="2.3.0"))
     newer = talk.hears(network.join(network.game(), channels=["gossip"], version="2.4.0"))
@@ -170,12 +173,12 @@ def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -
     ref = talk.send(application, "sync")["ref"]
     assert "digests" in application.wait_for("sync/complete", ref=ref)["payload"]
     with transaction() as session:
-        channel = channels.create_channel(session, name="briefly")
-        games.update_game(session, actor_id=network._owner.id, short_name="ExVenture", description="Another one")
+        channel = channels.create_channel(session, OPERATOR, name="briefly")
+        edit_game(session, "ExVenture", actor=actors.of_user(session, network._owner.id), description="Another one")
     made = change(application, "channels", lambda payload: payload["channels"][0]["name"] == channel.name)
     change(application, "games", lambda payload: payload["games"][0]["description"] == "Another one")
     with transaction() as session:
-        channels.delete_channel(session, name=channel.name)
+        channels.delete_channel(session, OPERATOR, name=channel.name)
     change(application, "channels", lambda payload: payload.get("deleted") == [made["channels"][0]["id"]])
 
     # Moderation

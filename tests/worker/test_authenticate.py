@@ -14,6 +14,8 @@ import pytest
 from shared import db
 from shared.models import Game
 from shared.services import applications, channels, games
+from shared.services.authority.actors import OPERATOR
+from tests.support.factory import edit_game
 from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
 from tests.support.processes import ROOT, clean_environment
@@ -253,8 +255,8 @@ def test_what_follows_a_failure_is_not_handled(network):
 def test_the_old_secret_and_those_of_the_deleted_are_refused(network):
     game, application = network.game(), network.application()
     with db.transaction() as session:
-        games.regenerate_credentials(session, actor_id=None, short_name=game.short_name)
-        applications.delete_application(session, short_name=application.short_name)
+        games.regenerate_credentials(session, OPERATOR, short_name=game.short_name)
+        applications.delete_application(session, OPERATOR, short_name=application.short_name)
     for peer in (game, application):
         socket = network.open()
         answer = socket.authenticate(peer.client_id, peer.client_secret, check=False)
@@ -391,7 +393,7 @@ def test_sockets_close_with_4003_when_credentials_end(network, kind, how):
             change(session, short_name=peer.short_name)
         else:
             change = games.regenerate_credentials if how == "regenerated" else games.delete_game
-            change(session, actor_id=None, short_name=peer.short_name)
+            change(session, OPERATOR, short_name=peer.short_name)
     for socket in sockets:
         assert socket.wait_closed() == 4003
         assert socket.close_reason
@@ -415,7 +417,7 @@ def test_a_renamed_game_keeps_its_sockets_and_speaks_under_its_new_name(network)
     socket.authenticate(game.client_id, game.client_secret, channels=["renaming"])
     new = f"N{uuid.uuid4().hex[:10]}"
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name=game.short_name, new_short_name=new)
+        edit_game(session, game.short_name, short_name=new)
 
     def speaks_as():
         message = str(uuid.uuid4())

@@ -12,8 +12,9 @@ import websocket
 
 from shared import chat_tokens
 from shared.db import reading, transaction
-from shared.services import accounts, channels, readings, sessions, users
+from shared.services import accounts, channels, read_marks, sessions, users
 from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.services.moderation import channel_states, ignores
 from shared.signals import AccountChanged
 from tests.support.client import Frame, SocketClient
@@ -156,7 +157,7 @@ def test_a_token_of_a_session_that_ended_is_refused(network: Network) -> None:
     user = new_user(network)
     token = token_for(user)
     with transaction() as session:
-        accounts.end_sessions(session, user_id=user.id)
+        accounts.end_sessions(session, actors.of_user(session, user.id))
     assert _refused(network, token)["error"] == "the session has ended"
 
 
@@ -326,9 +327,9 @@ def test_a_channel_that_goes_is_closed(network: Network, channel: str, end: str)
     with transaction() as session:
         found = channels.get_channel(session, channel)
         if end == "hidden":
-            channels.update_channel(session, name=channel, is_hidden=True)
+            channels.update_channel(session, OPERATOR, name=channel, is_hidden=True)
         else:
-            channels.delete_channel(session, name=channel)
+            channels.delete_channel(session, OPERATOR, name=channel)
     assert page.wait_for("channels/closed")["payload"] == {"id": found.id}
     assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
 
@@ -339,7 +340,7 @@ def test_pages_are_told_what_a_channel_is_called_now(network: Network, channel: 
     elsewhere = come_in(network)
     renamed = network.factory.channel().name[::-1].strip("-")
     with transaction() as session:
-        found = channels.update_channel(session, name=channel, new_name=renamed)
+        found = channels.update_channel(session, OPERATOR, name=channel, new_name=renamed)
     for page in pages:
         assert page.wait_for("channels/changed")["payload"] == {"id": found.id, "name": renamed}
         assert page.request("channels/send", {"channel": renamed, "message": "hello"})["status"] == "success"
@@ -401,7 +402,7 @@ def test_another_page_is_no_news(network: Network) -> None:
 def test_who_hides_is_in_no_list_and_speaks_all_the_same(network: Network, channel: str) -> None:
     user = new_user(network)
     with transaction() as session:
-        accounts.set_privacy(session, user_id=user.id, is_profile_hidden=False, is_online_hidden=True)
+        accounts.set_privacy(session, actors.of_user(session, user.id), is_profile_hidden=False, is_online_hidden=True)
     game = network.join(channels=[channel], players=["Ash"])
     page = come_in(network, user, channels=[channel])
     page.request("channels/send", {"channel": channel, "message": "boo"})
@@ -421,7 +422,9 @@ def test_hiding_and_showing_oneself_takes_effect_at_once(network: Network) -> No
     page = come_in(network)
     for is_hidden in (True, False):
         with transaction() as session:
-            accounts.set_privacy(session, user_id=page.user_id, is_profile_hidden=False, is_online_hidden=is_hidden)
+            accounts.set_privacy(
+                session, actors.of_user(session, page.user_id), is_profile_hidden=False, is_online_hidden=is_hidden
+            )
         wait_until(
             lambda hidden=is_hidden: (page.username in players_of_grapevine(game)) is not hidden,  # type: ignore[misc]
             what="the list is right",
@@ -505,17 +508,19 @@ def test_a_browser_registers_no_character(network: Network) -> None:
 
 def _change_password(user_id: int) -> None:
     with transaction() as session:
-        accounts.change_password(session, user_id=user_id, current="correct horse battery", new="another horse battery")
+        accounts.change_password(
+            session, actors.of_user(session, user_id), current="correct horse battery", new="another horse battery"
+        )
 
 
 def _end_sessions(user_id: int) -> None:
     with transaction() as session:
-        accounts.end_sessions(session, user_id=user_id)
+        accounts.end_sessions(session, actors.of_user(session, user_id))
 
 
 def _delete(user_id: int) -> None:
     with transaction() as session:
-        accounts.delete_account(session, user_id=user_id, password="correct horse battery")
+        accounts.delete_account(session, actors.of_user(session, user_id), password="correct horse battery")
 
 
 @pytest.mark.parametrize("end", [_change_password, _end_sessions, _delete])
@@ -582,7 +587,7 @@ def test_what_was_read_is_noted(network: Network, channel: str) -> None:
 
     def noted() -> int | None:
         with reading() as session:
-            return readings.last_read(session, user_id=page.user_id, channel_id=channel_id)
+            return read_marks.last_read(session, user_id=page.user_id, channel_id=channel_id)
 
     for number in (5, 9, 7):
         page.send("channels/read", {"channel": channel, "id": number})
@@ -599,7 +604,7 @@ def test_reading_elsewhere_is_not_noted(network: Network, channel: str) -> None:
     assert page.request("channels/listeners", {"channel": channel})["code"] == "not-subscribed"
     with reading() as session:
         channel_id = channels.get_channel(session, channel).id
-        assert readings.last_read(session, user_id=page.user_id, channel_id=channel_id) is None
+        assert read_marks.last_read(session, user_id=page.user_id, channel_id=channel_id) is None
 
 
 def test_pages_hear_nothing_of_whom_their_person_ignores(network: Network, channel: str) -> None:

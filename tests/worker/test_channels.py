@@ -8,6 +8,7 @@ import pytest
 
 from shared import db
 from shared.services import channels
+from shared.services.authority.actors import OPERATOR
 from tests.support.network import Network
 from tests.support.waiting import wait_until
 
@@ -240,7 +241,7 @@ def test_a_deleted_channel_is_unsubscribed_silently(network):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], name)
     with db.transaction() as session:
-        channels.delete_channel(session, name=name)
+        channels.delete_channel(session, OPERATOR, name=name)
     wait_until(lambda: say(sender, name, "still?")["status"] == "failure", what="the channel is gone")
     failure = say(sender, name, "still?")
     assert (failure["code"], failure["error"]) == ("not-subscribed", f"not subscribed to '{name}'")
@@ -259,7 +260,7 @@ def test_a_renamed_channel_keeps_its_subscribers(network):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], old)
     with db.transaction() as session:
-        channels.update_channel(session, name=old, new_name=new)
+        channels.update_channel(session, OPERATOR, name=old, new_name=new)
     wait_until(lambda: say(sender, new, "renamed")["status"] == "success", what="the new name is known")
     assert receiver.wait_for("channels/broadcast", payload={"message": "renamed"})["payload"]["channel"] == new
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from shared import bus, db
 from shared.models import ConnectionCheck
 from shared.services import games
+from shared.services.authority import actors
 from tests.support.endpoints import greets, listening, says_nothing
 from tests.support.waiting import wait_until
 from worker.jobs import checks
@@ -27,7 +28,7 @@ def ask(engine, redis_url):
 
     def ask_for(game):
         with db.transaction() as session:
-            games.check_connections(session, actor_id=game.owner_id, short_name=game.short_name)
+            games.check_connections(session, actors.of_user(session, game.owner_id), short_name=game.short_name)
 
     yield ask_for
     bus.publish_after_commit(None)

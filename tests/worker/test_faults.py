@@ -10,6 +10,7 @@ import pytest
 
 from shared import db
 from shared.services import channels
+from shared.services.authority.actors import OPERATOR
 from tests.support.client import SocketClient
 from tests.support.network import ALL_FLAGS
 from tests.support.silence import SilentWay
@@ -102,7 +103,7 @@ def test_a_renamed_channel_is_listed_by_its_new_name(start_worker, stored, conne
     enter(worker, stored, "Subscriber", connect)
     asker = enter(worker, stored, "Asker", connect)
     with db.transaction() as session:
-        channels.update_channel(session, name="gossip", new_name="chatter")
+        channels.update_channel(session, OPERATOR, name="gossip", new_name="chatter")
     while asker.request("channels/subscribe", {"channel": "chatter"})["status"] != "success":
         pass
     status = asker.request("games/status", {"game": "Subscriber"})["payload"]

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from tests.support.client import Frame, SocketClient
+from tests.support.factory import edit_game
 from tests.support.network import Network, Peer
 
 NETWORK_SETTINGS = {"OFFLINE_SECONDS": "0.6"}
@@ -106,7 +109,9 @@ def test_status_has_what_is_known(network: Network) -> None:
             {"type": "telnet", "host": "rich.example.com", "port": 4000},
             {"type": "secure telnet", "host": "rich.example.com", "port": 4443},
         ):
-            games.add_connection(session, actor_id=network._owner.id, short_name=game.short_name, **fields)
+            games.add_connection(
+                session, actors.of_user(session, network._owner.id), short_name=game.short_name, **fields
+            )
     public = network.factory.channel(is_hidden=False).name
     network.join(
         game, players=["Bob"], channels=[public, "hid-chan"], user_agent="Rich 1.0", supports=["channels", "players"]
@@ -139,7 +144,7 @@ def test_status_has_what_is_known(network: Network) -> None:
 
 
 def test_status_follows_changes(network: Network) -> None:
-    from shared.services import channels, games
+    from shared.services import channels
 
     asker, channel = network.join(), network.factory.channel(is_hidden=False)
     client = network.join(players=["Bob"], channels=[channel.name])
@@ -148,8 +153,8 @@ def test_status_follows_changes(network: Network) -> None:
     assert listed(asker)[game.short_name]["players_online_count"] == 1
 
     with network.factory._open_session() as session:
-        games.update_game(session, actor_id=network._owner.id, short_name=game.short_name, description="New")
-        channels.update_channel(session, name=channel.name, is_hidden=True)
+        edit_game(session, game.short_name, actor=actors.of_user(session, network._owner.id), description="New")
+        channels.update_channel(session, OPERATOR, name=channel.name, is_hidden=True)
     client.send("heartbeat", {"players": ["Bob", "Carol"]})
 
     network.wait_game(
@@ -162,7 +167,7 @@ def test_status_follows_changes(network: Network) -> None:
     )
     network.wait_game(game, lambda payload: listed(asker)[game.short_name].get("description") == "New")
     with network.factory._open_session() as session:
-        games.update_game(session, actor_id=network._owner.id, short_name=game.short_name, is_displayed=False)
+        edit_game(session, game.short_name, actor=actors.of_user(session, network._owner.id), is_displayed=False)
     network.wait_game(game, lambda payload: game.short_name not in listed(asker))
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from shared import db
 from shared.models import Version
 from shared.models.job import Job as JobRow
-from shared.services import games, versions
+from shared.services import versions
+from tests.support.factory import edit_game
 from worker.jobs.jobs import AGAIN, Job, Jobs, network_jobs
 
 
@@ -27,7 +28,7 @@ def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine,
     """What is superseded goes once it is old; a cursor from before then is not resumed from."""
     stored.game("Old")
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name="Old", description="changed")
+        edit_game(session, "Old", description="changed")
     with db.transaction() as session:
         session.execute(update(Version).values(created_at=db.utc_now() - timedelta(days=settings.version_days + 1)))
     jobs = Jobs(PlainDatabase(), network_jobs(settings))

@@ -10,6 +10,7 @@ from shared.db import transaction
 from shared.models import Channel
 from shared.services import applications, channels, characters, users
 from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.services.moderation import (
     channel_states,
     filters,
@@ -230,7 +231,7 @@ def test_the_sanctioned_are_told_who_may_lift_it(network: Network, channel: Chan
     do(sanctions.sanction, kind="mute", target_kind="player", target=f"Owl@{game}", reason="rude")
     assert until(client, channel.name, "muted", name="Owl")["lifted_by"] == "admins"
     with transaction() as session:
-        users.set_role(session, actor_id=None, username=user.username, role="player")
+        users.set_role(session, OPERATOR, username=user.username, role="player")
     wait_until(
         lambda: say(client, channel.name, name="Owl")["lifted_by"] == "moderators", what="the moderator is one no more"
     )
@@ -243,7 +244,7 @@ def claim(user: Any, client: SocketClient, name: str) -> None:
         made = characters.register_character(
             session, game_id=int(client.peer.key.removeprefix("game:")), name=name, key=key
         )
-        characters.approve_character(session, actor_id=user.id, character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
 
 
 def test_a_warned_player_is_told_once(network: Network) -> None:
@@ -639,7 +640,7 @@ def moderator(network: Network) -> SocketClient:
 
 def do_scopes(peer: Peer, scopes: list[str]) -> None:
     with transaction() as session:
-        applications.set_scopes(session, short_name=peer.short_name, scopes=scopes)
+        applications.set_scopes(session, OPERATOR, short_name=peer.short_name, scopes=scopes)
 
 
 def test_an_application_moderates(moderator: SocketClient, pair: Any, channel: Channel, network: Network) -> None:

@@ -7,6 +7,7 @@ import pytest
 from shared.db import transaction
 from shared.protocol import INCOMING
 from shared.services import applications
+from shared.services.authority.actors import OPERATOR
 from shared.services.authority.permissions import RULES, Act
 from tests.support.client import SocketClient
 from tests.support.network import Network
@@ -32,7 +33,7 @@ def sockets(network: Network) -> dict[str, SocketClient]:
     """Everybody who can have a socket."""
     scoped = network.application()
     with transaction() as session:
-        applications.set_scopes(session, short_name=scoped.short_name, scopes=["moderate"])
+        applications.set_scopes(session, OPERATOR, short_name=scoped.short_name, scopes=["moderate"])
     found = {
         "game": network.join(version="2.4.0"),
         "application": network.join(network.application(), version="2.4.0"),

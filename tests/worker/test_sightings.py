@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from shared import db
 from shared.services import characters, profiles
+from shared.services.authority import actors
+from shared.services.authority.actors import VISITOR
 from worker.jobs.jobs import Jobs, network_jobs
 
 
@@ -21,11 +23,11 @@ def test_a_profile_says_when_a_character_was_last_seen(any_database, engine, sto
     with db.transaction() as session:
         made = characters.register_character(session, game_id=game.id, name="Wren", key=user.registration_key)
         session.flush()
-        characters.approve_character(session, actor_id=user.id, character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
 
     def last_seen():
         with db.reading() as session:
-            profile = profiles.get_profile(session, username="wren", viewer_id=None, online=frozenset())
+            profile = profiles.get_profile(session, VISITOR, username="wren", online=frozenset())
             return profile.characters[0].seen_at
 
     online = [(game.id, ["WREN", "Odo"])]

@@ -15,8 +15,11 @@ import pytest
 
 from shared import db
 from shared.db import utc_now
+from shared.models.game_details import GameDetails
 from shared.services import applications, channels, games, versions
+from shared.services.authority.actors import OPERATOR
 from tests.support.client import SocketClient
+from tests.support.factory import edit_game
 from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
 from tests.support.processes import ROOT, clean_environment
@@ -207,8 +210,8 @@ def test_no_secret_is_in_any_frame(network, application):
     app = application(peer)
     app.complete()
     with db.transaction() as session:
-        new = games.regenerate_credentials(session, actor_id=None, short_name=game.short_name)
-        games.update_game(session, actor_id=None, short_name=game.short_name, description="Changed.")
+        new = games.regenerate_credentials(session, OPERATOR, short_name=game.short_name)
+        edit_game(session, game.short_name, description="Changed.")
     app.next("games")
     from sqlalchemy import select
 
@@ -256,16 +259,16 @@ def test_create_update_and_delete_by_services_and_sockets(network, application):
     created = app.next("games")
     assert [record["game"] for record in created["games"]] == [game.short_name] and "deleted" not in created
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name=game.short_name, description="☃")
+        edit_game(session, game.short_name, description="☃")
         way = games.add_connection(
-            session, actor_id=None, short_name=game.short_name, type="telnet", host="a.example.com", port=23
+            session, OPERATOR, short_name=game.short_name, type="telnet", host="a.example.com", port=23
         )
     updated = app.next("games")
     assert updated["cursor"] == created["cursor"] + 1
     assert updated["games"][0]["description"] == "☃"
     assert updated["games"][0]["connections"] == [{"id": way.id, "type": "telnet", "host": "a.example.com", "port": 23}]
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name=game.short_name)
+        games.delete_game(session, OPERATOR, short_name=game.short_name)
     gone = app.next("games")
     assert (gone["deleted"], gone.get("games", [])) == ([game.id], [])
     assert gone["cursor"] == updated["cursor"] + 1
@@ -280,7 +283,7 @@ def test_create_update_and_delete_by_services_and_sockets(network, application):
     assert [(record["name"], record["hidden"]) for record in app.next("channels")["channels"]] == [(name, True)]
     assert app.next("games")["games"][0]["user_agent"] == agent
     with db.transaction() as session:
-        channels.delete_channel(session, name=name)
+        channels.delete_channel(session, OPERATOR, name=name)
     assert app.next("channels")["deleted"]
     assert app.replica.cursor == last_cursor()
 
@@ -302,15 +305,15 @@ def test_an_edit_of_nothing_synced_sends_nothing(network, application):
     app = application()
     app.complete()
     with db.transaction() as session:
-        games.regenerate_credentials(session, actor_id=None, short_name=game.short_name)
-        games.update_game(session, actor_id=None, short_name=game.short_name, name=f"The {game.short_name}")
+        games.regenerate_credentials(session, OPERATOR, short_name=game.short_name)
+        edit_game(session, game.short_name, name=f"The {game.short_name}")
     network.application()
     network.factory.channel("last-of-all")
     change = app.next("channels")
     assert change["channels"][0]["name"] == "last-of-all"
     assert len([frame for frame in app.frames if "cursor" in frame["payload"]]) == 2
     with db.transaction() as session:
-        channels.delete_channel(session, name="last-of-all")
+        channels.delete_channel(session, OPERATOR, name="last-of-all")
 
 
 def test_one_transaction_of_many_records_comes_in_batches_of_ten(network, application):
@@ -320,7 +323,7 @@ def test_one_transaction_of_many_records_comes_in_batches_of_ten(network, applic
     with db.transaction() as session:
         for number in range(25):
             name = "b-" + chr(97 + number) + "".join(chr(97 + int(digit, 16)) for digit in uuid.uuid4().hex[:8])
-            channels.create_channel(session, name=name)
+            channels.create_channel(session, OPERATOR, name=name)
     app.caught_up()
     frames = [frame["payload"] for frame in app.frames if frame["payload"].get("cursor", 0) > before]
     assert [len(payload["channels"]) for payload in frames] == [10, 10, 5]
@@ -345,12 +348,12 @@ def drop_and_miss(network, app):
     app.client.drop()
     doomed = next(iter(app.replica.records["channels"].values()))
     with db.transaction() as session:
-        channels.delete_channel(session, name=doomed["name"])
+        channels.delete_channel(session, OPERATOR, name=doomed["name"])
     kept = network.factory.channel()
     with db.transaction() as session:
-        channels.update_channel(session, name=kept.name, description="One.")
+        channels.update_channel(session, OPERATOR, name=kept.name, description="One.")
     with db.transaction() as session:
-        channels.update_channel(session, name=kept.name, description="Two.")
+        channels.update_channel(session, OPERATOR, name=kept.name, description="Two.")
     network.factory.game(owner=network._owner)
 
 
@@ -381,7 +384,7 @@ def test_every_version_in_between_may_come_and_none_twice_in_one_event(network, 
     channel = network.factory.channel()
     for number in range(12):
         with db.transaction() as session:
-            channels.update_channel(session, name=channel.name, description=f"Number {number}.")
+            channels.update_channel(session, OPERATOR, name=channel.name, description=f"Number {number}.")
     back = application(peer, replica=app.replica, sync={"since": app.replica.cursor})
     back.complete()
     for frame in back.frames[:-1]:
@@ -512,10 +515,10 @@ def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stor
     channel = stored.channel()
     for number in range(3):
         with db.transaction() as session:
-            channels.update_channel(session, name=channel.name, description=f"Number {number}.")
+            channels.update_channel(session, OPERATOR, name=channel.name, description=f"Number {number}.")
     doomed = stored.channel()
     with db.transaction() as session:
-        channels.delete_channel(session, name=doomed.name)
+        channels.delete_channel(session, OPERATOR, name=doomed.name)
     live = open_application()
     live.complete()
     with db.transaction() as session:
@@ -612,10 +615,11 @@ def test_a_replica_that_reads_slowly_gets_everything_and_slows_nobody(network, a
         for number in range(120):
             games.create_game(
                 session,
+                OPERATOR,
                 owner_id=network._owner.id,
-                name=f"Slow {number} {uuid.uuid4()}",
-                short_name=f"S{uuid.uuid4().hex[:10]}",
-                description="x" * 5000,
+                details=GameDetails(
+                    name=f"Slow {number} {uuid.uuid4()}", short_name=f"S{uuid.uuid4().hex[:10]}", description="x" * 5000
+                ),
             )
     peer = network.application()
     slow = network.open(sockopt=[(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)])
@@ -647,5 +651,5 @@ def test_a_deleted_application_hears_no_more(network, application):
     app = application(peer)
     app.complete()
     with db.transaction() as session:
-        applications.delete_application(session, short_name=peer.short_name)
+        applications.delete_application(session, OPERATOR, short_name=peer.short_name)
     assert app.client.wait_closed() == 4003

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared import grapevine
 from shared.protocol.types import player_key
-from shared.services.chatters import Chatter
+from shared.services.chat_accounts import ChatAccount
 from shared.services.peers import GRAPEVINE
 from worker.moderation.sanctions import Speaker
 from worker.moderation.view import listener_key
@@ -29,7 +29,7 @@ class BrowserConnection(Connection):
 
     def __init__(self, callbacks: Callbacks, transport: Transport) -> None:
         super().__init__(callbacks, transport)
-        self.chatter: Chatter | None = None
+        self.chatter: ChatAccount | None = None
         self.session_number = ""
         self.variant = 1  # broadcasts with their ids
         self.claimed_id = f"browser {transport.address}"
@@ -44,13 +44,13 @@ class BrowserConnection(Connection):
         """The key of the person, since people in their browsers hear each other but may ignore each other too."""
         return None if self.chatter is None else listener_key(self.chatter.id)
 
-    def speaker(self, chatter: Chatter) -> Speaker:
+    def speaker(self, chatter: ChatAccount) -> Speaker:
         """Return this account, speaking from this browser, as moderation knows it."""
         name = chatter.username
         address = self.transport.address
         return Speaker(grapevine.KEY, grapevine.SHORT_NAME, name, player_key(name), address, chatter.id)
 
-    def become(self, chatter: Chatter, *, is_hidden: bool) -> bool:
+    def become(self, chatter: ChatAccount, *, is_hidden: bool) -> bool:
         """Take on this account, or its new state.
 
         Returns:

@@ -21,8 +21,8 @@ from shared.errors import TooMany
 from shared.protocol import encode_event
 from shared.protocol.browser import ChannelChanged, ChannelClosed, LineRedacted
 from shared.protocol.sync import ChannelRecord
-from shared.services import chatters, readings, sessions
-from shared.services.chatters import Chatter
+from shared.services import chat_accounts, read_marks, sessions
+from shared.services.chat_accounts import ChatAccount
 from worker.chat.browser import BrowserConnection
 from worker.database import Database
 from worker.moderation.view import Moderation
@@ -106,12 +106,12 @@ class Browsers:
             _log.warning("redis is away, a chat token could not be used up", error=str(error))
             return True
 
-    def require_room(self, chatter: Chatter) -> None:
+    def require_room(self, chatter: ChatAccount) -> None:
         """Raises TooMany if an account has as many pages open here as it may."""
         if len(self._by_user.get(chatter.id, ())) >= SOCKETS_OF_USER:
             raise TooMany("you have too many pages open: close some", retry_after_ms=60_000)
 
-    def admit(self, connection: BrowserConnection, chatter: Chatter, channels: Collection[ChannelRecord]) -> None:
+    def admit(self, connection: BrowserConnection, chatter: ChatAccount, channels: Collection[ChannelRecord]) -> None:
         """Bring a browser online that has authenticated, and subscribe it to these channels."""
         self._by_user.setdefault(chatter.id, set()).add(connection)
         self._become(connection, chatter)
@@ -151,7 +151,10 @@ class Browsers:
         numbers = {connection.session_number for user_id in wanted for connection in self._by_user[user_id]}
         try:
             found, ended = self._database.read(
-                lambda session: (chatters.list_chatters(session, wanted), sessions.list_ended(session, numbers))
+                lambda session: (
+                    chat_accounts.list_chat_accounts(session, wanted),
+                    sessions.list_ended(session, numbers),
+                )
             )
         except SQLAlchemyError as error:
             _log.error("accounts that chat could not be checked", error=str(error))
@@ -211,14 +214,14 @@ class Browsers:
         def write(session: Any) -> None:
             # In one order everywhere, or two workers could wait for each other.
             for (user_id, channel_id), message_id in sorted(read.items()):
-                readings.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=message_id)
+                read_marks.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=message_id)
 
         try:
             self._database.write(write)
         except SQLAlchemyError as error:
             _log.error("what was read could not be noted", count=len(read), error=str(error))
 
-    def _become(self, connection: BrowserConnection, chatter: Chatter) -> bool:
+    def _become(self, connection: BrowserConnection, chatter: ChatAccount) -> bool:
         """Let a socket take on an account. Returns whether that changes what others see of it."""
         is_banned = self._moderation.is_banned(connection.speaker(chatter))
         return connection.become(chatter, is_hidden=chatter.is_online_hidden or is_banned)

@@ -25,7 +25,7 @@ from shared.protocol.browser import (
 from shared.protocol.channels import SendMessage
 from shared.protocol.codes import Code, sentence
 from shared.protocol.tells import SendTell
-from shared.services import chatters, sessions
+from shared.services import chat_accounts, sessions
 from worker.answers import ANSWERED, Deferred
 from worker.chat.browser import BrowserConnection
 from worker.handlers import channels, tells
@@ -54,7 +54,7 @@ def authenticate(
         raise InvalidCredentials("this token was used already")
     accounts, ended = parts.database.read(
         lambda session: (
-            chatters.list_chatters(session, [token.user_id]),
+            chat_accounts.list_chat_accounts(session, [token.user_id]),
             sessions.list_ended(session, [token.session_number]),
         )
     )

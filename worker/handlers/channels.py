@@ -17,7 +17,7 @@ from shared.protocol.channels import (
 from shared.protocol.codes import could_not_subscribe, not_subscribed
 from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import player_key, whole_seconds
-from shared.services import channels, rules, versions
+from shared.services import channels, validation, versions
 from shared.services import history as messages
 from shared.services.peers import Peer
 from shared.signals import ChannelsCreated
@@ -157,7 +157,7 @@ def is_unknown(parts: Parts, name: str) -> bool:
     if parts.directory.find_channel(name) is not None:
         return False
     try:
-        rules.channel_name(name)
+        validation.channel_name(name)
     except Invalid:
         return False
     return True

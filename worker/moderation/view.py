@@ -37,10 +37,10 @@ from shared.protocol.types import player_key
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import MODERATE
 from shared.services.authority.changes import Part
-from shared.services.moderation import in_force
+from shared.services.moderation import snapshots
 from shared.services.moderation.filter_rules import FilterSet, Verdict
-from shared.services.moderation.in_force import Snapshot
 from shared.services.moderation.patterns import PatternSet, subject
+from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
 from worker.database import Database
 from worker.moderation.sanctions import ADMINS, MODERATORS, InForce, Sanctions, Speaker
@@ -126,7 +126,7 @@ class Moderation:
 
     def start(self) -> None:
         """Read everything, and follow what changes. Raises what the database raises."""
-        self._take(self._database.read(lambda session: in_force.read(session, list(Part), now=utc_now())))
+        self._take(self._database.read(lambda session: snapshots.read_snapshot(session, list(Part), now=utc_now())))
         self._signals.on(ModerationChanged, self.follow)
         self._signals.on_connected(self._woken.set)
         gevent.spawn(self._run)
@@ -339,7 +339,7 @@ def _read(
     is_complete = now_at > revision and len(passed) <= len(known) and all(step in known for step in passed)
     parts = {part for step in passed for part in known[step]} if is_complete else set(Part)
     acts = audit.entries_since(session, number, limit=ACTS_AT_ONCE) if last > number else []
-    return in_force.read(session, parts, now=utc_now()), acts
+    return snapshots.read_snapshot(session, parts, now=utc_now()), acts
 
 
 def _channel(row: Any) -> _Channel:

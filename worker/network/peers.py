@@ -113,7 +113,7 @@ class Peers:
             if record is None:
                 connection.close(CLOSE_REVOKED, "the game was deleted")
             elif connection.peer is not None:
-                connection.peer = connection.peer.renamed(record.game, is_displayed=record.display)
+                connection.peer = connection.peer.renamed(record.short_name, is_displayed=record.is_displayed)
                 self._presence.update(connection)
 
     def scopes_changed(self) -> None:

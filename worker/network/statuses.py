@@ -108,7 +108,7 @@ class Statuses:
         record = self._directory.games.get(peer.id)
         if record is None:
             raise UnknownGame(sentence(Code.UNKNOWN_GAME))
-        return _raw(self._status(peer.key, record.game, record.display_name, record))
+        return _raw(self._status(peer.key, record.short_name, record.name, record))
 
     def _get_peer(self, name: str) -> Peer:
         found = self._database.read(lambda session: peers.find_peer(session, game_key(name)))
@@ -125,7 +125,7 @@ class Statuses:
                 record = self._directory.games.get(peer_keys.find_game_id(key) or 0)
                 if record is None or key not in self._presence.by_peer:
                     return None
-                status = self._status(key, record.game, record.display_name, record)
+                status = self._status(key, record.short_name, record.name, record)
             payload = self._games[key] = _raw(status)
         return payload
 

@@ -15,6 +15,8 @@ from backbone.__main__ import main, open_database
 
 from shared import db
 from shared.services import games
+from shared.services.authority.actors import OPERATOR
+from tests.support.factory import edit_game
 from tests.support.processes import ServerProcess
 
 UNREACHABLE = "ws://127.0.0.1:1/socket"
@@ -85,10 +87,10 @@ def test_mirror_status_verify_and_mend(any_replica, mirror, run_here, network, r
     process = mirror()
     assert "1 channels" in process.wait_for_line("in sync at") or "31 games" in process.output
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name="Alpha", description="x")
+        edit_game(session, "Alpha", description="x")
     process.wait_for_line(lambda line: line.endswith("updated games 31 Alpha: description"))
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name="Alpha")
+        games.delete_game(session, OPERATOR, short_name="Alpha")
     process.wait_for_line(lambda line: line.endswith("deleted games 31 Alpha"))
     status = run_here("status", "--database", replica_url)
     assert status.returncode == 0 and "games    30" in status.stdout
@@ -246,9 +248,9 @@ def test_a_killed_mirror_catches_up(any_replica, mirror, run_here, network, repl
             number += 1
             with db.transaction() as session:
                 if number % 10 == 0 and len(names) > 5:
-                    games.delete_game(session, actor_id=None, short_name=names.pop())
+                    games.delete_game(session, OPERATOR, short_name=names.pop())
                 else:
-                    games.update_game(session, actor_id=None, short_name=rng.choice(names), description=f"{number}")
+                    edit_game(session, rng.choice(names), description=f"{number}")
 
     thread = threading.Thread(target=churn)
     thread.start()

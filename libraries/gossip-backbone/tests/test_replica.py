@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from shared import db
 from shared.services import channels, games
+from shared.services.authority.actors import OPERATOR
+from tests.support.factory import edit_game
 from tests.support.waiting import wait_until
 
 QUICK = Backoff(first=0.1, longest=0.2)
@@ -39,7 +41,7 @@ def check(worker, stored):
 
 def edit(short_name, **fields):
     with db.transaction() as session:
-        games.update_game(session, actor_id=None, short_name=short_name, **fields)
+        edit_game(session, short_name, **fields)
 
 
 def test_a_replica_follows_the_network(any_replica, make_replica, stored, check, run_flask):
@@ -71,7 +73,7 @@ def test_a_replica_resumes_where_it_stopped(make_replica, stored, check):
     first.backbone.stop()
     edit(kept.short_name, description="meanwhile")
     with db.transaction() as session:
-        games.delete_game(session, actor_id=None, short_name=deleted.short_name)
+        games.delete_game(session, OPERATOR, short_name=deleted.short_name)
     second = make_replica()
     changes = {(change.action, change.label) for change in second.changes}
     assert changes == {("updated", kept.short_name), ("deleted", deleted.short_name)}
@@ -299,5 +301,5 @@ def test_changes_wait_for_a_locked_database(make_replica, stored, replica_engine
         connection.rollback()
     replica.wait_for("updated", game.short_name, seconds=20)
     with db.transaction() as session:
-        channels.create_channel(session, name="after")
+        channels.create_channel(session, OPERATOR, name="after")
     replica.wait_for("created", "after")

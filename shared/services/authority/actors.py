@@ -1,4 +1,8 @@
-"""Who acts: a user of the site, a network application, a game, the operator, or nobody known."""
+"""Who acts: a user of the site, a network application, a game, the operator, or a visitor.
+
+Every service that acts takes an `Actor` as its second argument, without a default. There is no "nobody": a caller that
+knows nobody passes VISITOR, and only the command line and the network's own jobs pass OPERATOR.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared.errors import Forbidden
 from shared.models.application import Application
 from shared.models.game import Game
 from shared.models.user import User
@@ -16,7 +21,7 @@ MODERATE = "moderate"
 
 
 class Role(StrEnum):
-    """What somebody is, for the table of permissions. One may be several: an owner is a player too."""
+    """A role in the table of permissions. An actor may have several: an owner is a player too."""
 
     VISITOR = "visitor"
     PLAYER = "player"
@@ -29,9 +34,27 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+_HIGHEST_FIRST = (
+    Role.OPERATOR,
+    Role.ADMIN,
+    Role.MODERATOR,
+    Role.APPLICATION,
+    Role.GAME,
+    Role.OWNER,
+    Role.PLAYER,
+    Role.VISITOR,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """kind: user, application, game or system. id: the record's; None for visitors and the operator."""
+    """Whoever calls a service.
+
+    Attributes:
+        kind: `user`, `application`, `game`, `system` (the operator) or `visitor`.
+        id: The id of the record of that kind; None for the operator and visitors.
+        name: The username or short name, for records.
+    """
 
     kind: str
     id: int | None
@@ -40,15 +63,12 @@ class Actor:
 
     @property
     def role(self) -> str:
-        """As what they act, for records: `admin`, `moderator`, `application`, `operator`, `owner`, `player` …"""
-        for role in (Role.OPERATOR, Role.ADMIN, Role.MODERATOR, Role.APPLICATION, Role.GAME, Role.OWNER, Role.PLAYER):
-            if role in self.roles:
-                return role.value
-        return Role.VISITOR.value
+        """The highest role, for records: `admin`, `moderator`, `application`, `operator`, `owner`, `player` …"""
+        return next(role.value for role in _HIGHEST_FIRST if role in self.roles)
 
     @property
     def key(self) -> str:
-        """Who it is, in one text: `user:3`, `application:2`, `game:7`, `system`."""
+        """The actor as one string: `user:3`, `application:2`, `game:7`, `system`."""
         return self.kind if self.id is None else f"{self.kind}:{self.id}"
 
     @property
@@ -56,14 +76,25 @@ class Actor:
         """True for admins and the operator, who may sanction moderators and admins."""
         return bool(self.roles & {Role.ADMIN, Role.OPERATOR})
 
+    def is_user(self, user_id: int | None) -> bool:
+        """Return True if the actor is the account with this id. None is nobody, and matches no actor."""
+        return user_id is not None and self.kind == "user" and self.id == user_id
+
+    def require_account(self) -> int:
+        """Return the id of the actor's account. Raises Forbidden if the actor is not a user of the site."""
+        if self.kind != "user" or self.id is None:
+            raise Forbidden("only people with an account may do this")
+        return self.id
+
 
 VISITOR = Actor("visitor", None, "", frozenset([Role.VISITOR]))
+"""Somebody who is not signed in. May do no more than look at what is public."""
 OPERATOR = Actor("system", None, "operator", frozenset([Role.OPERATOR]))
-"""Whoever is at the command line, and the network itself."""
+"""The person at the command line, and the network itself."""
 
 
 def of_user(session: Session, user_id: int | None) -> Actor:
-    """The user of this id as an actor; VISITOR for None and for an account that is gone."""
+    """Return the user with this id as an actor; VISITOR for None (not signed in) and for a deleted account."""
     user = session.get(User, user_id) if user_id is not None else None
     if user is None:
         return VISITOR
@@ -75,13 +106,8 @@ def of_user(session: Session, user_id: int | None) -> Actor:
     return Actor("user", user.id, user.username, frozenset(roles))
 
 
-def of_admin(session: Session, user_id: int | None) -> Actor:
-    """The user of this id; OPERATOR for None, as services that admins are let into are told."""
-    return OPERATOR if user_id is None else of_user(session, user_id)
-
-
 def of_application(session: Session, application_id: int) -> Actor:
-    """The application of this id as an actor; VISITOR if it is gone."""
+    """Return the application with this id as an actor; VISITOR if it was deleted."""
     application = session.get(Application, application_id)
     if application is None:
         return VISITOR
@@ -90,7 +116,7 @@ def of_application(session: Session, application_id: int) -> Actor:
 
 
 def of_game(session: Session, game_id: int) -> Actor:
-    """The game of this id as an actor; VISITOR if it is gone."""
+    """Return the game with this id as an actor; VISITOR if it was deleted."""
     game = session.get(Game, game_id)
     if game is None:
         return VISITOR

@@ -1,7 +1,7 @@
-"""What workers enforce has changed: a number that grows with each commit that did so, and a signal after it.
+"""Count the commits that change what workers enforce, and signal each one.
 
-The hook below runs after that of the log of changes, so locks are always taken in one order: the counters, then the
-head of moderation, which is the last of a transaction.
+The hook below runs after the hook of the log of changes, so that transactions always take their locks in the same
+order: the counters first, the head row of moderation last.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEAD = 1
 
 
 class Part(StrEnum):
-    """What workers read anew on its own."""
+    """A part of the moderation state that workers can read again by itself."""
 
     SANCTIONS = "sanctions"
     FILTERS = "filters"
@@ -35,11 +35,11 @@ class Part(StrEnum):
 
 _MARKED = "moderation_parts"
 before_head: list[Callable[[Session], Callable[[ModerationHead], None] | None]] = []
-"""Called at the outermost commit; what they return is called once the head is locked."""
+"""Called at the outermost commit. What they return is called once the head row is locked."""
 
 
 def mark(session: Session, part: Part) -> None:
-    """Make workers read a part again after the commit."""
+    """Tell workers to read a part again after the commit."""
     session.info.setdefault(_MARKED, set()).add(part)
 
 
@@ -71,6 +71,6 @@ def _forget(session: Session, transaction: Any) -> None:
 
 
 def revision(session: Session) -> tuple[int, int]:
-    """How often what workers enforce has changed, and the number of the audit trail's last entry."""
+    """Return how often what workers enforce has changed, and the number of the last entry of the audit trail."""
     row = session.execute(select(ModerationHead.revision, ModerationHead.number)).one()
     return row.revision, row.number

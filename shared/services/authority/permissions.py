@@ -1,4 +1,4 @@
-"""Who may do what: one table, for pages and for events of the socket alike."""
+"""Who may do what: one table, for pages, for events of the socket and for the command line."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from shared.services.authority.actors import Actor, Role
 
 
 class Act(StrEnum):
-    """Everything that moderation knows to do. The value is what the audit trail calls it."""
+    """Everything that needs permission. The audit trail stores the value of the acts that it records."""
 
     SEE = "see"
     CREATE_CHANNEL = "channel/create"
+    PROPOSE_CHANNEL = "channel/propose"
     UPDATE_CHANNEL = "channel/update"
     DELETE_CHANNEL = "channel/delete"
     APPROVE_CHANNEL = "channel/approve"
@@ -37,20 +38,28 @@ class Act(StrEnum):
     MUTE_FOR_GAME = "game/mute"
     IGNORE = "ignore"
     SEE_TRANSPARENCY = "transparency"
+    CREATE_USER = "user/create"
     GIVE_ROLE = "user/role"
     SET_PASSWORD = "user/password"
+    MANAGE_GAMES = "game/manage"
+    IMPORT_GAMES = "game/import"
+    MANAGE_APPLICATIONS = "application/manage"
     GIVE_SCOPES = "application/scopes"
+    ANNOUNCE_RESTART = "network/restart"
+    RESTORE_BACKUP = "database/restored"
 
 
 _EVERYBODY = frozenset(Role)
 _STAFF = frozenset([Role.MODERATOR, Role.ADMIN, Role.OPERATOR])
 _ADMINS = frozenset([Role.ADMIN, Role.OPERATOR])
+_OPERATOR = frozenset([Role.OPERATOR])
 _STAFF_AND_APPLICATIONS = _STAFF | {Role.MODERATING_APPLICATION}
 _PEOPLE = frozenset([Role.PLAYER])
 
 RULES: dict[Act, frozenset[Role]] = {
     Act.SEE: _STAFF,
     Act.CREATE_CHANNEL: _ADMINS,
+    Act.PROPOSE_CHANNEL: _ADMINS | {Role.OWNER},
     Act.UPDATE_CHANNEL: _ADMINS,
     Act.DELETE_CHANNEL: _ADMINS,
     Act.APPROVE_CHANNEL: _STAFF,
@@ -72,23 +81,35 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.APPEAL: _PEOPLE,
     Act.DECIDE_APPEAL: _STAFF,
     Act.EDIT_FILTERS: _STAFF,
-    Act.MUTE_FOR_GAME: frozenset([Role.OWNER, Role.ADMIN, Role.OPERATOR]),
+    Act.MUTE_FOR_GAME: _ADMINS | {Role.OWNER},
     Act.IGNORE: _PEOPLE,
     Act.SEE_TRANSPARENCY: _EVERYBODY,
+    Act.CREATE_USER: _OPERATOR,
     Act.GIVE_ROLE: _ADMINS,
-    Act.SET_PASSWORD: frozenset([Role.OPERATOR]),
+    Act.SET_PASSWORD: _OPERATOR,
+    Act.MANAGE_GAMES: _ADMINS,
+    Act.IMPORT_GAMES: _OPERATOR,
+    Act.MANAGE_APPLICATIONS: _ADMINS,
     Act.GIVE_SCOPES: _ADMINS,
+    Act.ANNOUNCE_RESTART: _ADMINS,
+    Act.RESTORE_BACKUP: _OPERATOR,
 }
-"""For each act the roles that may; one of them is enough. What depends on the very thing (an owner's own game, a
-sanction of a moderator, an appeal of one's own act) the services ask beside this."""
+"""The roles that may do each act; an actor needs one of them.
+
+Services ask beside this what depends on the record: whether a game is the actor's own (owners may change their game
+without MANAGE_GAMES), whether a sanction is about a moderator, whether an appeal is about the actor's own act.
+"""
 
 
 def may(actor: Actor, act: Act) -> bool:
-    """True if one of the actor's roles may do this."""
+    """Return True if one of the actor's roles may do this."""
     return bool(RULES[act] & actor.roles)
 
 
 def require(actor: Actor, act: Act) -> None:
     """Raise Forbidden unless the actor may do this."""
-    if not may(actor, act):
-        raise Forbidden("this is for moderators" if RULES[act] >= _STAFF else "you may not do this")
+    if may(actor, act):
+        return
+    if RULES[act] == _ADMINS:
+        raise Forbidden("only admins may do this")
+    raise Forbidden("this is for moderators" if RULES[act] >= _STAFF else "you may not do this")

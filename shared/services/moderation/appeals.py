@@ -13,7 +13,7 @@ from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.moderation import Sanction
 from shared.models.report import Appeal
 from shared.pagination import Page, paginate
-from shared.services import rules
+from shared.services import validation
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
@@ -30,7 +30,7 @@ def create_appeal(session: Session, actor: Actor, *, sanction_id: int, text: str
     found = sanctions.get_sanction(session, sanction_id)
     if not sanctions.concerns(session, found, actor.id):
         raise NotFound("there is no such sanction")
-    text = rules.text(text, field="text", longest=2_000, what="the appeal")
+    text = validation.text(text, field="text", longest=2_000, what="the appeal")
     if not text:
         raise Invalid("say why the sanction should end", field="text")
     if found.is_undone or found.lifted_at is not None or (found.kind != "warn" and found.state != "in force"):
@@ -58,7 +58,7 @@ def decide_appeal(session: Session, actor: Actor, *, appeal_id: int, is_granted:
     )
     if found is None:
         raise NotFound("there is no such appeal")
-    outcome = rules.line(outcome, field="outcome", longest=500, what="the outcome")
+    outcome = validation.line(outcome, field="outcome", longest=500, what="the outcome")
     if found.state != "open":
         raise Conflict("this appeal was decided already")
     _require_decider(session, actor, found)

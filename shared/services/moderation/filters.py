@@ -13,7 +13,7 @@ from shared.errors import Conflict, Invalid, NotFound
 from shared.models.message import Message
 from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS, Filter
 from shared.protocol.types import player_key
-from shared.services import rules
+from shared.services import validation
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
@@ -175,7 +175,7 @@ def clean(*, kind: str, action: str, text: str, count: int | None, seconds: int 
         raise Invalid("there is nothing to mask: choose flag or refuse", field="action")
     values: dict[str, Any] = {"kind": kind, "action": action, "text": "", "count": 0, "seconds": 0}
     if kind in ("word", "pattern"):
-        values["text"] = rules.line(text, field="text", longest=PATTERN_LONGEST, what=f"the {kind}")
+        values["text"] = validation.line(text, field="text", longest=PATTERN_LONGEST, what=f"the {kind}")
         compile_pattern(kind, values["text"])
         return values
     values["count"] = _whole(count, "count", 0 if kind == "link" else 1, COUNT_MOST)
@@ -226,7 +226,7 @@ def _whole(value: int | None, field: str, least: int, most: int) -> int:
 
 
 def _note(value: str) -> str:
-    return rules.text(value, field="note", longest=200, what="the note")
+    return validation.text(value, field="note", longest=200, what="the note")
 
 
 def _record(

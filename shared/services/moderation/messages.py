@@ -13,7 +13,7 @@ from shared.models.channel import Channel
 from shared.models.message import Message
 from shared.models.report import Report
 from shared.pagination import Page, paginate
-from shared.services import rules
+from shared.services import validation
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
@@ -37,13 +37,13 @@ def search(
     case. game: a short name. channel: a name; unknown: nothing. Raises Forbidden."""
     require(actor, Act.SEE)
     statement = select(Message).order_by(Message.id.desc())
-    if text.strip() and rules.may_be_kept(text):
+    if text.strip() and validation.is_storable(text):
         statement = statement.where(Message.text.icontains(text.strip(), autoescape=True))
-    if player.strip() and rules.may_be_kept(player):
+    if player.strip() and validation.is_storable(player):
         statement = statement.where(Message.name.icontains(player.strip(), autoescape=True))
-    if game.strip() and rules.may_be_kept(game):
+    if game.strip() and validation.is_storable(game):
         statement = statement.where(func.lower(Message.game) == game.strip().lower())
-    if channel.strip() and rules.may_be_kept(channel):
+    if channel.strip() and validation.is_storable(channel):
         of_name = select(Channel.id).where(func.lower(Channel.name) == channel.strip().lower())
         statement = statement.where(Message.channel_id.in_(of_name))
     if since is not None:

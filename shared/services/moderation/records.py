@@ -18,7 +18,7 @@ from shared.models.message import Message
 from shared.models.moderation import Sanction
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.user import User
-from shared.services import characters, games, peers, users
+from shared.services import account_sanctions, characters, games, peers, users
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation import appeals, reports, sanctions, targets
@@ -66,7 +66,7 @@ def count_waiting(session: Session, actor: Actor) -> Waiting:
     return Waiting(
         count(Report, and_(Report.state == "open", reports.others_than(session, actor))),
         count(Appeal, Appeal.state == "open"),
-        count(Sanction, sanctions.in_force_at(utc_now())),
+        count(Sanction, account_sanctions.in_force_at(utc_now())),
     )
 
 

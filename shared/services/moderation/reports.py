@@ -17,7 +17,7 @@ from shared.models.moderation import Filter
 from shared.models.report import REPORT_STATES, Report, Reporter
 from shared.pagination import Page, paginate
 from shared.protocol.types import player_key
-from shared.services import rules
+from shared.services import validation
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
@@ -56,7 +56,7 @@ def create_report(
             raise messages.unknown()
         if (message.peer, player_key(message.name)) != (about.peer, about.player_key):
             raise Invalid("this message is another player's", field="message_id")
-    text = rules.text(text, field="text", longest=TEXT_LONGEST, what="what is wrong")
+    text = validation.text(text, field="text", longest=TEXT_LONGEST, what="what is wrong")
     if not text:
         raise Invalid("say what is wrong", field="text")
     shown, _, short_name = about.name.rpartition("@")
@@ -134,7 +134,7 @@ def resolve_report(session: Session, actor: Actor, *, report_id: int, state: str
         raise _unknown()
     if state not in REPORT_STATES[1:]:
         raise Invalid("choose upheld or dismissed", field="state")
-    outcome = rules.line(outcome, field="outcome", longest=500, what="the outcome")
+    outcome = validation.line(outcome, field="outcome", longest=500, what="the outcome")
     if found.state != "open":
         raise Conflict("this report was decided already")
     person = targets.person_of(session, found.peer, found.player_key)

@@ -17,13 +17,13 @@ from shared import peer_keys
 from shared.bus import announce
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
-from shared.models.character import Character
 from shared.models.moderation import SANCTION_KINDS, Sanction
 from shared.models.user import User
 from shared.pagination import Page, paginate
-from shared.services import channels, rules
+from shared.services import channels, validation
+from shared.services.account_sanctions import audit_form, in_force_at
 from shared.services.authority import audit, changes
-from shared.services.authority.actors import OPERATOR, Actor
+from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation import targets
@@ -90,7 +90,7 @@ def sanction(
     )
     session.add(made)
     session.flush()
-    audit.record(session, actor, Act.SANCTION, found.for_audit, after=form_of(made), reason=reason)
+    audit.record(session, actor, Act.SANCTION, found.for_audit, after=audit_form(made), reason=reason)
     if kind == "warn":
         _warn(session, found, made)
     else:
@@ -129,12 +129,12 @@ def restore(session: Session, actor: Actor, *, sanction_id: int, reason: str) ->
     if found.lifted_at is None:
         raise Conflict("this sanction was not lifted")
     reason = reason_of(reason)
-    before = form_of(found)
+    before = audit_form(found)
     found.lifted_at, found.lifted_by, found.lift_reason, found.is_undone = None, None, None, False
     session.flush()
     changes.mark(session, Part.SANCTIONS)
     about = target_of(found).for_audit
-    audit.record(session, actor, Act.RESTORE, about, before=before, after=form_of(found), reason=reason)
+    audit.record(session, actor, Act.RESTORE, about, before=before, after=audit_form(found), reason=reason)
     return found
 
 
@@ -172,39 +172,6 @@ def find_refusal(session: Session, actor: Actor, found: Sanction) -> Forbidden |
 def for_admins_alone(session: Session, found: Iterable[Sanction]) -> set[int]:
     """The ids of those that no moderator may end: they are about a moderator or an admin."""
     return {one.id for one in found if any(user.role != "player" for user in _persons(session, target_of(one)))}
-
-
-def keep_on_characters(session: Session, user_id: int) -> None:
-    """Before an account goes: what is in force against it holds for its characters' names from then on.
-
-    Else deleting the account would be the way out. Moderators lift it as any other.
-    """
-    held = session.scalars(select(Sanction).where(in_force_at(utc_now()), Sanction.user_id == user_id)).all()
-    approved = select(Character).where(Character.user_id == user_id, Character.state == "approved")
-    for character in session.scalars(approved).all() if held else ():
-        for found in held:
-            copy = Sanction(
-                kind=found.kind,
-                target_kind="player",
-                target=f"{character.name}@{character.game.short_name}",
-                peer=peer_keys.of_game(character.game_id),
-                player_key=character.name_key,
-                channel_id=found.channel_id,
-                channel=found.channel,
-                reason=found.reason,
-                until=found.until,
-                actor_kind=found.actor_kind,
-                actor_id=found.actor_id,
-                actor_name=found.actor_name,
-                actor_role=found.actor_role,
-                report_id=found.report_id,
-            )
-            session.add(copy)
-            session.flush()
-            about = target_of(copy).for_audit
-            audit.record(session, OPERATOR, Act.SANCTION, about, after=form_of(copy), reason=found.reason)
-    if held:
-        changes.mark(session, Part.SANCTIONS)
 
 
 def get_sanction(session: Session, sanction_id: int) -> Sanction:
@@ -262,12 +229,6 @@ def concerns(session: Session, found: Sanction, user_id: int) -> bool:
     return found.peer is not None and found.peer in targets.games_of(session, user_id)
 
 
-def holds_user(session: Session, user_id: int) -> bool:
-    """True while an account, with all its characters, may not speak somewhere."""
-    found = select(Sanction.id).where(in_force_at(utc_now()), Sanction.user_id == user_id).limit(1)
-    return session.scalar(found) is not None
-
-
 def find_site_ban(session: Session, user_id: int) -> Sanction | None:
     """The ban, of everything, that keeps a user from speaking on the site; None if there is none."""
     return _find_ban(session, Sanction.user_id == user_id)
@@ -286,13 +247,6 @@ def _find_ban(session: Session, whose: ColumnElement[bool]) -> Sanction | None:
     return session.scalar(statement.order_by(*_LONGEST_FIRST).limit(1))
 
 
-def in_force_at(now: datetime) -> Any:
-    """The condition for a SELECT: not lifted, not over, and no mere warning."""
-    return and_(
-        Sanction.lifted_at.is_(None), Sanction.kind != "warn", or_(Sanction.until.is_(None), Sanction.until > now)
-    )
-
-
 def in_force_rows(now: datetime) -> Select[*tuple[Any, ...]]:
     """What workers hold of each sanction in force, as rows: whole records would be slow to read by the thousand."""
     return select(
@@ -309,17 +263,6 @@ def in_force_rows(now: datetime) -> Select[*tuple[Any, ...]]:
     ).where(in_force_at(now))
 
 
-def form_of(found: Sanction) -> dict[str, Any]:
-    """A sanction as the audit trail keeps it."""
-    return {
-        "id": found.id,
-        "kind": found.kind,
-        "channel": found.channel,
-        "until": None if found.until is None else found.until.isoformat(timespec="seconds"),
-        "state": found.state,
-    }
-
-
 def target_of(found: Sanction) -> Target:
     """Whom a sanction is about."""
     return Target(
@@ -334,17 +277,17 @@ def target_of(found: Sanction) -> Target:
 
 def reason_of(value: object) -> str:
     """A reason: one line, 500 characters at most, never empty. Raises Invalid (field `reason`)."""
-    return rules.line(value, field="reason", longest=REASON_LONGEST, what="the reason")
+    return validation.line(value, field="reason", longest=REASON_LONGEST, what="the reason")
 
 
 def _end(session: Session, actor: Actor, found: Sanction, act: Act, reason: str, *, is_undone: bool) -> None:
-    before = form_of(found)
+    before = audit_form(found)
     found.lifted_at, found.lifted_by, found.lift_reason = utc_now(), actor.name, reason
     found.is_undone = is_undone
     session.flush()
     changes.mark(session, Part.SANCTIONS)
     about = target_of(found).for_audit
-    audit.record(session, actor, act, about, before=before, after=form_of(found), reason=reason)
+    audit.record(session, actor, act, about, before=before, after=audit_form(found), reason=reason)
 
 
 def _get_locked(session: Session, sanction_id: int) -> Sanction:

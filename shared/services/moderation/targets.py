@@ -17,7 +17,7 @@ from shared.models.user import User
 from shared.peer_keys import PeerKey
 from shared.protocol.text import clean_line
 from shared.protocol.types import MAX_NAME, player_key
-from shared.services import peers, rules, users
+from shared.services import peers, users, validation
 from shared.services.authority import audit
 from shared.services.moderation.patterns import parse_pattern
 
@@ -56,7 +56,7 @@ def parse(session: Session, kind: str, text: str) -> Target:
 
     Raises NotFound, Invalid (field `target`).
     """
-    text = rules.line(text, field="target", longest=100, what="the target")
+    text = validation.line(text, field="target", longest=100, what="the target")
     if kind == "player":
         name, _, game = text.rpartition("@")
         return player(session, name=name, game=game)

@@ -1,4 +1,7 @@
-"""Rules for names and texts that are kept as records. Each raises Invalid with the field at fault."""
+"""Rules for names and texts that are stored. Each function returns the value as it is stored, or raises Invalid.
+
+The error names the field at fault and, by `what`, the value in words: "the name is missing".
+"""
 
 from __future__ import annotations
 
@@ -43,23 +46,23 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def text(value: object, *, field: str, longest: int, what: str) -> str:
-    """A text that may be kept: stripped, newlines as \\n, in NFC, without NUL, controls or lone surrogates."""
+    """Return a text in NFC, stripped, with newlines as \\n. Refuses control characters and lone surrogates."""
     if not isinstance(value, str):
-        raise Invalid(f"{what} must be a text", field=field)
+        raise Invalid(f"{what} must be text", field=field)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise Invalid(f"{what} holds half of a character (a lone surrogate)", field=field) from None
+        raise Invalid(f"{what} contains half of a character (a lone surrogate)", field=field) from None
     value = unicodedata.normalize("NFC", value.replace("\r\n", "\n").replace("\r", "\n").strip())
     if _CONTROL.search(value):
-        raise Invalid(f"{what} holds a control character", field=field)
+        raise Invalid(f"{what} contains a control character", field=field)
     if len(value) > longest:
-        raise Invalid(f"{what} is too long: {longest:,} characters at most, this is {len(value):,}", field=field)
+        raise Invalid(f"{what} is too long: it may have {longest:,} characters and has {len(value):,}", field=field)
     return value
 
 
-def may_be_kept(value: str) -> bool:
-    """False for a text that no record can hold, and that no database can even look for: NUL, lone surrogates."""
+def is_storable(value: str) -> bool:
+    """Return False for a text that a database can neither store nor compare: with NUL or lone surrogates."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -68,7 +71,7 @@ def may_be_kept(value: str) -> bool:
 
 
 def line(value: object, *, field: str, longest: int, what: str) -> str:
-    """A text of one line that is not empty."""
+    """Return a text of one line that is not empty. See `text`."""
     value = text(value, field=field, longest=longest, what=what)
     if not value:
         raise Invalid(f"{what} is missing", field=field)
@@ -78,7 +81,7 @@ def line(value: object, *, field: str, longest: int, what: str) -> str:
 
 
 def username(value: object) -> str:
-    """A username: 3 to 50 letters, digits, hyphens; not on the block list."""
+    """Return a username: 3 to 50 letters, digits, hyphens; not on the block list."""
     value = line(value, field="username", longest=50, what="the username")
     if not _USERNAME.fullmatch(value):
         raise Invalid("a username has 3 to 50 letters (a to z), digits or hyphens", field="username")
@@ -88,13 +91,13 @@ def username(value: object) -> str:
 
 
 def email(value: object) -> str:
-    """An email address, normalized. Whether anybody reads mail there is not asked."""
-    from email_validator import EmailNotValidError, validate_email  # here: its tables take long to build at a start
+    """Return an email address, normalized. Does not check that the mailbox exists."""
+    from email_validator import EmailNotValidError, validate_email  # slow to import
 
     value = line(value, field="email", longest=254, what="the email address")
     if not value.rpartition("@")[0].isascii():
-        # Many mail servers do not take it (RFC 6531), and then its owner could never prove it.
-        raise Invalid("before the @, an email address has no letters but a to z here", field="email")
+        # Many mail servers refuse such addresses (RFC 6531), so their owners could never verify them.
+        raise Invalid("before the @, an email address may only have the letters a to z", field="email")
     try:
         return validate_email(value, check_deliverability=False, allow_smtputf8=False).normalized
     except EmailNotValidError:
@@ -102,9 +105,9 @@ def email(value: object) -> str:
 
 
 def address_key(value: str) -> str:
-    """What all spellings of one email address have in common; a text that is no address is only put in lower case.
+    """Return what all spellings of one email address have in common; lower case for text that is not an address.
 
-    Never `casefold`: it makes one of straße.example and strasse.example, which belong to different people.
+    Not `casefold`, which would make straße.example equal to strasse.example: they belong to different people.
     """
     try:
         value = email(value)
@@ -114,7 +117,7 @@ def address_key(value: str) -> str:
 
 
 def short_name(value: object) -> str:
-    """A game's or an application's short name: 1 to 15 letters and digits; not on the block list."""
+    """Return a short name of a game or application: 1 to 15 letters and digits; not on the block list."""
     value = line(value, field="short_name", longest=15, what="the short name")
     if not _SHORT_NAME.fullmatch(value):
         raise Invalid("a short name has 1 to 15 letters (a to z) and digits, no spaces", field="short_name")
@@ -124,7 +127,7 @@ def short_name(value: object) -> str:
 
 
 def channel_name(value: object) -> str:
-    """A channel's name: 3 to 15 letters, `_` and `-`; not on the block list (docs/protocol.md, §4)."""
+    """Return a channel's name: 3 to 15 letters, `_` and `-`; not on the block list (docs/protocol.md, §4)."""
     value = line(value, field="name", longest=15, what="the channel's name")
     if not _CHANNEL.fullmatch(value):
         raise Invalid("a channel's name has 3 to 15 letters (a to z), _ or -", field="name")
@@ -134,12 +137,12 @@ def channel_name(value: object) -> str:
 
 
 def name_key(value: str) -> str:
-    """What two names have in common that differ only in case or in the form of their letters."""
+    """Return what names have in common that differ only in case or Unicode form. For comparing and searching."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", value).casefold())
 
 
 def web_address(value: object, *, field: str, what: str, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """An address with one of the schemes and a dot in its host."""
+    """Return a full address with one of these schemes and a dot in its host."""
     value = line(value, field=field, longest=500, what=what)
     try:
         parts = urlsplit(value)
@@ -154,7 +157,10 @@ def web_address(value: object, *, field: str, what: str, schemes: tuple[str, ...
 
 
 def way_to_connect(*, type: object, url: object = "", host: object = "", port: object = None) -> dict[str, Any]:
-    """The columns of a way to connect: of type web with `url`, or telnet / secure telnet with `host` and `port`."""
+    """Return the columns of a way to connect.
+
+    Type web takes `url`; telnet and secure telnet take `host` and `port`, which may be a string.
+    """
     if type == "web":
         address = web_address(url, field="url", what="the address", schemes=("http", "https", "ws", "wss"))
         return {"type": "web", "url": address, "host": None, "port": None}

@@ -50,7 +50,7 @@ class Snapshot:
     scopes: dict[int, list[str]] = field(default_factory=dict)
 
 
-def read(session: Session, parts: Collection[Part], *, now: datetime) -> Snapshot:
+def read_snapshot(session: Session, parts: Collection[Part], *, now: datetime) -> Snapshot:
     """Read these parts, in a session that sees one state of the database. What hangs on each other is read together."""
     wanted = set(parts)
     if Part.SANCTIONS in wanted:

@@ -8,7 +8,7 @@ from shared.db import utc_now
 from shared.models import Character
 from shared.models.message import Message
 from shared.services.authority import actors
-from shared.services.moderation import ignores, unheard
+from shared.services.moderation import ignored_speakers, ignores
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -26,7 +26,7 @@ def ignore(make, session):
     def add(pattern, **how):
         ignores.add_ignore(session, actors.of_user(session, user.id), pattern=pattern, **how)
         session.flush()
-        return unheard.by(session, user.id)
+        return ignored_speakers.ignored_by(session, actors.of_user(session, user.id))
 
     add.user = user
     return add
@@ -34,7 +34,7 @@ def ignore(make, session):
 
 def test_nobody_is_ignored_by_a_stranger_and_by_who_ignores_nobody(session, ignore):
     for user_id in (None, ignore.user.id):
-        assert not unheard.by(session, user_id).covers(line("Pest"))
+        assert not ignored_speakers.ignored_by(session, actors.of_user(session, user_id)).covers(line("Pest"))
 
 
 def test_patterns(ignore):

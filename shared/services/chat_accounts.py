@@ -1,4 +1,4 @@
-"""Who chats in the browser: what the socket workers know of an account."""
+"""The accounts of people who chat in the browser, as socket workers know them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from shared.models.user import User
 
 
 @dataclass(frozen=True, slots=True)
-class Chatter:
-    """An account at the socket. mark: another one once all of its sessions were ended."""
+class ChatAccount:
+    """An account with an open chat. mark: changes when all sessions of the account are ended."""
 
     id: int
     username: str
@@ -22,10 +22,10 @@ class Chatter:
     mark: str
 
 
-def list_chatters(session: Session, user_ids: Collection[int]) -> dict[int, Chatter]:
-    """The accounts of these ids that still exist."""
+def list_chat_accounts(session: Session, user_ids: Collection[int]) -> dict[int, ChatAccount]:
+    """Return the accounts with these ids that still exist, by id."""
     columns = (User.id, User.username, User.is_online_hidden, User.session_token)
     rows = session.execute(select(*columns).where(User.id.in_(user_ids)))
     return {
-        row.id: Chatter(row.id, row.username, row.is_online_hidden, session_mark(row.session_token)) for row in rows
+        row.id: ChatAccount(row.id, row.username, row.is_online_hidden, session_mark(row.session_token)) for row in rows
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.db import utc_now
-from shared.services import accounts, channels, history, readings
+from shared.services import accounts, channels, history, read_marks
 from shared.services.authority import actors
+from shared.services.authority.actors import OPERATOR
 from shared.services.history import Line
 from shared.services.moderation import messages
 from tests.support.statements import counted_statements
@@ -23,53 +24,53 @@ def say(session, channel, count=1):
 def test_a_mark_moves_on_and_never_back(session, make):
     user, channel = make.user(), make.channel()
     for told, kept in ((5, 5), (9, 9), (3, 9), (9, 9)):
-        readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=told)
-        assert readings.last_read(session, user_id=user.id, channel_id=channel.id) == kept
+        read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=told)
+        assert read_marks.last_read(session, user_id=user.id, channel_id=channel.id) == kept
 
 
 def test_what_is_unread_is_counted_for_channels_opened_before(session, make):
     user, other = make.user(), make.user()
     opened, new, elsewhere = make.channel(), make.channel(), make.channel()
-    readings.mark_read(session, user_id=user.id, channel_id=opened.id, message_id=say(session, opened))
-    readings.mark_read(session, user_id=user.id, channel_id=elsewhere.id, message_id=0)
-    readings.mark_read(session, user_id=other.id, channel_id=opened.id, message_id=0)
+    read_marks.mark_read(session, user_id=user.id, channel_id=opened.id, message_id=say(session, opened))
+    read_marks.mark_read(session, user_id=user.id, channel_id=elsewhere.id, message_id=0)
+    read_marks.mark_read(session, user_id=other.id, channel_id=opened.id, message_id=0)
     say(session, opened, 3)
     say(session, new, 5)
     say(session, elsewhere, 2)
 
-    counted = readings.count_unread(session, user_id=user.id, channel_ids=[opened.id, new.id])
+    counted = read_marks.count_unread(session, user_id=user.id, channel_ids=[opened.id, new.id])
     assert counted == {opened.id: 3}
-    assert readings.count_unread(session, user_id=other.id, channel_ids=[opened.id]) == {opened.id: 4}
+    assert read_marks.count_unread(session, user_id=other.id, channel_ids=[opened.id]) == {opened.id: 4}
 
 
 def test_a_redacted_line_is_not_unread(session, make):
     """No page shows it, so nobody could ever read it."""
     user, channel = make.user(), make.channel()
-    readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=say(session, channel))
+    read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=say(session, channel))
     moderator = actors.of_user(session, make.user(role="moderator").id)
     messages.redact(session, moderator, message_id=say(session, channel), reason="private data")
-    assert readings.count_unread(session, user_id=user.id, channel_ids=[channel.id]) == {channel.id: 0}
+    assert read_marks.count_unread(session, user_id=user.id, channel_ids=[channel.id]) == {channel.id: 0}
 
 
 def test_many_channels_are_counted_by_one_statement(session, make, engine):
     user = make.user()
     rooms = [make.channel() for _ in range(5)]
     for number, room in enumerate(rooms):
-        readings.mark_read(session, user_id=user.id, channel_id=room.id, message_id=0)
+        read_marks.mark_read(session, user_id=user.id, channel_id=room.id, message_id=0)
         say(session, room, number + 1)
     session.flush()
     with counted_statements(engine) as statements:
-        counted = readings.count_unread(session, user_id=user.id, channel_ids=[room.id for room in rooms])
+        counted = read_marks.count_unread(session, user_id=user.id, channel_ids=[room.id for room in rooms])
     assert counted == {room.id: number + 1 for number, room in enumerate(rooms)}
     assert len(statements) == 1
 
 
 def test_no_more_than_so_many_are_counted(session, make):
     user, channel = make.user(), make.channel()
-    readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=0)
-    say(session, channel, readings.UNREAD_AT_MOST + 5)
-    assert readings.count_unread(session, user_id=user.id, channel_ids=[channel.id]) == {
-        channel.id: readings.UNREAD_AT_MOST
+    read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=0)
+    say(session, channel, read_marks.MAX_UNREAD + 5)
+    assert read_marks.count_unread(session, user_id=user.id, channel_ids=[channel.id]) == {
+        channel.id: read_marks.MAX_UNREAD
     }
 
 
@@ -78,15 +79,15 @@ def test_marks_go_with_their_account_and_their_channel(session, make):
     stays = make.user()
     for one in (user, stays):
         for room in (channel, kept):
-            readings.mark_read(session, user_id=one.id, channel_id=room.id, message_id=1)
-    accounts.delete_account(session, user_id=user.id, password=make.password)
-    channels.delete_channel(session, name=channel.name)
+            read_marks.mark_read(session, user_id=one.id, channel_id=room.id, message_id=1)
+    accounts.delete_account(session, actors.of_user(session, user.id), password=make.password)
+    channels.delete_channel(session, OPERATOR, name=channel.name)
     session.commit()
     found = [
         (one, room)
         for one in (user.id, stays.id)
         for room in (channel.id, kept.id)
-        if readings.last_read(session, user_id=one, channel_id=room) is not None
+        if read_marks.last_read(session, user_id=one, channel_id=room) is not None
     ]
     assert found == [(stays.id, kept.id)]
 
@@ -97,8 +98,8 @@ def test_a_mark_of_what_is_gone_is_dropped(session, make, gone):
     user, channel = make.user(), make.channel()
     ids = {"user_id": user.id, "channel_id": channel.id}
     ids["user_id" if gone == "account" else "channel_id"] = 10_000
-    readings.mark_read(session, **ids, message_id=3)
-    readings.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=4)
+    read_marks.mark_read(session, **ids, message_id=3)
+    read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=4)
     session.commit()
-    assert readings.last_read(session, **ids) is None
-    assert readings.last_read(session, user_id=user.id, channel_id=channel.id) == 4
+    assert read_marks.last_read(session, **ids) is None
+    assert read_marks.last_read(session, user_id=user.id, channel_id=channel.id) == 4
