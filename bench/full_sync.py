@@ -75,13 +75,14 @@ def plain_select(stack: Stack) -> float:
     start = time.perf_counter()
     with engine.execution_options(deferred=True).connect() as connection:
         ways: dict[int, list[Any]] = {}
-        for way in connection.execute(text("SELECT id, game_id, type, url, host, port FROM game_connections")):
-            ways.setdefault(way.game_id, []).append(dict(way._mapping))
+        query = text("SELECT id, game_id, type, url, host, port FROM game_connections")
+        for way in connection.execute(query).mappings():
+            ways.setdefault(way["game_id"], []).append(dict(way))
         rows = connection.execute(
             text("SELECT id, short_name, name, is_displayed, description, homepage_url, user_agent_id FROM games")
         )
-        for row in rows:
-            json.dumps(dict(row._mapping) | {"connections": ways.get(row.id, [])})
+        for row in rows.mappings():
+            json.dumps({**row, "connections": ways.get(row["id"], [])})
     return time.perf_counter() - start
 
 

@@ -152,7 +152,7 @@ def _overlay(records: Records, event: SyncRecords) -> None:
 
 
 def _digests_match(ours: Records, complete: SyncComplete) -> bool:
-    """Whether the digests of all kinds that the network has digests of are equal."""
+    """Whether our records have the digests that the network sent."""
     return all(
         digest(records[record_id] for record_id in sorted(records))[1] == complete.digests[name]
         for name, records in ours.items()
