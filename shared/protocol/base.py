@@ -1,4 +1,4 @@
-"""The two base classes of all frames, and how a payload becomes a value of one. Pure: no I/O, no clock."""
+"""The two base classes of all frames, and the decoding of payloads. Pure: no I/O, no clock."""
 
 import json
 import types
@@ -17,7 +17,7 @@ T = TypeVar("T", bound="Incoming")
 
 
 def invalid(field: str, sentence: str) -> Invalid:
-    """The failure for a malformed payload: every one of them reads so, and names the field (§2)."""
+    """Return the failure for a malformed payload. They all read like this and name the field (docs/protocol.md, §2)."""
     return Invalid(f'invalid payload: "{field}" {sentence}', field=field)
 
 
@@ -43,12 +43,12 @@ class FrameType(msgspec.StructMeta):
 
 
 class Incoming(Struct, metaclass=FrameType):
-    """The payload of an event that peers send. A value of it is clean: decoding and constructing run the fields' rules.
+    """The payload of an event that peers send. It is always clean: decoding and constructing run its rules.
 
-    event: its name. flag: the support flag it belongs to ("core": none). needs_ref: the answer carries a payload, so
-    it makes no sense without a ref. is_answered: false for what is never answered. demanded: fields that have a default
-    only because their absence is a failure of its own. failures: the codes that come up with this event beside those
-    that any event may meet. example: a payload as peers send it.
+    event: its name. flag: its support flag ("core" means none). needs_ref: the answer has a payload, which is useless
+    without a ref. is_answered: False for events that are never answered. demanded: fields that have a default only
+    because their absence is a failure of its own. failures: the codes of this event, in addition to those that every
+    event may have. example: a payload as peers send it.
     """
 
     event: ClassVar[str] = ""
@@ -59,7 +59,7 @@ class Incoming(Struct, metaclass=FrameType):
     failures: ClassVar[tuple[Code, ...]] = ()
     example: ClassVar[dict[str, Any]] = {}
 
-    if TYPE_CHECKING:  # Struct's own signature, which type checkers go by, knows nothing of the keywords
+    if TYPE_CHECKING:  # type checkers use Struct's own signature, which lacks these keywords
 
         def __init_subclass__(cls, *, event: str = "", flag: str = "") -> None: ...
 
@@ -84,16 +84,16 @@ class Incoming(Struct, metaclass=FrameType):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """What a payload that does not decode as it stands is taken for. Classes override it where §10 asks for it."""
+        """Correct a payload that does not decode as it is. Classes override this for docs/protocol.md, §10."""
         return {} if payload is None else payload
 
 
 class Outgoing(Struct, metaclass=FrameType):
-    """The payload of what the worker sends: an event of its own, or an answer that carries one.
+    """The payload of an event or an answer that the worker sends.
 
-    bare: the fields stand at the top level of the frame, beside `event` (the `error` event), or there are none.
-    status: what `status` an answer of this kind has; None for events and for `players/status`, which have no such key.
-    example: a payload; further_examples: others that look different.
+    bare: the frame has no payload. Its fields, if any, are next to `event` (the `error` event). status: the `status` of
+    such an answer; None for events and for `players/status`, which have no such key. example: a payload.
+    further_examples: other payloads, which look different.
     """
 
     event: ClassVar[str] = ""
@@ -103,7 +103,7 @@ class Outgoing(Struct, metaclass=FrameType):
     example: ClassVar[dict[str, Any]] = {}
     further_examples: ClassVar[tuple[dict[str, Any], ...]] = ()
 
-    if TYPE_CHECKING:  # Struct's own signature, which type checkers go by, knows nothing of the keywords
+    if TYPE_CHECKING:  # type checkers use Struct's own signature, which lacks these keywords
 
         def __init_subclass__(cls, *, event: str = "", flag: str = "") -> None: ...
 
@@ -126,7 +126,7 @@ def _rules(cls: type) -> tuple[tuple[str, Rule], ...]:
 
 
 def _rules_of(annotation: Any) -> typing.Iterator[Rule]:
-    """The rules beside a type, and beside what it is one of. Those of a list's items are not the list's."""
+    """Return the rules of a type and, if it is a union, of its members. The rules of a list's items are not its own."""
     if typing.get_origin(annotation) is typing.Annotated:
         yield from _rules_of(annotation.__origin__)
         yield from (part for part in annotation.__metadata__ if isinstance(part, Rule))
@@ -136,9 +136,13 @@ def _rules_of(annotation: Any) -> typing.Iterator[Rule]:
 
 
 def decode_payload(cls: type[T], payload: Raw | bytes | None) -> T:
-    """The payload of a frame as the event's class. payload: JSON, or None where the frame had none.
+    """Decode the payload of a frame into the event's class. Ignores unknown keys.
 
-    Unknown keys are ignored. Raises Invalid, with the field's name in it and in `.field`, where it does not fit.
+    Args:
+        payload: JSON, or None if the frame has no payload.
+
+    Raises:
+        Invalid: The payload does not fit. The message and `.field` name the field.
     """
     if payload is not None:
         decoder = _DECODERS.get(cls)
@@ -147,7 +151,7 @@ def decode_payload(cls: type[T], payload: Raw | bytes | None) -> T:
         try:
             return typing.cast(T, decoder.decode(payload))
         except (ValueError, RecursionError):
-            pass  # msgspec's errors are ValueErrors: look again, forgivingly, and for a good sentence
+            pass  # msgspec's errors are ValueErrors: try again, forgivingly, and word a better error
     return _decode_forgivingly(cls, payload)
 
 
@@ -157,27 +161,27 @@ def _decode_forgivingly(cls: type[T], payload: Raw | bytes | None) -> T:
         try:
             value = json.loads(bytes(payload).decode())
         except (ValueError, RecursionError):
-            raise Invalid("invalid payload: it is no JSON that can be read", field="payload") from None
+            raise Invalid("invalid payload: it is not valid JSON", field="payload") from None
     value = cls.forgive(value)
     if not isinstance(value, dict):
         raise Invalid("invalid payload: it must be an object", field="payload")
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(cls):
-        given = value.get(field.name)
-        if given is None:
+        item = value.get(field.name)
+        if item is None:
             if field.required:
                 raise invalid(field.name, "is missing")
             continue
-        if _holds_surrogate(given):
+        if _has_surrogate(item):
             raise invalid(field.name, "must not hold half of a character (a lone surrogate)")
         try:
-            values[field.name] = msgspec.convert(given, field.type)
+            values[field.name] = msgspec.convert(item, field.type)
         except (ValueError, RecursionError):
             raise invalid(field.name, _expectation(field.type)) from None
     return cls(**values)
 
 
-def _holds_surrogate(value: Any) -> bool:
+def _has_surrogate(value: Any) -> bool:
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -1,6 +1,6 @@
-"""The envelope around every event: reading it forgivingly, writing it compactly. Source: docs/protocol.md, §2 and §10.
+"""Reads the envelope around every event forgivingly, and writes it compactly. Source: docs/protocol.md, §2 and §10.
 
-Pure: no I/O, no clock; only fresh refs are drawn at random.
+Pure: no I/O, no clock. Only new refs are random.
 """
 
 import json
@@ -19,10 +19,10 @@ HEARTBEAT = b'{"event":"heartbeat"}'
 
 
 class RawFrame(Struct, frozen=True, gc=False):
-    """A frame whose payload is not looked into yet.
+    """A frame whose payload is not decoded yet.
 
-    ref: as the sender wrote it, for an exact echo; None without one. payload: its JSON; None where missing or null.
-    Both are views into the message: copy what is kept for longer.
+    ref: as the sender wrote it, to echo it exactly; None if there is none. payload: JSON; None if missing or null. Both
+    are views of the message, so copy them to keep them longer.
     """
 
     event: str
@@ -31,10 +31,10 @@ class RawFrame(Struct, frozen=True, gc=False):
 
 
 class FrameError(DomainError):
-    """A message that is no frame. code: `not-json` or `invalid`.
+    """A message that is not a frame. code: `not-json` or `invalid`.
 
-    ref and event: what could be read of them all the same, for `encode_failure`; event is None where there is no
-    usable one. The socket stays.
+    ref and event: as far as they could be read, for `encode_failure`; event is None if there is no usable one. The
+    socket stays open.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ _NUMBER_BEGINS = b"-0123456789"
 def parse_frame(data: bytes | str) -> RawFrame:
     """Read the envelope of one message. Raises FrameError, and nothing else.
 
-    Forgiven (§10): a leading byte-order mark, white space, `events` as the key, further keys, a payload that is
-    missing, null or no object (the event's own class judges that). A null ref counts as none; one that is neither a
-    string nor a number is refused, as is one that holds half of a character.
+    Accepts a leading byte-order mark, white space, `events` as the key, extra keys, and a payload that is missing, null
+    or not an object, which the event's own class checks (docs/protocol.md, §10). A null ref counts as none. Refuses a
+    ref that is not a string or a number, or that contains half of a character.
     """
     try:
         if isinstance(data, str):
@@ -94,7 +94,7 @@ def parse_frame(data: bytes | str) -> RawFrame:
 
 
 def _usable_ref(ref: Raw, event: str | None) -> Raw | None:
-    """The ref for the echo, None where there is none. Raises FrameError where it is of a kind that is not echoed."""
+    """Return the ref to echo, or None. Raises FrameError for a ref that cannot be echoed."""
     if not ref:
         return None
     text = bytes(ref)
@@ -121,16 +121,16 @@ def _bad_ref(event: str | None) -> FrameError:
 
 
 class _Number(str):
-    """A number of a frame, as it is written there."""
+    """A number in a frame, exactly as written."""
 
 
 def _not_a_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _parse_forgivingly(data: bytes) -> RawFrame:
-    """What msgspec refuses: no JSON, no object, keys of the wrong type, or halves of characters somewhere."""
-    text = data.decode()  # json would take bytes with NULs for UTF-16
+    """Parse what msgspec refuses: wrong types, or halves of characters. Raises FrameError if it is not a frame."""
+    text = data.decode()  # json.loads would mistake bytes with NULs for UTF-16
     try:
         frame: Any = json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_not_a_number)
     except ValueError:
@@ -140,19 +140,19 @@ def _parse_forgivingly(data: bytes) -> RawFrame:
     if not isinstance(frame, dict):
         raise FrameError("invalid frame: it must be an object")
     event = next((name for name in (frame.get("event"), frame.get("events")) if _is_event(name)), None)
-    given = frame.get("ref")
+    raw_ref = frame.get("ref")
     ref: Raw | None = None
-    if isinstance(given, _Number):
-        ref = Raw(given.encode())
-    elif isinstance(given, str) and not has_lone_surrogate(given):
-        ref = Raw(msgspec.json.encode(given))
-    elif given is not None:
+    if isinstance(raw_ref, _Number):
+        ref = Raw(raw_ref.encode())
+    elif isinstance(raw_ref, str) and not has_lone_surrogate(raw_ref):
+        ref = Raw(msgspec.json.encode(raw_ref))
+    elif raw_ref is not None:
         raise _bad_ref(event)
     if event is None:
         raise _no_event(ref)
     if frame.get("payload") is None:
         return RawFrame(event, ref, None)
-    # As ASCII the halves stay escaped: the event's own class then finds the field that holds one.
+    # In ASCII, halves of characters stay escaped, so that the event's own class can name the field with one.
     try:
         payload = json.dumps(json.loads(text)["payload"]).encode()
     except (ValueError, RecursionError):  # a whole number of more than 4,300 digits
@@ -169,7 +169,7 @@ _RANDOM_BITS = (1 << 128) - 1 - (0xF << 76) - (0x3 << 62)
 
 
 def fresh_ref() -> str:
-    """A random UUID (version 4) as text, for events that the worker starts. No secret: anyone may guess the next."""
+    """Return a random UUID (version 4), for events that are not answers. It is not a secret, and can be guessed."""
     text = "%032x" % (getrandbits(128) & _RANDOM_BITS | _VERSION_AND_VARIANT)
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -179,7 +179,7 @@ _HEADS: dict[str, bytes] = {}
 
 
 def _head(event: str) -> bytes:
-    """`{"event":…`, without an end. Kept for the names that come up again and again."""
+    """Return the start of a frame, `{"event":…`. Caches short names, because few of them occur often."""
     head = _HEADS.get(event)
     if head is None:
         head = b'{"event":' + _encode(event)
@@ -189,7 +189,7 @@ def _head(event: str) -> bytes:
 
 
 def encode(payload: Outgoing, ref: Raw | str | None = None) -> bytes:
-    """One frame of an event or an answer, by its class. ref: where None, events have a fresh one, successes none."""
+    """Encode an event or an answer, depending on its class. If ref is None, events get a new one and answers none."""
     if payload.bare:
         raise TypeError("heartbeats and errors have no payload: HEARTBEAT, encode_failure")
     if payload.status is not None:
@@ -198,19 +198,19 @@ def encode(payload: Outgoing, ref: Raw | str | None = None) -> bytes:
 
 
 def encode_event(event: str, payload: Struct | Raw | dict[str, Any], ref: Raw | str | None = None) -> bytes:
-    """An event that the worker starts. ref: a fresh one where None; a text, or JSON as `RawFrame` has it."""
+    """Encode an event that is not an answer. ref: text, or JSON as in `RawFrame`; None for a new one."""
     if ref is None:
         return b'%b,"ref":"%b","payload":%b}' % (_head(event), fresh_ref().encode(), _encode(payload))
     return b'%b,"ref":%b,"payload":%b}' % (_head(event), _encode(ref), _encode(payload))
 
 
 def encode_answer(event: str, ref: Raw | None, payload: Struct | Raw | dict[str, Any]) -> bytes:
-    """An answer that carries a payload and no status (`players/status`, `sync/…`). Without a ref it has none."""
+    """Encode an answer with a payload and without a status (`players/status`, `sync/…`)."""
     return b'%b%b,"payload":%b}' % (_head(event), _ref(ref), _encode(payload))
 
 
 def encode_success(event: str, ref: Raw | None, payload: Struct | Raw | dict[str, Any] | UnsetType = UNSET) -> bytes:
-    """A success. Without a payload it has no such key: some clients tell an answer from an event by that."""
+    """Encode a success. Without a payload it has no such key: some clients rely on that to recognize an answer."""
     if payload is UNSET:
         return b'%b%b,"status":"success"}' % (_head(event), _ref(ref))
     return b'%b%b,"status":"success","payload":%b}' % (_head(event), _ref(ref), _encode(payload))
@@ -219,10 +219,15 @@ def encode_success(event: str, ref: Raw | None, payload: Struct | Raw | dict[str
 def encode_failure(
     event: str | None, ref: Raw | None, code: str, error: str, *, debug: bool = False, **extra: Any
 ) -> bytes:
-    """A failure. event, ref: the request's, None where it had none that is usable. extra: more keys (`retry_after_ms`).
+    """Encode a failure.
 
-    It carries the request's event only if there is a ref to answer, in debug, or for `authenticate`; else it is an
-    `error` event, with a fresh ref (§2).
+    It carries the request's event if there is a ref to answer, if the socket is debugging, and for `authenticate`.
+    Otherwise it is an `error` event with a new ref (docs/protocol.md, §2).
+
+    Args:
+        event: The request's event; None if it had no usable one.
+        ref: The request's ref; None if it had no usable one.
+        extra: Further keys, such as `retry_after_ms`.
     """
     if event is None or (ref is None and not debug and event != "authenticate"):
         event = "error"

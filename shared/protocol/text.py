@@ -1,4 +1,4 @@
-"""Cleaning of what people type. Source: docs/protocol.md, §2 (last point) and §8. Pure: no I/O, no clock."""
+"""Cleaning of text that people type. Source: docs/protocol.md, §2 ("Text that people type") and §8. Pure: no I/O."""
 
 import re
 
@@ -6,9 +6,9 @@ from shared.errors import Invalid
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# What a terminal takes for a command, and what no line of chat needs. One pass leaves neither ESC nor any C1 control,
-# so nothing that is left can join into a new escape. A control string (OSC and the like) must end before the next
-# control character: that keeps the scan linear, and an unended one loses only its introducer.
+# Terminal commands, and characters that chat does not need. One pass removes every ESC and C1 control, so the remaining
+# text cannot form a new escape. A control string (such as OSC) must end before the next control character, which keeps
+# the scan linear. If it does not end, only its introducer is removed.
 _CONTROLS = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
     "|(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x00-\x1f\x7f-\x9f]*+(?:\x07|\x1b\\\\|\x9c)"
@@ -21,8 +21,8 @@ _BEGINS_TAG = re.compile(r"[/!?]?[A-Za-z]|!-|!\[")
 _ELEMENT = re.compile(r"[A-Za-z][A-Za-z0-9_:.-]*")
 _ATTRIBUTE = re.compile(r"""[\w-]\s*=\s*["'\w#&/]""")
 
-# Elements that are a tag even with nothing but bare words after the name (`<color red>`, `<script async>`). One-letter
-# names are left out on purpose: `<b and c>` is arithmetic far more often.
+# Elements that form a tag even if only bare words follow the name (`<color red>`, `<script async>`). One-letter names
+# are left out on purpose: `<b and c>` is usually arithmetic.
 _ELEMENTS = frozenset(
     """
     audio bold br button center color colour dest destination details dialog div em embed expire font form frame
@@ -34,21 +34,23 @@ _ELEMENTS = frozenset(
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether the text holds half of a character: not text at all, and no UTF-8 can be made of it (§8)."""
-    # Only text that is not printable can hold one; this test runs at the speed of C over ordinary lines.
+    """Return whether the text contains half of a character, which UTF-8 cannot encode (docs/protocol.md, §8)."""
+    # Only text that is not printable can contain one, and this test is fast for ordinary lines.
     return not text.isprintable() and _SURROGATE.search(text) is not None
 
 
 def has_nul(text: str) -> bool:
-    """Whether the text holds U+0000, which is refused in whatever is kept as a record (§8)."""
+    """Return whether the text contains U+0000, which records must not contain (docs/protocol.md, §8)."""
     return "\x00" in text
 
 
 def clean_text(text: str) -> str:
-    """The text without tags, escapes, control characters (but tab and newline) and bidirectional overrides.
+    """Remove tags, escapes, bidirectional overrides, and control characters except tab and newline.
 
-    Linear in the length of the text; cleaning twice changes nothing more. What counts as a tag: `strip_tags`.
-    Raises Invalid where the text holds a lone surrogate.
+    Takes linear time. Cleaning the result again changes nothing. `strip_tags` says what counts as a tag.
+
+    Raises:
+        Invalid: The text contains a lone surrogate.
     """
     if "<" not in text and text.isprintable():
         return text
@@ -58,23 +60,23 @@ def clean_text(text: str) -> str:
 
 
 def clean_line(text: str) -> str:
-    """As `clean_text`, on one line: runs of white space become one blank, none at either end."""
+    """Clean the text, and collapse each run of white space into one space. Trims both ends."""
     return " ".join(clean_text(text).split())
 
 
 def strip_tags(text: str) -> str:
-    """The text without MXP and HTML tags. The result holds no `<` that, with a `>` after it, could be one.
+    """Remove MXP and HTML tags. The result contains nothing that a client could mistake for a tag.
 
-    A tag begins with `<` and at once a letter, `/` or `!` and a letter (`<b>`, `</a>`, `<!EL …>`), `<!-`, `<![` or
-    `<?` and a letter, and ends at the next `>`. Any other `<` stays (`<3`, `a < b`), and so does one with no `>` behind
-    it. What looks like a tag but is no known element, has no attribute and is more than one word (`x<y and y>z`,
-    `<http://example.com>`) is not thrown away: a blank after its `<` makes it text for every reader.
-    Tags that come about by the removal of others (`<<b>b>`) go as well.
+    A tag starts with `<` immediately followed by a letter, by `/`, `!` or `?` and a letter (`<b>`, `</a>`, `<!EL …>`),
+    or by `!-` or `![`, and ends at the next `>`. Any other `<` stays (`<3`, `a < b`), and so does one that no `>`
+    follows. Text that looks like a tag stays if it is not a known element, has no attribute and is not a single word
+    (`x<y and y>z`, `<http://example.com>`): a space after its `<` makes it text for every client. If removing a tag
+    forms another one (`<<b>b>`), that is removed too.
     """
     if "<" not in text or ">" not in text:
         return text
     kept: list[str] = []
-    open_: list[int] = []  # where in `kept` a "<" stands that nothing has closed yet
+    open_: list[int] = []  # positions in `kept` of each "<" that is not closed yet
     for piece in _PIECES.findall(text):
         if piece == ">":
             _close(kept, open_)
@@ -86,9 +88,9 @@ def strip_tags(text: str) -> str:
 
 
 def _close(kept: list[str], open_: list[int]) -> None:
-    """Take in a `>`: remove the innermost tag that it ends, or, where it ends none, keep it.
+    """Process a `>`: remove the innermost tag that it closes, or keep the `>` if it closes none.
 
-    Every `<` is looked at once over the whole text, and what is behind it once: a kept `>` decides all those before it.
+    Each `<` is examined only once, because a kept `>` settles all of those before it. So a text takes linear time.
     """
     end = last = len(kept)
     has_attribute = False
@@ -106,10 +108,10 @@ def _close(kept: list[str], open_: list[int]) -> None:
 
 
 def _is_tag(inner: str, *, whole: bool) -> bool:
-    """Whether `<inner>` is a tag rather than text between two signs. whole: `inner` reaches up to the `>`."""
+    """Return whether `<inner>` is a tag rather than text between two signs. whole: `inner` extends to the `>`."""
     name = _ELEMENT.match(inner)
     if name is None:
-        return True  # "/", "!" or "?" and a letter, or a comment
+        return True  # a letter after "/", "!" or "?", or a comment
     rest = inner[name.end() :]
     if rest.strip(" \t\n/") == "":
         return whole

@@ -1,7 +1,7 @@
-"""Types of payload fields, declared once: what they accept, how they are cleaned. Source: docs/protocol.md, §2, §4, §6.
+"""Types of payload fields: what they accept, and how they are cleaned. Source: docs/protocol.md, §2, §4, §6.
 
-A `Rule` beside the type is run on every value that is decoded or constructed; the `Meta` beside it only describes the
-value for documents (lengths hold after cleaning, so msgspec itself cannot check them).
+The `Rule` of a type runs on every value that is decoded or constructed. Its `Meta` only describes the value in the
+documentation: lengths apply after cleaning, so msgspec itself cannot check them.
 """
 
 import re
@@ -23,13 +23,13 @@ CHANNEL_NAME = re.compile(r"[A-Za-z_-]{3,15}", re.ASCII)
 
 
 class Rule(NamedTuple):
-    """How a value is cleaned. apply: gives the clean value, or raises ValueError with the end of a sentence."""
+    """How to clean a value. apply: returns the clean value, or raises ValueError with the end of a sentence."""
 
     apply: Callable[[Any], Any]
 
 
 def about(meaning: str) -> Meta:
-    """What a field of this type means, beside the type: documents show it."""
+    """Describe a field, for the documentation."""
     return Meta(description=meaning)
 
 
@@ -67,7 +67,7 @@ def _utc(value: datetime) -> datetime:
 
 
 def clamp_cursor(value: int) -> int:
-    """The cursor as databases can compare it: no log reaches back to -1, or as far as the greatest."""
+    """Limit a cursor to what databases can compare. No log contains -1 or the greatest value."""
     return max(-1, min(value, MAX_CURSOR))
 
 
@@ -97,52 +97,52 @@ Text = Annotated[
     ),
     Rule(_text),
 ]
-# What is said now. What was said before this rule is still in the history, so what is sent on is a `Text`.
+# For new lines. The history has lines from before this rule, so lines that the server sends are `Text`.
 Words = Annotated[
     str,
     Meta(
-        description="Plain text, 1 to 4,000 characters after cleaning, not white space alone",
+        description="Plain text, 1 to 4,000 characters after cleaning, not only white space",
         extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT, "pattern": r"\S"},
     ),
     Rule(_words),
 ]
-Label = Annotated[str, Meta(description="One line, at most 200 characters are kept"), Rule(_label)]
-Credential = Annotated[str, Meta(description="Matched without regard to case"), Rule(_credential)]
+Label = Annotated[str, Meta(description="One line; the first 200 characters are kept"), Rule(_label)]
+Credential = Annotated[str, Meta(description="Case does not matter"), Rule(_credential)]
 UtcTime = Annotated[datetime, Meta(tz=True, description="A time in UTC, ISO 8601"), Rule(_utc)]
 Cursor = Annotated[int, Meta(description="A position in the log of changes"), Rule(clamp_cursor)]
-# Clamped as a cursor is: what no database can look for is no record's either.
+# Clamped like a cursor: no record has an id that databases cannot compare.
 RecordId = Annotated[int, Meta(description="The number of a record"), Rule(clamp_cursor)]
 PageSize = Annotated[
     int,
-    Meta(description="How many at most, 1 to 100", extra_json_schema={"minimum": 1, "maximum": 100}),
+    Meta(description="The maximum number, 1 to 100", extra_json_schema={"minimum": 1, "maximum": 100}),
     Rule(_page),
 ]
 
-# No rule of their own: a name that breaks the rules is no malformed payload, it is a game or a channel that cannot be
-# found, and has its own failure.
-ShortName = Annotated[str, Meta(description="A game's short name, matched without regard to case")]
-ChannelName = Annotated[str, Meta(description="A channel: 3 to 15 of a-z A-Z _ -, matched without regard to case")]
+# These have no rule: an invalid name is not a malformed payload. No game or channel has that name, which is a failure
+# of its own.
+ShortName = Annotated[str, Meta(description="A game's short name; case does not matter")]
+ChannelName = Annotated[str, Meta(description="A channel: 3 to 15 characters from a-z A-Z _ -; case does not matter")]
 
 
 def game_key(name: str) -> str:
-    """What two spellings of a game's name have in common: no case, no spaces (§6)."""
+    """Return the form in which game names are compared: without case and spaces (docs/protocol.md, §6)."""
     return "".join(name.split()).lower()
 
 
 def player_key(name: str) -> str:
-    """What two spellings of a player's name have in common: no case, and one form of each letter (é is e and ´ too)."""
+    """Return the form in which player names are compared: without case, and é equals e with an accent."""
     if name.isascii():
         return name.lower()
     return normalize("NFC", normalize("NFC", name).casefold())
 
 
 def channel_key(name: str) -> str:
-    """What two spellings of a channel's name have in common: no case."""
+    """Return the form in which channel names are compared: without case."""
     return name.lower()
 
 
 def clean_names(values: object) -> list[str]:
-    """The usable names of a list, cleaned, first spelling first: no blanks, repeats or anything that is not a name."""
+    """Return the valid names in a list, cleaned and without duplicates. The first spelling of each wins."""
     if not isinstance(values, list | tuple):
         return []
     names: dict[str, str] = {}
@@ -158,17 +158,17 @@ def clean_names(values: object) -> list[str]:
 
 
 def is_whole_number(value: object) -> bool:
-    """Whether JSON would call it a whole number; true and false are none."""
+    """Return whether this is a whole number in JSON. true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def whole_number(value: object) -> object:
-    """The value, as int if it is a float without a fraction (some languages know no other numbers: 42.0)."""
+    """Convert a float without a fraction to int: some languages always write 42.0. Returns other values unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def whole_seconds(moment: datetime) -> datetime:
-    """The moment as clients read it: in UTC, without fractions (some parse `%Y-%m-%dT%H:%M:%SZ` and nothing else)."""
+    """Return a time in UTC without fractions, because some clients parse only `%Y-%m-%dT%H:%M:%SZ`."""
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
@@ -176,21 +176,21 @@ _VERSION = re.compile(r"\s*[vV]?(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?(?![\d]
 
 
 def parse_version(version: str) -> tuple[int, int, int]:
-    """The three numbers of a protocol version; missing ones are 0. What is no version counts as 1.0.0 (§3)."""
-    found = _VERSION.match(version)
-    if found is None:
+    """Return the three numbers of a protocol version, with 0 for missing ones. An invalid version counts as 1.0.0."""
+    numbers = _VERSION.match(version)
+    if numbers is None:
         return (1, 0, 0)
-    return (int(found[1]), int(found[2] or 0), int(found[3] or 0))
+    return (int(numbers[1]), int(numbers[2] or 0), int(numbers[3] or 0))
 
 
-def at_least(version: str, wanted: str) -> bool:
-    """Whether a client of this version knows what came with `wanted`."""
-    return parse_version(version) >= parse_version(wanted)
+def at_least(version: str, required: str) -> bool:
+    """Return whether a client's version is the required one or later."""
+    return parse_version(version) >= parse_version(required)
 
 
 def _names(values: list[str]) -> list[str]:
     names = clean_names(values)
-    # Some games say it so when nobody is on; among others it is a name like any.
+    # Some games send only this name if nobody is online. Next to other names it is an ordinary name.
     return [] if [player_key(name) for name in names] == ["none"] else names
 
 
@@ -206,8 +206,10 @@ def _channel_names(values: list[str]) -> list[str]:
     return list(names.values())
 
 
-Names = Annotated[list[str], Meta(description="Names of players, cleaned, without blanks and repeats"), Rule(_names)]
-Flags = Annotated[list[str], Meta(description="The support flags that this client understands"), Rule(_flags)]
+Names = Annotated[
+    list[str], Meta(description="Names of players, cleaned, without blank names and duplicates"), Rule(_names)
+]
+Flags = Annotated[list[str], Meta(description="The flags that this client supports"), Rule(_flags)]
 ChannelNames = Annotated[
-    list[str], Meta(description="Names of channels, without blanks and repeats"), Rule(_channel_names)
+    list[str], Meta(description="Names of channels, without blank names and duplicates"), Rule(_channel_names)
 ]
