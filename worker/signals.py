@@ -1,7 +1,7 @@
-"""The bus as the worker uses it: one greenlet listens, one publishes, and neither holds up a socket.
+"""The worker's access to the bus: one greenlet listens, one publishes, and neither blocks a socket.
 
-Redis may go away at any time. What is published meanwhile is lost, as signals may be; when it is back, everyone who
-listens is told, and looks at the copy that counts.
+Signals that are published during a Redis outage are lost. After it, the functions given to `on_connected` are called,
+and read from the database, or from Redis, what they may have missed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.bus import Bus
 from shared.signals import TOPIC_PREFIX, S, Signal, decode, encode
 
 RETRY_SECONDS = 0.5
-QUEUE_LONGEST = 20_000  # commands that wait for a slow Redis; the oldest go first
+QUEUE_AT_MOST = 20_000  # commands that wait for a slow Redis; the oldest are dropped
 PING_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -33,15 +33,15 @@ class Signals:
         self._publisher = Bus(redis_url)
         self._listener = Bus(redis_url)
         self._handlers: dict[type[Signal], Callable[[Any], None]] = {}
-        self._back: list[Callable[[], None]] = []
-        self._queue: deque[tuple[Any, ...]] = deque(maxlen=QUEUE_LONGEST)
+        self._on_connected: list[Callable[[], None]] = []
+        self._queue: deque[tuple[Any, ...]] = deque(maxlen=QUEUE_AT_MOST)
         self._waiting = Event()
         self._has_lost = False
         self.is_connected = False
 
     @property
     def redis(self) -> redis.Redis:
-        """A client for commands; its calls block the greenlet for a second at most."""
+        """The client for commands. A call blocks its greenlet for at most a second."""
         return self._publisher.redis
 
     def on(self, signal_class: type[S], handler: Callable[[S], None]) -> None:
@@ -49,19 +49,19 @@ class Signals:
         self._handlers[signal_class] = handler
 
     def on_connected(self, handler: Callable[[], None]) -> None:
-        """Call the handler, in a greenlet, whenever listening has begun, or publishing works, again.
+        """Call the handler, in a greenlet of its own, whenever listening has started or publishing works again.
 
-        Signals of either direction may have been lost before.
+        Signals may have been lost before, in either direction.
         """
-        self._back.append(handler)
+        self._on_connected.append(handler)
 
     def publish(self, signal: Signal) -> None:
-        """Queue a signal. It is sent in order with all others, or lost if Redis is away."""
+        """Queue a signal. Signals are sent in order, and lost during a Redis outage."""
         self.command("PUBLISH", TOPIC_PREFIX + signal.topic, encode(signal))
 
     def command(self, *command: Any) -> None:
-        """Queue any Redis command whose answer is of no interest, in order with the signals."""
-        self._has_lost = self._has_lost or len(self._queue) == QUEUE_LONGEST
+        """Queue a Redis command, in order with the signals. Its answer is ignored."""
+        self._has_lost = self._has_lost or len(self._queue) == QUEUE_AT_MOST
         self._queue.append(command)
         self._waiting.set()
 
@@ -71,7 +71,7 @@ class Signals:
         gevent.spawn(self._publish)
 
     def flush(self, timeout: float) -> None:
-        """Wait until the queue is empty, `timeout` seconds at most."""
+        """Wait until the queue is empty, at most `timeout` seconds."""
         with gevent.Timeout(timeout, False):
             while self._queue or self._waiting.is_set():
                 gevent.sleep(0.01)
@@ -95,7 +95,7 @@ class Signals:
                 self._recover()
 
     def _recover(self) -> None:
-        """Wait until Redis answers. What waited is of the past by then: those who listen make it good."""
+        """Wait until Redis answers, and drop the queue, which is out of date by then."""
         while True:
             try:
                 self._publisher.redis.ping()
@@ -104,22 +104,22 @@ class Signals:
                 gevent.sleep(RETRY_SECONDS)
         self._queue.clear()
         self._has_lost = False
-        self._tell_back()
+        self._call_on_connected()
 
-    def _tell_back(self) -> None:
-        for handler in self._back:
+    def _call_on_connected(self) -> None:
+        for handler in self._on_connected:
             gevent.spawn(handler)
 
     def _listen(self) -> None:
-        was_told = False
+        is_logged = False
         while True:
             try:
                 self._listen_once()
-                was_told = False
+                is_logged = False
             except (redis.RedisError, OSError) as error:
-                if self.is_connected or not was_told:
+                if self.is_connected or not is_logged:
                     _log.warning("redis is away, trying again", error=str(error))
-                was_told, self.is_connected = True, False
+                is_logged, self.is_connected = True, False
                 gevent.sleep(RETRY_SECONDS)
 
     def _listen_once(self) -> None:
@@ -130,20 +130,20 @@ class Signals:
             pubsub.get_message(timeout=1.0)
             self.is_connected = True
             _log.info("listening to redis", topics=len(topics))
-            self._tell_back()
-            heard_at, is_asked = time.monotonic(), False
+            self._call_on_connected()
+            last_message_at, is_pinged = time.monotonic(), False
             while True:
                 message = pubsub.get_message(timeout=PING_SECONDS)
                 now = time.monotonic()
                 if message is None:
-                    # Also for the confirmations of the subscriptions, that are ignored: only silence counts.
-                    if now - heard_at >= PING_SECONDS:
-                        if is_asked:
+                    # The client returns None for confirmations of subscriptions too, so measure the silence.
+                    if now - last_message_at >= PING_SECONDS:
+                        if is_pinged:
                             raise redis.ConnectionError("no answer to a ping")
                         pubsub.ping()
-                        heard_at, is_asked = now, True
+                        last_message_at, is_pinged = now, True
                     continue
-                heard_at, is_asked = now, False
+                last_message_at, is_pinged = now, False
                 if message["type"] == "message":
                     self._handle(message["channel"].decode().removeprefix(TOPIC_PREFIX), message["data"])
         finally:

@@ -1,8 +1,8 @@
-"""Token buckets for what sockets, games and players do (docs/protocol.md, §9). No I/O.
+"""Rate limits of sockets, games and players (docs/protocol.md, §9). No I/O.
 
-The buckets of games and players are kept by peer, so they hold over all sockets of this worker and do not start afresh
-on a reconnect. What other workers let through comes over the bus and is debited here too: they hold over the network,
-need no round trip, and go on per worker while Redis is away.
+The buckets of games and players are kept by peer, so they cover all sockets of this worker and survive a reconnect.
+What other workers have admitted arrives as signals and is charged here too, so these limits cover the network without a
+round trip. During a Redis outage they hold for each worker alone.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from worker.sockets.buckets import Bucket, SocketLimits
 from worker.sockets.connection import Connection
 
 PEERS_AT_MOST = 10_000
-PLAYERS_AT_MOST = 5_000  # of one peer; its own limit refills faster than so many could have used theirs up
+PLAYERS_AT_MOST = 5_000  # for each peer, whose own limit allows fewer players to be active at a time
 ABUSE_SECONDS = 10.0
-ABUSE_FACTOR = 2.0  # times the refill: who sends more for so long is no client that will ever calm down
+ABUSE_FACTOR = 2.0  # times the refill rate; a client that sends faster for ABUSE_SECONDS is closed
 
 
 class PeerLimits:
@@ -46,7 +46,7 @@ class PeerLimits:
 
 
 class RateLimits:
-    """Every limit of one worker. Turned off, everything is admitted."""
+    """All limits of one worker. If they are turned off, everything is admitted."""
 
     def __init__(
         self, limits: Mapping[str, Limit], *, is_on: bool, clock: Callable[[], float] = time.monotonic
@@ -58,7 +58,7 @@ class RateLimits:
         self._abuse_rate = limits[EVENTS].per_second * ABUSE_FACTOR
 
     def admit_event(self, connection: Connection) -> bool:
-        """Count one more event of a socket, whatever it is. False if it is over the limit."""
+        """Charge any event to the limit of all events. Returns False if the socket is over it."""
         if not self._is_on:
             return True
         limits = connection.limits
@@ -74,7 +74,7 @@ class RateLimits:
         return False
 
     def is_abusive(self, connection: Connection) -> bool:
-        """Whether a socket that is over the limit has gone on sending much too fast, for long enough to be put out."""
+        """Return whether a socket has been over the limit, and sending much too fast, for ABUSE_SECONDS."""
         limits = connection.limits
         seconds = self._clock() - limits.over_since
         if not limits.over_since or seconds < ABUSE_SECONDS:
@@ -85,18 +85,18 @@ class RateLimits:
         return is_abusive
 
     def wait_for_event(self, connection: Connection) -> TooMany:
-        """The failure of an event that was not admitted."""
+        """Return the error for an event that was not admitted."""
         return _too_many(self._of_socket(connection, EVENTS).wait(self._clock()))
 
     def spend_of_socket(self, connection: Connection, name: str) -> None:
-        """Take one out of a socket's bucket. Raises TooMany."""
+        """Charge one event to one of the socket's own limits. Raises TooMany."""
         if self._is_on:
             self._spend([self._of_socket(connection, name)])
 
     def spend_message(self, connection: Connection, player: str) -> None:
-        """A line on a channel: the player's bucket, then the game's. Raises TooMany.
+        """Charge one line to the player's bucket and the game's. If either is empty, charge neither and raise TooMany.
 
-        Both are debited or none, so one player who floods never uses up the others' share.
+        So a player who floods does not use up the other players' share.
         """
         if self._is_on:
             peer = connection.peer_key
@@ -104,49 +104,49 @@ class RateLimits:
             self._spend([self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)])
 
     def spend_new_channel(self, peer: PeerKey) -> None:
-        """A channel that a peer's subscribing creates, of which a row stays behind. Raises TooMany."""
+        """Charge a channel that the peer creates by subscribing. Raises TooMany."""
         if self._is_on:
             self._spend([self._of_peer(peer, NEW_CHANNELS)])
 
     def spend_tell(self, connection: Connection, player: str) -> None:
-        """A tell: the player's bucket. Raises TooMany."""
+        """Charge one tell to the player's bucket. Raises TooMany."""
         if self._is_on:
             peer = connection.peer_key
             assert peer is not None
             self._spend([self._of_player(peer, TELLS_OF_PLAYER, player)])
 
     def debit_message(self, peer: PeerKey, player: str) -> None:
-        """Another worker let a line through."""
+        """Charge a line that another worker has admitted."""
         if self._is_on:
             now = self._clock()
             self._of_player(peer, MESSAGES_OF_PLAYER, player).debit(now)
             self._of_peer(peer, MESSAGES_OF_GAME).debit(now)
 
     def debit_tell(self, peer: PeerKey, player: str) -> None:
-        """Another worker let a tell through."""
+        """Charge a tell that another worker has admitted."""
         if self._is_on:
             self._of_player(peer, TELLS_OF_PLAYER, player).debit(self._clock())
 
     def debit_new_channels(self, peer: PeerKey, count: int) -> None:
-        """Another worker let a peer create channels."""
+        """Charge channels that a peer has created through another worker."""
         if self._is_on:
             bucket, now = self._of_peer(peer, NEW_CHANNELS), self._clock()
             for _ in range(count):
                 bucket.debit(now)
 
     def headroom(self, peer: PeerKey, connections: Mapping[str, SocketLimits]) -> list[dict[str, object]]:
-        """How much is left of the limits that a peer has used: of each the emptiest bucket.
+        """Return what is left of each limit that a peer has used: the state of its emptiest bucket.
 
-        connections: its sockets' limits, by any name for the socket.
+        connections: the limits of the peer's sockets, by any name for the socket.
         """
         now = self._clock()
         used: list[tuple[str, str, Bucket]] = [
             (name, whose, bucket) for whose, limits in connections.items() for name, bucket in limits.buckets.items()
         ]
-        known = self._peers.get(peer)
-        if known is not None:
-            used += [(name, "", bucket) for name, bucket in known.whole.items()]
-            used += [(name, player, bucket) for (name, player), bucket in known.players.items()]
+        limits_of_peer = self._peers.get(peer)
+        if limits_of_peer is not None:
+            used += [(name, "", bucket) for name, bucket in limits_of_peer.whole.items()]
+            used += [(name, player, bucket) for (name, player), bucket in limits_of_peer.players.items()]
         emptiest: dict[str, tuple[str, Bucket]] = {}
         for name, whose, bucket in used:
             if name not in emptiest or bucket.full_at > emptiest[name][1].full_at:
@@ -183,7 +183,7 @@ class RateLimits:
         whole = self._peer(peer).whole
         bucket = whole.get(name)
         if bucket is None:
-            # Grapevine is as many games as people chat in the browser: a few who flood must not silence the rest.
+            # All people who chat in the browser share this bucket, so it is larger than that of one game.
             factor = APPLICATION_FACTOR if peer == grapevine.KEY else _factor(peer)
             bucket = whole[name] = Bucket(self._limits[name], factor)
         return bucket
@@ -201,14 +201,14 @@ class RateLimits:
         return bucket
 
     def _peer(self, peer: PeerKey) -> PeerLimits:
-        known = self._peers.get(peer)
-        if known is None:
-            known = self._peers[peer] = PeerLimits()
+        limits = self._peers.get(peer)
+        if limits is None:
+            limits = self._peers[peer] = PeerLimits()
             if len(self._peers) > PEERS_AT_MOST:
                 self._peers.popitem(last=False)
         else:
             self._peers.move_to_end(peer)
-        return known
+        return limits
 
 
 def _factor(peer: PeerKey) -> int:
