@@ -1,4 +1,4 @@
-"""Both fronts behind one blocking face, so that each test runs on both."""
+"""Fixtures: both clients behind one blocking interclient, so that each test runs with both."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ from old_server import OldServer
 T = TypeVar("T")
 
 
-class Face:
-    """A client of either front. `heard`: every event so far; attributes are the client's, requests block."""
+class BlockingClient:
+    """A client of either kind, with methods that block and all its events in `received`."""
 
     def __init__(self, front: str, url: str, client_id: str, secret: str, **options: Any) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self._news = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         if front == "aio":
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self.client: Any = (AioClient if front == "aio" else SyncClient)(url, client_id, secret, **options)
-        self.client.on(Event)(self._hear)
+        self.client.on(Event)(self._receive)
 
-    def _hear(self, event: Event) -> None:
+    def _receive(self, event: Event) -> None:
         with self._news:
-            self.heard.append(event)
+            self.received.append(event)
             self._news.notify_all()
 
-    def wait_for(self, kind: type, *, seconds: float = 10.0, count: int = 1, **matching: Any) -> Any:
-        """The first event of a class whose fields match; or the count-th."""
+    def wait_for(self, kind: type, *, seconds: float = 30.0, count: int = 1, **matching: Any) -> Any:
+        """Return the first event of a class (or the count-th) whose fields match."""
 
-        def found() -> list[Any]:
+        def matches() -> list[Any]:
             return [
                 event
-                for event in self.heard
+                for event in self.received
                 if isinstance(event, kind) and all(getattr(event, name) == value for name, value in matching.items())
             ]
 
         with self._news:
-            assert self._news.wait_for(lambda: len(found()) >= count, seconds), f"no {kind.__name__}: {self.heard}"
-            return found()[count - 1]
+            assert self._news.wait_for(lambda: len(matches()) >= count, seconds), f"no {kind.__name__}: {self.received}"
+            return matches()[count - 1]
 
-    def until(self, condition: Callable[[], Any], *, seconds: float = 10.0) -> Any:
-        """Wait for something that no event tells."""
-        return wait_until(condition, seconds=seconds, what=f"the condition; heard: {self.heard}")
+    def until(self, condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+        """Wait for a condition that no event reports."""
+        return wait_until(condition, seconds=seconds, what=f"the condition; received: {self.received}")
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.client, name)
@@ -69,42 +69,44 @@ class Face:
 
 
 @pytest.fixture(params=["sync", "aio"])
-def make_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Face]]:
-    """Makes clients, connected unless `connect=False`; they are closed after the test."""
-    made: list[Face] = []
+def make_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., BlockingClient]]:
+    """Makes clients, connected unless `connect=False`. Closes them after the test."""
+    clients: list[BlockingClient] = []
 
-    def make(url: str, client_id: str = "id", secret: str = "secret", *, connect: bool = True, **options: Any) -> Face:
-        face = Face(request.param, url, client_id, secret, **options)
-        made.append(face)
+    def make(
+        url: str, client_id: str = "id", secret: str = "secret", *, connect: bool = True, **options: Any
+    ) -> BlockingClient:
+        client = BlockingClient(request.param, url, client_id, secret, **options)
+        clients.append(client)
         if connect:
-            face.connect()
-        return face
+            client.connect()
+        return client
 
     yield make
-    for face in made:
-        face.close()
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture
 def old_server() -> Iterator[Callable[..., OldServer]]:
     """Starts servers of the first protocol."""
-    started: list[OldServer] = []
+    servers: list[OldServer] = []
 
     def start(*args: Any, **options: Any) -> OldServer:
-        started.append(OldServer(*args, **options))
-        return started[-1]
+        servers.append(OldServer(*args, **options))
+        return servers[-1]
 
     yield start
-    for server in started:
+    for server in servers:
         server.close()
 
 
 @pytest.fixture
 def run_async() -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Runs a coroutine in a thread of its own: in the tests' thread a browser's event loop may be there already."""
+    """Runs a coroutine in a thread of its own: a browser's event loop may be running in the tests' thread."""
 
     def run(coroutine: Coroutine[Any, Any, T]) -> T:
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, asyncio.wait_for(coroutine, 20)).result()
+            return pool.submit(asyncio.run, asyncio.wait_for(coroutine, 50)).result()
 
     return run

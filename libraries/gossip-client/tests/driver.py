@@ -1,4 +1,4 @@
-"""A core without sockets or a clock, for tests: they move the clock, and play the server."""
+"""Drives a core in tests: the test moves the clock and plays the server."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ QUICK = Backoff(first=0.1, longest=0.2)
 
 
 class Driver:
-    """A core, with a clock that the test moves and a server that the test plays."""
+    """A core, with a clock that the test moves and a server that the test plays. `received` has all events so far."""
 
     def __init__(self, **config: Any) -> None:
         config = {"client_id": "id", "client_secret": "secret", "keeps_view": False, **config}
         self.core = Core(Config(**config), rng=random.Random(1))
         self.now = 100.0
-        self.told: list[Any] = []
+        self.received: list[Any] = []
 
     def open(self, version: str | None = "2.4.0", **payload: Any) -> dict[str, Any]:
-        """Connect and be let in; returns the authenticate that was sent."""
+        """Connect and accept the client. Return the `authenticate` that it sent."""
         self.core.opened(self.now)
         (frame,) = self.sent()
         if version is not None:
             payload["version"] = version
-        self.says("authenticate", payload, status="success")
+        self.server_sends("authenticate", payload, status="success")
         return frame
 
-    def says(self, event: str, payload: Any = None, *, ref: Any = None, **more: Any) -> None:
+    def server_sends(self, event: str, payload: Any = None, *, ref: Any = None, **more: Any) -> None:
         frame = {"event": event, "ref": ref, "payload": payload, **more}
         self.core.received(json.dumps({key: value for key, value in frame.items() if value is not None}), self.now)
-        self.told += self.core.events()
+        self.received += self.core.events()
 
     def sent(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The frames to send since the last call; all, or those of an event."""
+        """Return the frames sent since the last call: all, or those of one event."""
         frames = [json.loads(text) for text in self.core.frames()]
         return frames if event is None else [frame for frame in frames if frame["event"] == event]
 
     def ask(self, request: requests.Request[Any]) -> requests.Request[Any]:
         self.core.ask(request, self.now)
-        self.told += self.core.events()
+        self.received += self.core.events()
         return request
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.core.tick(self.now)
-        self.told += self.core.events()
+        self.received += self.core.events()
 
     def lose(self, reason: str = "lost", code: int | None = None) -> float:
-        """The connection goes; returns the wait before the next attempt."""
+        """Lose the connection. Return the wait before the next attempt."""
         self.core.closed(self.now, reason, code=code)
-        self.told += self.core.events()
+        self.received += self.core.events()
         assert self.core.reconnect_at is not None
         return self.core.reconnect_at - self.now
 
     def events(self, kind: type) -> list[Any]:
-        return [event for event in self.told if isinstance(event, kind)]
+        return [event for event in self.received if isinstance(event, kind)]
 
 
-def said(number: int, *, game: str = "Other", message: str | None = None, **more: Any) -> dict[str, Any]:
+def history_line(number: int, *, game: str = "Other", message: str | None = None, **more: Any) -> dict[str, Any]:
     text = f"line {number}" if message is None else message
     return {"id": number, "sent_at": "2026-11-23T06:15:44Z", "game": game, "name": "Ann", "message": text, **more}
 
 
 def broadcast(number: int, **more: Any) -> dict[str, Any]:
-    return said(number, channel="gossip", **more)
+    return history_line(number, channel="gossip", **more)
 
 
 def speak(server: Any, count: int, first: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""A small server of the first protocol, 1.0 to 2.3: no codes, no `error`, no history, lists without an end."""
+"""A small server of the protocols 1.0 to 2.3: it has no codes and no history, and does not mark the end of lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN_FLAGS = {"1.0.0": {"channels"}, "2.3.0": {"channels", "players", "tells", 
 
 
 class OldServer:
-    """Listens at `url`. `frames`: what came, with the sockets still open in `sockets`."""
+    """Listens at `url`. `frames` has all frames received, `sockets` the authenticated connections that are open."""
 
     def __init__(
         self,
@@ -47,21 +47,21 @@ class OldServer:
         self.drop()
 
     def drop(self) -> None:
-        """Cut every connection without a word."""
+        """Cut every connection without a close frame."""
         for connection in self.sockets:
             try:
                 connection.socket.shutdown(2)
             except OSError:
-                pass  # it is gone already
+                pass  # it is closed already
         self.sockets.clear()
 
     def tell(self, event: str, payload: dict[str, Any] | None = None) -> None:
-        """Send an event to everyone."""
+        """Send an event to all clients."""
         for connection in self.sockets:
             _send(connection, event, payload)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The frames of an event that came so far."""
+        """Return the frames of an event received so far."""
         return [frame for frame in list(self.frames) if frame["event"] == name]
 
     def _serve(self, connection: ServerConnection) -> None:

@@ -50,43 +50,43 @@ def test_an_error_in_on_done_is_logged(old_server, caplog):
 def test_a_cancelled_handler_does_not_stop_the_next_ones(old_server, run_async, caplog):
     """It awaits a task that is cancelled, which cancels the handler too."""
     server = old_server()
-    heard = []
+    messages = []
 
     async def run():
         client = AioClient(server.url, "id", "secret", channels=["gossip"])
 
         @client.on(ChannelMessage)
-        async def wait(said):
-            if said.message == "0":
+        async def wait(line):
+            if line.message == "0":
                 task = asyncio.ensure_future(asyncio.Event().wait())
                 asyncio.get_running_loop().call_later(0.1, task.cancel)
                 await task
-            heard.append(said.message)
+            messages.append(line.message)
 
         async with client:
             speak(server, 2)
-            await asyncio.to_thread(wait_until, lambda: heard)
+            await asyncio.to_thread(wait_until, lambda: messages)
 
     run_async(run())
-    assert heard == ["1"] and "a handler of ChannelMessage" in caplog.text
+    assert messages == ["1"] and "a handler of ChannelMessage" in caplog.text
 
 
 def test_a_handler_that_exits_does_not_stop_the_next_ones(old_server, caplog):
     """`sys.exit` in a thread would end only that thread, and the reader would wait for its room for ever."""
     server = old_server()
-    heard = []
+    messages = []
     client = SyncClient(server.url, "id", "secret", channels=["gossip"])
 
     @client.on(ChannelMessage)
-    def leave(said):
-        if said.message == "0":
+    def leave(line):
+        if line.message == "0":
             raise SystemExit(1)
-        heard.append(said.message)
+        messages.append(line.message)
 
     with client, caplog.at_level(logging.ERROR):
         speak(server, 2)
-        wait_until(lambda: heard)
-    assert heard == ["1"]
+        wait_until(lambda: messages)
+    assert messages == ["1"]
 
 
 def test_a_request_inside_players_is_refused(old_server, caplog):

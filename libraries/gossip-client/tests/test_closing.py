@@ -36,10 +36,10 @@ def test_closing_ends_a_connect_at_once(make_client):
         thread = threading.Thread(target=connect)
         thread.start()
         accepted, _ = listener.accept()
-        begun = time.monotonic()
+        started_at = time.monotonic()
         client.close()
         thread.join(10)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - started_at < 5
         accepted.close()
     assert isinstance(failures[0], ConnectFailed)
 
@@ -72,10 +72,10 @@ def test_closing_does_not_wait_for_a_connection_attempt():
     """Ctrl-C in a console whose server accepts connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = SyncClient(f"ws://127.0.0.1:{listener.getsockname()[1]}/socket", "id", "secret")
-        begun = time.monotonic()
+        started_at = time.monotonic()
         with pytest.raises(ConnectFailed):
             client.connect(seconds=0.1)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - started_at < 2
 
 
 def test_a_first_connection_that_is_cut_is_tried_again(make_client, old_server):
@@ -129,22 +129,22 @@ def test_a_handler_that_never_ends_does_not_keep_the_client_open(make_client, ol
     if client._loop is None:
 
         @client.on(ChannelMessage)
-        def stay(said):
+        def stay(line):
             entered.set()
             is_over.wait(30)
     else:
 
         @client.on(ChannelMessage)
-        async def stay_here(said):
+        async def stay_here(line):
             entered.set()
             await asyncio.Event().wait()
 
     client.connect()
     speak(server, 1)
     assert entered.wait(10)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     client.close()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started_at < 5
     is_over.set()
 
 
@@ -156,11 +156,11 @@ def test_handlers_of_a_client_that_connects_again_run_one_at_a_time(old_server, 
     entered, is_over, order = threading.Event(), threading.Event(), []
 
     @client.on(ChannelMessage)
-    def note(said):
-        if said.message == "0":
+    def note(line):
+        if line.message == "0":
             entered.set()
             is_over.wait(30)
-        order.append((said.message, threading.current_thread()))
+        order.append((line.message, threading.current_thread()))
 
     client.connect()
     speak(server, 1)

@@ -1,4 +1,4 @@
-"""`python -m gossip_client`: chat and doctor, as a person runs them."""
+"""`python -m gossip_client`: chat and doctor, as people run them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from websockets.sync.server import serve
 
 from tests.support.waiting import wait_until
 
-TLS = Path(__file__).parent / "tls"  # an authority of these tests' own, and what it says of 127.0.0.1 until 2126
+TLS = Path(__file__).parent / "tls"  # a test authority, and its certificate for 127.0.0.1, valid until 2126
 
 
 @pytest.fixture
 def run(run_environment, python):
-    """Starts the console with a secret in the environment; returns the finished process, or a running one."""
+    """Runs the command line with a secret in the environment. `run.popen` returns the running process."""
     started = []
 
     def start(*arguments: str, secret: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -79,7 +79,7 @@ def test_two_terminals_chat(run, network, network_url, make_client):
 
 
 @pytest.mark.parametrize(
-    ("change", "wanted"),
+    ("change", "expected"),
     [
         ({"secret": "wrong"}, "invalid credentials"),
         ({"url": "ws://127.0.0.1:1/socket"}, "connection refused"),
@@ -93,19 +93,28 @@ def test_two_terminals_chat(run, network, network_url, make_client):
         ({"secret": ""}, "there is no client secret: set GOSSIP_CLIENT_SECRET"),
     ],
 )
-def test_what_goes_wrong_is_one_line(run, network, network_url, change, wanted):
+def test_errors_are_printed_in_one_line(run, network, network_url, change, expected):
     game = network.game("Alpha")
-    given = {"url": network_url, "secret": game.client_secret, "channel": "gossip", **change}
-    arguments = ["--url", given["url"], "--client-id", game.client_id, "--channel", given["channel"], "--timeout", "2"]
-    done = run("chat", *arguments, secret=given["secret"], stdin="")
-    assert done.returncode == 1
-    assert wanted in done.stderr and done.stderr.count("\n") == 1, done.stderr
-    assert done.stdout == "" or wanted.startswith("Could not subscribe")
+    options = {"url": network_url, "secret": game.client_secret, "channel": "gossip", **change}
+    arguments = [
+        "--url",
+        options["url"],
+        "--client-id",
+        game.client_id,
+        "--channel",
+        options["channel"],
+        "--timeout",
+        "2",
+    ]
+    process = run("chat", *arguments, secret=options["secret"], stdin="")
+    assert process.returncode == 1
+    assert expected in process.stderr and process.stderr.count("\n") == 1, process.stderr
+    assert process.stdout == "" or expected.startswith("Could not subscribe")
 
 
 @pytest.mark.parametrize("command", ["chat", "doctor"])
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "soon"])
-def test_a_time_that_is_none(capsys, command, seconds):
+def test_invalid_times_are_refused(capsys, command, seconds):
     with pytest.raises(SystemExit) as ended:
         main([command, "--url", "ws://127.0.0.1:1/socket", "--client-id", "x", "--timeout", seconds])
     assert ended.value.code == 2
@@ -122,8 +131,8 @@ def test_a_password_in_the_address_is_not_shown(capsys, monkeypatch, command, ur
     assert "hush" not in explain(InvalidStatus(Response(404, "Not Found", Headers())), url)
 
 
-def test_a_reader_that_goes_away_is_no_fault(run, network, network_url):
-    """`… | head -1`: no traceback, whoever finds it out."""
+def test_a_closed_output_is_not_an_error(run, network, network_url):
+    """`… | head -1`: there is no traceback, in whichever thread the output fails."""
     game = network.game("Alpha")
     arguments = ["--url", network_url, "--client-id", game.client_id]
     doctor = run.popen("doctor", *arguments, secret=game.client_secret, stderr=subprocess.PIPE)
@@ -137,24 +146,24 @@ def test_a_reader_that_goes_away_is_no_fault(run, network, network_url):
     assert chat.stderr.read() == "" and chat.wait(20) == 141
 
 
-def test_a_terminal_that_knows_few_letters(run, old_server, run_environment):
-    """What cannot be printed, or read, is another letter and no traceback."""
+def test_an_ascii_terminal_works(run, old_server, run_environment):
+    """Letters that cannot be printed or read are replaced, without a traceback."""
     run_environment["PYTHONIOENCODING"] = "ascii:strict"
     server = old_server()
     arguments = ["--url", server.url, "--client-id", "id", "--name", "\xc4nn"]
-    done = run("chat", *arguments, secret="secret", stdin="tsch\xfcss\n")
-    assert done.returncode == 0 and done.stderr == "" and "on gossip as ?nn" in done.stdout
+    process = run("chat", *arguments, secret="secret", stdin="tsch\xfcss\n")
+    assert process.returncode == 0 and process.stderr == "" and "on gossip as ?nn" in process.stdout
     assert server.events("channels/send")[0]["payload"]["message"] == "tsch\ufffd\ufffdss"
 
 
-def test_a_line_of_others_moves_no_cursor(old_server, capsys):
-    """Older servers pass on whatever they are given."""
+def test_control_characters_in_messages_are_not_printed(old_server, capsys):
+    """Older servers do not remove them."""
     server = old_server()
     printed = []
 
     def typed():
-        said = {"channel": "gossip", "game": "A", "name": "b", "message": "one\n[gossip] forged\x1b[2J two \u202e"}
-        server.tell("channels/broadcast", said)
+        line = {"channel": "gossip", "game": "A", "name": "b", "message": "one\n[gossip] forged\x1b[2J two \u202e"}
+        server.tell("channels/broadcast", line)
         wait_until(lambda: printed.append(capsys.readouterr().out) or "two" in printed[-1])
         yield "/quit"
 
@@ -162,17 +171,17 @@ def test_a_line_of_others_moves_no_cursor(old_server, capsys):
     assert "".join(printed).endswith("[gossip] b@A: one [gossip] forged [2J two  \n")
 
 
-def test_a_command_that_there_is_not_is_not_said(old_server, capsys):
+def test_unknown_commands_are_not_sent(old_server, capsys):
     server = old_server()
     assert chat(server.url, "id", "secret", "gossip", "Ann", lines=["/help", "/me waves", "//me waves", "a / b"]) == 0
-    said = [event["payload"]["message"] for event in server.events("channels/send")]
-    assert said == ["/me waves", "a / b"]
+    lines = [event["payload"]["message"] for event in server.events("channels/send")]
+    assert lines == ["/me waves", "a / b"]
     printed = capsys.readouterr().out
     assert printed.count("/who shows who is online") == 2 and "there is no command /me" in printed
 
 
-def test_a_send_whose_connection_goes_does_not_end_the_chat(old_server, capsys):
-    """It may have arrived or not: that is said, and the chat goes on."""
+def test_a_send_that_loses_its_connection_does_not_end_the_chat(old_server, capsys):
+    """It may or may not have arrived: chat says so, and goes on."""
     server = old_server(unanswered=["channels/send"])
 
     def drop() -> None:
@@ -192,15 +201,15 @@ def test_a_send_whose_connection_goes_does_not_end_the_chat(old_server, capsys):
 
 def test_the_doctor_finds_nothing_wrong(run, network, network_url):
     game = network.game("Alpha")
-    done = run("doctor", "--url", network_url, "--client-id", game.client_id, secret=game.client_secret)
-    assert done.returncode == 0, done.stdout + done.stderr
-    steps = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ok")]
+    process = run("doctor", "--url", network_url, "--client-id", game.client_id, secret=game.client_secret)
+    assert process.returncode == 0, process.stdout + process.stderr
+    steps = [line.split()[1] for line in process.stdout.splitlines() if line.startswith("ok")]
     assert steps == ["address", "name", "TCP", "WebSocket", "credentials", "heartbeat", "channel", "version"]
-    assert game.client_secret not in done.stdout
+    assert game.client_secret not in process.stdout
 
 
 def test_the_doctor_names_the_step_that_fails(network, network_url, old_server):
-    """For each fault the step, what is wrong, and what to do."""
+    """For each step it says what is wrong, and what to do."""
     game = network.game("Alpha")
 
     def failure(url: str = network_url, secret: str = game.client_secret, channel: str = "gossip") -> str:
@@ -229,8 +238,8 @@ def encrypted(old_server):
     return old_server("2.3.0", tls=context)
 
 
-def test_the_doctor_finds_nothing_wrong_over_tls(encrypted, monkeypatch, make_client):
-    """Where this machine knows the authority; and a client connects there too."""
+def test_the_doctor_accepts_a_valid_certificate(encrypted, monkeypatch, make_client):
+    """This machine trusts the authority here; a client can connect too."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "ca.pem"))
     lines: list[str] = []
     assert examine(encrypted.url, "id", "secret", seconds=5, say=lines.append) == 0, lines
@@ -239,7 +248,7 @@ def test_the_doctor_finds_nothing_wrong_over_tls(encrypted, monkeypatch, make_cl
     assert make_client(encrypted.url).is_connected
 
 
-def test_the_doctor_does_not_trust_a_stranger(encrypted):
+def test_the_doctor_refuses_an_unknown_authority(encrypted):
     lines: list[str] = []
     assert examine(encrypted.url, "id", "secret", seconds=5, say=lines.append) == 1
     assert lines[-2].startswith("FAIL  TLS") and "is not valid" in lines[-2] and "root certificates" in lines[-1]
@@ -250,7 +259,7 @@ FORGED = "\x1b[2J\x1b]0;owned\x07 one\nok    credentials"
 
 @pytest.fixture
 def forger():
-    """Puts control characters into whatever it answers."""
+    """A server that puts control characters into its answers."""
 
     def serve_one(connection):
         connection.recv()
@@ -265,7 +274,7 @@ def forger():
 
 
 @pytest.mark.parametrize("command", ["chat", "doctor"])
-def test_what_a_server_says_moves_no_cursor(forger, capsys, monkeypatch, command):
+def test_control_characters_in_errors_are_not_printed(forger, capsys, monkeypatch, command):
     monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
     assert main([command, "--url", forger, "--client-id", "x", "--timeout", "5"]) == 1
     out, err = capsys.readouterr()
@@ -273,8 +282,8 @@ def test_what_a_server_says_moves_no_cursor(forger, capsys, monkeypatch, command
     assert "owned  one ok" in shown and "\x1b" not in shown and "\nok    credentials" not in shown
 
 
-def test_who_is_online_while_nobody_is_known(old_server, capsys):
-    """No connection, or no other games: that is said, rather than nothing."""
+def test_who_says_that_there_is_no_connection(old_server, capsys):
+    """`/who` prints a line even if no game is known."""
     server = old_server(unanswered=["players/status"])
 
     def typed():
@@ -289,19 +298,19 @@ def test_who_is_online_while_nobody_is_known(old_server, capsys):
 
 @pytest.mark.parametrize("command", ["chat", "doctor"])
 @pytest.mark.parametrize(
-    ("url", "wanted"),
+    ("url", "expected"),
     [
         ("ws://127.0.0.1:1/socket#here", "is not a valid address: it contains a #"),
         ("ws://127.0.0.1:1/so cket", "is not a valid address: it contains a space"),
     ],
 )
-def test_an_address_that_was_copied_badly(capsys, monkeypatch, command, url, wanted):
+def test_invalid_characters_in_an_address_are_named(capsys, monkeypatch, command, url, expected):
     monkeypatch.setenv("GOSSIP_CLIENT_SECRET", "secret")
     assert main([command, "--url", url, "--client-id", "x", "--timeout", "0.5"]) == 1
-    assert wanted in "".join(capsys.readouterr())
+    assert expected in "".join(capsys.readouterr())
 
 
-def test_spaces_around_what_was_copied_are_left_out(old_server, capsys, monkeypatch):
+def test_spaces_around_arguments_are_removed(old_server, capsys, monkeypatch):
     server = old_server()
     monkeypatch.setenv("GOSSIP_CLIENT_SECRET", " secret\n")
     assert main(["doctor", "--url", f" {server.url}\n", "--client-id", " id\t", "--timeout", "5"]) == 0
@@ -318,7 +327,7 @@ def test_a_server_without_tls_is_not_tried_again(network_url, capsys, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("variable", "proxy", "wanted"),
+    ("variable", "proxy", "expected"),
     [
         ("http_proxy", "http://ann:hush@127.0.0.1:1", "no server listens"),
         ("http_proxy", "127.0.0.1:1", "isn't a valid proxy"),
@@ -326,8 +335,8 @@ def test_a_server_without_tls_is_not_tried_again(network_url, capsys, monkeypatc
         ("socks_proxy", "socks5://127.0.0.1:1", "requires python-socks"),
     ],
 )
-def test_a_proxy_that_does_not_work_is_named(old_server, capsys, monkeypatch, variable, proxy, wanted):
-    """The environment may name one: then it is the proxy that cannot be reached, and not the network."""
+def test_a_broken_proxy_is_named(old_server, capsys, monkeypatch, variable, proxy, expected):
+    """If the environment sets a proxy, the error must blame the proxy and not the network."""
     for name in ("no_proxy", "http_proxy", "https_proxy", "all_proxy", "socks_proxy", "ws_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -337,7 +346,9 @@ def test_a_proxy_that_does_not_work_is_named(old_server, capsys, monkeypatch, va
     assert main(["chat", "--url", url, "--client-id", "id", "--timeout", "1"]) == 1
     error = capsys.readouterr().err
     named = proxy.replace("ann:hush@", "")
-    assert wanted in error and f"through the proxy {named}" in error and "hush" not in error and error.count("\n") == 1
+    assert (
+        expected in error and f"through the proxy {named}" in error and "hush" not in error and error.count("\n") == 1
+    )
     assert main(["doctor", "--url", url, "--client-id", "id", "--timeout", "1"]) == 1
     shown = capsys.readouterr().out
-    assert f"ok    proxy          {named}" in shown and wanted in shown and "no_proxy" in shown and "TCP" not in shown
+    assert f"ok    proxy          {named}" in shown and expected in shown and "no_proxy" in shown and "TCP" not in shown

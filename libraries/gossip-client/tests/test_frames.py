@@ -1,4 +1,4 @@
-"""Frames as text: what is read, what is ignored, what is written."""
+"""Frames as text: reading, ignoring, writing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ anything = st.recursive(
 
 @settings(deadline=None)
 @given(st.text() | st.binary())
-def test_no_text_breaks_it(text):
+def test_parse_never_raises(text):
     parse(text)
 
 
@@ -31,14 +31,14 @@ def test_frames_are_one_line_of_json(event, payload, ref):
 
 @settings(deadline=None)
 @given(anything)
-def test_what_is_written_is_read(payload):
+def test_parse_reads_what_encode_writes(payload):
     frame = parse(encode("x", {"payload": payload}))
     assert frame is not None and frame.payload == {"payload": payload}
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
-def test_a_number_that_is_none_is_no_json(number):
-    """Python's own reader would hand it on as nan or inf."""
+def test_invalid_numbers_are_not_json(number):
+    """Python's own reader would return nan or inf."""
     assert parse(f'{{"event": "sync/games", "payload": {{"games": [{{"id": {number}}}]}}}}') is None
 
 
@@ -53,8 +53,8 @@ def test_a_number_that_is_none_is_no_json(number):
         (r"\\\ud800", "\\\ufffd"),
     ],
 )
-def test_half_of_a_character_can_be_printed_and_stored(written, read):
-    """A lone surrogate cannot be encoded: a print or a database would fail with it."""
+def test_lone_surrogates_are_replaced(written, read):
+    """They cannot be encoded, so printing or storing them would fail."""
     frame = parse(f'{{"event": "x", "payload": {{"{written}": ["{written}"]}}, "error": "{written}"}}')
     assert frame is not None and frame.error == read and frame.payload == {read: [read]}
     str(frame.payload).encode()

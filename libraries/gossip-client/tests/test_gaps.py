@@ -1,104 +1,114 @@
-"""What was missed while away, read from the history; with the core alone."""
+"""Messages missed without a connection are read from the history; with the core alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from driver import Driver, broadcast, said
+from driver import Driver, broadcast, history_line
 from gossip_client import ChannelMessage, GapRemains, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
 def begin_with_history(**config: Any) -> Driver:
-    """A client that has heard message 10, and whose connection went."""
+    """Return a client that received message 10 and then lost its connection."""
     driver = Driver(channels=["gossip"], **config)
     driver.open()
     (frame,) = driver.sent("channels/history")
     assert frame["payload"] == {"channel": "gossip", "limit": 1}
-    driver.says("channels/history", {"channel": "gossip", "messages": [said(9)], "more": True}, ref=frame["ref"])
-    driver.says("channels/broadcast", broadcast(10))
+    driver.server_sends(
+        "channels/history", {"channel": "gossip", "messages": [history_line(9)], "more": True}, ref=frame["ref"]
+    )
+    driver.server_sends("channels/broadcast", broadcast(10))
     driver.lose()
-    driver.told.clear()
+    driver.received.clear()
     return driver
 
 
-def test_a_gap_is_filled_from_the_history_before_what_is_said_now():
+def test_missed_messages_are_delivered_before_new_ones():
     driver = begin_with_history()
     waiting = driver.ask(requests.send("gossip", "Me", "back"))
     driver.open()
     (frame,) = driver.sent()
     assert frame["event"] == "channels/history" and frame["payload"] == {"channel": "gossip", "limit": 100, "after": 9}
-    driver.says("channels/broadcast", broadcast(13))
-    page = {"channel": "gossip", "messages": [said(10), said(11), said(12), said(13)], "more": False}
-    driver.says("channels/history", page, ref=frame["ref"])
-    heard = [(event.id, event.is_missed) for event in driver.events(ChannelMessage)]
-    assert heard == [(11, True), (12, True), (13, True)]
+    driver.server_sends("channels/broadcast", broadcast(13))
+    page = {
+        "channel": "gossip",
+        "messages": [history_line(10), history_line(11), history_line(12), history_line(13)],
+        "more": False,
+    }
+    driver.server_sends("channels/history", page, ref=frame["ref"])
+    messages = [(event.id, event.is_missed) for event in driver.events(ChannelMessage)]
+    assert messages == [(11, True), (12, True), (13, True)]
     assert not waiting.is_done and len(driver.sent("channels/send")) == 1
 
 
-def test_pages_are_read_until_the_end_or_the_limit():
+def test_the_history_is_read_up_to_the_page_limit():
     driver = begin_with_history(history_pages=2)
     driver.open()
     for start in (11, 111):
         (frame,) = driver.sent("channels/history")
         assert frame["payload"]["after"] == (9 if start == 11 else 110)
-        messages = [said(number) for number in range(start, start + 100)]
-        driver.says("channels/history", {"channel": "gossip", "messages": messages, "more": True}, ref=frame["ref"])
+        messages = [history_line(number) for number in range(start, start + 100)]
+        driver.server_sends(
+            "channels/history", {"channel": "gossip", "messages": messages, "more": True}, ref=frame["ref"]
+        )
     assert driver.sent("channels/history") == []
     assert driver.events(GapRemains) == [GapRemains("gossip", 210)]
     assert len(driver.events(ChannelMessage)) == 200
 
 
-def test_one_s_own_lines_are_not_missed_ones():
+def test_the_client_s_own_lines_are_not_delivered():
     driver = begin_with_history()
     driver.open()
     (frame,) = driver.sent("channels/history")
-    driver.says("channels/history", {"channel": "gossip", "messages": [], "more": False}, ref=frame["ref"])
+    driver.server_sends("channels/history", {"channel": "gossip", "messages": [], "more": False}, ref=frame["ref"])
     mine = driver.ask(requests.send("gossip", "Me", "my line"))
-    driver.says("channels/send", ref=mine.ref, status="success")
+    driver.server_sends("channels/send", ref=mine.ref, status="success")
     driver.lose()
     driver.open()
     (frame,) = driver.sent("channels/history")
-    page = [said(11, game="Mine", name="Me", message="my line"), said(12)]
-    driver.says("channels/history", {"channel": "gossip", "messages": page, "more": False}, ref=frame["ref"])
+    page = [history_line(11, game="Mine", name="Me", message="my line"), history_line(12)]
+    driver.server_sends("channels/history", {"channel": "gossip", "messages": page, "more": False}, ref=frame["ref"])
     assert [event.id for event in driver.events(ChannelMessage)] == [12]
 
 
-def test_a_gap_that_was_not_closed_is_read_the_next_time():
+def test_an_unfinished_gap_is_read_at_the_next_connection():
     driver = begin_with_history()
     driver.open()
-    driver.says("channels/broadcast", broadcast(20))
+    driver.server_sends("channels/broadcast", broadcast(20))
     driver.lose()
     driver.open()
     (*_, frame) = driver.sent("channels/history")
     assert frame["payload"]["after"] == 9
-    page = [said(number) for number in (11, 20)]
-    driver.says("channels/history", {"channel": "gossip", "messages": page, "more": False}, ref=frame["ref"])
+    page = [history_line(number) for number in (11, 20)]
+    driver.server_sends("channels/history", {"channel": "gossip", "messages": page, "more": False}, ref=frame["ref"])
     assert [event.id for event in driver.events(ChannelMessage)] == [11, 20]
 
 
 @pytest.mark.parametrize("answer", ["failure", "silence"])
-def test_a_gap_that_could_not_be_read_is_told(answer):
-    """The server refuses the history, or does not answer: what was held is told, and that something lacks."""
+def test_a_gap_that_cannot_be_read_is_reported(answer):
+    """The server refuses the history, or does not answer: the client delivers the held messages and reports the gap."""
     driver = begin_with_history()
     driver.open()
     (frame,) = driver.sent("channels/history")
-    driver.says("channels/broadcast", broadcast(20))
+    driver.server_sends("channels/broadcast", broadcast(20))
     if answer == "failure":
-        driver.says("channels/history", ref=frame["ref"], status="failure", error="internal error", code="internal")
+        driver.server_sends(
+            "channels/history", ref=frame["ref"], status="failure", error="internal error", code="internal"
+        )
     else:
         driver.wait(15)
     assert [event.id for event in driver.events(ChannelMessage)] == [20]
     assert driver.events(GapRemains) == [GapRemains("gossip", 9)]
 
 
-def test_a_rate_limit_on_the_history_is_waited_out():
+def test_a_rate_limited_read_of_the_history_is_repeated():
     driver = begin_with_history()
     driver.open()
     (frame,) = driver.sent("channels/history")
-    driver.says(
+    driver.server_sends(
         "channels/history",
         ref=frame["ref"],
         status="failure",
@@ -106,25 +116,27 @@ def test_a_rate_limit_on_the_history_is_waited_out():
         code="rate-limited",
         retry_after_ms=2000,
     )
-    driver.says("channels/broadcast", broadcast(12))
+    driver.server_sends("channels/broadcast", broadcast(12))
     assert driver.sent("channels/history") == [] and driver.core.wakes_at() == driver.now + 2
     driver.wait(2)
     (frame,) = driver.sent("channels/history")
-    driver.says("channels/history", {"channel": "gossip", "messages": [said(11)], "more": False}, ref=frame["ref"])
+    driver.server_sends(
+        "channels/history", {"channel": "gossip", "messages": [history_line(11)], "more": False}, ref=frame["ref"]
+    )
     assert [event.id for event in driver.events(ChannelMessage)] == [11, 12]
     assert driver.events(GapRemains) == []
 
 
 @pytest.mark.parametrize("ends", ["page", "drop"])
-def test_a_channel_left_while_its_gap_is_filled_holds_nothing_up(ends):
-    """Sends wait for the gaps to be filled: a gap that nobody wants filled any more must not keep them for ever."""
+def test_unsubscribing_ends_the_filling_of_a_gap(ends):
+    """Sends wait until all gaps are filled, so an abandoned gap must not block them for ever."""
     driver = begin_with_history()
     driver.open()
     (frame,) = driver.sent("channels/history")
     driver.ask(requests.unsubscribe("gossip"))
     if ends == "page":
-        page = {"channel": "gossip", "messages": [said(11)], "more": True}
-        driver.says("channels/history", page, ref=frame["ref"])
+        page = {"channel": "gossip", "messages": [history_line(11)], "more": True}
+        driver.server_sends("channels/history", page, ref=frame["ref"])
     else:
         driver.lose()
         driver.open()
@@ -135,18 +147,18 @@ def test_a_channel_left_while_its_gap_is_filled_holds_nothing_up(ends):
 
 
 @pytest.mark.parametrize("messages", [["text"], "text", [None], 5, [{"id": 1}]])
-def test_a_history_that_cannot_be_read_holds_nothing_up(messages):
+def test_a_malformed_history_does_not_block_sends(messages):
     driver = begin_with_history()
     driver.open()
     (frame,) = driver.sent("channels/history")
     page = {"channel": "gossip", "messages": messages, "more": False}
-    driver.says("channels/history", page, ref=frame["ref"])
+    driver.server_sends("channels/history", page, ref=frame["ref"])
     assert driver.events(GapRemains) == [GapRemains("gossip", 9)]
     driver.ask(requests.send("gossip", "Me", "hello"))
     assert len(driver.sent("channels/send")) == 1
 
 
-def test_older_servers_are_asked_for_no_history():
+def test_older_servers_are_not_asked_for_history():
     driver = Driver(channels=["gossip"])
     driver.open("2.3.0")
     driver.lose()
@@ -156,12 +168,12 @@ def test_older_servers_are_asked_for_no_history():
 
 @settings(deadline=None)
 @given(st.data())
-def test_no_message_is_lost_or_told_twice(data):
-    """Whatever comes in whatever order over several drops: each of the history is told once, as long as it lasts."""
+def test_every_message_is_delivered_once(data):
+    """Whatever happens in whatever order over several connections, each message is delivered exactly once."""
     driver = Driver(channels=["gossip"])
     driver.open()
     (frame,) = driver.sent("channels/history")
-    driver.says("channels/history", {"channel": "gossip", "messages": [], "more": False}, ref=frame["ref"])
+    driver.server_sends("channels/history", {"channel": "gossip", "messages": [], "more": False}, ref=frame["ref"])
     history: list[int] = []
     is_open = True
     pending: list[dict[str, Any]] = []
@@ -170,7 +182,7 @@ def test_no_message_is_lost_or_told_twice(data):
         if act == "say":
             history.append(len(history) + 1)
             if is_open:
-                driver.says("channels/broadcast", broadcast(history[-1]))
+                driver.server_sends("channels/broadcast", broadcast(history[-1]))
         elif act == "drop":
             if is_open:
                 driver.lose()
@@ -191,13 +203,13 @@ def test_no_message_is_lost_or_told_twice(data):
     while pending:
         answer(driver, pending.pop(0), history)
         pending += driver.sent("channels/history")
-    heard = [event.id for event in driver.events(ChannelMessage)]
-    assert heard == history
+    messages = [event.id for event in driver.events(ChannelMessage)]
+    assert messages == history
 
 
 def answer(driver: Driver, frame: dict[str, Any], history: list[int]) -> None:
     after = frame["payload"].get("after", 0)
-    found = [number for number in history if number > after]
-    messages = [said(number) for number in found[:100]]
-    payload = {"channel": "gossip", "messages": messages, "more": len(found) > 100}
-    driver.says("channels/history", payload, ref=frame["ref"])
+    later = [number for number in history if number > after]
+    messages = [history_line(number) for number in later[:100]]
+    payload = {"channel": "gossip", "messages": messages, "more": len(later) > 100}
+    driver.server_sends("channels/history", payload, ref=frame["ref"])

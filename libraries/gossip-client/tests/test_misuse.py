@@ -1,4 +1,4 @@
-"""What programs do wrong with a client: they are told so at once, and nobody else suffers for it."""
+"""Mistakes in programs: the client reports each at once, and the rest of the program is not affected."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ QUICK = Backoff(first=0.1, longest=0.2)
 
 
 @pytest.mark.parametrize("message", [b"bytes", object(), float("nan"), {1, 2}])
-def test_what_cannot_be_written_fails_where_it_is_asked_for(make_client, old_server, message):
-    """Also while away: a send that waits for the connection must not break it when its turn comes."""
+def test_a_payload_that_json_cannot_express_is_refused(make_client, old_server, message):
+    """Even without a connection: a queued send must not end the client later."""
     server = old_server()
     client = make_client(server.url, channels=["gossip"], backoff=QUICK)
     with pytest.raises((TypeError, ValueError)):
@@ -43,8 +43,8 @@ def test_what_cannot_be_written_fails_where_it_is_asked_for(make_client, old_ser
     assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["hello"]
 
 
-def test_what_is_longer_than_a_server_takes_is_refused_here():
-    """It would close the connection, and with it everyone else's requests would be lost."""
+def test_a_payload_that_is_too_long_is_refused():
+    """The server would close the connection, and all other pending requests would fail."""
     driver = Driver()
     long = "x" * LONGEST_PAYLOAD
     waiting = driver.ask(requests.send("gossip", "Ann", long))
@@ -57,10 +57,10 @@ def test_what_is_longer_than_a_server_takes_is_refused_here():
     assert not driver.ask(requests.send("gossip", "Ann", "x" * 60_000)).is_done
 
 
-@pytest.mark.parametrize("wanted", ["raises", {"since": object()}])
-def test_an_application_that_cannot_say_what_to_sync_tries_again(wanted, caplog):
-    """Its database may be gone for a moment: that must not end the client."""
-    answers = [wanted, {"since": 4}]
+@pytest.mark.parametrize("expected", ["raises", {"since": object()}])
+def test_the_client_reconnects_if_sync_fails(expected, caplog):
+    """The application's database may be unavailable for a moment: that must not end the client."""
+    answers = [expected, {"since": 4}]
 
     def sync():
         answer = answers.pop(0)
@@ -76,11 +76,11 @@ def test_an_application_that_cannot_say_what_to_sync_tries_again(wanted, caplog)
     assert "failed to say" in caplog.text
 
 
-# Waiting no longer
+# Cancelled sends
 
 
-def test_a_send_that_nobody_waits_for_any_more_is_not_sent(old_server, run_async):
-    """`wait_for(client.send(…), 5)` while away: whoever gave it up does not want it said a minute later."""
+def test_a_cancelled_send_is_not_sent(old_server, run_async):
+    """`wait_for(client.send(…), 5)` without a connection: a line that was given up must not appear a minute later."""
     server = old_server()
     dropped = []
 
@@ -94,14 +94,14 @@ def test_a_send_that_nobody_waits_for_any_more_is_not_sent(old_server, run_async
             await lost.wait()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.send("gossip", "Ann", "given up"), 0.01)
-            await client.send("gossip", "Ann", "still wanted")
+            await client.send("gossip", "Ann", "not cancelled")
 
     run_async(run())
-    assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["still wanted"]
+    assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["not cancelled"]
     assert dropped == [("given up", "cancelled")]
 
 
-def test_a_send_that_is_interrupted_is_not_sent(old_server):
+def test_an_interrupted_send_is_not_sent(old_server):
     """Ctrl-C while a thread waits for the connection to come back."""
     server = old_server()
     lost = threading.Event()
@@ -116,10 +116,10 @@ def test_a_send_that_is_interrupted_is_not_sent(old_server):
             interrupt.start()
             with pytest.raises(KeyboardInterrupt):
                 client.send("gossip", "Ann", "given up")
-            client.send("gossip", "Ann", "still wanted")
+            client.send("gossip", "Ann", "not cancelled")
     finally:
         signal.signal(signal.SIGINT, earlier)
-    assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["still wanted"]
+    assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["not cancelled"]
 
 
 # Settings
@@ -130,7 +130,7 @@ async def nobody():
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [
         ({"players": nobody}, "players must be a plain function"),
         ({"client_id": None}, "client_id must be a string"),
@@ -140,21 +140,21 @@ async def nobody():
     ],
 )
 @pytest.mark.parametrize("front", [SyncClient, AioClient])
-def test_what_is_of_the_wrong_kind_is_named(front, options, wanted):
-    """`os.environ.get` of a name that is not set gives None."""
-    with pytest.raises(TypeError, match=wanted):
+def test_arguments_of_the_wrong_type_are_named(front, options, expected):
+    """`os.environ.get` returns None for a variable that is not set."""
+    with pytest.raises(TypeError, match=expected):
         front(**{"url": "ws://127.0.0.1:1/socket", "client_id": "id", "client_secret": "secret", **options})
 
 
-def test_one_name_is_no_list_of_players(make_client, old_server, caplog):
-    """A text would be as many players as it has letters."""
+def test_players_must_return_a_list(make_client, old_server, caplog):
+    """A string would be read as one player per letter."""
     server = old_server()
     make_client(server.url, players=lambda: "Ann")
     assert "players" not in server.events("authenticate")[0]["payload"]
     assert "the game failed to say who is online" in caplog.text
 
 
-def test_looking_at_the_view_does_not_settle_the_flags(make_client, old_server):
+def test_handlers_can_be_registered_after_the_view_was_read(make_client, old_server):
     server = old_server()
     client = make_client(server.url, connect=False)
     view = client.view
@@ -169,19 +169,19 @@ def test_looking_at_the_view_does_not_settle_the_flags(make_client, old_server):
     client.until(lambda: view.is_online("Riverbend"))
 
 
-def test_two_clients_with_one_backoff_wait_each_for_itself():
+def test_clients_do_not_share_the_count_of_a_backoff():
     backoff = Backoff()
     clients = [SyncClient("ws://127.0.0.1:1/socket", "id", "secret", backoff=backoff) for _ in range(2)]
     for client in clients:
-        client.core.closed(0.0, "nobody listens")
+        client.core.closed(0.0, "connection refused")
         assert client.core.reconnect_at <= 1.0
 
 
-# Before the connection, after it, and from elsewhere
+# Before connecting, and from another event loop
 
 
 @pytest.mark.parametrize("front", ["sync", "aio"])
-def test_events_before_the_connection(front, run_async):
+def test_events_before_connect_raise(front, run_async):
     url = "ws://127.0.0.1:1/socket"
     with pytest.raises(NotConnected, match="call connect\\(\\) first"):
         if front == "sync":
@@ -192,8 +192,8 @@ def test_events_before_the_connection(front, run_async):
             run_async(anext(AioClient(url, "id", "secret").events()))
 
 
-def test_another_loop_is_refused(old_server, run_async):
-    """It would wait for ever, or fail with words of asyncio's own."""
+def test_another_event_loop_is_refused(old_server, run_async):
+    """The call would otherwise wait for ever, or fail with an obscure error of asyncio."""
     server = old_server()
 
     async def run():
@@ -208,8 +208,8 @@ def test_another_loop_is_refused(old_server, run_async):
     run_async(run())
 
 
-def test_a_loop_that_ends_closes_the_client(old_server, run_async):
-    """`asyncio.run` of a function that does not close it; in the next one it connects again."""
+def test_the_end_of_the_event_loop_closes_the_client(old_server, run_async):
+    """A function under `asyncio.run` does not close the client; the next one connects it again."""
     server = old_server()
     client = AioClient(server.url, "id", "secret", players=lambda: [])
 

@@ -1,4 +1,4 @@
-"""Both fronts on a server that speaks only the first protocol."""
+"""Both clients against a server of the protocols 1.0 to 2.3."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from gossip_client import (
 QUICK = Backoff(first=0.02, longest=0.05)
 
 
-def test_a_game_of_today_on_a_server_of_then(make_client, old_server):
-    """Flags from handlers, requests with and without failures, lists whose end is silence, the view."""
+def test_everything_works_on_an_older_server(make_client, old_server):
+    """Flags from handlers, requests and failures, lists that end with silence, and the view."""
     server = old_server("2.3.0")
     client = make_client(server.url, connect=False, channels=["gossip"], players=lambda: ["Me"], quiet_seconds=0.1)
     client.on(TellReceived)(lambda tell: None)
@@ -60,7 +60,7 @@ def test_the_oldest_server_refuses_flags(make_client, old_server):
     ]
 
 
-def test_it_comes_back_and_says_what_was_said_meanwhile(make_client, old_server):
+def test_the_client_reconnects_and_sends_what_is_queued(make_client, old_server):
     server = old_server()
     client = make_client(server.url, channels=["gossip"], backoff=Backoff(first=0.3, longest=0.3))
     client.subscribe("testing")
@@ -68,13 +68,13 @@ def test_it_comes_back_and_says_what_was_said_meanwhile(make_client, old_server)
     client.wait_for(Disconnected)
     with pytest.raises(NotConnected):
         client.sign_in("Ann")
-    client.send("gossip", "Ann", "queued")  # returns when it was said
+    client.send("gossip", "Ann", "queued")  # returns once it has been sent
     assert client.wait_for(Connected, is_again=True)
     assert server.events("authenticate")[1]["payload"]["channels"] == ["gossip", "testing"]
     assert [frame["payload"]["message"] for frame in server.events("channels/send")] == ["queued"]
 
 
-def test_a_send_that_nobody_answers_when_the_connection_goes(make_client, old_server):
+def test_an_unanswered_send_is_dropped_with_the_connection(make_client, old_server):
     server = old_server(answers=False)
     client = make_client(server.url, backoff=QUICK)
     results = []
@@ -103,8 +103,8 @@ def test_wrong_credentials_raise_at_the_first_connect(make_client, old_server):
 
 
 @pytest.mark.parametrize("kind", ["http", "garbage", "nobody", "silent"])
-def test_what_is_no_server_of_the_network(make_client, kind):
-    """One clear sentence for each, at once where trying again is of no use."""
+def test_other_servers_are_explained(make_client, kind):
+    """`connect` raises one clear sentence for each, at once if trying again would not help."""
 
     class Page(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -135,13 +135,13 @@ def test_what_is_no_server_of_the_network(make_client, kind):
     client = make_client(f"ws://127.0.0.1:{port}/socket", connect=False, backoff=QUICK)
     with pytest.raises(ConnectFailed) as failure:
         client.connect(seconds=30 if kind in ("http", "garbage") else 0.5)
-    wanted = {
+    expected = {
         "http": "answered HTTP 404 instead of opening a WebSocket",
         "garbage": "is not a WebSocket server",
         "nobody": "connection refused",
         "silent": "no connection within 0.5 s",
     }
-    assert wanted[kind] in str(failure.value) and "\n" not in str(failure.value)
+    assert expected[kind] in str(failure.value) and "\n" not in str(failure.value)
     if kind == "http":
         http.shutdown()
         http.server_close()
@@ -149,12 +149,12 @@ def test_what_is_no_server_of_the_network(make_client, kind):
 
 
 @pytest.mark.parametrize("url", ["http://x/socket", "ws://", "ws://host:99999/", "example.com"])
-def test_what_is_no_address(make_client, url):
+def test_invalid_addresses_are_refused(make_client, url):
     with pytest.raises(ConnectFailed):
         make_client(url)
 
 
-def test_a_closed_client_ends_its_readers_and_may_connect_again(make_client, old_server):
+def test_a_closed_client_may_connect_again(make_client, old_server):
     server = old_server()
     client = make_client(server.url)
     client.close()
@@ -166,12 +166,12 @@ def test_a_closed_client_ends_its_readers_and_may_connect_again(make_client, old
     assert client.is_connected
 
 
-def test_an_error_of_a_handler_disturbs_nobody(make_client, old_server, caplog):
+def test_an_error_in_a_handler_is_logged(make_client, old_server, caplog):
     server = old_server()
     client = make_client(server.url, connect=False, channels=["gossip"])
 
     @client.on(ChannelMessage)
-    def fails(said: ChannelMessage) -> None:
+    def fails(line: ChannelMessage) -> None:
         raise RuntimeError("a bug of the game")
 
     client.connect()
@@ -181,7 +181,7 @@ def test_an_error_of_a_handler_disturbs_nobody(make_client, old_server, caplog):
     assert "a handler of ChannelMessage failed" in caplog.text
 
 
-def test_handlers_come_before_the_connection(make_client, old_server):
+def test_handlers_with_a_flag_must_be_registered_before_connecting(make_client, old_server):
     client = make_client(old_server().url)
     with pytest.raises(RuntimeError, match="before the client connects"):
         client.on(TellReceived)

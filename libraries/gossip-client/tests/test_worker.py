@@ -1,4 +1,4 @@
-"""Both fronts on the real worker."""
+"""Both clients against the real worker."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def beta(network):
 
 @pytest.fixture
 def channel(network):
-    """The name of a channel that no other test speaks on."""
+    """The name of a channel that no other test uses."""
     return network.factory.channel().name
 
 
 def test_two_games_talk(make_client, network_url, alpha, beta, channel):
-    """Channels, players, tells, status and the view, from one game to the other."""
+    """Channels, players, tells, status and the view, between two games."""
     first = make_client(
         network_url, alpha.client_id, alpha.client_secret, channels=[channel], supports=ALL, players=lambda: ["Ann"]
     )
@@ -54,9 +54,9 @@ def test_two_games_talk(make_client, network_url, alpha, beta, channel):
     assert first.server_version == "2.4.0"
     first.wait_for(GameConnected, game=beta.short_name)
     first.send(channel, "Ann", "hello")
-    heard = second.wait_for(ChannelMessage)
-    assert (heard.channel, heard.game, heard.name, heard.message) == (channel, alpha.short_name, "Ann", "hello")
-    assert heard.id and heard.sent_at and not heard.is_missed
+    line = second.wait_for(ChannelMessage)
+    assert (line.channel, line.game, line.name, line.message) == (channel, alpha.short_name, "Ann", "hello")
+    assert line.id and line.sent_at and not line.is_missed
 
     second.sign_in("Cy")
     assert first.wait_for(PlayerSignedIn) == PlayerSignedIn(beta.short_name, "Cy")
@@ -81,8 +81,8 @@ def test_two_games_talk(make_client, network_url, alpha, beta, channel):
     assert [message.message for message in page.messages] == ["hello"] and not page.more
 
 
-def test_what_was_missed_is_heard_after_a_drop(make_client, network_url, alpha, beta, channel):
-    """The connection goes; what was said meanwhile comes, once and in order."""
+def test_missed_messages_are_delivered_after_a_reconnect(make_client, network_url, alpha, beta, channel):
+    """Messages sent while the connection is down are delivered once, and in order."""
     first = make_client(network_url, alpha.client_id, alpha.client_secret, channels=[channel])
     second = make_client(
         network_url, beta.client_id, beta.client_secret, channels=[channel], backoff=Backoff(first=0.5, longest=0.5)
@@ -98,21 +98,21 @@ def test_what_was_missed_is_heard_after_a_drop(make_client, network_url, alpha, 
     second.wait_for(ChannelMessage, message="missed 2")
     first.send(channel, "Ann", "after")
     second.wait_for(ChannelMessage, message="after")
-    texts = [event.message for event in second.heard if isinstance(event, ChannelMessage)]
+    texts = [event.message for event in second.received if isinstance(event, ChannelMessage)]
     assert texts == ["before", "missed 0", "missed 1", "missed 2", "after"]
 
 
-def drop(face):
-    """Cut the client's connection below it."""
-    socket = face.client._socket
-    if isinstance(face.client, AioClient):
-        face._loop.call_soon_threadsafe(socket.transport.abort)
+def drop(client):
+    """Cut the client's TCP connection."""
+    socket = client.client._socket
+    if isinstance(client.client, AioClient):
+        client._loop.call_soon_threadsafe(socket.transport.abort)
     else:
         socket.socket.shutdown(2)
 
 
-def test_a_restart_is_announced_and_survived(make_client, worker, stored):
-    """SIGTERM: the notice, the drop, and the client on the worker that takes its place."""
+def test_the_client_waits_for_the_restart_of_a_worker(make_client, worker, stored):
+    """After SIGTERM the worker announces the restart, closes the connection, and the client waits."""
     alpha = stored.game_with_credentials("Alpha")[1]
     client = make_client(worker.url, alpha.client_id, alpha.client_secret, channels=["gossip"], backoff=QUICK)
     worker.send_signal(signal.SIGTERM)
@@ -136,7 +136,7 @@ def test_an_application_syncs(make_client, worker, stored):
     client = make_client(worker.url, application.client_id, application.client_secret)
     complete = client.wait_for(SyncComplete)
     assert complete.counts == {"channels": 1, "games": 1} and not complete.is_reset
-    assert [event.kind for event in client.heard if isinstance(event, SyncRecords)] == ["channels", "games"]
+    assert [event.kind for event in client.received if isinstance(event, SyncRecords)] == ["channels", "games"]
     again = client.sync(complete.cursor - 1)
     assert again.cursor == complete.cursor
     record = client.wait_for(SyncRecords, ref=again.ref).records[0]
@@ -144,7 +144,7 @@ def test_an_application_syncs(make_client, worker, stored):
     assert json.dumps(record)
 
 
-def test_a_game_may_not_sync(make_client, network_url, alpha):
+def test_a_game_cannot_sync(make_client, network_url, alpha):
     client = make_client(network_url, alpha.client_id, alpha.client_secret)
     with pytest.raises(RequestFailed) as failure:
         client.sync()
@@ -152,15 +152,15 @@ def test_a_game_may_not_sync(make_client, network_url, alpha):
 
 
 def test_coroutines_as_handlers_and_the_stream(network_url, alpha, beta, channel, run_async):
-    """What only asyncio has: a handler that makes a request and waits for it; `async for`."""
+    """A coroutine as a handler that makes a request, and `async for`."""
 
     async def conversation() -> list[str]:
         first = AioClient(network_url, alpha.client_id, alpha.client_secret, channels=[channel])
         second = AioClient(network_url, beta.client_id, beta.client_secret, channels=[channel])
 
         @second.on(ChannelMessage)
-        async def answer(said: ChannelMessage) -> None:
-            await second.send(said.channel, "Bob", f"{said.message}, {said.name}")
+        async def answer(line: ChannelMessage) -> None:
+            await second.send(line.channel, "Bob", f"{line.message}, {line.name}")
 
         async with first, second:
             await first.send(channel, "Ann", "hello")
@@ -177,8 +177,8 @@ def test_a_handler_in_a_thread_may_make_requests(network_url, alpha, beta, chann
     second = SyncClient(network_url, beta.client_id, beta.client_secret, channels=[channel])
 
     @second.on(ChannelMessage)
-    def answer(said: ChannelMessage) -> None:
-        second.send(said.channel, "Bob", f"{said.message}, {said.name}")
+    def answer(line: ChannelMessage) -> None:
+        second.send(line.channel, "Bob", f"{line.message}, {line.name}")
 
     with first, second:
         first.send(channel, "Ann", "hello")
