@@ -1,7 +1,7 @@
 """The frames of the socket protocol as plain typed values. Source: docs/protocol.md. Pure: no I/O, no clock.
 
-`frames` reads and writes the envelope, `events` lists every event with its class, `base.decode_payload` makes a value
-of a payload, and there is one module for each support flag. Nothing here knows of sockets, databases or the time.
+`frames` reads and writes the envelope, `events` lists every event with its class, `base.decode_payload` decodes a
+payload, and each support flag has a module. Nothing here knows about sockets, databases or the time.
 """
 
 from shared.protocol.base import Incoming, Outgoing, decode_payload

@@ -1,7 +1,7 @@
-"""The protocol as an AsyncAPI 3 document, made from the classes of its payloads. Pure: no I/O, no clock.
+"""The protocol as an AsyncAPI 3 document, generated from the classes of its payloads. Pure: no I/O, no clock.
 
-It is written from the worker's side, as AsyncAPI has it: what peers send, it receives. What it says of payloads is what
-is sent and taken without any forgiving (docs/protocol.md, §10).
+As usual in AsyncAPI, the document takes the worker's side: it receives what peers send. It describes correct payloads
+only, not what the worker tolerates (docs/protocol.md, §10).
 """
 
 from typing import Any
@@ -31,20 +31,25 @@ JSON = dict[str, Any]
 REFS = "#/components/schemas/{name}"
 
 _DESCRIPTION = """\
-A chat network for text games. One WebSocket; every message is a text message that holds one JSON object, a *frame*.
-Peers (games, and network applications) authenticate first.
+A chat network for text games over one WebSocket. Every message is a text message with one JSON object, a *frame*.
+Peers (games and network applications) authenticate first.
 
-The operations are the worker's: what it *receives* is what peers send, what it *sends* is what they get.
-A request with a `ref` is answered with the same `event` and `ref`; one without is not answered, `authenticate` aside.
-Unknown keys are ignored on both sides.
+The operations are the worker's: it *receives* what peers send.
+A request with a `ref` is answered with the same `event` and `ref`. Without one, only `authenticate` is.
+Both sides ignore unknown keys.
 
-`x-failure-codes` lists the `code` of every failure, `x-close-codes` what the worker closes a socket with,
-`x-rate-limits` the token buckets that hold unless the operator has set others.
+`x-failure-codes` lists the `code` of every failure, `x-close-codes` the codes with which the worker closes a socket,
+and `x-rate-limits` the default token buckets, which an operator can change.
 """
 
 
 def document(server_url: str, version: str) -> JSON:
-    """The document, of plain JSON values. server_url: the socket's address. version: that of the protocol."""
+    """Return the document as plain JSON values.
+
+    Args:
+        server_url: The address of the socket.
+        version: The version of the protocol.
+    """
     server = urlsplit(server_url)
     kinds = frame_kinds()
     return {
@@ -57,7 +62,7 @@ def document(server_url: str, version: str) -> JSON:
         "channels": {
             "socket": {
                 "address": server.path,
-                "description": "The one socket. A peer may hold several at once.",
+                "description": "The only channel: a socket. A peer may have several open at once.",
                 "servers": [{"$ref": "#/servers/worker"}],
                 "messages": {kind.name: {"$ref": f"#/components/messages/{kind.name}"} for kind in kinds},
                 "bindings": {"ws": {"method": "GET"}},
@@ -83,10 +88,10 @@ def document(server_url: str, version: str) -> JSON:
 
 
 _REF: JSON = {
-    "description": "Any string or number of the sender's choice, by habit a UUID; echoed exactly as written.",
+    "description": "Any string or number that the sender chooses, usually a UUID; echoed exactly as written.",
     "type": ["string", "number"],
 }
-_FRESH_REF: JSON = {"description": "A fresh UUID of the worker's.", "type": "string", "format": "uuid"}
+_FRESH_REF: JSON = {"description": "A new UUID from the worker.", "type": "string", "format": "uuid"}
 
 
 def _operations(kinds: list[FrameKind]) -> JSON:
@@ -132,7 +137,7 @@ def _message(kind: FrameKind) -> JSON:
 
 
 def _frame(kind: FrameKind) -> JSON:
-    """The schema of a whole frame."""
+    """Return the schema of a whole frame."""
     properties: JSON = {"event": {"const": kind.event}}
     required = ["event"]
     cls = kind.payload
@@ -140,7 +145,7 @@ def _frame(kind: FrameKind) -> JSON:
     if kind.kind is not Kind.EVENT:
         properties["ref"] = {"$ref": REFS.format(name="Ref")}
     elif "ref" in kind.example:
-        # What answers a request under a name of its own carries the request's ref.
+        # Events that answer a request carry the request's ref.
         may_answer = kind.flag == "sync" or kind.codes
         properties["ref"] = {"$ref": REFS.format(name="Ref" if may_answer else "FreshRef")}
         required.append("ref")
@@ -150,10 +155,14 @@ def _frame(kind: FrameKind) -> JSON:
     if kind.codes:
         properties |= {
             "error": {"type": "string", "description": "A sentence for people"},
-            "code": {"enum": [str(code) for code in kind.codes], "description": "A word for programs"},
-            "retry_after_ms": {"type": "integer", "minimum": 0, "description": "When to try again"},
-            "seconds_left": {"type": "integer", "minimum": 0, "description": "Until a mute or a ban ends"},
-            "lifted_by": {"type": "string", "description": "Who may lift a mute or a ban before"},
+            "code": {"enum": [str(code) for code in kind.codes], "description": "A short word for programs"},
+            "retry_after_ms": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Milliseconds until a retry can succeed",
+            },
+            "seconds_left": {"type": "integer", "minimum": 0, "description": "Seconds until the mute or ban ends"},
+            "lifted_by": {"type": "string", "description": "Who can lift the mute or ban earlier"},
         }
         required += ["error", "code"]
     elif cls is not None and not is_bare:
@@ -166,7 +175,7 @@ def _frame(kind: FrameKind) -> JSON:
 
 
 def _schemas() -> JSON:
-    """The payloads and what is in them, by the names of their classes."""
+    """Return the schemas of the payloads and their parts, by the names of their classes."""
     classes: list[type[Struct]] = [*INCOMING.values()]
     classes += [cls for cls in OUTGOING.values() if not cls.bare]
     classes += [record for cls in OUTGOING.values() if (record := record_of(cls)) is not None]
@@ -177,7 +186,7 @@ def _schemas() -> JSON:
         required = required_fields(cls)
         schema["required"] = [name for name in schema["properties"] if name in required]
         for name in required:
-            # Beside what is always there, a default would say that it may be missing.
+            # A default on a required field would say that the field may be missing.
             schema["properties"][name].pop("default", None)
         record = record_of(cls)
         for field in schema["properties"].values():
@@ -186,7 +195,7 @@ def _schemas() -> JSON:
     for schema in schemas.values():
         for name, field in schema.get("properties", {}).items():
             if "$ref" in field and len(field) > 1:
-                # Older dialects of JSON Schema read nothing beside a $ref.
+                # Older dialects of JSON Schema ignore everything next to a $ref.
                 schema["properties"][name] = {"allOf": [{"$ref": field.pop("$ref")}], **field}
     return schemas
 
@@ -196,6 +205,11 @@ def _failure(code: Code) -> JSON:
     return {"code": str(code), "sentences": list(SENTENCES[code]), "events": events}
 
 
-def frame_schema(made: JSON, message: str) -> JSON:
-    """The schema of one message's frames that stands by itself, with all it refers to. made: what `document` gave."""
-    return {**made["components"]["messages"][message]["payload"], "components": made["components"]}
+def frame_schema(asyncapi: JSON, message: str) -> JSON:
+    """Return a self-contained schema of one message's frames, with everything that it refers to.
+
+    Args:
+        asyncapi: The result of `document`.
+        message: The name of the message.
+    """
+    return {**asyncapi["components"]["messages"][message]["payload"], "components": asyncapi["components"]}

@@ -1,7 +1,7 @@
-"""Every event of the protocol on one page, by direction. Source: docs/protocol.md. Pure: no I/O, no clock.
+"""All events of the protocol, by direction. Source: docs/protocol.md. Pure: no I/O, no clock.
 
-A name may stand in both tables: requests and their answers, or notices, share it. Requests that are answered by a bare
-success have no class for that answer.
+A name may be in both tables, because requests share it with their answers or notices. A success answer without a
+payload has no class.
 """
 
 from shared.protocol import channels, core, games, moderation, players, sync, tells
