@@ -1,4 +1,4 @@
-"""Makes and runs an Evennia game in a folder of its own, and talks to it by telnet as its superuser."""
+"""Create and run an Evennia game in its own folder, and talk to it by telnet as its superuser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRAPEVINE_CLIENT_ID = "{client_id}"
 GRAPEVINE_CLIENT_SECRET = "{client_secret}"
 """
 
-PLUGIN = '''"""Started with the portal: tells the Grapevine client where the network is."""
+PLUGIN = '''"""The portal loads this at its start; it sets the network's address for the Grapevine client."""
 
 from evennia.server.portal import grapevine
 
@@ -35,12 +35,17 @@ grapevine.GRAPEVINE_URI = "{url}"
 
 
 def start_plugin_services(portal):
-    """Evennia calls this; nothing else is to be started."""
+    """Evennia calls this; there is nothing else to start."""
 '''
 
 
 class EvenniaGame:
-    """One game. programs: the folder that holds `evennia` and `python` of its environment."""
+    """One game.
+
+    Args:
+        programs: The folder that holds `evennia` and `python` of Evennia's environment.
+        folder: Where the game's own folder is created.
+    """
 
     def __init__(self, programs: Path, folder: Path, *, url: str, client_id: str, client_secret: str) -> None:
         self._programs = programs
@@ -54,11 +59,14 @@ class EvenniaGame:
         self._run("migrate")
 
     def start(self) -> None:
-        """Start portal and server, with the superuser made."""
+        """Start portal and server. The server creates the superuser."""
         self._run("start")
 
-    def wait_until_set_up(self, *, seconds: float = 90.0) -> None:
-        """Wait for the second start of the server: its first one makes the superuser and Limbo, and ends."""
+    def wait_until_set_up(self, *, seconds: float = 400.0) -> None:
+        """Wait for the second start of the server: the first one creates the superuser and Limbo, and ends.
+
+        That takes half a minute on an idle machine, and several minutes on a busy one.
+        """
         wait_until(lambda: "restarted in 'reset' mode" in self.logs(), seconds=seconds, what="Evennia is set up")
 
     def stop(self) -> None:
@@ -66,7 +74,7 @@ class EvenniaGame:
         self._run("stop", check=False)
 
     def logs(self) -> str:
-        """What portal and server have logged."""
+        """Return everything that portal and server have logged."""
         return "\n".join(path.read_text() for path in sorted((self.folder / "server/logs").glob("*.log")))
 
     def _run(self, *arguments: str, cwd: Path | None = None, check: bool = True) -> None:
@@ -91,7 +99,7 @@ class EvenniaGame:
 
 
 class Telnet:
-    """A player's connection. `text` is all that was shown, without colours and telnet commands."""
+    """A player's connection. `text` is everything the game has shown, without colours and telnet commands."""
 
     def __init__(self, port: int, *, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
@@ -108,29 +116,29 @@ class Telnet:
         """Type a line."""
         self._socket.sendall(line.encode() + b"\r\n")
 
-    def insist(self, line: str, wanted: str, *, times: int = 20) -> str:
-        """Type a line until the text is shown."""
+    def insist(self, line: str, expected: str, *, times: int = 20) -> str:
+        """Type a line again and again until the game shows the expected text. Returns the line that shows it."""
         for _ in range(times):
             self.say(line)
             try:
-                return self.wait_for(wanted, seconds=3)
+                return self.wait_for(expected, seconds=3)
             except AssertionError as missing:
                 print(missing)
-        raise AssertionError(f"{line!r} never showed {wanted!r}, but:\n{self.text}")
+        raise AssertionError(f"{line!r} never showed {expected!r}, but:\n{self.text}")
 
-    def wait_for(self, wanted: str, *, seconds: float = 30.0) -> str:
-        """Read until the text is there; returns the line that it is in, and forgets what came before."""
+    def wait_for(self, expected: str, *, seconds: float = 30.0) -> str:
+        """Read until the text appears. Returns the line that contains it, and drops everything up to it."""
         deadline = time.monotonic() + seconds
-        while wanted not in self.text:
-            assert time.monotonic() < deadline, f"{wanted!r} was not shown, but:\n{self.text}"
+        while expected not in self.text:
+            assert time.monotonic() < deadline, f"{expected!r} was not shown, but:\n{self.text}"
             try:
                 data = self._socket.recv(65_536)
             except TimeoutError:
                 continue
-            assert data, f"the game hung up before {wanted!r}:\n{self.text}"
+            assert data, f"the game hung up before {expected!r}:\n{self.text}"
             data = re.sub(rb"\xff[\xfb-\xfe].|\xff\xfa.*?\xff\xf0|\xff[\xf0-\xfa]", b"", data, flags=re.DOTALL)
             self.text += re.sub(r"\x1b\[[0-9;]*m", "", data.decode("utf-8", "replace"))
-        before, _, after = self.text.partition(wanted)
-        line = before.rpartition("\n")[2] + wanted + after.partition("\n")[0]
+        before, _, after = self.text.partition(expected)
+        line = before.rpartition("\n")[2] + expected + after.partition("\n")[0]
         self.text = after
         return line.strip()
