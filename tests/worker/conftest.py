@@ -75,7 +75,15 @@ def _usual_networks(
         yield usual_network
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of a network twice, with one worker and with two, unless it is marked `one_worker`."""
+    if "_module_network" in metafunc.fixturenames and "network" in metafunc.fixturenames:
+        numbers = [1] if metafunc.definition.get_closest_marker("one_worker") else [1, 2]
+        names = ["one worker", "two workers"][: len(numbers)]
+        metafunc.parametrize("_module_network", numbers, ids=names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def _module_network(
     processes: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
 ) -> Iterator[Network]:

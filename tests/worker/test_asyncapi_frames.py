@@ -38,14 +38,14 @@ SETTINGS = {"RATE_LIMITS": "on", "LIMITS": "tells/send:player=1/0.01", "OFFLINE_
 
 
 @pytest.fixture(scope="module")
-def _module_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+def _own_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
     with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **SETTINGS) as network:
         yield network
 
 
 @pytest.fixture
-def network(_module_network) -> Iterator[Network]:
-    yield from network_of_this_test(_module_network)
+def network(_own_network) -> Iterator[Network]:
+    yield from network_of_this_test(_own_network)
 
 
 class Conversation:

@@ -83,6 +83,7 @@ def channel(network: Network) -> str:
 # Who gets in
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     "origin", ["http://evil.example.com:8080", "http://chat.example.com", "https://chat.example.com:8080", "null"]
 )
@@ -92,12 +93,14 @@ def test_pages_of_other_sites_are_refused(network: Network, origin: str) -> None
     assert caught.value.status_code == 403
 
 
+@pytest.mark.one_worker
 def test_what_sends_no_origin_is_refused(network: Network) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
         open_page(network, origin=None, suppress_origin=True)
     assert caught.value.status_code == 403
 
 
+@pytest.mark.one_worker
 def test_a_page_is_told_who_it_speaks_for(network: Network, channel: str) -> None:
     user = new_user(network)
     page = open_page(network)
@@ -128,6 +131,7 @@ def _refused_elsewhere(network: Network, token: str) -> Frame:
     return answer
 
 
+@pytest.mark.one_worker
 def test_a_token_is_good_for_a_minute(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
@@ -138,11 +142,13 @@ def test_a_token_is_good_for_a_minute(network: Network, monkeypatch: pytest.Monk
     assert _refused(network, token_for(user))["error"] == "this token is too old"
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("forged", ["", "nonsense", "WzEsIngiLCJ5Il0.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb"])
 def test_a_forged_token_is_refused(network: Network, forged: str) -> None:
     assert _refused(network, forged)["error"] == "this token is not valid"
 
 
+@pytest.mark.one_worker
 def test_a_token_signed_for_something_else_is_refused(network: Network) -> None:
     from itsdangerous import URLSafeTimedSerializer
 
@@ -153,6 +159,7 @@ def test_a_token_signed_for_something_else_is_refused(network: Network) -> None:
         assert _refused(network, token)["error"] == "this token is not valid"
 
 
+@pytest.mark.one_worker
 def test_a_token_of_a_session_that_ended_is_refused(network: Network) -> None:
     user = new_user(network)
     token = token_for(user)
@@ -161,12 +168,14 @@ def test_a_token_of_a_session_that_ended_is_refused(network: Network) -> None:
     assert _refused(network, token)["error"] == "the session has ended"
 
 
+@pytest.mark.one_worker
 def test_nothing_works_before_the_token(network: Network, channel: str) -> None:
     page = open_page(network)
     answer = page.request("channels/send", {"channel": channel, "message": "hello"})
     assert (answer["status"], answer["code"]) == ("failure", "unauthenticated")
 
 
+@pytest.mark.one_worker
 def test_games_credentials_are_worth_nothing_here_and_tokens_nothing_there(network: Network) -> None:
     game = network.game()
     page = open_page(network)
@@ -178,6 +187,7 @@ def test_games_credentials_are_worth_nothing_here_and_tokens_nothing_there(netwo
     assert elsewhere.request("authenticate", {"token": token_for(new_user(network))}, seconds=15)["status"] == "failure"
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["channels/subscribe", "channels/history", "players/sign-in", "games/status", "sync"])
 def test_what_games_send_is_unknown_here(network: Network, channel: str, event: str) -> None:
     page = come_in(network)
@@ -240,6 +250,7 @@ def test_one_person_may_have_so_many_pages(network: Network) -> None:
     wait_until(gets_in, seconds=20, what="room for another page")
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     "event", ["channels/send", "channels/read", "channels/listeners", "tells/send", "heartbeat", "x"]
 )
@@ -298,6 +309,7 @@ def test_browsers_hear_each_other_and_themselves_once(network: Network, channel:
         assert said == ["first", "second"]
 
 
+@pytest.mark.one_worker
 def test_the_own_line_comes_before_its_answer(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     page.send("channels/send", {"channel": channel, "message": "mine"}, ref=7)
@@ -306,6 +318,7 @@ def test_the_own_line_comes_before_its_answer(network: Network, channel: str) ->
     assert order == ["channels/broadcast", "channels/send"]
 
 
+@pytest.mark.one_worker
 def test_nobody_speaks_under_another_name(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     page.request("channels/send", {"channel": channel, "message": "me", "name": "somebody", "game": "Other"})
@@ -359,6 +372,7 @@ def test_who_speaks_too_fast_is_told_so_and_nobody_else_is(network: Network, cha
     assert other.request("channels/send", {"channel": channel, "message": "calm"})["status"] == "success"
 
 
+@pytest.mark.one_worker
 def test_bad_text_names_the_field(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     for message in ("", "x" * 4001, None, 7):
@@ -486,6 +500,7 @@ def test_browsers_tell_each_other(network: Network) -> None:
     assert other.wait_for("tells/receive")["payload"]["from_name"] == one.username
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     ("to_game", "to_name", "code"),
     [("NoSuchGame", "x", "game-offline"), ("Grapevine", "nobody-here", "player-offline"), ("", "", "invalid")],
@@ -496,6 +511,7 @@ def test_tells_that_reach_nobody(network: Network, to_game: str, to_name: str, c
     assert answer["code"] == code
 
 
+@pytest.mark.one_worker
 def test_a_browser_registers_no_character(network: Network) -> None:
     page = come_in(network)
     told = {"to_game": "Grapevine", "to_name": "system", "message": "register 0eaed916-0000-4000-8000-000000000000"}

@@ -145,6 +145,7 @@ def test_many_may_create_one_channel_at_once(network):
         client.wait_for("channels/broadcast", payload={"message": "to all"})
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("name", ["", "ab", "x" * 16, "no good", "digit7", "ALL", "all", "chän", "a\tb\tc", "nul\0nul"])
 def test_a_bad_name_is_refused_and_creates_nothing(network, name):
     client = network.join()
@@ -368,6 +369,7 @@ def test_history_in_pages(network, channel):
     assert page(before=-(10**30))[:2] == ([], False)
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     ("payload", "field"),
     [
@@ -401,6 +403,7 @@ def test_history_is_for_subscribers(network, channel):
     assert client.settle() == [] or client.events("channels/history") == [answer]
 
 
+@pytest.mark.one_worker
 def test_what_is_acknowledged_is_stored(network, channel):
     """Also when the worker that took it in is killed the moment after."""
     sender = network.join()

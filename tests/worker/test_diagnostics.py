@@ -96,6 +96,7 @@ def test_what_is_redacted_is_no_longer_among_the_frames(network: Network) -> Non
     wait_until(is_gone, what="the text is on no owner's page")
 
 
+@pytest.mark.one_worker
 def test_refusals_say_what_was_wrong_and_what_was_expected(network: Network) -> None:
     client = network.join(supports=["channels"])
     client.request("channels/send", {"channel": "nowhere", "name": "A", "message": "hi"})
@@ -120,6 +121,7 @@ def test_refusals_say_what_was_wrong_and_what_was_expected(network: Network) -> 
     assert '"players"' in found[2].expected
 
 
+@pytest.mark.one_worker
 def test_an_authenticate_that_fails_for_its_supports_is_seen_by_the_owner(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.authenticate(peer.client_id, peer.client_secret, supports=[], check=False)
@@ -141,6 +143,7 @@ def test_disconnects_with_their_cause(network: Network) -> None:
     assert all(0 <= disconnect.seconds < 60 for disconnect in found)
 
 
+@pytest.mark.one_worker
 def test_headroom_of_the_limits(network: Network) -> None:
     client = network.join(channels=["diag"])
     for _ in range(12):
@@ -157,6 +160,7 @@ def test_headroom_of_the_limits(network: Network) -> None:
     assert found["channels/send:game"].burst == 100 and found["events:socket"].burst == 400
 
 
+@pytest.mark.one_worker
 def test_what_is_kept_is_bounded_and_expires(network: Network) -> None:
     client = network.join()
     for number in range(130):

@@ -189,6 +189,7 @@ def test_lists_leave_out_the_asker_hidden_games_and_applications(network: Networ
     assert listed(application).keys() >= {asker.peer.short_name, shown.peer.short_name}
 
 
+@pytest.mark.one_worker
 def test_grapevine_is_a_game_like_any(network: Network) -> None:
     asker = network.join()
     for found in (listed(asker)["Grapevine"], asker.request("games/status", {"game": "grapevine"})["payload"]):
@@ -197,6 +198,7 @@ def test_grapevine_is_a_game_like_any(network: Network) -> None:
         assert found["homepage_url"].startswith("http") and found["connections"] == []
 
 
+@pytest.mark.one_worker
 def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
     asker, offline = network.join(), network.game()
 
@@ -232,6 +234,7 @@ def test_status_without_a_ref_or_the_flag(network: Network) -> None:
     assert deaf.request("games/status")["error"] == 'missing support for "games"'
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("payload", [{"game": 5}, {"game": []}, []])
 def test_a_malformed_request(network: Network, payload: Any) -> None:
     answer = network.join().request("games/status", payload)

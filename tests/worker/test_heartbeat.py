@@ -17,15 +17,15 @@ HEARTBEAT_SECONDS = 0.3
 
 
 @pytest.fixture(scope="module")
-def _module_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
+def _own_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
     settings = {"HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS), "AUTHENTICATE_SECONDS": "1"}
     with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **settings) as network:
         yield network
 
 
 @pytest.fixture
-def network(_module_network) -> Iterator[Network]:
-    yield from network_of_this_test(_module_network)
+def network(_own_network) -> Iterator[Network]:
+    yield from network_of_this_test(_own_network)
 
 
 def test_who_does_not_authenticate_in_time_is_closed_with_4001(network):

@@ -254,6 +254,7 @@ def codes(answers: list[dict[str, Any]]) -> list[str]:
     return [answer.get("code", "success") for answer in answers]
 
 
+@pytest.mark.one_worker
 def test_over_the_limit_of_a_player(network: Network) -> None:
     client = network.join(channels=["limits"], players=["Alice"])
     answers = ask(client, "channels/send", {"channel": "limits", "name": "Alice", "message": "hi"}, 14)
@@ -317,6 +318,7 @@ def test_tells_are_limited_by_player_over_workers(network: Network) -> None:
     assert answers.count("success") <= 3
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["games/status", "players/status"])
 def test_status_of_all_games_is_limited_by_socket_that_of_one_is_not(network: Network, event: str) -> None:
     client = network.join()
@@ -332,6 +334,7 @@ def test_status_of_all_games_is_limited_by_socket_that_of_one_is_not(network: Ne
     assert "payload" in client.wait_for(other, ref="other")
 
 
+@pytest.mark.one_worker
 def test_subscriptions_are_limited_but_not_those_of_authenticate(network: Network) -> None:
     names = [f"chan-{a}{b}" for a in "abcdefghij" for b in "abcdefgh"]
     client = network.join(channels=names)
@@ -365,6 +368,7 @@ def test_applications_have_ten_times_the_limits_over_a_socket(network: Network) 
     assert answers[:100] == ["success"] * 100
 
 
+@pytest.mark.one_worker
 def test_over_the_limit_of_all_events(network: Network) -> None:
     client = network.join()
     answers = ask(client, "players/sign-in", {"name": "Alice"}, 450)

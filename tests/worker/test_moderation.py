@@ -158,6 +158,7 @@ def may_join(network: Network, game: Peer, address: str = "192.0.2.1", **options
     return bool(client.wait_for("authenticate")["status"] == "success")
 
 
+@pytest.mark.one_worker
 def test_a_long_reason_does_not_break_the_close(network: Network) -> None:
     client = network.join()
     do(sanctions.sanction, kind="ban", target_kind="game", target=client.peer.short_name, reason="żółw " * 99)
@@ -700,6 +701,7 @@ def test_a_hidden_channel_that_moderators_approve_is_public(network: Network) ->
         assert channels.get_channel(session, made.name).is_hidden is False
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 1e30, -1, 0])
 def test_numbers_that_no_record_has_are_not_found(moderator: SocketClient, network: Network, number: float) -> None:
     """However large: databases have an end."""

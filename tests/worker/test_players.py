@@ -163,6 +163,7 @@ def test_grapevine_answers_when_nobody_else_is_online(network: Network) -> None:
     assert names(network, asker, "grapevine") == ["system"]
 
 
+@pytest.mark.one_worker
 def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
     asker, offline = network.join(), network.game()
 
@@ -179,12 +180,14 @@ def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
         }
 
 
+@pytest.mark.one_worker
 def test_status_needs_a_ref(network: Network) -> None:
     asker = network.join()
     asker.send("players/status", {})
     assert [frame for frame in asker.settle() if frame["event"] != "heartbeat"] == []
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["players/sign-in", "players/sign-out", "players/status"])
 def test_the_flag_is_needed(network: Network, event: str) -> None:
     client = network.join(supports=["channels"])
@@ -192,6 +195,7 @@ def test_the_flag_is_needed(network: Network, event: str) -> None:
     assert (answer["code"], answer["error"]) == ("missing-support", 'missing support for "players"')
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("payload", [None, {}, {"name": 1}, {"name": " "}, {"name": "x" * 61}, {"name": "<b>"}])
 def test_a_name_is_needed(network: Network, payload: dict | None) -> None:
     client = network.join()

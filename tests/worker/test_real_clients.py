@@ -33,6 +33,7 @@ def say(client: SocketClient, channel: str, message: str = "hi", name: str = "Al
 # 1. Refs
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     "ref", ["a word or two", "", "0f" * 16, 17, 0, -3.5, 1e300, "✔", "x" * 300, "12103f30-21ae-4e36-88c1-abc20ee60526"]
 )
@@ -47,6 +48,7 @@ def test_any_ref_is_echoed_also_twice(network: Network, ref: Any) -> None:
         }
 
 
+@pytest.mark.one_worker
 def test_no_ref_no_answer(network: Network) -> None:
     client = network.join(channels=["gossip"])
     client.send("channels/subscribe", {"channel": "gossip"})
@@ -59,6 +61,7 @@ def test_no_ref_no_answer(network: Network) -> None:
 # 2. and 3. Forms of frames
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     "text",
     [
@@ -106,6 +109,7 @@ def test_a_client_that_sends_everything_in_lower_case(network: Network) -> None:
 # 4. Payloads
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     ("payload", "players"),
     [
@@ -128,6 +132,7 @@ def test_heartbeats_of_every_form(network: Network, payload: str, players: list[
     assert found == players
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("channels", [None, [""], "null", [], ["", None]])
 def test_channels_of_every_form(network: Network, channels: Any) -> None:
     peer, client = network.game(), network.open()
@@ -145,6 +150,7 @@ def test_channels_of_every_form(network: Network, channels: Any) -> None:
     assert answer["status"] == "success" and "refused_channels" not in answer["payload"]
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["players/status", "games/status"])
 @pytest.mark.parametrize("payload", ["", ',"payload":null', ',"payload":{}'])
 def test_status_without_a_payload_is_of_all_games(network: Network, event: str, payload: str) -> None:
@@ -177,6 +183,7 @@ def test_several_sockets_of_one_game_on_the_same_channels(network: Network) -> N
 # 6. The transport
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(
     "options",
     [
@@ -211,6 +218,7 @@ def test_upgrade_in_any_case(network: Network, upgrade: str) -> None:
         assert raw.recv(1000).startswith(b"HTTP/1.1 101")
 
 
+@pytest.mark.one_worker
 def test_a_ping_is_answered_with_its_payload_and_no_ping_comes(network: Network) -> None:
     client = network.join()
     client.send_raw(b"are you there?", opcode=websocket.ABNF.OPCODE_PING)
@@ -220,6 +228,7 @@ def test_a_ping_is_answered_with_its_payload_and_no_ping_comes(network: Network)
     assert (opcode, data) == (websocket.ABNF.OPCODE_PONG, b"are you there?")
 
 
+@pytest.mark.one_worker
 def test_a_close_without_a_code_is_answered(network: Network) -> None:
     client = network.join()
     client.send_raw(b"", opcode=websocket.ABNF.OPCODE_CLOSE)
@@ -227,6 +236,7 @@ def test_a_close_without_a_code_is_answered(network: Network) -> None:
     network.wait_offline(client.peer)
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("code", [1000, 1001, 3000])
 def test_a_close_is_echoed_with_its_code(network: Network, code: int) -> None:
     client = network.join()
@@ -247,6 +257,7 @@ def test_sockets_that_just_vanish(network: Network) -> None:
 # 7. Early frames
 
 
+@pytest.mark.one_worker
 def test_frames_sent_before_the_answer_to_authenticate(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.send(
@@ -289,6 +300,7 @@ def test_a_client_that_retries_at_once_for_ever_is_slowed_down_and_gets_in_when_
 # 9. All at once
 
 
+@pytest.mark.one_worker
 def test_clients_that_ask_for_everything_at_every_connect(network: Network) -> None:
     """200 games connect at once, and ten of them ask for both lists at each notice. Each ref is answered, by the lists
     or by `rate limit exceeded`, and nobody is closed.
@@ -327,6 +339,7 @@ def test_clients_that_ask_for_everything_at_every_connect(network: Network) -> N
 # 10. Both lists
 
 
+@pytest.mark.one_worker
 def test_both_lists_asked_together(network: Network) -> None:
     client = network.join()
     for number in range(4):
@@ -353,6 +366,7 @@ def test_tells_of_every_form(network: Network, sent_at: str | None) -> None:
 # 12. A burst
 
 
+@pytest.mark.one_worker
 def test_a_burst_of_subscriptions_and_unknown_events_right_after_connecting(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.send(

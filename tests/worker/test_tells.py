@@ -92,6 +92,7 @@ def test_a_player_who_is_on_a_socket_without_the_flag_is_told_over_another(netwo
     other.wait_for("tells/receive")
 
 
+@pytest.mark.one_worker
 def test_failures_in_their_order(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     deaf = network.join(supports=["channels", "players"], players=["Bob"])
@@ -112,6 +113,7 @@ def test_failures_in_their_order(network: Network, pair: tuple[SocketClient, Soc
     assert receiver.events("tells/receive") == []
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("field", ["from_name", "to_game", "to_name", "sent_at", "message"])
 def test_a_malformed_field_is_named(network: Network, field: str) -> None:
     sender = network.join(players=["Alice"])
@@ -119,6 +121,7 @@ def test_a_malformed_field_is_named(network: Network, field: str) -> None:
     assert code == "invalid" and f'"{field}"' in sentence
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("sent_at", ["yesterday", "2026-11-23T06:15:44+02:00", "2026-11-23T06:15:44", 1700000000])
 def test_sent_at_is_utc(network: Network, sent_at: object) -> None:
     sender = network.join(players=["Alice"])
@@ -132,6 +135,7 @@ def test_a_sender_without_the_flag_players_need_not_be_online(network: Network) 
     receiver.wait_for("tells/receive")
 
 
+@pytest.mark.one_worker
 def test_the_flag_is_needed(network: Network) -> None:
     client = network.join(supports=["channels", "players"])
     assert error(tell(client, "Anyone")) == ("missing-support", 'missing support for "tells"')
@@ -156,6 +160,7 @@ def test_a_tell_without_a_ref_is_carried_and_not_answered(pair: tuple[SocketClie
     assert sender.events("tells/send") == []
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("message", ["hello", "register", "  REGISTER   some-key ", "help", "\n\t x"])
 def test_system_at_grapevine_answers(network: Network, message: str) -> None:
     client = network.join(players=[])
@@ -169,6 +174,7 @@ def test_system_at_grapevine_answers(network: Network, message: str) -> None:
     assert client.frames.index(answer) < len(client.frames) - 1
 
 
+@pytest.mark.one_worker
 def test_nobody_else_is_at_grapevine(network: Network) -> None:
     client = network.join(players=["Alice"])
     assert error(tell(client, "Grapevine")) == ("player-offline", "receiving player offline")
