@@ -1,4 +1,4 @@
-"""Addresses as one counts them: whoever has one of an IPv6 network has all of its 2^64."""
+"""Addresses as limits count them: one user of IPv6 has a whole network of 2^64 addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ IPV6_PREFIX = 64
 
 
 def counted_address(text: str) -> str:
-    """Whose doing it was: IPv4 (also written as IPv6) address by address, IPv6 by network. Other text stays."""
+    """Return what limits count: an IPv4 address (also if written as IPv6) or an IPv6 network. Keep other text."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -78,7 +78,7 @@ def take_announcements(session: Session) -> list[Signal]:
 def _publish_announcements(session: Session) -> None:
     root = session.get_transaction()
     if root is not None and root.is_active:
-        return  # a savepoint was released; the transaction is still open
+        return  # only a savepoint ended
     announcements = session.info.pop("announcements", [])
     if _publisher is None:
         session.info.setdefault("announced", []).extend(announcements)

@@ -1,6 +1,6 @@
-"""The database: one function makes the engine, two make sessions (`transaction`, `reading`), for site, worker and CLI.
+"""The database: the engine (`make_engine`) and sessions (`transaction`, `reading`) for the site, workers and commands.
 
-Flask-SQLAlchemy's `db` is here for its models and for migrations; services are given plain sessions and need no app.
+Flask-SQLAlchemy's `db` is used for models and migrations. Services get plain sessions and need no app.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from sqlalchemy.pool import NullPool
 from shared.errors import Conflict
 from shared.settings import SettingsError
 
-LOCK_SECONDS = 10  # how long a writer on SQLite waits for another
+LOCK_SECONDS = 10  # how long a writer waits for another one on SQLite
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 
 class Base(DeclarativeBase):
-    """All tables. The names of constraints are fixed, so that migrations can change them on SQLite too."""
+    """The base of all tables. It fixes the names of constraints, so that migrations can change them on SQLite too."""
 
     metadata = MetaData(
         naming_convention={
@@ -52,7 +52,7 @@ class Base(DeclarativeBase):
 
 
 class _Database(SQLAlchemy):
-    """Flask-SQLAlchemy with our engine, so that Flask's own sessions keep the same rules."""
+    """Flask-SQLAlchemy with the engine of `make_engine`, by the override that its documentation describes."""
 
     def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Any) -> Engine:
         return make_engine(options["url"])
@@ -70,7 +70,7 @@ _ReadingFactory = sessionmaker(expire_on_commit=False, autoflush=False)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment. Aware UTC datetimes in Python; naive UTC in the database, alike on SQLite and PostgreSQL."""
+    """A column for an aware UTC datetime. The database stores it as naive UTC, on SQLite and PostgreSQL alike."""
 
     impl = DateTime
     cache_ok = True
@@ -83,17 +83,18 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def utc_now() -> datetime:
-    """The time, aware, in UTC."""
+    """Return the current time as an aware UTC datetime."""
     return datetime.now(UTC)
 
 
 def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
-    """An engine for SQLite (WAL, explicit BEGIN) or PostgreSQL. Connects to nothing yet.
+    """Make an engine for SQLite (WAL, explicit BEGIN) or PostgreSQL. Does not connect yet.
 
-    keeps_connection: on SQLite, use one connection for good instead of one a transaction; for a thread of its own only.
+    On SQLite, every transaction begins IMMEDIATE unless the execution option `deferred` is set: one that reads first
+    and writes later would fail at once with "database is locked", without waiting for the lock.
 
-    On SQLite every transaction begins IMMEDIATE unless the execution option `deferred` is set: a read that turns into
-    a write fails at once with "database is locked", however long it would have been willing to wait.
+    Args:
+        keeps_connection: on SQLite, use one connection for all transactions. Only for an engine that one thread uses.
     """
     url = make_url(url)
     if url.get_backend_name() != "sqlite":
@@ -106,7 +107,7 @@ def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
             isolation_level="READ COMMITTED",  # the version log reads again after its lock
             connect_args={
                 "connect_timeout": 5,
-                # A server that vanished without a word is given up after half a minute, not a quarter of an hour.
+                # Give up a server that vanished after half a minute, not after a quarter of an hour.
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
@@ -118,7 +119,7 @@ def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin by itself; see `begin`
+        connection.isolation_level = None  # the driver must not begin transactions; `begin` does
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -133,7 +134,7 @@ def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
 
 
 def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
-    """Let `transaction` and `reading` use this engine from now on; or `reading` another one of the same database."""
+    """Make `transaction` and `reading` use this engine. `reading_engine` is another one for `reading`."""
     SessionFactory.configure(bind=engine)
     options: dict[str, Any] = (
         {"deferred": True}
@@ -144,7 +145,7 @@ def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
 
 
 def upsert(session: Session, model: Any) -> Any:
-    """INSERT with what both databases know of conflicts, each in its own dialect."""
+    """Return an INSERT in the database's dialect, which supports ON CONFLICT."""
     return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(model)
 
 
@@ -155,9 +156,10 @@ def count_changed(result: Result[Any]) -> int:
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """A session that commits once on success and rolls back on any error. Signals go out after the commit.
+    """Provide a session that commits on success and rolls back on any error. Signals are published after the commit.
 
-    Raises Conflict if a record that it changes was deleted by somebody else at the same moment.
+    Raises:
+        Conflict: someone else deleted a record that the session changes, at the same moment.
     """
     with SessionFactory() as session:
         try:
@@ -169,18 +171,18 @@ def transaction() -> Iterator[Session]:
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that sees one state of the database from its first read to its end, and can change nothing."""
+    """Provide a session that sees one consistent state of the database and cannot change anything."""
     with _ReadingFactory() as session:
         yield session
 
 
 def is_busy(error: OperationalError) -> bool:
-    """True if others on SQLite wrote for as long as `LOCK_SECONDS`: the transaction never began."""
+    """Return whether a transaction could not begin on SQLite, because others were writing for `LOCK_SECONDS`."""
     return error.statement == BEGIN_WRITING
 
 
 def check_database(engine: Engine) -> None:
-    """Raise SettingsError, one line, if the database cannot be reached or has not been migrated."""
+    """Raise SettingsError if the database cannot be reached or has not been migrated."""
     try:
         with engine.execution_options(deferred=True).connect() as connection:
             connection.execute(text("SELECT 1"))

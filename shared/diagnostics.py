@@ -1,7 +1,7 @@
-"""What an owner may see of their game's sockets: frames, disconnects, refusals, limits. In Redis, bounded, for a day.
+"""What owners may see of their game's sockets: frames, disconnects, refusals, limits. In Redis, bounded, for a day.
 
-Workers write (`worker/diagnostics/recorder.py`), the site reads. Broadcasts are kept once a topic, not once a receiver:
-`read` puts them in among the frames of a game that was listening.
+Workers write it (`worker/diagnostics/recorder.py`) and the site reads it. A broadcast is stored once for its fan-out
+topic, not for each receiver; `read` merges it into the frames of a game that was subscribed to the topic.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ REFUSALS_AT_MOST = 50
 KEEP_SECONDS = 86_400
 KEY = "gossip:diagnostics:"
 TOPIC_KEY = "gossip:diagnostics-topic:"
-SAME_NOTICE_SECONDS = 5.0  # every worker keeps games' notices
+SAME_NOTICE_SECONDS = 5.0  # every worker stores games' notices, so they are merged
 
 
 class SeenFrame(msgspec.Struct, frozen=True):
-    """One frame. at: Unix time. way: "in" from the game, "out" to it. Secrets and tells' texts are masked."""
+    """One frame, with secrets and tells' texts masked. `at` is a Unix time; `way` is "in" (from the game) or "out"."""
 
     at: float
     way: str
@@ -32,15 +32,15 @@ class SeenFrame(msgspec.Struct, frozen=True):
 
 
 class BroadcastFrame(msgspec.Struct, frozen=True):
-    """One frame that all who listen to a topic were sent, but for the sockets of `except_peer`."""
+    """One frame that was sent to all subscribers of a topic, except the sockets of `except_peer`."""
 
     at: float
-    except_peer: str | None
+    except_peer: PeerKey | None
     frame: str
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """One socket's end. code: the WebSocket close code; None where it just vanished. seconds: how long it lived."""
+    """The end of a socket. `code` is None if the connection was lost. `seconds` is how long it lived."""
 
     at: float
     code: int | None
@@ -49,7 +49,7 @@ class Disconnect(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A frame that was refused: what was wrong with it, and what was expected instead."""
+    """A frame that was refused, what was wrong with it, and what was expected."""
 
     at: float
     frame: str
@@ -59,7 +59,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Headroom(msgspec.Struct, frozen=True):
-    """How much is left of a limit, in its emptiest bucket. of: the player or socket whose it is; "" for the game's."""
+    """How much of a limit is left in its emptiest bucket: that of a player or socket (`of`) or of the game ("")."""
 
     limit: str
     of: str
@@ -69,7 +69,7 @@ class Headroom(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What one worker last knew of a game: what it listens to, each with since when (Unix time), and its limits."""
+    """What one worker last knew of a game: its topics, each with the Unix time of subscribing, and its limits."""
 
     at: float
     is_online: bool
@@ -78,7 +78,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Diagnostics(msgspec.Struct, frozen=True):
-    """Everything kept of one game, oldest first."""
+    """Everything that is stored about one game, oldest first."""
 
     frames: list[SeenFrame]
     disconnects: list[Disconnect]
@@ -87,13 +87,13 @@ class Diagnostics(msgspec.Struct, frozen=True):
 
 
 def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
-    """The diagnostics of a peer. Raises redis.RedisError."""
+    """Return the diagnostics of a peer. Raises redis.RedisError."""
     key = KEY + peer
     raw_states: Any = client.hgetall(key + ":states")
     states = [_state(client, worker, value) for worker, value in raw_states.items()]
     frames = _list(client, key + ":frames", SeenFrame)
     for topic, since, until in _spans(states):
-        frames += _heard(_list(client, TOPIC_KEY + topic, BroadcastFrame), peer, since, until)
+        frames += _received(_list(client, TOPIC_KEY + topic, BroadcastFrame), peer, since, until)
     frames.sort(key=lambda frame: frame.at)
     limits: dict[str, Headroom] = {}
     for state in states:
@@ -110,14 +110,14 @@ def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
 
 
 def _state(client: redis.Redis, worker: bytes, value: bytes) -> State:
-    """What a worker wrote of a game; one that was killed did not come to say that the game is gone."""
+    """Return what a worker wrote. If it is not running any more, the game is not online there, whatever it wrote."""
     state = msgspec.json.decode(value, type=State)
     is_running = bool(client.exists(WORKER_KEY + worker.decode()))
     return state if is_running else msgspec.structs.replace(state, is_online=False)
 
 
 def _spans(states: list[State]) -> list[tuple[str, float, float]]:
-    """Topics with the times from and until which the game listened, on any worker."""
+    """Return the topics, each with the times from and until which the game was subscribed on any worker."""
     spans: dict[str, tuple[float, float]] = {}
     for state in states:
         until = float("inf") if state.is_online else state.at
@@ -127,18 +127,18 @@ def _spans(states: list[State]) -> list[tuple[str, float, float]]:
     return [(topic, since, until) for topic, (since, until) in spans.items()]
 
 
-def _heard(broadcasts: list[BroadcastFrame], peer: str, since: float, until: float) -> list[SeenFrame]:
-    found: list[SeenFrame] = []
-    said: dict[str, float] = {}
+def _received(broadcasts: list[BroadcastFrame], peer: PeerKey, since: float, until: float) -> list[SeenFrame]:
+    frames: list[SeenFrame] = []
+    last_sent: dict[str, float] = {}
     for broadcast in sorted(broadcasts, key=lambda broadcast: broadcast.at):
         if broadcast.except_peer == peer or not since <= broadcast.at <= until:
             continue
-        what = broadcast.frame.partition('"payload":')[2]
-        if broadcast.at - said.get(what, 0.0) < SAME_NOTICE_SECONDS and '"games/' in broadcast.frame:
+        content = broadcast.frame.partition('"payload":')[2]
+        if broadcast.at - last_sent.get(content, 0.0) < SAME_NOTICE_SECONDS and '"games/' in broadcast.frame:
             continue
-        said[what] = broadcast.at
-        found.append(SeenFrame(broadcast.at, "out", broadcast.frame))
-    return found
+        last_sent[content] = broadcast.at
+        frames.append(SeenFrame(broadcast.at, "out", broadcast.frame))
+    return frames
 
 
 def _list(client: redis.Redis, key: str, kind: Any) -> list[Any]:

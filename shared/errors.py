@@ -1,18 +1,20 @@
-"""The tree of domain errors: what went wrong in words of the domain, knowing nothing of HTTP or sockets.
+"""The domain errors. They know nothing of HTTP or sockets.
 
-Each error has a `code`, stable and part of the socket protocol (docs/protocol.md, §2), a sentence for people, the
-form field at fault where there is one, and details for programs. `app/errors.py` maps the kinds to HTTP statuses,
-`worker/dispatch.py` makes failure frames of them.
+Each has a `code`, which is stable and part of the socket protocol (docs/protocol.md, §2), a sentence for people, the
+form field at fault if there is one, and details for programs. `app/errors.py` maps the classes to HTTP statuses, and
+`worker/dispatch.py` turns errors into failure frames.
 """
 
 from __future__ import annotations
 
 
 class DomainError(Exception):
-    """Something a person or a peer did that the rules do not allow.
+    """The rules do not allow what a user or a peer asked for.
 
-    message: one sentence for people, without a full stop at the end. field: the name of the form's field at fault.
-    details: further facts for programs; they travel in failure frames (as `retry_after_ms` does).
+    Attributes:
+        message: one sentence for people, without a full stop.
+        field: the name of the form field at fault.
+        details: more facts for programs, which failure frames include (such as `retry_after_ms`).
     """
 
     code = "invalid"
@@ -25,13 +27,13 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """No such record, or none that the asker may know of."""
+    """There is no such record, or the caller may not know of it."""
 
     code = "not-found"
 
 
 class Forbidden(DomainError):
-    """The asker is known, and may not do this."""
+    """The caller is known, but may not do this."""
 
     code = "forbidden"
 
@@ -43,49 +45,49 @@ class Invalid(DomainError):
 
 
 class Conflict(DomainError):
-    """The value is fine by itself, but another record is in its way."""
+    """The value is valid, but conflicts with another record."""
 
     code = "conflict"
 
 
 class Unavailable(DomainError):
-    """The other side is not there now."""
+    """The other side cannot be reached now."""
 
     code = "unavailable"
 
 
 class TooMany(DomainError):
-    """A limit is used up; `retry_after_ms` says when to try again."""
+    """A limit is exceeded. `retry_after_ms` says when to try again."""
 
     code = "rate-limited"
 
 
 class NameTaken(Conflict):
-    """The name is in use, or was used and stays reserved."""
+    """The name is in use, or was used and is reserved."""
 
     code = "name-taken"
 
 
 class InvalidCredentials(Forbidden):
-    """The sign-in, or the client id and secret, do not match. Which half was wrong is never said."""
+    """The sign-in, or the client id and secret, do not match. The message never says which half was wrong."""
 
     code = "invalid-credentials"
 
 
 class Unauthenticated(Forbidden):
-    """Only for those who have authenticated."""
+    """The socket has not authenticated."""
 
     code = "unauthenticated"
 
 
 class AlreadyAuthenticated(Conflict):
-    """A second `authenticate` on one socket."""
+    """The socket has authenticated already."""
 
     code = "already-authenticated"
 
 
 class MissingSupport(Forbidden):
-    """The socket did not declare the support flag that the event belongs to."""
+    """The socket did not declare the support flag of the event."""
 
     code = "missing-support"
 
@@ -109,37 +111,37 @@ class ChannelRefused(Invalid):
 
 
 class ChannelPaused(Unavailable):
-    """Moderators let nobody speak on the channel now."""
+    """Moderators have paused or closed the channel."""
 
     code = "channel-paused"
 
 
 class Muted(Forbidden):
-    """The player, the game, the person or the address may not speak; the sentence says why and until when."""
+    """The player, game, person or address is muted. The message says why and until when."""
 
     code = "muted"
 
 
 class Banned(Forbidden):
-    """The same, shut out altogether."""
+    """The player, game, person or address is banned. The message says why and until when."""
 
     code = "banned"
 
 
 class Filtered(Invalid):
-    """A filter of the moderators refuses the message."""
+    """A filter refused the message."""
 
     code = "filtered"
 
 
 class MissingScope(Forbidden):
-    """The application was not given this power."""
+    """The application does not have the scope."""
 
     code = "missing-scope"
 
 
 class UnknownGame(NotFound):
-    """There is no game of that name."""
+    """There is no game of this name."""
 
     code = "unknown-game"
 

@@ -1,16 +1,16 @@
-"""The rate limits of the socket protocol (docs/protocol.md, §9): their names, what they are, and the setting LIMITS."""
+"""The rate limits of the socket protocol (docs/protocol.md, §9): names, defaults, and the setting LIMITS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-APPLICATION_FACTOR = 10  # applications have so many times the limits
+APPLICATION_FACTOR = 10  # an application's limits are this many times as high
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A token bucket: so many at once, then so many each second."""
+    """A token bucket: `burst` at once, then `per_second`."""
 
     burst: int
     per_second: float
@@ -40,9 +40,9 @@ DEFAULTS: Mapping[str, Limit] = {
 
 
 def parse_limits(text: str) -> dict[str, Limit]:
-    """All limits, with those that `text` names changed: `channels/send:player=10/2,events:socket=400/20`.
+    """Return all limits, changed as `text` says: `channels/send:player=10/2,events:socket=400/20`.
 
-    After the name: the burst, and the refill per second. Raises ValueError with a sentence.
+    A limit is a burst and a refill per second. Raises ValueError with a message for people.
     """
     limits = dict(DEFAULTS)
     for part in filter(None, map(str.strip, text.split(","))):

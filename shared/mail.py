@@ -1,7 +1,7 @@
-"""Mail: sent through an SMTP server, or written to a folder where none is set, for people who try things out.
+"""Mail: sent through an SMTP server, or written to a folder if none is set, so that people can try the site.
 
-Only the standard library: a message is text, and it goes to one person. A mail is sent while its asker waits, so that
-the page can say when it could not be; few at once, so that a mail server that hangs does not take the site with it.
+A mail is sent within the request, so that the page can report a failure. At most SENT_AT_ONCE are sent at a time, so
+that a mail server that hangs does not block the whole site.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ import structlog
 from shared.errors import Unavailable
 
 TIMEOUT_SECONDS = 5.0
-AT_ONCE = 2
+SENT_AT_ONCE = 2
 PORTS = {"smtp": 25, "smtps": 465}
 SUBMISSION_PORT = 587  # of smtp:// with STARTTLS (RFC 6409)
 FOLDER = "mail"
-KEPT = timedelta(days=30)  # longer than any link in a written mail holds
+KEPT = timedelta(days=30)  # of written mails; no link in them is valid for longer
 
 _log = structlog.get_logger(__name__)
 
 
 class MailUnavailable(Unavailable):
-    """The mail could not be handed over. Nothing else went wrong: ask again later."""
+    """The mail server did not accept the mail. Nothing else went wrong: the user can try again later."""
 
     code = "mail-unavailable"
 
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail to one person, plain text. link: what it is about, shown on the terminal where no server is set."""
+    """A plain-text mail to one person. `link` is the link in it; without a mail server it is logged on the terminal."""
 
     to: str
     subject: str
@@ -52,7 +52,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class MailServer:
-    """Where mails go. uses_tls: from the first byte; starts_tls: after the greeting, or not at all."""
+    """The SMTP server. `uses_tls`: TLS from the first byte; `starts_tls`: after the greeting."""
 
     host: str
     port: int
@@ -63,7 +63,7 @@ class MailServer:
 
     @classmethod
     def parse(cls, url: str) -> MailServer:
-        """Read smtp://user:password@host:port?starttls=1 or smtps://…; ValueErrors are sentences without secrets."""
+        """Parse smtp://user:password@host:port?starttls=1 or smtps://…. Messages of ValueErrors hold no secrets."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -74,7 +74,7 @@ class MailServer:
         if parts.scheme not in PORTS or not host or parts.path.strip("/") or options or starttls not in ("0", "1"):
             raise ValueError("it must look like smtp://user:password@host:587?starttls=1 or smtps://user:password@host")
         if parts.scheme == "smtps" and starttls == "1":
-            raise ValueError("smtps:// is encrypted from the start, and takes no starttls")
+            raise ValueError("smtps:// is encrypted from the start, so starttls=1 does not apply")
         starts_tls = starttls == "1"
         return cls(
             host=host,
@@ -87,8 +87,8 @@ class MailServer:
 
 
 def check_sender(text: str) -> str:
-    """An address to send from, bare or as `Name <address>`. Raises ValueError, a sentence."""
-    from email_validator import EmailNotValidError, validate_email  # here: its tables take long to build at a start
+    """Return a sender address, bare or as `Name <address>`. Raises ValueError with a message for people."""
+    from email_validator import EmailNotValidError, validate_email  # imported here because it is slow to import
 
     name, address = parseaddr(text)
     try:
@@ -102,25 +102,27 @@ def check_sender(text: str) -> str:
 
 
 class Mailer:
-    """Sends mails through the server of MAIL_URL; without one, writes them to the folder `mail` of the instance."""
+    """Sends mails through the server of MAIL_URL. Without one, writes them to the folder `mail` of the instance."""
 
     def __init__(self, *, server_url: str, sender: str, instance_path: Path) -> None:
         self._server = MailServer.parse(server_url) if server_url else None
         self._sender = sender
         self._folder = instance_path / FOLDER
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._slots = threading.BoundedSemaphore(SENT_AT_ONCE)
 
     def send(self, mail: Mail) -> None:
-        """Hand a mail over to the server, or write it. Raises MailUnavailable."""
+        """Send a mail, or write it to the folder. Raises MailUnavailable."""
         try:
             message = self._message(mail)
             if self._server is None:
                 self._write(mail, message)
             else:
                 self._deliver(self._server, message)
-        except (OSError, smtplib.SMTPException, ValueError) as error:  # the last for an address that no header can hold
+        except (OSError, smtplib.SMTPException, ValueError) as error:  # ValueError: no header can hold the address
             _log.error("a mail could not be sent", subject=mail.subject, error=f"{type(error).__name__}: {error}")
-            raise MailUnavailable("the mail could not be sent, since our mail server does not take it now") from error
+            raise MailUnavailable(
+                "the mail could not be sent, because our mail server does not accept it now"
+            ) from error
 
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage()
@@ -129,14 +131,14 @@ class Mailer:
         message["Subject"] = mail.subject
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = make_msgid(domain=parseaddr(self._sender)[1].rpartition("@")[2])
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no machine needs to answer this
-        # As it is where that may be, so that a link stays whole for whoever reads the file.
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks other programs not to reply
+        # Not encoded if possible, so that links in a written mail stay whole.
         message.set_content(mail.text, cte="7bit" if mail.text.isascii() else "quoted-printable")
         return message
 
     def _deliver(self, server: MailServer, message: EmailMessage) -> None:
         if not self._slots.acquire(timeout=TIMEOUT_SECONDS):
-            raise TimeoutError("too many mails wait for the server")
+            raise TimeoutError("too many mails are waiting for the server")
         try:
             tls = ssl.create_default_context()
             with (
@@ -159,8 +161,8 @@ class Mailer:
         draft.touch(mode=0o600)
         draft.write_bytes(bytes(message))
         draft.rename(path)
-        about = {"link": mail.link} if mail.link else {}
-        _log.info("a mail was written, since MAIL_URL is not set", to=mail.to, subject=mail.subject, **about)
+        link = {"link": mail.link} if mail.link else {}
+        _log.info("a mail was written, since MAIL_URL is not set", to=mail.to, subject=mail.subject, **link)
         self._remove_old()
 
     def _remove_old(self) -> None:
@@ -172,7 +174,7 @@ class Mailer:
 
 
 def _ascii(address: str) -> str:
-    """The address with its host as DNS knows it, where it can be said so."""
+    """Return the address with its host in ASCII (punycode), or unchanged if that is not possible."""
     from email_validator import EmailNotValidError, validate_email
 
     try:

@@ -1,7 +1,7 @@
-"""Who is online, as kept in Redis: a key a socket, that expires unless its worker refreshes it.
+"""Who is online, as stored in Redis: one key for each socket, which expires unless its worker refreshes it.
 
-Workers write (`worker/network/presence.py`), everybody reads. It may be wrong for seconds, and is never the only copy
-of anything: each worker can write all of its own again.
+Workers write it (`worker/network/presence.py`), and workers and the site read it. It may be wrong for seconds. It is
+never the only copy: each worker can write its own sockets again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ _log = structlog.get_logger(__name__)
 
 
 class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One live socket of a peer. `since` and `seen_at` are Unix times in seconds; ``channels` are ids,
-    since names change; `players` is this socket's list."""
+    """One live socket of a peer.
+
+    Attributes:
+        since, seen_at: Unix times in seconds.
+        channels: ids, since names change.
+        players: the players on this socket's list.
+    """
 
     id: str
     worker: str
@@ -48,8 +53,12 @@ class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears a channel. people: in their browsers, by name, PEOPLE_AT_MOST of `people_count`; games: each short name
-    with how many of its players are online."""
+    """Who is subscribed to a channel.
+
+    Attributes:
+        people: the usernames of those who chat in the browser, at most PEOPLE_AT_MOST of `people_count`.
+        games: short names, each with the number of its players online.
+    """
 
     people: list[str]
     people_count: int
@@ -57,7 +66,7 @@ class Listeners:
 
 
 def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listeners:
-    """Who hears a channel, of what may be shown: no applications, no hidden games, no people who hide being online."""
+    """Return who is subscribed to a channel, without applications, hidden games, and people who hide being online."""
     people: dict[str, str] = {}
     games: dict[str, set[str]] = {}
     for socket in sockets:
@@ -71,39 +80,39 @@ def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listen
     return Listeners(
         people=[people[key] for key in sorted(people)[:PEOPLE_AT_MOST]],
         people_count=len(people),
-        games=sorted(((game, len(names)) for game, names in games.items()), key=lambda found: found[0].lower()),
+        games=sorted(((game, len(names)) for game, names in games.items()), key=lambda game: game[0].lower()),
     )
 
 
 def list_sockets(client: redis.Redis) -> list[SocketPresence]:
-    """Every socket on the network now, but for what a worker of another version wrote in a way that is not known here.
+    """Return all sockets on the network, except those that a worker of another version wrote in an unknown form.
 
     Raises redis.RedisError.
     """
     keys = list(client.scan_iter(match=SOCKET_KEY + "*", count=1000))
-    found = []
+    sockets = []
     for value in _values(client, keys):
         try:
-            found.append(msgspec.json.decode(value, type=SocketPresence))
+            sockets.append(msgspec.json.decode(value, type=SocketPresence))
         except msgspec.MsgspecError as error:
             _log.warning("a socket's presence cannot be read", error=str(error))
-    return found
+    return sockets
 
 
 def list_workers(client: redis.Redis) -> list[dict[str, Any]]:
-    """Every worker that runs now, as it describes itself. Raises redis.RedisError."""
+    """Return all running workers, each as it describes itself. Raises redis.RedisError."""
     keys = list(client.scan_iter(match=WORKER_KEY + "*", count=1000))
     return [msgspec.json.decode(value) for value in _values(client, keys)]
 
 
 def list_recent(client: redis.Redis, *, after: float) -> dict[PeerKey, float]:
-    """The peers that were online after a Unix time, each with the last time known. Raises redis.RedisError."""
-    found: Any = client.zrangebyscore(RECENT_KEY, after, "+inf", withscores=True)
-    return {PeerKey(peer.decode()): score for peer, score in found}
+    """Return the peers that were online after a Unix time, each with the last known time. Raises redis.RedisError."""
+    scores: Any = client.zrangebyscore(RECENT_KEY, after, "+inf", withscores=True)
+    return {PeerKey(peer.decode()): score for peer, score in scores}
 
 
 def _values(client: redis.Redis, keys: list[Any]) -> list[bytes | str]:
-    found: list[bytes | str] = []
+    values: list[bytes | str] = []
     for start in range(0, len(keys), 500):
-        found += [value for value in client.mget(keys[start : start + 500]) if value is not None]
-    return found
+        values += [value for value in client.mget(keys[start : start + 500]) if value is not None]
+    return values

@@ -1,14 +1,15 @@
 """The log of changes: hooks on every session that write a version for each synced record that a transaction changed.
 
-No service writes the log, so none can forget it. What touched a synced record, or a row that belongs to one, is
-collected at each flush. At the outermost commit the counter row is locked, **then** each touched record is read again
-and its form compared with the last one logged; where they differ a version is written. So:
+Services do not write the log, so none can forget to. Each flush collects the synced records that were touched, directly
+or through a row that belongs to them. At the outermost commit the hook locks the counter row, **then** reads each
+touched record again and compares it with the last version logged. Where they differ, it writes a version. Therefore:
 
-- numbers (cursors) appear in the order they were given: whoever sees N sees everything up to N;
-- a form holds what others committed meanwhile;
-- a rolled-back savepoint, an unsynced column, or a create that was deleted again leaves nothing.
+- cursors appear in the order of their numbers: a reader that sees N sees everything up to N;
+- a version includes what others have committed meanwhile;
+- a rolled-back savepoint, a change of an unsynced column, or a record created and deleted again leaves no version.
 
-Importing this module installs the hooks; `shared.models` does. docs/decisions/0001-version-log.md says why it is so.
+Importing this module installs the hooks; `shared.models` does so. The reasons are in
+docs/decisions/0001-version-log.md.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _T = TypeVar("_T")
 
 
 class BulkWriteRefused(RuntimeError):
-    """A statement would have changed synced records behind the hooks' back."""
+    """A bulk statement would have changed synced records without the hooks noticing."""
 
 
 @event.listens_for(Session, "after_flush")
@@ -51,7 +52,7 @@ def _collect(session: Session, _context: UOWTransaction) -> None:
 @event.listens_for(Session, "before_commit")
 def _write_versions(session: Session) -> None:
     if not is_outermost_commit(session):
-        return  # a savepoint is being released; the transaction is still open
+        return  # only a savepoint ends
     session.flush()
     touched = _resolve(session, session.info.pop(_TOUCHED, set()))
     if not touched:
@@ -69,7 +70,7 @@ def _write_versions(session: Session) -> None:
 
 
 def _resolve(session: Session, touched: set[Any]) -> dict[str, set[int]]:
-    """The touched ids by kind, in the order of KINDS."""
+    """Return the touched ids by kind, in the order of KINDS."""
     ids: dict[str, set[int]] = defaultdict(set)
     for kind, owner in touched:
         if isinstance(owner, int):
@@ -80,7 +81,7 @@ def _resolve(session: Session, touched: set[Any]) -> dict[str, set[int]]:
 
 
 def _write_batch(session: Session, kind: str, ids: Sequence[int], cursor: int) -> int:
-    """Log what changed among these records of one kind; the counter row is locked. Returns the new cursor."""
+    """Log the changes of records of one kind, and return the new cursor. The caller has locked the counter row."""
     model: Any = KINDS[kind]
     records = {
         record.id: canonical_json(record.sync_payload()).decode()
@@ -142,7 +143,7 @@ def _refuse_bulk_writes(state: ORMExecuteState) -> None:
 
 
 def synced_tables() -> set[str]:
-    """Names of the tables whose rows are, or belong to, synced records."""
+    """Return the names of the tables whose rows are, or belong to, synced records."""
     return {
         str(inspect(mapper.class_).local_table.name)
         for mapper in Base.registry.mappers

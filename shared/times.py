@@ -1,4 +1,4 @@
-"""Moments on a grid: full quarters of an hour, hours, days, all in UTC."""
+"""Rounding times down to full quarters of an hour, hours or days, in UTC."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 
 def floor(moment: datetime, step: timedelta) -> datetime:
-    """The last full multiple of a step (whole seconds, a day at most) before or at a moment."""
+    """Round a time down to a multiple of a step, which is whole seconds and at most a day."""
     seconds = int(step.total_seconds())
     return datetime.fromtimestamp(int(moment.timestamp()) // seconds * seconds, UTC)

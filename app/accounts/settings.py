@@ -60,7 +60,7 @@ def send_verification() -> ResponseReturnValue:
     if mails.send_if_possible(mail):
         flash(f"A mail is on its way to {current_user.email}.", "success")
     else:
-        flash("The mail could not be sent, since our mail server does not take it now. Try again later.", "notice")
+        flash("The mail could not be sent, because our mail server does not accept it now. Try again later.", "notice")
     return redirect(url_for(".show"), 303)
 
 

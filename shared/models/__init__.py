@@ -1,4 +1,4 @@
-"""The tables, one module a noun. Importing this package knows them all, and installs the hooks of the version log."""
+"""The tables, one module for each subject. Importing this package registers all of them and the version log's hooks."""
 
 import shared.sync  # noqa: F401  installs the hooks
 from shared.models.application import Application

@@ -14,9 +14,10 @@ SCOPES = ("moderate",)
 
 
 class Application(HasCredentials, Model):
-    """A network application. To games it looks like one more game; its short name is of the same namespace.
+    """A network application. Games see it as another game, so its short name comes from the same namespace.
 
-    scopes: what it may do beside what all may (`SCOPES`).
+    Attributes:
+        scopes: the extra permissions it has, out of `SCOPES`.
     """
 
     __tablename__ = "applications"

@@ -1,7 +1,7 @@
 """The audit trail of moderation: append-only, each entry hashed over the one before.
 
-The database itself refuses to change or remove an entry (triggers of the migration);
-`shared/services/authority/audit.py` alone writes entries, and finds out a chain that was tampered with all the same.
+Triggers in the database refuse to change or remove an entry. Only `shared/services/authority/audit.py` writes entries;
+it also detects a chain that was tampered with.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from shared.db import Model, UtcDateTime
 
 
 class AuditEntry(Model):
-    """One act: who did what to whom, what was before and after, and why.
+    """One act of moderation: who did what to whom, the state before and after, and why.
 
-    number: 1, 2, 3 … without a gap. actor_kind: user, application or system; actor_role: as what they acted. target:
-    whom or what it was done to, in words; target_id: the same for programs (`game:7/bob`, `channel:3`). before, after:
-    canonical JSON. hash: SHA-256, hex, over the entry's canonical JSON, `previous_hash` within.
+    Attributes:
+        number: 1, 2, 3 … without gaps.
+        actor_kind: `user`, `application` or `system`.
+        actor_role: the role in which they acted.
+        target: what was acted on, for people.
+        target_id: the same for programs (`game:7/bob`, `channel:3`).
+        before, after: canonical JSON.
+        hash: SHA-256 in hex over the entry's canonical JSON, which includes `previous_hash`.
     """
 
     __tablename__ = "audit_entries"
@@ -47,9 +52,9 @@ class AuditEntry(Model):
 
 
 class ModerationHead(Model):
-    """One row: where the audit trail ends, and how often anything that workers enforce has changed.
+    """One row: the end of the audit trail, and the revision of what workers enforce.
 
-    Locked until the commit by whoever appends, so that numbers appear in order and no two entries follow one.
+    A transaction that appends locks it until the commit, so that numbers appear in order and the chain cannot fork.
     """
 
     __tablename__ = "moderation_heads"

@@ -13,10 +13,11 @@ from shared.models.synced import Synced
 
 
 class Channel(Synced, Model):
-    """A named chat room shared by games. A hidden one works for whoever knows its name, and is in no list.
+    """A named chat room shared by games. A hidden channel is not listed, but works for anyone who knows its name.
 
-    made_by: the short name of the game or application that made it by subscribing to an unknown name. Short names are
-    never given to another, so no key is needed to what may be deleted since.
+    Attributes:
+        made_by: the short name of the game or application that created it by subscribing to an unknown name. It is not
+            a foreign key: the creator may be deleted, and short names are never reused.
     """
 
     __tablename__ = "channels"
@@ -35,5 +36,5 @@ class Channel(Synced, Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def sync_payload(self) -> dict[str, Any]:
-        """The record of a `sync/channels` event (docs/protocol.md, §8)."""
+        """Return the record of a `sync/channels` event (docs/protocol.md, §8)."""
         return {"id": self.id, "name": self.name, "description": self.description, "hidden": self.is_hidden}

@@ -1,4 +1,4 @@
-"""Characters: players of games whom a person with an account has claimed."""
+"""Characters: players of games that users have claimed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ CHARACTER_STATES = ("pending", "approved")
 
 
 class Character(Model):
-    """A player of a game, claimed from inside the game; public once its person approved it on the site.
+    """A player of a game, claimed from inside the game. Public once the user has approved it on the site.
 
-    A denied or removed one is deleted, which frees its name. name_key: the name as games' players are matched.
+    Denying or removing a character deletes the row, which frees the name.
+
+    Attributes:
+        name_key: the name's player key (`player_key`).
     """
 
     __tablename__ = "characters"
@@ -42,12 +45,12 @@ class Character(Model):
 
     @property
     def is_approved(self) -> bool:
-        """True once its person said that it is theirs."""
+        """True once the user has confirmed that the character is theirs."""
         return self.state == "approved"
 
 
 class CharacterSighting(Model):
-    """When a character was last online, to the minute. Apart, since it is written often."""
+    """When a character was last online, to the minute. A table of its own because it is written often."""
 
     __tablename__ = "character_sightings"
 

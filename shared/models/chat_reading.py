@@ -1,4 +1,4 @@
-"""How far people have read channels in the browser."""
+"""How far users have read channels in the browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.db import Model
 
 
 class ChatReading(Model):
-    """The last line that a person has read on a channel, by its message id."""
+    """The id of the last message that a user has read on a channel."""
 
     __tablename__ = "chat_readings"
 

@@ -1,4 +1,4 @@
-"""Whether a game's ways to connect work, as a worker found when it last tried."""
+"""The results of connection checks: whether a game's ways to connect work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from shared.db import Model, UtcDateTime, utc_now
 
 
 class ConnectionCheck(Model):
-    """The last try of one way to connect, and when the next is due. See `shared/services/connection_checks.py`.
+    """The last check of one way to connect, and when the next is due. See `shared/services/connection_checks.py`.
 
-    An edit of the way deletes the row, so that a result is always of the way as it is. claim: a mark of the worker
-    that tries it now, until `lease_until`. outcome: None before the first try. No word of what the other end said is
-    kept, but for the status of a page.
+    Editing the way to connect deletes the row, so that a result never describes an old address. Apart from a page's
+    status, nothing that the other end sent is stored.
+
+    Attributes:
+        claim: identifies the check that a worker runs now, until `lease_until`.
+        outcome: None before the first check.
     """
 
     __tablename__ = "connection_checks"
@@ -33,6 +36,6 @@ class ConnectionCheck(Model):
 
     @property
     def is_waiting(self) -> bool:
-        """True while a try is due, or under way."""
+        """True while a check is due or running."""
         now = utc_now()
         return self.due_at <= now or (self.lease_until is not None and self.lease_until > now)

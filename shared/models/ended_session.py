@@ -1,4 +1,4 @@
-"""Sessions of the site that were signed out of."""
+"""Sessions of the site that have ended by signing out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.db import Model, UtcDateTime
 
 
 class EndedSession(Model):
-    """A session, by the number in its cookie, that opens nothing any more: a copy of the cookie may still be about."""
+    """A session, by the number in its cookie, that is no longer valid. Copies of the cookie may still exist."""
 
     __tablename__ = "ended_sessions"
 

@@ -1,4 +1,4 @@
-"""Games, and the ways in which players connect to them."""
+"""Games, and the ways to connect to them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ CONNECTION_TYPES = ("web", "telnet", "secure telnet")
 
 
 class Game(Synced, HasCredentials, Model):
-    """A registered text game. `short_name` is its public key, matched without case; `name` is what it shows.
+    """A registered text game.
 
-    name_key, description_key: both case-folded, since databases differ in what lower() does to letters beyond ASCII.
-    show_players: whether the game's page names who is online. It concerns the site alone, and is not synced.
+    Attributes:
+        short_name: its public key, matched without case.
+        name: its display name.
+        name_key, description_key: case-folded, since databases differ in what lower() does to letters beyond ASCII.
+        show_players: whether the game's page lists who is online. Only the site uses it, so it is not synced.
     """
 
     __tablename__ = "games"
@@ -66,7 +69,7 @@ class Game(Synced, HasCredentials, Model):
         return GameDetails(**{field.name: getattr(self, field.name) for field in fields(GameDetails)})
 
     def sync_payload(self) -> dict[str, Any]:
-        """The record of a `sync/games` event (docs/protocol.md, §8)."""
+        """Return the record of a `sync/games` event (docs/protocol.md, §8)."""
         record = GameRecord(
             id=self.id,
             short_name=self.short_name,
@@ -87,7 +90,7 @@ class Game(Synced, HasCredentials, Model):
 
 
 class GameConnection(SyncedPart, Model):
-    """A way to connect to a game: a page (`url`), or a host and a port by telnet, plain or secure."""
+    """A way to connect to a game: a web page (`url`), or telnet or secure telnet (`host` and `port`)."""
 
     __tablename__ = "game_connections"
     __table_args__ = (
@@ -109,11 +112,11 @@ class GameConnection(SyncedPart, Model):
     check: Mapped[ConnectionCheck | None] = relationship(lazy="joined", viewonly=True)
 
     def public_form(self) -> dict[str, Any]:
-        """As in the lists of the protocol: with `url`, or with `host` and `port`."""
+        """Return the way to connect as the protocol lists it: with `url`, or with `host` and `port`."""
         where: dict[str, Any] = {"url": self.url} if self.type == "web" else {"host": self.host, "port": self.port}
         return {"id": self.id, "type": self.type, **where}
 
     def synced_owners(self) -> Iterable[tuple[str, int]]:
-        """The game, and the one it belonged to before."""
+        """Return the game, and the game it belonged to before."""
         old = inspect(self).attrs.game_id.history.deleted or ()
         return [("games", game_id) for game_id in {self.game_id, *old} if game_id is not None]

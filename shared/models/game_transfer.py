@@ -1,4 +1,4 @@
-"""Games that their owners offered to somebody else, who has not answered yet."""
+"""Pending offers of games to another user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.models.user import User
 
 
 class GameTransfer(Model):
-    """One offer; a game has one at most. It is gone once it was accepted, declined or taken back."""
+    """An offer. A game has at most one; accepting, declining or withdrawing it deletes the row."""
 
     __tablename__ = "game_transfers"
 

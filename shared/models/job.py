@@ -11,7 +11,7 @@ from shared.db import Model, UtcDateTime
 
 
 class Job(Model):
-    """When a job is next due, and until when the worker that claimed it may run it. See `shared/services/jobs.py`."""
+    """When a job is next due, and until when a worker holds its lease. See `shared/services/jobs.py`."""
 
     __tablename__ = "jobs"
 

@@ -12,12 +12,15 @@ from shared.peer_keys import PeerKey
 
 
 class Message(Model):
-    """One line said on a channel, numbered in commit order by the `messages` counter.
+    """One chat line on a channel, numbered in commit order by the `messages` counter.
 
-    peer: the sender's peer key (`game:7`, `application:3`, `grapevine`). game: its short name then. worker: the id of
-    the worker that took it in. No foreign keys: the history outlives games and channels.
+    It has no foreign keys: the history outlives games and channels.
 
-    redacted_at, redacted_by: when moderators took its text away, and who; the text is gone from the row then.
+    Attributes:
+        peer: the sender's peer key (`game:7`, `application:3`, `grapevine`).
+        game: the sender's short name at that time.
+        worker: the id of the worker that received the line.
+        redacted_at, redacted_by: when a moderator removed the text, and who. The text is then empty.
     """
 
     __tablename__ = "messages"

@@ -1,7 +1,7 @@
-"""What moderators, owners and players keep others from: sanctions, filters, states of channels, mutes, ignores.
+"""What moderators, owners and players have decided: sanctions, filters, states of channels, mutes, ignores.
 
-Rows name players by peer key and player's key (`game:7`, `bob`) and keep the names as they were, without foreign keys:
-a record of moderation outlives the game, the channel and the account that it is about.
+Sanctions refer to players by peer key and player key (`game:7`, `bob`) and store the names of that time. They have no
+foreign keys, because a record of moderation outlives the game, the channel and the account that it is about.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ FILTER_ACTIONS = ("flag", "mask", "refuse")
 
 
 class Sanction(Model):
-    """A warning, a mute or a ban. In force until it ends, is lifted or undone; nothing has to happen for it to end.
+    """A warning, a mute or a ban. It ends by itself at `until`, or when it is lifted or undone.
 
-    peer, player_key: whom it is about, for a player; peer alone for a game. user_id: for a site user. address: a
-    network (`192.0.2.0/24`, `192.0.2.7/32`). target: the same in words. channel_id: None is every channel. until: None
-    is for good. is_undone: it should never have been.
+    Attributes:
+        target: the player, game, user or address, for people. One of the next four holds it for programs.
+        peer, player_key: a player; `peer` alone is a game.
+        user_id: a user of the site.
+        address: a network (`192.0.2.0/24`, `192.0.2.7/32`).
+        channel_id: the channel it is limited to; None for all channels.
+        until: None for a sanction without an end.
+        is_undone: whether moderators have decided that it was a mistake.
     """
 
     __tablename__ = "sanctions"
@@ -63,7 +68,7 @@ class Sanction(Model):
     is_undone: Mapped[bool] = mapped_column(default=False)
 
     def state_at(self, now: datetime) -> str:
-        """One of: in force, over, lifted, undone. A warning is over at once."""
+        """Return `in force`, `over`, `lifted` or `undone`. A warning is over at once."""
         if self.is_undone:
             return "undone"
         if self.lifted_at is not None:
@@ -74,14 +79,16 @@ class Sanction(Model):
 
     @property
     def state(self) -> str:
-        """`state_at` now."""
+        """The state now, as `state_at` returns it."""
         return self.state_at(utc_now())
 
 
 class ChannelState(Model):
-    """What moderators have done to a channel. Apart from `channels`, since replicas are not told.
+    """What moderators have done to a channel. A table of its own, since it is not synced to replicas.
 
-    paused_until: None with `is_paused` is for good. slow_seconds: between two lines of one player, 0 is off.
+    Attributes:
+        paused_until: None, while `is_paused`, for a pause without an end.
+        slow_seconds: the minimum time between two lines of one player; 0 turns slow mode off.
     """
 
     __tablename__ = "channel_states"
@@ -96,15 +103,17 @@ class ChannelState(Model):
     channel: Mapped[Channel] = relationship()
 
     def is_paused_at(self, now: datetime) -> bool:
-        """True while nobody may speak there."""
+        """Return whether the channel is paused at this time."""
         return self.is_paused and (self.paused_until is None or self.paused_until > now)
 
 
 class Filter(Model):
-    """What is looked for in every line, and what happens to a line that has it.
+    """What to look for in every line, and what to do with a line that contains it.
 
-    text: the word or the pattern. count, seconds: of the rules for links (so many a line at most), floods (so many
-    lines in so many seconds) and repeats (the same line so often in so many seconds).
+    Attributes:
+        text: the word or the pattern.
+        count, seconds: the limits for links (`count` in one line), floods (`count` lines in `seconds`) and repeats (the
+            same line `count` times in `seconds`).
     """
 
     __tablename__ = "filters"
@@ -127,7 +136,7 @@ class Filter(Model):
 
 
 class GameMute(Model):
-    """An owner's wish not to hear players of other games in a game: a pattern of `name@game` with `*` for anything."""
+    """Players of other games whom an owner has muted: a pattern of `name@game`, where `*` matches anything."""
 
     __tablename__ = "game_mutes"
     __table_args__ = (UniqueConstraint("game_id", "pattern"), {"sqlite_autoincrement": True})
@@ -142,7 +151,7 @@ class GameMute(Model):
 
 
 class Ignore(Model):
-    """A person's wish not to hear somebody: a pattern of `name@game`, or a person with all registered characters."""
+    """Someone whom a user ignores: a pattern of `name@game`, or a person with all of their registered characters."""
 
     __tablename__ = "ignores"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""How many players were online in a game: every quarter of an hour for some days, then a row a day."""
+"""How many players were online in a game: every quarter of an hour for some days, then one row per day."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.db import Model, UtcDateTime
 
 
 class PlayerCount(Model):
-    """One count. `at` is a full quarter of an hour; a game that was not connected then has none."""
+    """One count. `at` is a full quarter of an hour. There is no row for a game that was not connected."""
 
     __tablename__ = "player_counts"
 
@@ -21,7 +21,7 @@ class PlayerCount(Model):
 
 
 class DailyPlayerCount(Model):
-    """All counts of one day (UTC) in one row: the highest, their sum, how many there were, and when the last was."""
+    """The counts of one day (UTC): the highest, their sum, how many there were, and the time of the last."""
 
     __tablename__ = "daily_player_counts"
 

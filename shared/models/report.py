@@ -1,4 +1,4 @@
-"""Reports of messages and players, with all who reported them; appeals of sanctions."""
+"""Reports of messages and players, with everyone who made them, and appeals against sanctions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ APPEAL_STATES = ("open", "granted", "refused")
 
 
 class Report(Model):
-    """A message or a player that somebody, or a filter, found wanting. Those who report the same gather on one.
+    """A message or a player that people or filters have reported. An open report collects all of its reporters.
 
-    key: what they have in common (`message:12`, `player:game:7/bob`). quote: the message's text then; a redaction
-    empties it too. outcome: what the reporters are told.
+    Attributes:
+        key: what is reported (`message:12`, `player:game:7/bob`).
+        quote: the message's text when it was reported. A redaction empties it too.
+        outcome: the answer to the reporters.
     """
 
     __tablename__ = "reports"
@@ -59,12 +61,12 @@ class Report(Model):
 
     @property
     def target(self) -> str:
-        """Whom it is about, as `name@game`."""
+        """The reported player as `name@game`."""
         return f"{self.name}@{self.game}"
 
 
 class Reporter(Model):
-    """One who reported: a user of the site, a game, or a filter. key: who, once a report (`user:3`, `game:7`)."""
+    """A user of the site, a game or a filter that made the report. `key` (`user:3`, `game:7`) is unique in a report."""
 
     __tablename__ = "reporters"
     __table_args__ = (
@@ -86,7 +88,7 @@ class Reporter(Model):
 
 
 class Appeal(Model):
-    """A sanctioned person's, or owner's, word against a sanction; one each. Decided by another than who acted."""
+    """An appeal of a sanctioned person or an owner, one each. Someone other than the sanction's author decides it."""
 
     __tablename__ = "appeals"
     __table_args__ = (

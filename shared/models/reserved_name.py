@@ -1,4 +1,4 @@
-"""Names that nobody may take again: short names of games and applications, usernames of deleted accounts."""
+"""Names that are never reused: short names of games and applications, usernames of deleted accounts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from shared.db import Model
 
 
 class ReservedShortName(Model):
-    """A short name in lower case and whose it is. The row outlives its owner: an old replica must not take a new game
-    for a deleted one. Without foreign keys for that reason; games and applications share the namespace."""
+    """A short name in lower case and its owner. Games and applications share the namespace.
+
+    The row outlives its owner, so that an old replica cannot mistake a new game for a deleted one. Therefore it has no
+    foreign keys.
+    """
 
     __tablename__ = "reserved_short_names"
 
@@ -20,7 +23,7 @@ class ReservedShortName(Model):
 
 
 class ReservedUsername(Model):
-    """The username of a deleted account in lower case, so that nobody can pass for who had it."""
+    """The username of a deleted account in lower case, so that nobody can pose as its former owner."""
 
     __tablename__ = "reserved_usernames"
 

@@ -1,4 +1,4 @@
-"""Which models are synced to replicas, and their forms. The hooks that log their changes are in `shared/sync.py`."""
+"""The base classes of models that are synced to replicas. The hooks that log their changes are in `shared/sync.py`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Mapped
 
 KINDS: dict[str, type[Synced]] = {}
-"""Synced kinds by name, in the order in which a whole state is sent (channels, then games)."""
+"""Synced models by kind, in the order in which a whole state is sent (channels, then games)."""
 
 
 class Synced:
-    """A model whose records replicas keep. Subclasses set `sync_kind` and say their form in `sync_payload`."""
+    """A model whose records replicas store. Subclasses set `sync_kind` and define `sync_payload`."""
 
     sync_kind: ClassVar[str]
     id: Mapped[int]
@@ -24,13 +24,16 @@ class Synced:
             KINDS[cls.sync_kind] = cls
 
     def sync_payload(self) -> dict[str, Any]:
-        """What replicas are told: every key always there, never a secret, lists sorted (docs/protocol.md, §8)."""
+        """Return the record for replicas: all keys always present, no secrets, lists sorted (docs/protocol.md, §8)."""
         raise NotImplementedError
 
 
 class SyncedPart:
-    """A row that belongs to synced records: touching it touches them."""
+    """A row that belongs to synced records. Changing it counts as changing them."""
 
     def synced_owners(self) -> Iterable[tuple[str, int] | tuple[str, Select[Any]]]:
-        """The owners as (kind, id), or (kind, SELECT of ids) run at the commit. The old owner too, if it moved."""
+        """Return the owners as (kind, id), or as (kind, SELECT of ids), which runs at the commit.
+
+        Include the old owner if the row has moved.
+        """
         raise NotImplementedError

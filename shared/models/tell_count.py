@@ -1,4 +1,4 @@
-"""How many tells were sent: all that is kept of them."""
+"""How many tells were sent. Nothing else about tells is stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.peer_keys import PeerKey
 
 
 class TellCount(Model):
-    """The tells that the players of one peer (its key) sent on one day (UTC)."""
+    """The number of tells that players of one peer sent on one day (UTC)."""
 
     __tablename__ = "tell_counts"
 

@@ -1,4 +1,4 @@
-"""People with an account on the site."""
+"""Accounts on the site."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ ROLES = ("player", "moderator", "admin")
 
 
 class User(Model):
-    """A person with an account. `session_token` changes when all of their sessions must end.
+    """An account.
 
-    email: empty for the first admin until they set one.
-    address_key: what all spellings of the email have in common (`validation.address_key`). Several accounts may give
-    one address; one at most holds it.
-    email_key: the same for the account that holds its address, since its owner proved it or the operator made it so;
-    for all others their `uid`, which is no address. So it is unique without telling anybody who gave what.
-    pending_email: the address that the account asked to have, until the link in the mail to it is followed.
-    returned_at: when the person came back for the first time after registering; None if they never did.
+    Several accounts may enter the same email address, but at most one holds it: the one whose owner has
+    verified it, or that the operator created as verified.
+
+    Attributes:
+        session_token: changes when all sessions of the account must end.
+        email: empty for the first admin until they set one.
+        address_key: the same for all spellings of the email (`validation.address_key`).
+        email_key: the address key if the account holds its address; otherwise its `uid`. Thus it is unique without
+            revealing who entered which address.
+        pending_email: the new address that the user asked for, until they follow the link in the mail.
+        returned_at: when the user first came back after registering; None if they never did.
     """
 
     __tablename__ = "users"
@@ -52,5 +56,5 @@ class User(Model):
 
     @property
     def holds_address(self) -> bool:
-        """True if the email is this account's and no other's: one may sign in with it."""
+        """True if the account holds its email address, so that its owner can sign in with it."""
         return self.email_key != self.uid

@@ -14,7 +14,7 @@ from shared.models.synced import SyncedPart
 
 
 class UserAgent(SyncedPart, Model):
-    """A `user_agent` that a game once authenticated with, and where its source can be found, if known."""
+    """A `user_agent` that a game has authenticated with, and the address of its source code, if known."""
 
     __tablename__ = "user_agents"
     __table_args__ = ({"sqlite_autoincrement": True},)

@@ -1,4 +1,4 @@
-"""The log of changes (`versions`) and the counters that number it and the chat history."""
+"""The log of changes (`versions`), and the counters that number it and the chat history."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from shared.db import Model, UtcDateTime, utc_now
 
 
 class Counter(Model):
-    """A number that only grows, given out under the row's lock until the commit, so that numbers appear in order.
+    """A number that only grows. A transaction locks the row until the commit, so that numbers appear in order.
 
-    floor: entries up to this number may have been pruned; a reader from before it must start over.
+    Attributes:
+        floor: entries up to this number may have been pruned; a reader at an earlier cursor must start over.
     """
 
     __tablename__ = "counters"
@@ -28,10 +29,15 @@ class Counter(Model):
 
 
 class Version(Model):
-    """One change of one synced record. `id` is the cursor; `record` its canonical JSON, null in a delete.
+    """One change of one synced record. Only `shared/sync.py` writes it.
 
-    `superseded_by` is the next version of the same record, null in the newest: the state of the network at any cursor
-    N is what has `id <= N` and is not superseded by N, without a deleted one. Written by `shared.sync` alone.
+    The state of the network at a cursor N is all versions with `id <= N` that no version up to N supersedes, except
+    deletions.
+
+    Attributes:
+        id: the cursor.
+        record: canonical JSON; None for a deletion.
+        superseded_by: the next version of the same record; None for the newest.
     """
 
     __tablename__ = "versions"
