@@ -42,7 +42,7 @@ def test_an_error_in_on_done_is_logged(old_server, caplog):
         thread.start()
         wait_until(lambda: len(server.events("players/sign-in")) == 2)
         server.drop()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive() and ended and "a bug of the game" in caplog.text
         wait_until(lambda: len(server.events("authenticate")) == 2)
 

@@ -38,8 +38,8 @@ def test_closing_ends_a_connect_at_once(make_client):
         accepted, _ = listener.accept()
         started_at = time.monotonic()
         client.close()
-        thread.join(10)
-        assert time.monotonic() - started_at < 5
+        thread.join(30)
+        assert time.monotonic() - started_at < 15
         accepted.close()
     assert isinstance(failures[0], ConnectFailed)
 
@@ -75,7 +75,7 @@ def test_closing_does_not_wait_for_a_connection_attempt():
         started_at = time.monotonic()
         with pytest.raises(ConnectFailed):
             client.connect(seconds=0.1)
-        assert time.monotonic() - started_at < 2
+        assert time.monotonic() - started_at < 10
 
 
 def test_a_first_connection_that_is_cut_is_tried_again(make_client, old_server):
@@ -115,7 +115,7 @@ def test_run_connects_a_closed_client_again(make_client, old_server):
     thread.start()
     client.until(lambda: len(server.events("authenticate")) == 2 and client.is_connected)
     client.close()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -131,7 +131,7 @@ def test_a_handler_that_never_ends_does_not_keep_the_client_open(make_client, ol
         @client.on(ChannelMessage)
         def stay(line):
             entered.set()
-            is_over.wait(30)
+            is_over.wait(60)
     else:
 
         @client.on(ChannelMessage)
@@ -141,10 +141,10 @@ def test_a_handler_that_never_ends_does_not_keep_the_client_open(make_client, ol
 
     client.connect()
     speak(server, 1)
-    assert entered.wait(10)
+    assert entered.wait(30)
     started_at = time.monotonic()
     client.close()
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 15
     is_over.set()
 
 
@@ -159,12 +159,12 @@ def test_handlers_of_a_client_that_connects_again_run_one_at_a_time(old_server, 
     def note(line):
         if line.message == "0":
             entered.set()
-            is_over.wait(30)
+            is_over.wait(60)
         order.append((line.message, threading.current_thread()))
 
     client.connect()
     speak(server, 1)
-    assert entered.wait(10)
+    assert entered.wait(30)
     client.close()
     server.sockets.clear()
     client.connect()

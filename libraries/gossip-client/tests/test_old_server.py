@@ -89,7 +89,7 @@ def test_an_unanswered_send_is_dropped_with_the_connection(make_client, old_serv
     thread.start()
     client.until(lambda: server.events("channels/send"))
     server.drop()
-    thread.join(10)
+    thread.join(30)
     assert results == ["connection-lost"]
 
 

@@ -43,7 +43,7 @@ def test_a_bug_in_the_reading_thread_fails_pending_requests(old_server, monkeypa
         thread.start()
         monkeypatch.setattr(client.core, "closed", None)
         server.drop()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive() and ended
 
 
@@ -76,7 +76,7 @@ def test_a_write_ends_when_the_connection_closes_under_it(old_server, monkeypatc
             wait_until(lambda: not is_armed.is_set())
         with pytest.raises(NotConnected):
             client.sign_in("Ann")
-        assert time.monotonic() - started_at < 5
+        assert time.monotonic() - started_at < 20
         wait_until(lambda: client.is_connected)
 
 
@@ -95,15 +95,15 @@ def test_players_is_called_without_a_lock(old_server):
             with world:
                 is_asked.clear()
                 server.tell("heartbeat")
-                assert is_asked.wait(5)  # and waits for the game's lock
+                assert is_asked.wait(30)  # and waits for the game's lock
                 thread = threading.Thread(target=client.sign_in, args=("Ann",), daemon=True)
                 thread.start()
                 wait_until(
                     lambda turn=turn: len(server.events("players/sign-in")) == turn,
-                    seconds=3,
+                    seconds=20,
                     what="the client is not locked while the game is asked",
                 )
-            thread.join(5)
+            thread.join(30)
             assert not thread.is_alive()
     beats = server.events("heartbeat")
     assert beats and all(frame["payload"] == {"players": ["Ann"]} for frame in beats)
@@ -147,12 +147,12 @@ def test_a_server_that_stops_reading_is_left(deaf_server, monkeypatch, ends):
         assert writer.is_alive()
         closer = threading.Thread(target=client.close, daemon=True)
         closer.start()
-        closer.join(10)
+        closer.join(30)
         assert not closer.is_alive()
-        writer.join(5)
+        writer.join(30)
         assert not writer.is_alive()
     else:
-        assert lost.wait(10)
+        assert lost.wait(30)
         client.close()
 
 
@@ -169,11 +169,11 @@ def test_a_request_times_out_while_the_reading_thread_is_stuck(old_server):
     with SyncClient(server.url, "id", "secret", players=players, answer_seconds=0.2) as client, world:
         is_asked.clear()
         server.tell("heartbeat")
-        assert is_asked.wait(5)
+        assert is_asked.wait(30)
         started_at = time.monotonic()
         with pytest.raises(RequestTimedOut):
             client.sign_in("Ann")
-        assert time.monotonic() - started_at < 8
+        assert time.monotonic() - started_at < 20
 
 
 def test_an_application_may_call_the_client_while_it_says_what_to_sync(old_server):
@@ -200,6 +200,7 @@ def _end_by_an_exit(client, server):
     def leave():
         raise SystemExit(1)
 
+    wait_until(lambda: server.events("heartbeat"))  # the first one has been answered
     client._players = leave
     server.tell("heartbeat")
 
@@ -241,7 +242,7 @@ def test_no_call_outlives_the_reading_thread(old_server, end, moment):
         for thread in threads:
             thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert set(ended) == set(calls)
     assert isinstance(ended["request"], NotConnected)
     assert isinstance(ended["list"], NotConnected)
@@ -254,10 +255,9 @@ def test_players_may_close_the_client(old_server):
     """The reading thread then ends itself, without waiting for itself."""
     server = old_server()
     client = SyncClient(server.url, "id", "secret", players=lambda: client.close() if client.is_connected else [])
-    client.connect()
-    server.tell("heartbeat")
+    client.connect()  # the server's first heartbeat follows
     for thread in client._threads:
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
     assert not client.is_connected
 
