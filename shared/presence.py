@@ -1,4 +1,4 @@
-"""Who is online, as stored in Redis: one key for each socket, which expires unless its worker refreshes it.
+"""Who is online, as stored in Redis: for each worker a hash of its sockets, which expires unless it is refreshed.
 
 Workers write it (`worker/network/presence.py`), and workers and the site read it. It may be wrong for seconds. It is
 never the only copy: each worker can write its own sockets again.
@@ -18,7 +18,8 @@ from shared import grapevine
 from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
 
-SOCKET_KEY = "gossip:socket:"
+SOCKETS_KEY = "gossip:sockets:"  # a hash for each worker: its sockets, by id
+SOCKET_KEY = "gossip:socket:"  # a key for each socket, as workers wrote them before 2.5; read until none is left
 WORKER_KEY = "gossip:worker:"
 PEOPLE_AT_MOST = 200
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
@@ -85,13 +86,19 @@ def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listen
 
 
 def list_sockets(client: redis.Redis) -> list[SocketPresence]:
-    """Return all sockets on the network, except those that a worker of another version wrote in an unknown form.
+    """Return every socket on the network. Skips entries of a worker of another version that cannot be read.
 
-    Raises redis.RedisError.
+    Raises:
+        redis.RedisError: Redis is away.
     """
-    keys = list(client.scan_iter(match=SOCKET_KEY + "*", count=1000))
+    keys = [bytes(key) for key in client.scan_iter(match="gossip:socket*", count=1000)]
+    values = _values(client, [key for key in keys if key.startswith(SOCKET_KEY.encode())])
+    for key in keys:
+        if key.startswith(SOCKETS_KEY.encode()):
+            entries: Any = client.hvals(key.decode())
+            values += entries
     sockets = []
-    for value in _values(client, keys):
+    for value in values:
         try:
             sockets.append(msgspec.json.decode(value, type=SocketPresence))
         except msgspec.MsgspecError as error:

@@ -1,14 +1,15 @@
-"""Who is online: this worker's sockets go into Redis, everybody's come into the local view.
+"""Who is online: this worker's sockets are written to Redis, and everybody's are kept in a local view.
 
-A key a socket expires unless refreshed, so a worker that is killed leaves no ghosts; its sockets leave the views of the
-others by the same time. When Redis was away, each worker writes all of its own again and reads the rest. A signal that
-was lost all the same is found out by counting: each worker says now and then how many sockets it has told of.
+Each worker's sockets are one hash in Redis that expires unless it is refreshed, so a killed worker leaves no ghosts.
+Its sockets leave the views of the other workers after the same time. When Redis comes back after it was away, each
+worker writes all of its own sockets again and reads the others'. Lost signals are detected by counting: each refresh
+says how many sockets its worker has announced.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
@@ -19,7 +20,7 @@ from gevent.event import Event
 
 from shared import peer_keys
 from shared.peer_keys import PeerKey
-from shared.presence import RECENT_KEY, SOCKET_KEY, WORKER_KEY, SocketPresence, list_sockets
+from shared.presence import RECENT_KEY, SOCKETS_KEY, WORKER_KEY, SocketPresence, list_sockets
 from shared.protocol.types import game_key, player_key
 from shared.signals import PresenceChanged, Signal
 from worker.signals import Signals
@@ -29,7 +30,9 @@ REFRESHES = 3  # in the time after which a worker that says nothing counts as lo
 RECENT_SECONDS = 3600.0
 CHECKS = 5  # for lost workers, in the time between two refreshes
 READY_SECONDS = 2.0
+WRITTEN_AT_ONCE = 500  # sockets in one command
 
+_encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
 
 
@@ -142,9 +145,8 @@ class Presence:
 
     def say_goodbye(self) -> None:
         """This worker stops: take its sockets and itself out of Redis."""
-        keys = [SOCKET_KEY + socket_id for socket_id in self._own]
         self._remember({connection.peer_key for connection in self._own.values()})
-        self._signals.command("DEL", WORKER_KEY + self._worker_id, *keys)
+        self._signals.command("DEL", WORKER_KEY + self._worker_id, SOCKETS_KEY + self._worker_id)
         self._signals.publish(PresenceChanged(self._worker_id, is_leaving=True))
 
     def _tell(self) -> None:
@@ -166,7 +168,7 @@ class Presence:
         sockets = [self.sockets[socket_id] for socket_id in changed if socket_id in self._own]
         self._write(sockets)
         if gone:
-            self._signals.command("DEL", *(SOCKET_KEY + socket_id for socket_id in gone))
+            self._signals.command("HDEL", SOCKETS_KEY + self._worker_id, *gone)
             self._remember(left)
         self._told.update(socket.id for socket in sockets)
         self._told -= gone
@@ -200,10 +202,16 @@ class Presence:
         self._remember({connection.peer_key for connection in self._own.values()})
         self._signals.publish(PresenceChanged(self._worker_id, count=len(self._told)))
 
-    def _write(self, sockets: Iterable[SocketPresence]) -> None:
-        for socket in sockets:
-            milliseconds = int(self._expires_seconds * 1000)
-            self._signals.command("SET", SOCKET_KEY + socket.id, msgspec.json.encode(socket), "PX", milliseconds)
+    def _write(self, sockets: Sequence[SocketPresence]) -> None:
+        """Write sockets into this worker's hash. A command for each would cost as much as everything else of them."""
+        key = SOCKETS_KEY + self._worker_id
+        for start in range(0, len(sockets), WRITTEN_AT_ONCE):
+            fields: list[Any] = []
+            for socket in sockets[start : start + WRITTEN_AT_ONCE]:
+                fields += (socket.id, _encode(socket))
+            self._signals.command("HSET", key, *fields)
+        if sockets:
+            self._signals.command("PEXPIRE", key, int(self._expires_seconds * 1000))
 
     def _remember(self, peers: Iterable[str | None]) -> None:
         """Note when peers were last online, for workers that start later: a quick reconnect is to be seen as one."""
@@ -229,6 +237,7 @@ class Presence:
 
     def _rebuild(self) -> None:
         """Listening has begun (again): write all of our own, and read everyone's."""
+        self._signals.command("DEL", SOCKETS_KEY + self._worker_id)  # sockets may have gone while Redis was away
         self._changed.update(self._own)
         self._is_again = True
         self._come.set()
