@@ -1,4 +1,4 @@
-"""Signals: out after the commit only, forgotten by a rollback, and never in the way of a commit."""
+"""Signals are published only after the commit, discarded by a rollback, and never make a commit fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.signals import TOPIC_PREFIX, RestartAnnounced, VersionsLogged
 
 
 class Recorder(Bus):
-    """A bus that keeps what it is given, together with what another connection could see at that moment."""
+    """A bus that records each signal, with the number of channels that another connection sees at that moment."""
 
     def __init__(self):
         self.published = []
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("any_database", "engine")
 
 
 def test_signals_go_out_after_the_commit_in_their_order(recorder):
-    """Whoever hears one can read what it is about."""
+    """A receiver can read the change that a signal is about."""
     with db.transaction() as session:
         announce(session, RestartAnnounced(1))
         channels.ensure_channel(session, name="gossip")
@@ -49,7 +49,7 @@ def test_signals_go_out_after_the_commit_in_their_order(recorder):
     ]
 
 
-def test_a_rollback_forgets_them(recorder):
+def test_a_rollback_discards_signals(recorder):
     with pytest.raises(Invalid):
         with db.transaction() as session:
             announce(session, RestartAnnounced(1))
@@ -60,7 +60,7 @@ def test_a_rollback_forgets_them(recorder):
     assert [signal for signal, _ in recorder.published] == [RestartAnnounced(2)]
 
 
-def test_a_rollback_in_a_session_that_goes_on(recorder, session):
+def test_a_session_can_be_used_after_a_rollback(recorder, session):
     announce(session, RestartAnnounced(1))
     channels.ensure_channel(session, name="gossip")
     session.rollback()
@@ -69,7 +69,7 @@ def test_a_rollback_in_a_session_that_goes_on(recorder, session):
     assert [signal for signal, _ in recorder.published] == [VersionsLogged(1)]
 
 
-def test_a_commit_that_fails_announces_nothing(recorder, stored):
+def test_a_failed_commit_publishes_nothing(recorder, stored):
     stored.channel("gossip")
     recorder.published.clear()
     session = db.SessionFactory()
@@ -81,7 +81,7 @@ def test_a_commit_that_fails_announces_nothing(recorder, stored):
     assert recorder.published == []
 
 
-def test_a_savepoint_sends_nothing_by_itself(recorder, session):
+def test_releasing_a_savepoint_publishes_nothing(recorder, session):
     with session.begin_nested():
         announce(session, RestartAnnounced(1))
         session.flush()
@@ -90,7 +90,7 @@ def test_a_savepoint_sends_nothing_by_itself(recorder, session):
     assert [signal for signal, _ in recorder.published] == [RestartAnnounced(1)]
 
 
-def test_a_session_announces_once(recorder, session):
+def test_a_signal_is_published_once(recorder, session):
     announce(session, RestartAnnounced(1))
     session.commit()
     session.commit()
@@ -99,8 +99,8 @@ def test_a_session_announces_once(recorder, session):
     assert [signal.topic for signal, _ in recorder.published] == ["network", "versions"]
 
 
-def test_where_nobody_publishes_they_are_kept_for_the_worker(session):
-    """It publishes in its own way, once the commit is done."""
+def test_without_a_publisher_signals_are_kept_for_the_worker(session):
+    """The worker takes them after the commit and publishes them itself."""
     announce(session, RestartAnnounced(1))
     assert take_announcements(session) == []
     session.commit()
@@ -119,8 +119,8 @@ def test_redis_away_does_not_fail_the_commit():
         bus.publish_after_commit(None)
 
 
-def test_redis_that_goes_and_comes_back(own_valkey):
-    """What was lost stays lost; the next signal goes out."""
+def test_signals_are_published_again_when_redis_is_back(own_valkey):
+    """A lost signal is not repeated."""
     sender, listener = Bus(own_valkey.url), Bus(own_valkey.url)
     assert sender.is_up()
     own_valkey.stop()

@@ -1,7 +1,7 @@
-"""Four writers change what they like while a replica drops and resumes at random: at the end it equals a whole state.
+"""Four writers change records while a replica disconnects and resumes at random. In the end it equals a whole state.
 
-CONVERGENCE_SECONDS sets how long the writers write (2 s in the suite); CONVERGENCE_SEED repeats a run's choices. A run
-of a minute on each database, with its figures:
+CONVERGENCE_SECONDS sets how long the writers write (2 s in the suite); CONVERGENCE_SEED repeats the random choices of a
+run. To run it for a minute on each database and print its figures:
 
     CONVERGENCE_SECONDS=60 pytest tests/test_convergence.py -s
 """
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.timeout(60 + 4 * SECONDS), pytest.mark.usefixtures("an
 
 
 class Restless:
-    """A replica whose socket keeps going away, in the middle of whatever comes."""
+    """A replica that keeps losing its socket, in the middle of a sync too."""
 
     def __init__(self, url: str, credentials: Any, chance: random.Random) -> None:
         self.url = url
@@ -41,7 +41,7 @@ class Restless:
         self.resumes = self.wholes = self.frames = self.completes = self.cuts_in_a_sync = 0
 
     def visit(self, reads: int | None) -> None:
-        """Connect, read so many messages (None: until the first quiet after `sync/complete`), and go without a word."""
+        """Connect, read this many messages (None: until nothing follows `sync/complete`), and drop the socket."""
         client = SocketClient(self.url)
         sync: dict[str, Any] | bool = True
         if self.replica.cursor is not None and self.random.random() > 0.1:
@@ -73,7 +73,7 @@ class Restless:
         if not is_complete:
             self.cuts_in_a_sync += 1
             if sync is True:
-                # Part of a whole state is none: what was there before still stands.
+                # An incomplete whole state is discarded: the previous state remains.
                 self.replica._state = None
                 self.replica.cursor = kept
         client.drop()
@@ -82,16 +82,16 @@ class Restless:
 def test_a_restless_replica_equals_a_full_sync(
     database_url, redis_url, stored, start_worker, monkeypatch, capsys, any_database
 ):
-    """Byte for byte: the digests of a whole state, sent to another application at the end."""
+    """Its digests equal those of a whole state that another application gets at the end."""
     use_quick_passwords(monkeypatch)
     running = start_worker()
     owner = stored.user()
     _, credentials = stored.application_with_credentials()
-    for _ in range(10):  # something to edit from the beginning
+    for _ in range(10):  # so that there is something to edit from the start
         stored.connection(stored.game(owner=owner))
         stored.channel()
     chance = random.Random(SEED)
-    # Forked from a fresh interpreter: nothing of pytest's own state is inherited.
+    # From a fresh interpreter, so that the processes do not inherit pytest's state.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.writer"])
     results = context.Queue()
@@ -145,7 +145,7 @@ def test_a_restless_replica_equals_a_full_sync(
 
 
 def test_the_comparison_notices_one_changed_letter():
-    """The digests would not be much of a proof otherwise."""
+    """Otherwise equal digests would prove little."""
     record = {"id": 1, "name": "gossip", "description": None, "hidden": False}
     replicas = [Replica(), Replica()]
     replicas[0].records["channels"][1] = record

@@ -1,4 +1,4 @@
-"""What the tests on PostgreSQL stand on: each is given a database as the migrations left it."""
+"""Each test on PostgreSQL gets a database in the state that the migrations leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.postgres
 
 
 def contents(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of all tables, and where the sequences stand."""
+    """Return all rows of all tables, and the values of the sequences."""
     with psycopg.connect(url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         found = {
@@ -31,7 +31,7 @@ def copies(_migrated_postgres):
     return _migrated_postgres
 
 
-def test_a_copy_is_given_again_as_it_was(copies):
+def test_a_copy_is_restored_before_it_is_reused(copies):
     url = copies.take()
     before = contents(url)
     engine = db.make_engine(url)
@@ -50,7 +50,7 @@ def test_a_copy_is_given_again_as_it_was(copies):
     copies.put_back(url)
 
 
-def test_a_copy_with_another_schema_is_not(copies):
+def test_a_copy_with_a_changed_schema_is_not_reused(copies):
     url = copies.take()
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE audit_entries DISABLE TRIGGER USER")

@@ -1,4 +1,4 @@
-"""The migrations: they run on both databases, make what the models say, and can be taken back."""
+"""The migrations run on both databases, create what the models declare, and can be reversed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-import shared.models  # noqa: F401  all tables are known to the metadata
+import shared.models  # noqa: F401  registers all tables
 from shared import db
 from tests.support.processes import ROOT, clean_environment
 from tests.support.racing import Racer
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("any_database"),
-    # SQLite's indexes on expressions cannot be reflected: a test of their own looks for them.
+    # SQLAlchemy cannot reflect SQLite's indexes on expressions; another test covers them.
     pytest.mark.filterwarnings("ignore:Skipped unsupported reflection:sqlalchemy.exc.SAWarning"),
     pytest.mark.filterwarnings("ignore:autogenerate skipping:UserWarning"),
 ]
@@ -37,7 +37,7 @@ UNIQUE_WITHOUT_CASE = [
 
 @pytest.fixture
 def flask_db(tmp_path, redis_url):
-    """Runs `flask db …` on a database."""
+    """Run `flask db …` on a database."""
 
     def run(url, *arguments):
         done = subprocess.run(
@@ -56,15 +56,15 @@ def flask_db(tmp_path, redis_url):
     return run
 
 
-def test_the_models_are_what_the_migrations_make(engine):
-    """A changed model without a migration fails here."""
+def test_the_migrations_create_what_the_models_declare(engine):
+    """Fails if a model was changed without a migration."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, db.Base.metadata) == []
 
 
 def test_tables_columns_and_checks(engine):
-    """What the comparison does not look at: primary keys, checks, what a deleted owner does."""
+    """Covers what the comparison ignores: primary keys, checks, and what happens when an owner is deleted."""
     found = inspect(engine)
     for table in db.Base.metadata.tables.values():
         assert set(found.get_pk_constraint(table.name)["constrained_columns"]) == {c.name for c in table.primary_key}
@@ -76,8 +76,8 @@ def test_tables_columns_and_checks(engine):
         } == deletes
 
 
-def test_names_are_unique_without_case_in_the_database_itself(engine):
-    """Whatever the services look at before."""
+def test_the_database_itself_keeps_names_unique_without_case(engine):
+    """It does so even if a service does not check."""
     with engine.connect() as connection:
         for table, column in UNIQUE_WITHOUT_CASE:
             if engine.dialect.name == "sqlite":
@@ -105,15 +105,15 @@ def test_game_names_are_unique_by_their_key(engine):
     }
 
 
-def test_the_counters_are_there(engine):
-    """The hooks and the history lock these rows; they make none."""
+def test_the_counters_exist(engine):
+    """The hooks and the history lock these rows but never create them."""
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT name, value, floor FROM counters ORDER BY name")).all()
     assert [tuple(row) for row in rows] == [("messages", 0, 0), ("versions", 0, 0)]
 
 
 def test_ids_are_not_reused_on_sqlite(engine):
-    """AUTOINCREMENT is what keeps a deleted id from coming back."""
+    """AUTOINCREMENT prevents the reuse of a deleted id."""
     if engine.dialect.name != "sqlite":
         return  # sequences never go back
     with engine.connect() as connection:
@@ -122,8 +122,8 @@ def test_ids_are_not_reused_on_sqlite(engine):
             assert "AUTOINCREMENT" in sql, table
 
 
-def test_there_is_one_line_of_migrations():
-    """One head, and every migration can be taken back."""
+def test_the_migrations_form_one_line():
+    """There is one head, and every migration can be reversed."""
     scripts = ScriptDirectory(str(ROOT / "migrations"))
     assert len(scripts.get_heads()) == 1
     assert all(hasattr(revision.module, "downgrade") for revision in scripts.walk_revisions())
@@ -131,7 +131,7 @@ def test_there_is_one_line_of_migrations():
 
 @pytest.mark.usefixtures("processes")
 def test_down_and_up_again(engine, database_url, flask_db):
-    """From the newest to nothing and back, on a database that is in use."""
+    """Downgrades a database with records to nothing, and upgrades it again."""
     before = _schema(engine)
     flask_db(database_url, "downgrade", "base")
     assert set(inspect(engine).get_table_names()) == {"alembic_version"}
@@ -153,8 +153,8 @@ def _schema(engine):
 
 
 @pytest.mark.usefixtures("processes")
-def test_two_who_migrate_at_once(request, tmp_path, flask_db, any_database):
-    """As two sites that start together do: the second waits for the first, and finds it done."""
+def test_two_processes_migrate_at_the_same_time(request, tmp_path, flask_db, any_database):
+    """The second waits for the first, and then has nothing to do."""
     if any_database == "sqlite":
         url = f"sqlite:///{tmp_path}/new.db"
         racers = [Racer(lambda: flask_db(url, "upgrade")) for _ in range(2)]
@@ -167,7 +167,7 @@ def test_two_who_migrate_at_once(request, tmp_path, flask_db, any_database):
 
     server = request.getfixturevalue("postgres_server")
     url = server.create_database()
-    first = connect(url)  # the first migrator, at work
+    first = connect(url)  # stands for the first process
     first.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
     second = Racer(lambda: flask_db(url, "upgrade"))
 

@@ -1,4 +1,4 @@
-"""Every setting that makes no sense is one clear line that names it."""
+"""Settings are read, checked and described. An unusable one gives one clear line that names it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "0123456789abcdef"
 
 @pytest.fixture
 def read(tmp_path):
-    """Settings of an environment that names an instance folder and nothing else but what is given."""
+    """Read settings from an environment with an instance folder and the given variables."""
     return lambda **env: Settings.from_environment({"INSTANCE_PATH": str(tmp_path / "instance"), **env})
 
 
@@ -37,8 +37,8 @@ def test_the_defaults(read, tmp_path):
 
 
 def test_every_setting_is_read(read, tmp_path):
-    """No field keeps its default where the environment says another thing."""
-    wanted = {
+    """A value in the environment replaces the default of every setting."""
+    environment = {
         "DATABASE_URL": "postgres://me@db.example.com/gossip",
         "REDIS_URL": "rediss://redis.example.com/3",
         "SECRET_KEY": KEY,
@@ -67,24 +67,24 @@ def test_every_setting_is_read(read, tmp_path):
         "WORKER_METRICS_PORT": "4120",
         "ADMIN_EMAIL": "me@example.com",
     }
-    settings = read(**wanted)
+    settings = read(**environment)
     assert settings.database_url == "postgresql+psycopg://me@db.example.com/gossip" and not settings.is_sqlite
     assert settings.public_url == "https://gossip.example.com"
     assert (settings.rate_limits, settings.log_format) == (False, "json")
-    plain = dataclasses.asdict(read())
-    same = {name for name, value in dataclasses.asdict(settings).items() if value == plain[name]}
-    assert same == {"instance_path"}
+    defaults = dataclasses.asdict(read())
+    unchanged = {name for name, value in dataclasses.asdict(settings).items() if value == defaults[name]}
+    assert unchanged == {"instance_path"}
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
-def test_blank_is_as_good_as_not_set(read, blank):
+def test_a_blank_value_counts_as_not_set(read, blank):
     assert read(WEB_PORT=blank, DATABASE_URL=blank, SECRET_KEY=blank).web_port == 4100
 
 
 @pytest.mark.parametrize(
     ("bind", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("192.0.2.1", "192.0.2.1")]
 )
-def test_addresses_shown_are_such_as_can_be_opened(read, bind, shown):
+def test_the_default_address_can_be_opened(read, bind, shown):
     assert read(BIND=bind).public_url == f"http://{shown}:4100"
 
 
@@ -123,7 +123,7 @@ def test_addresses_shown_are_such_as_can_be_opened(read, bind, shown):
         ("ADMIN_EMAIL", ["keeper", "a@b@c", "Keeper <keeper@example.com>"]),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_one_line_that_names_it(read, name, values):
+def test_an_unusable_setting_gives_one_line_that_names_it(read, name, values):
     for value in values:
         with pytest.raises(SettingsError) as refused:
             read(**{name: value})
@@ -141,25 +141,25 @@ def test_a_setting_that_makes_no_sense_is_one_line_that_names_it(read, name, val
         ("REDIS_URL", "redis://:secret-word@redis.example.com:many"),
     ],
 )
-def test_a_password_is_not_in_the_line(read, name, url):
+def test_the_line_never_contains_a_password(read, name, url):
     with pytest.raises(SettingsError) as refused:
         read(**{name: url})
     assert "secret-word" not in str(refused.value)
 
 
-def test_one_port_for_both_is_refused(read):
+def test_site_and_socket_cannot_share_a_port(read):
     with pytest.raises(SettingsError, match="WEB_PORT and SOCKET_PORT are both 5000"):
         read(WEB_PORT="5000", SOCKET_PORT="5000")
     assert read(WEB_PORT="0", SOCKET_PORT="0")
 
 
-def test_an_instance_folder_that_cannot_be_made(tmp_path):
+def test_an_instance_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="INSTANCE_PATH"):
         Settings.from_environment({"INSTANCE_PATH": str(tmp_path / "file" / "instance")})
 
 
-def test_the_secret_key_is_made_once_and_kept(read, tmp_path):
+def test_the_secret_key_is_generated_once(read, tmp_path):
     first = read().secret_key
     assert len(first) == 64 and read().secret_key == first
     assert (tmp_path / "instance" / "secret_key").stat().st_mode & 0o077 == 0
@@ -174,7 +174,7 @@ def test_a_deep_instance_folder_gets_a_short_socket_path(tmp_path):
 
 
 def test_settings_are_described_with_their_sources(read):
-    """Where each value came from, and values written as they would be in the environment."""
+    """Values are written as they would be in the environment."""
     rows = read(WEB_PORT="5000", BIND="  ").describe({"WEB_PORT": "5000", "BIND": "  "})
     assert rows["WEB_PORT"] == {"value": 5000, "source": "environment"}
     assert rows["BIND"] == {"value": "127.0.0.1", "source": "default"}
@@ -225,7 +225,7 @@ def test_every_address_is_masked(read):
 
 @pytest.mark.usefixtures("processes")
 def test_nothing_starts_with_a_bad_setting(tmp_path):
-    """The worker and the command line: one line on standard error, and a status that is none of success."""
+    """The worker and the command line print one line on standard error and exit with an error status."""
     env = clean_environment(INSTANCE_PATH=str(tmp_path), HEARTBEAT_SECONDS="soon")
     for command in (["-m", "worker"], ["-m", "flask", "network", "status"]):
         done = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
@@ -233,8 +233,8 @@ def test_nothing_starts_with_a_bad_setting(tmp_path):
         assert done.stderr.count("\n") == 1 and "HEARTBEAT_SECONDS is 'soon'" in done.stderr, done.stderr
 
 
-def test_a_database_that_cannot_be_reached_or_has_no_tables(tmp_path):
-    """What `check_database` says, without the password."""
+def test_an_unreachable_or_empty_database_is_refused(tmp_path):
+    """The message of `check_database` does not contain the password."""
     with pytest.raises(SettingsError) as refused:
         db.check_database(db.make_engine(f"sqlite:///{tmp_path}/missing/gossip.db"))
     assert "cannot be reached" in str(refused.value) and "\n" not in str(refused.value)

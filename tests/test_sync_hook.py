@@ -1,4 +1,4 @@
-"""The log of changes: what the session's hooks write, whatever way a record was changed, and what they refuse."""
+"""The log of changes: what the session's hooks write, however a record is changed, and what they refuse."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _quick_passwords(monkeypatch):
 
 
 def log(after=0):
-    """Each version after a cursor: (cursor, action, kind, id, record), read on a connection of its own."""
+    """Return each version after a cursor as (cursor, action, kind, id, record), read on a separate connection."""
     with db.reading() as session:
         return [
             (v.id, v.action, v.kind, v.record_id, None if v.record is None else json.loads(v.record))
@@ -46,7 +46,7 @@ def actions(after=0):
 
 @pytest.fixture
 def game(make, session):
-    """A game that is in the log, as number 1."""
+    """A game that is version 1 of the log."""
     game = make.game("Tea")
     session.commit()
     assert actions() == [("created", "games", game.id)]
@@ -132,12 +132,12 @@ def test_many_records_in_one_transaction(session, count):
     assert versions.last_cursor(session) == count
 
 
-# What leaves nothing
+# What leaves no version
 
 
 @both
 @pytest.mark.parametrize("column", ["protocol_version", "credentials", "owner", "same value"])
-def test_what_replicas_are_not_told_leaves_no_version(make, session, game, column):
+def test_a_change_of_an_unsynced_column_leaves_no_version(make, session, game, column):
     if column == "protocol_version":
         game.protocol_version = "2.3.0"
     elif column == "credentials":
@@ -154,7 +154,7 @@ def test_what_replicas_are_not_told_leaves_no_version(make, session, game, colum
 
 
 @both
-def test_a_create_that_is_deleted_in_the_same_transaction(session):
+def test_a_record_deleted_in_the_transaction_that_created_it_leaves_no_version(session):
     channel = Channel(name="gossip")
     session.add(channel)
     session.flush()
@@ -165,7 +165,7 @@ def test_a_create_that_is_deleted_in_the_same_transaction(session):
 
 
 @both
-def test_a_change_that_is_taken_back_in_the_same_transaction(session, game):
+def test_a_change_reverted_in_the_same_transaction_leaves_no_version(session, game):
     game.name = "Other"
     session.flush()
     game.name = "The Tea"
@@ -174,7 +174,7 @@ def test_a_change_that_is_taken_back_in_the_same_transaction(session, game):
 
 
 @both
-def test_a_rolled_back_transaction_leaves_nothing_and_is_not_remembered(session, game):
+def test_a_rolled_back_transaction_leaves_no_version_then_or_later(session, game):
     game.name = "Other"
     session.flush()
     session.rollback()
@@ -187,7 +187,7 @@ def test_a_rolled_back_transaction_leaves_nothing_and_is_not_remembered(session,
 
 @both
 def test_a_transaction_that_only_reads_locks_nothing(session, game, engine):
-    """The counter row is locked only by those who have something to log."""
+    """Only a transaction with something to log locks the counter row."""
     games.get_game(session, "Tea")
     run = []
     from sqlalchemy import event
@@ -201,7 +201,7 @@ def test_a_transaction_that_only_reads_locks_nothing(session, game, engine):
 
 
 @both
-def test_a_savepoint_rolled_back(session, game):
+def test_a_rolled_back_savepoint(session, game):
     nested = session.begin_nested()
     game.name = "Other"
     session.add(Channel(name="gossip"))
@@ -212,7 +212,7 @@ def test_a_savepoint_rolled_back(session, game):
 
 
 @both
-def test_a_savepoint_rolled_back_after_a_change_that_stays(session, game):
+def test_a_savepoint_rolled_back_after_a_change_outside_it(session, game):
     game.description = "Stays."
     nested = session.begin_nested()
     game.description = "Goes."
@@ -223,8 +223,8 @@ def test_a_savepoint_rolled_back_after_a_change_that_stays(session, game):
 
 
 @both
-def test_a_savepoint_released(session, game):
-    """Nothing is written at the release, one version at the commit."""
+def test_a_released_savepoint(session, game):
+    """The release writes nothing, the commit one version."""
     with session.begin_nested():
         game.name = "Other"
         session.flush()
@@ -236,7 +236,7 @@ def test_a_savepoint_released(session, game):
 
 
 @both
-def test_a_savepoint_still_open_at_the_commit(session, game):
+def test_a_commit_with_an_open_savepoint(session, game):
     session.begin_nested()
     game.name = "Other"
     session.begin_nested()
@@ -268,11 +268,11 @@ def test_savepoints_in_a_transaction_block(session, game):
     assert actions(after=1) == [("updated", "games", game.id)]
 
 
-# What belongs to a record
+# Rows that belong to a record
 
 
 @both
-def test_a_way_to_connect_added_changed_and_removed(session, game):
+def test_adding_changing_and_removing_a_way_to_connect(session, game):
     way = games.add_connection(session, OPERATOR, short_name="Tea", type="telnet", host="a.example.com", port=1)
     session.commit()
     games.update_connection(session, OPERATOR, connection_id=way.id, type="web", url="https://tea.example.com")
@@ -289,7 +289,7 @@ def test_a_way_to_connect_added_changed_and_removed(session, game):
 
 @both
 @pytest.mark.parametrize("how", ["by id", "by relation"])
-def test_a_way_to_connect_that_moves_touches_both_games(make, session, game, how):
+def test_moving_a_way_to_connect_changes_both_games(make, session, game, how):
     other = make.game("Coffee")
     way = make.connection(game)
     session.commit()
@@ -304,8 +304,7 @@ def test_a_way_to_connect_that_moves_touches_both_games(make, session, game, how
 
 
 @both
-def test_a_way_to_connect_deleted_by_itself(make, session, game):
-    """Without its game having been read."""
+def test_deleting_a_way_to_connect_without_loading_its_game(make, session, game):
     way_id = make.connection(game).id
     session.commit()
     session.close()
@@ -315,7 +314,7 @@ def test_a_way_to_connect_deleted_by_itself(make, session, game):
 
 
 @both
-def test_ways_to_connect_are_in_the_order_of_their_ids(make, session, game):
+def test_ways_to_connect_are_sorted_by_id(make, session, game):
     for _ in range(5):
         make.connection(game)
     session.commit()
@@ -324,7 +323,7 @@ def test_ways_to_connect_are_in_the_order_of_their_ids(make, session, game):
 
 
 @both
-def test_a_user_agents_address_touches_every_game_that_runs_it(make, session):
+def test_a_new_address_of_a_user_agent_changes_every_game_that_runs_it(make, session):
     tea, coffee, other = make.game("Tea"), make.game("Coffee"), make.game("Other")
     for each in (tea, coffee):
         games.remember_client(session, game_id=each.id, user_agent="ExVenture", protocol_version="2.3.0")
@@ -353,7 +352,7 @@ def test_deleting_a_game_is_one_version(make, session, game):
 @pytest.mark.postgres
 @pytest.mark.parametrize("any_database", ["postgres"], indirect=True)
 def test_two_transactions_on_one_record(any_database, engine, stored):
-    """Each changes another field; the second's form is read after the lock, so it holds the first one's change too."""
+    """Each changes another field. The second version includes the first change, since it is read after the lock."""
     game = stored.game("Tea")
     stored.connection(game)
     started, go_on = threading.Event(), threading.Event()
@@ -382,8 +381,8 @@ def test_two_transactions_on_one_record(any_database, engine, stored):
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("any_database", ["postgres"], indirect=True)
-def test_numbers_appear_in_the_order_they_were_given(any_database, engine, monkeypatch):
-    """A committer that has its number and not committed yet holds up the next: no reader sees 2 without 1."""
+def test_versions_appear_in_the_order_of_their_numbers(any_database, engine, monkeypatch):
+    """A transaction that has a number but has not committed blocks the next: no reader sees 2 without 1."""
     has_number, may_commit = threading.Event(), threading.Event()
 
     def slow():
@@ -418,7 +417,7 @@ def test_numbers_appear_in_the_order_they_were_given(any_database, engine, monke
 
 @both
 def test_a_reader_at_n_has_everything_up_to_n(engine):
-    """Four writers commit as they can; whenever a reader looks, the log has no hole, and what it read stays so."""
+    """While four writers commit, the log never has a gap, and what a reader has seen never changes."""
     writers, each = 4, 12
     start = threading.Barrier(writers)
 
@@ -440,7 +439,7 @@ def test_a_reader_at_n_has_everything_up_to_n(engine):
     seen: list[int] = []
     is_over = False
     while not is_over:
-        is_over = not any(racer.is_running for racer in racers)  # and then one last look
+        is_over = not any(racer.is_running for racer in racers)  # then read one last time
         with db.reading() as session:
             last = versions.last_cursor(session)
             new = [change.cursor for change in versions.since(session, len(seen), limit=10_000)]
@@ -466,7 +465,7 @@ def test_the_new_cursor_is_announced_after_the_commit(session):
     assert take_announcements(session) == []
 
 
-# What passes by the hooks is refused
+# Writes that the hooks cannot see are refused
 
 
 @both
@@ -501,23 +500,23 @@ def test_bulk_writes_through_the_session_are_refused(session, statement):
         lambda session: session.scalars(insert(Channel).returning(Channel), [{"name": "abc"}]),
     ],
 )
-def test_other_spellings_are_refused_too(session, write):
+def test_other_forms_of_bulk_writes_are_refused_too(session, write):
     with pytest.raises(BulkWriteRefused):
         write(session)
 
 
-def test_tables_without_records_of_sync_may_be_written_in_bulk(session):
+def test_unsynced_tables_can_be_written_in_bulk(session):
     session.execute(update(Counter).where(Counter.name == "messages").values(value=5))
     session.execute(delete(Version))
     session.commit()
 
 
 def test_which_tables_are_synced():
-    """The look through the code below stands on this list."""
+    """The search through the code below relies on this list."""
     assert synced_tables() == {"channels", "games", "game_connections", "user_agents"}
 
 
-# A look through the code
+# A search through the code
 
 SYNCED_CLASSES = {"Channel", "Game", "GameConnection", "UserAgent"}
 BULK_METHODS = {"bulk_save_objects", "bulk_insert_mappings", "bulk_update_mappings"}
@@ -529,7 +528,7 @@ WRITES_IN_SQL = re.compile(
 
 
 def writes_behind_the_hooks(source: str) -> list[str]:
-    """Each bulk, Core or raw SQL write to a synced table in a file: `line: what`."""
+    """Return each bulk, Core or raw SQL write to a synced table in a file, as `line: statement`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and WRITES_IN_SQL.search(node.value):
@@ -563,8 +562,8 @@ def writes_behind_the_hooks(source: str) -> list[str]:
     return found
 
 
-def test_no_code_writes_synced_tables_behind_the_hooks():
-    """Everything but the hooks themselves and the migrations changes records through their models."""
+def test_no_code_writes_synced_tables_without_the_hooks():
+    """Apart from the hooks themselves and the migrations, all code changes records through their models."""
     files = [
         path
         for folder in ("app", "worker", "shared", "launcher", "bench")
@@ -590,7 +589,7 @@ def test_no_code_writes_synced_tables_behind_the_hooks():
         'f"INSERT OR REPLACE INTO user_agents VALUES ({x})"',
     ],
 )
-def test_the_look_sees_what_it_should(source):
+def test_the_search_finds_every_form_of_write(source):
     assert writes_behind_the_hooks(source)
 
 
@@ -605,20 +604,20 @@ def test_the_look_sees_what_it_should(source):
         'session.execute(text("SELECT * FROM games"))',
     ],
 )
-def test_the_look_is_not_easily_alarmed(source):
+def test_the_search_ignores_other_statements(source):
     assert not writes_behind_the_hooks(source)
 
 
-def test_migrations_that_write_records_say_so():
-    """They run without the hooks: one that changes a synced table's rows must write the log itself."""
+def test_migrations_that_write_records_are_listed():
+    """Migrations run without the hooks, so one that changes a synced table's rows must write the log itself."""
     for path in sorted((ROOT / "migrations" / "versions").glob("*.py")):
         source = path.read_text()
         for found in writes_behind_the_hooks(source):
             assert "versions" in source and "superseded_by" in source, f"{Path(path).name}:{found}"
 
 
-def test_raw_sql_is_the_reason_for_that_look(session):
-    """Nothing at run time would notice it."""
+def test_the_hooks_do_not_see_raw_sql(session):
+    """This is why the search through the code is needed."""
     session.execute(text("INSERT INTO channels (name, is_hidden, created_at) VALUES ('raw', 1, '2026-01-01')"))
     session.commit()
     assert log() == []
