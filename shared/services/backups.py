@@ -1,4 +1,4 @@
-"""Backups: a copy of an SQLite database that is in use, and what has to be done once after one was put back."""
+"""Backups: copy an SQLite database while it is in use, and prepare a restored one for use."""
 
 from __future__ import annotations
 
@@ -33,24 +33,33 @@ def back_up(
     is_folder: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Copy the database of this URL, as it is at one moment, and return the file, which only its owner can read.
+    """Copy the database at this URL, as it is at one moment. A copy that fails leaves nothing behind.
 
-    target: a file, which is not overwritten unless is_replacing; or a folder, in which the file is named after `now`.
-    is_folder: it is a folder, and made if it is not there.
-    progress: given pages done and pages in all, every few seconds. Nothing is left behind by a copy that fails.
-    Raises Invalid (it is not SQLite), Conflict (the file is there), Unavailable (it cannot be read or written).
+    Args:
+        target: A file, or a folder in which the file is named after `now`.
+        is_replacing: Overwrite an existing file.
+        is_folder: The target is a folder; create it if it does not exist.
+        progress: Called with the pages copied and all pages, every few seconds.
+
+    Returns:
+        The file, which only its owner can read.
+
+    Raises:
+        Invalid: The database is not SQLite.
+        Conflict: The file exists.
+        Unavailable: The database cannot be read, or the file cannot be written.
     """
     if url.get_backend_name() != "sqlite" or not url.database:
-        raise Invalid("this makes backups of SQLite: use pg_dump for PostgreSQL (docs/operating.md)")
+        raise Invalid("this backs up SQLite only: use pg_dump for PostgreSQL (docs/operating.md)")
     try:
         if is_folder:
             target.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"the folder {target} cannot be made: {error.strerror}") from None
+        raise Unavailable(f"the folder {target} cannot be created: {error.strerror}") from None
     if target.is_dir():
         target = target / f"gossip-{now:%Y-%m-%dT%H-%M-%SZ}.db"
     if not is_replacing and target.exists():
-        raise Conflict(f"{target} is there already: use --replace, another name, or a folder")
+        raise Conflict(f"{target} exists already: use --replace, another name, or a folder")
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
     except OSError as error:
@@ -66,19 +75,22 @@ def back_up(
         else:
             os.link(draft, target)
     except FileExistsError:
-        raise Conflict(f"{target} is there already: use --replace, another name, or a folder") from None
+        raise Conflict(f"{target} exists already: use --replace, another name, or a folder") from None
     except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"the backup {target} could not be made: {error}") from None
+        raise Unavailable(f"the backup {target} failed: {error}") from None
     finally:
         draft.unlink(missing_ok=True)
     return target
 
 
 def start_over(session: Session, actor: Actor) -> dict[str, int]:
-    """After a backup was put back: move both counters past every number that may have been given since it was made.
+    """Move both counters past every number that may have been used since the backup. For the operator, after a restore.
 
-    So every cursor that an application holds is out of reach and it is sent the whole state again, and no line of chat
-    gets the number of one that is lost. Returns the counters as they are now.
+    Every application's cursor is then out of range, so it gets the whole state again, and no chat line gets the number
+    of a lost one.
+
+    Returns:
+        The new counters: `cursor` and `message`.
     """
     require(actor, Act.RESTORE_BACKUP)
     counters = {counter.name: counter for counter in session.scalars(select(Counter).with_for_update())}
@@ -95,7 +107,7 @@ def _copy(source_path: str, draft: Path, progress: Callable[[int, int], None]) -
         closing(sqlite3.connect(source_uri, uri=True, isolation_level=None)) as source,
         closing(sqlite3.connect(draft, isolation_level=None)) as copy,
     ):
-        # One moment for all of it: without a transaction, SQLite starts over with each change of another process.
+        # Without a transaction, SQLite restarts the copy whenever another process writes.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         said_at = time.monotonic()

@@ -1,7 +1,7 @@
-"""Checks of the ways to connect: which are due, who tries them, what came of it, and what to do about it.
+"""Checks of the ways to connect: which are due, who runs them, their outcomes, and advice for owners.
 
-A worker takes those that are due (`take_due`) and notes what it found (`finish`); each is tried by one worker. Once a
-day, spread by chance, and when an owner asks.
+A worker claims checks that are due (`take_due`) and stores the outcome (`finish`), so each is run by one worker. Checks
+run once a day at random times, and when an owner asks.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from shared.models.game import Game, GameConnection
 from shared.signals import ChecksDue
 
 EVERY = timedelta(days=1)
-AGAIN = timedelta(minutes=10)  # where the fault may be ours
-JITTER = 0.1  # of that time, earlier or later, so that those of one moment drift apart
-SPREAD = timedelta(minutes=10)  # in which new ways get their first check
+AGAIN = timedelta(minutes=10)  # if the fault may be ours
+JITTER = 0.1  # earlier or later by this share of the time, so that checks drift apart
+SPREAD = timedelta(minutes=10)  # new ways to connect get their first check within this time
 LEASE = timedelta(minutes=2)
 PLAN_AT_MOST = 5_000
 
 
 class Outcome(StrEnum):
-    """What came of a try."""
+    """The outcome of a check."""
 
     OK = "ok"
     REDIRECTED = "redirected"
@@ -54,9 +54,11 @@ class Outcome(StrEnum):
 
 
 class Meaning(NamedTuple):
-    """What an outcome says to an owner. advice: what to do; "" where nothing is to be done.
+    """What an outcome means to an owner.
 
-    is_ok: None where the fault may be ours: then visitors are told nothing.
+    Attributes:
+        is_ok: None if the fault may be ours; visitors then see nothing.
+        advice: What the owner can do; empty if there is nothing to do.
     """
 
     is_ok: bool | None
@@ -142,7 +144,7 @@ MEANINGS: dict[Outcome, Meaning] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One way to connect that a worker has taken to try."""
+    """A way to connect that a worker has claimed to check."""
 
     connection_id: str
     claim: str
@@ -154,7 +156,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one try."""
+    """The result of one check."""
 
     outcome: Outcome
     milliseconds: int
@@ -162,14 +164,14 @@ class Result:
 
 
 def meaning_of(check: ConnectionCheck | None) -> Meaning | None:
-    """What the last try says; None if there was none yet."""
+    """Return the meaning of the last outcome; None if there is none yet."""
     if check is None or check.outcome is None:
         return None
     return MEANINGS[Outcome(check.outcome)]
 
 
 def plan(session: Session, *, now: datetime) -> int:
-    """Give each way to connect that has no check yet its first one, soon, not all at once. Returns how many."""
+    """Schedule the first check of every way to connect that has none, spread over SPREAD. Return how many."""
     missing = session.scalars(
         select(GameConnection.id)
         .outerjoin(ConnectionCheck, ConnectionCheck.connection_id == GameConnection.id)
@@ -180,10 +182,9 @@ def plan(session: Session, *, now: datetime) -> int:
 
 
 def request(session: Session, game: Game) -> int:
-    """Let every way to connect of a game be tried now. Returns how many there are.
+    """Schedule a check of all ways to connect of a game now. Return how many there are.
 
-    One that is tried already is tried once more, and the earlier try counts no more: it may have begun before what its
-    owner mended.
+    A check that is running already is discarded and repeated: it may have begun before the owner fixed the problem.
     """
     now = utc_now()
     for way in game.connections:
@@ -196,14 +197,14 @@ def request(session: Session, game: Game) -> int:
 
 
 def forget(session: Session, connection_id: str) -> None:
-    """The way was edited: what is known of it is of another one, also what a worker is finding out now."""
+    """Discard the check of a way that was edited, and the outcome of a check that is running."""
     check = session.get(ConnectionCheck, connection_id)
     if check is not None:
         session.delete(check)
 
 
 def take_due(session: Session, *, now: datetime, at_most: int) -> list[Target]:
-    """Take checks that are due and that nobody tries now; each is the taker's until its lease is over."""
+    """Claim up to `at_most` checks that are due and not running. A claim holds for LEASE."""
     due = session.scalars(
         select(ConnectionCheck)
         .where(ConnectionCheck.due_at <= now)
@@ -224,20 +225,20 @@ def take_due(session: Session, *, now: datetime, at_most: int) -> list[Target]:
 
 
 def finish(session: Session, target: Target, result: Result, *, now: datetime) -> bool:
-    """Note what came of a try. False if the way was edited or removed meanwhile, or the lease was lost."""
+    """Store the result of a check. Return False if the way was edited or deleted meanwhile, or the claim was lost."""
     check = session.get(ConnectionCheck, target.connection_id, with_for_update=True)
     if check is None or check.claim != target.claim:
         return False
     check.claim = check.lease_until = None
-    every = AGAIN if MEANINGS[result.outcome].is_ok is None else EVERY
-    check.due_at = now + every * random.uniform(1 - JITTER, 1 + JITTER)
+    interval = AGAIN if MEANINGS[result.outcome].is_ok is None else EVERY
+    check.due_at = now + interval * random.uniform(1 - JITTER, 1 + JITTER)
     check.checked_at, check.outcome = now, result.outcome.value
     check.http_status, check.milliseconds = result.http_status, result.milliseconds
     return True
 
 
 def _make_due(session: Session, connection_id: str, *, at: datetime) -> bool:
-    """Add a check; False if there is one, or somebody adds it or removes its way at this moment."""
+    """Add a check. Return False if it exists, or another transaction adds it or deletes the way at this moment."""
     if session.get(ConnectionCheck, connection_id) is not None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Lists of the games that everyone may see. Who is online comes from presence, so callers say it: ids of games."""
+"""Lists of the games that everyone may see. Callers pass the ids of games online, which come from presence."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ SOFTWARE_LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a list of games is narrowed to; all of it must be true of a game, and what is empty is true of all.
+    """Criteria for a list of games. A game must match all of them; empty ones match every game.
 
-    search: a part of the name, short name or description, in any case. connection: one of CONNECTION_TYPES.
-    software: a user agent's name.
+    Attributes:
+        search: Part of the name, short name or description, in any case.
+        connection: One of CONNECTION_TYPES.
+        software: The name of a user agent.
     """
 
     search: str = ""
@@ -43,7 +45,7 @@ def list_public_games(
     page: int = 1,
     per_page: int = 25,
 ) -> Page[Game]:
-    """Displayed games: those online first, then the others, each by name."""
+    """Return displayed games that match: those online first, then the others, each by name."""
     statement = select(Game).where(Game.is_displayed)
     if words := wanted.search.strip():
         key = validation.name_key(words)
@@ -66,25 +68,25 @@ def list_public_games(
 
 
 def count_public_games(session: Session) -> int:
-    """How many games everyone may see."""
+    """Count the displayed games."""
     return session.scalar(select(func.count()).select_from(Game).where(Game.is_displayed)) or 0
 
 
 def find_public_ids(session: Session, online: Collection[int]) -> list[int]:
-    """Which of the games online everyone may see."""
+    """Return the ids of the displayed games among those online."""
     if not online:
         return []
     return list(session.scalars(select(Game.id).where(Game.is_displayed, _is_among(online))))
 
 
 def list_newest_games(session: Session, *, limit: int) -> list[Game]:
-    """The displayed games that were registered last, the newest first."""
+    """Return the displayed games that were registered last, newest first."""
     newest = select(Game).where(Game.is_displayed).order_by(Game.created_at.desc(), Game.id.desc())
     return list(session.scalars(newest.limit(limit)))
 
 
 def pick_game(session: Session, online: Collection[int]) -> Game | None:
-    """A displayed game at random among those online, if possible one that says how to connect. None without any."""
+    """Return a random displayed game that is online, preferably one with a way to connect, or None."""
     if not online:
         return None
     statement = select(Game.id).where(Game.is_displayed, _is_among(online))
@@ -93,7 +95,7 @@ def pick_game(session: Session, online: Collection[int]) -> Game | None:
 
 
 def list_software(session: Session) -> list[str]:
-    """The server software that displayed games run, by name: what most of them run, if there is much of it."""
+    """Return the software that displayed games run, by name; the most common SOFTWARE_LISTED of it."""
     used: Select[Any] = (
         select(UserAgent.name)
         .join(Game, Game.user_agent_id == UserAgent.id)
@@ -106,10 +108,10 @@ def list_software(session: Session) -> list[str]:
 
 
 def is_connection_type(value: str) -> bool:
-    """True for a kind of way to connect that there is."""
+    """Return True if there is such a kind of way to connect."""
     return value in CONNECTION_TYPES
 
 
 def _is_among(ids: Collection[int]) -> ColumnElement[bool]:
-    """The numbers stand in the statement itself: databases take only so many parameters."""
+    """Return the condition with the ids written into the statement, since databases limit the number of parameters."""
     return Game.id.in_(bindparam("online", sorted(ids), expanding=True, literal_execute=True, unique=True))

@@ -1,4 +1,4 @@
-"""What a game's page shows of the people in it: nobody who hides that they are online, and no hidden profile."""
+"""What a game's page shows of its players: nobody who hides being online, and no hidden profile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class ShownPlayer:
-    """Somebody online in a game. username: whose character it is, None if nobody's or if their profile is hidden."""
+    """A player online in a game. username: whose character it is; None if nobody's, or if the profile is hidden."""
 
     name: str
     username: str | None
@@ -24,21 +24,21 @@ class ShownPlayer:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """The players of a game now. total counts all of them; `players` are those who may be named, by name."""
+    """The players online in a game. total: how many; players: those who may be named."""
 
     total: int
     players: list[ShownPlayer]
 
     @property
     def unnamed(self) -> int:
-        """How many more there are than are named."""
+        """Return how many players are not named."""
         return self.total - len(self.players)
 
 
 def get_audience(session: Session, game: Game, names: Sequence[str]) -> Audience:
-    """Who is online in a game. names: its players as presence tells of them.
+    """Return who is online in a game. names: its players, from presence.
 
-    An owner may have nobody named at all. A person may hide being online: then their character is not named here.
+    Names nobody if the owner wants that, and no character whose person hides being online.
     """
     if not game.show_players:
         return Audience(len(names), [])

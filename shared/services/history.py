@@ -18,7 +18,7 @@ REDACTED_AMONG = 4_000  # lines: those that a page of the chat holds, and those 
 
 
 def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list[int]:
-    """Store lines in this order and return their ids, which ascend. One transaction should hold as many as wait."""
+    """Store lines in this order and return their ascending ids. Store all pending lines in one transaction."""
     last = session.execute(
         update(Counter)
         .where(Counter.name == Counter.MESSAGES)
@@ -47,23 +47,23 @@ def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list
 
 
 def announce_lines(session: Session, ids: Sequence[int], lines: Sequence[Line], *, worker: str) -> None:
-    """Let every worker hand on stored lines that no worker took in, after the commit. worker: as it was stored."""
+    """Have every worker broadcast stored lines after the commit. worker: the same as in `store_lines`."""
     announce(session, LinesStored(worker, [StoredLine(*pair) for pair in zip(ids, lines, strict=True)]))
 
 
 def last_message_id(session: Session) -> int:
-    """The newest message's id; 0 in an empty history."""
+    """Return the newest message's id; 0 in an empty history."""
     return session.scalar(select(Counter.value).where(Counter.name == Counter.MESSAGES)) or 0
 
 
 def last_id_before(session: Session, moment: datetime) -> int:
-    """The id of the last message sent before a moment; 0 if there is none. Looks at each one sent since."""
+    """Return the id of the last message sent before a moment; 0 if there is none. Reads all messages sent since."""
     last = select(Message.id).where(Message.sent_at < moment).order_by(Message.id.desc()).limit(1)
     return session.scalar(last) or 0
 
 
 def count_after(session: Session, message_id: int) -> tuple[int, int]:
-    """How many messages there are after an id, and the id of the last of them (the same id if there are none)."""
+    """Return how many messages follow an id, and the id of the last of them (the same id if there are none)."""
     counted = session.execute(select(func.count(), func.max(Message.id)).where(Message.id > message_id)).one()
     return counted[0], counted[1] or message_id
 
@@ -71,7 +71,7 @@ def count_after(session: Session, message_id: int) -> tuple[int, int]:
 def lines_since(
     session: Session, message_id: int, *, after: datetime, not_from: str | None = None, limit: int = 500
 ) -> list[Message]:
-    """Messages after an id, sent after a moment, not taken in by the worker `not_from`; oldest first, no redacted."""
+    """Return messages after an id and a moment, oldest first; not redacted ones, nor those that `not_from` stored."""
     statement = (
         select(Message)
         .where(Message.id > message_id, Message.sent_at > after, Message.redacted_at.is_(None))
@@ -86,23 +86,26 @@ def lines_since(
 def channel_page(
     session: Session, channel_id: int, *, before: int | None = None, after: int | None = None, limit: int = 50
 ) -> tuple[list[Message], bool]:
-    """Up to `limit` messages of a channel, oldest first, and whether there are more that way.
+    """Return up to `limit` messages of a channel, oldest first, and whether there are more in that direction.
 
-    `after`: those that follow that id; otherwise the newest ones, of before `before` if given. Redacted ones are left
-    out.
+    With `after`, the messages that follow this id; otherwise the newest ones, or those before the id `before`. Skips
+    redacted messages.
     """
     statement = select(Message).where(Message.channel_id == channel_id, Message.redacted_at.is_(None))
     if after is not None:
-        found = list(session.scalars(statement.where(Message.id > after).order_by(Message.id).limit(limit + 1)))
-        return found[:limit], len(found) > limit
+        messages = list(session.scalars(statement.where(Message.id > after).order_by(Message.id).limit(limit + 1)))
+        return messages[:limit], len(messages) > limit
     if before is not None:
         statement = statement.where(Message.id < before)
-    found = list(session.scalars(statement.order_by(Message.id.desc()).limit(limit + 1)))
-    return found[:limit][::-1], len(found) > limit
+    messages = list(session.scalars(statement.order_by(Message.id.desc()).limit(limit + 1)))
+    return messages[:limit][::-1], len(messages) > limit
 
 
 def redacted_ids(session: Session, channel_id: int, *, first: int, lines: int = REDACTED_AMONG) -> list[int]:
-    """Which of a channel's messages from an id on were redacted, of the newest so many. For a page that was away."""
+    """Return the ids of a channel's redacted messages, from `first` on and among the newest `lines`.
+
+    For a page that was offline and must remove them.
+    """
     newest = (
         select(Message.id, Message.redacted_at)
         .where(Message.channel_id == channel_id, Message.id >= first)

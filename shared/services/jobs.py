@@ -1,4 +1,4 @@
-"""Periodic jobs of the network: each is run by one worker at a time, whoever claims it first when it is due."""
+"""Periodic jobs of the network. The first worker to claim a job that is due runs it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from shared.models.job import Job
 
 
 def claim_job(session: Session, *, name: str, now: datetime, lease: timedelta) -> bool:
-    """Take the job if it is due and nobody else runs it; a new job is due at once.
+    """Claim the job if it is due and nobody runs it. A new job is due at once.
 
-    The one who gets True has it until `lease` is over: a worker that dies meanwhile holds up nobody for longer.
+    Returns:
+        True if the caller has the job until `lease` is over. A worker that dies delays the job no longer than that.
     """
     if session.scalar(select(Job.name).where(Job.name == name)) is None:
         try:
             with session.begin_nested():
                 session.add(Job(name=name, due_at=now))
         except IntegrityError:
-            pass  # another worker was quicker to note that there is such a job
+            pass  # another worker added the job at the same moment
     claimed = session.execute(
         update(Job)
         .where(Job.name == name, Job.due_at <= now, or_(Job.lease_until.is_(None), Job.lease_until < now))
@@ -33,7 +34,7 @@ def claim_job(session: Session, *, name: str, now: datetime, lease: timedelta) -
 
 
 def finish_job(session: Session, *, name: str, due_at: datetime) -> None:
-    """The job is done: it is next due then, and anybody's."""
+    """Release the job and set when it is due next."""
     session.execute(
         update(Job)
         .where(Job.name == name)

@@ -1,7 +1,7 @@
-"""Player counts: noted every quarter of an hour while a game is connected, kept in a bounded number of rows.
+"""Player counts: stored every quarter of an hour while a game is connected, in a bounded number of rows.
 
-Single counts are kept for `COUNT_DAYS`. Each also goes into its day's row, kept for `DAILY_DAYS`: a game has some 1,200
-rows at most, however long it is here.
+Single counts are kept for `COUNT_DAYS`. Each is also added to the row of its day, kept for `DAILY_DAYS`. A game never
+has more than about 1,200 rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The players of one stretch of time: the most at once, the sum of the counts taken in it, how many those were."""
+    """The players in a span of time: the most at once, the sum of the counts, and the number of counts."""
 
     start: datetime
     most: int
@@ -36,25 +36,27 @@ class Span:
 
     @property
     def average(self) -> float:
-        """The players on average, while the game was connected."""
+        """Return the average number of players while the game was connected."""
         return self.total / self.counts
 
 
 def quarter_of(moment: datetime) -> datetime:
-    """The beginning of the quarter of an hour that a moment lies in."""
+    """Return the start of a moment's quarter of an hour."""
     return floor(moment, QUARTER)
 
 
 def record(session: Session, players: Mapping[int, int], *, at: datetime) -> int:
-    """Note how many players the connected games have, for the quarter of an hour that `at` lies in.
+    """Store how many players the connected games have, for the quarter of an hour of `at`. Return how many were new.
 
-    players: by game id; games that are gone by now are left out. A game's quarter is counted once, whoever comes
-    first: a second count of it changes nothing. Returns how many counts were new.
+    Only the first count of a game and quarter is stored. Skips deleted games.
+
+    Args:
+        players: The number of players by game id.
     """
     quarter = quarter_of(at)
     recorded = 0
     for ids in _batches(sorted(players)):
-        # Held until the commit: a game that is deleted at this moment would take the whole transaction along.
+        # Lock the games: one that is deleted at this moment would fail the whole transaction.
         known = session.scalars(
             select(Game.id).where(Game.id.in_(ids)).order_by(Game.id).with_for_update(read=True, key_share=True)
         )
@@ -70,7 +72,7 @@ def record(session: Session, players: Mapping[int, int], *, at: datetime) -> int
 
 
 def prune(session: Session, *, now: datetime) -> int:
-    """Delete what is older than is kept. Returns how many rows went."""
+    """Delete counts older than COUNT_DAYS and days older than DAILY_DAYS. Return how many rows."""
     oldest = now - timedelta(days=COUNT_DAYS)
     counts = session.execute(delete(PlayerCount).where(PlayerCount.at < oldest))
     oldest_day = now.astimezone(UTC).date() - timedelta(days=DAILY_DAYS)
@@ -79,27 +81,27 @@ def prune(session: Session, *, now: datetime) -> int:
 
 
 def list_counts(session: Session, game_id: int, *, since: datetime) -> list[Span]:
-    """A span for each count from `since` on, oldest first. There is none of when the game was not connected."""
-    found = session.execute(
+    """Return a span for each count from `since` on, oldest first. There are gaps where the game was not connected."""
+    rows = session.execute(
         select(PlayerCount.at, PlayerCount.players)
         .where(PlayerCount.game_id == game_id, PlayerCount.at >= since)
         .order_by(PlayerCount.at)
     )
-    return [Span(at, players, players, 1) for at, players in found]
+    return [Span(at, players, players, 1) for at, players in rows]
 
 
 def list_days(session: Session, game_id: int, *, since: date) -> list[Span]:
-    """A span for each day from `since` on which the game was connected, oldest first."""
-    found = session.scalars(
+    """Return a span for each day from `since` on, oldest first, without days on which the game was not connected."""
+    rows = session.scalars(
         select(DailyPlayerCount)
         .where(DailyPlayerCount.game_id == game_id, DailyPlayerCount.day >= since)
         .order_by(DailyPlayerCount.day)
     )
-    return [Span(datetime.combine(row.day, time(), UTC), row.most, row.total, row.counts) for row in found]
+    return [Span(datetime.combine(row.day, time(), UTC), row.most, row.total, row.counts) for row in rows]
 
 
 def put_together(spans: Iterable[Span], start_of: Callable[[datetime], datetime]) -> list[Span]:
-    """Longer spans made of these. start_of: where the longer span of a moment begins."""
+    """Merge spans into longer ones. start_of: returns the start of the longer span of a moment."""
     return [
         Span(start, max(span.most for span in parts), sum(span.total for span in parts), sum(s.counts for s in parts))
         for start, group in groupby(spans, key=lambda span: start_of(span.start))
@@ -108,7 +110,7 @@ def put_together(spans: Iterable[Span], start_of: Callable[[datetime], datetime]
 
 
 def last_counted_at(session: Session, game_id: int) -> datetime | None:
-    """When the game was last found to be connected, to the quarter of an hour. None: not within `DAILY_DAYS`."""
+    """Return when the game was last connected, to the quarter of an hour; None if not within `DAILY_DAYS`."""
     last = select(DailyPlayerCount.last_at).where(DailyPlayerCount.game_id == game_id)
     return session.scalar(last.order_by(DailyPlayerCount.day.desc()).limit(1))
 

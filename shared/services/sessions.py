@@ -1,4 +1,4 @@
-"""Sessions of the site. Each has a number, and is good until it is signed out of, or the account of all of its own."""
+"""Sessions of the site. Each has a number, and ends when its user signs out of it or of all sessions."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from shared.models.ended_session import EndedSession
 from shared.signals import AccountChanged
 
 KEPT = timedelta(days=400)
-"""How long it is known that a session ended: much longer than a cookie lives."""
+"""How long ended sessions are remembered: much longer than a cookie lives."""
 _AT_ONCE = 500
 
 
 def new_number() -> str:
-    """A number for a new session."""
+    """Return a number for a new session."""
     return secrets.token_hex(16)
 
 
 def end(session: Session, number: str, *, user_id: int) -> None:
-    """Sign out of one session, wherever its cookie is; the account's others go on. Doing so twice is no fault."""
+    """End one session, wherever its cookie is. The account's other sessions stay. Twice does no harm."""
     statement = upsert(session, EndedSession).values(number=number, ended_at=utc_now())
     session.execute(statement.on_conflict_do_nothing())
     announce(session, AccountChanged(user_id))
 
 
 def list_ended(session: Session, numbers: Collection[str]) -> set[str]:
-    """Which of these sessions were signed out of."""
-    wanted, found = sorted(numbers), set[str]()
-    for start in range(0, len(wanted), _AT_ONCE):
-        part = wanted[start : start + _AT_ONCE]
-        found.update(session.scalars(select(EndedSession.number).where(EndedSession.number.in_(part))))
-    return found
+    """Return the sessions among these that have ended."""
+    ordered, ended = sorted(numbers), set[str]()
+    for start in range(0, len(ordered), _AT_ONCE):
+        part = ordered[start : start + _AT_ONCE]
+        ended.update(session.scalars(select(EndedSession.number).where(EndedSession.number.in_(part))))
+    return ended
 
 
 def prune(session: Session, *, now: datetime) -> int:
-    """Forget those that ended so long ago that no cookie of them is good. Returns how many."""
+    """Delete sessions whose cookies have expired long ago. Return how many."""
     statement = delete(EndedSession).where(EndedSession.ended_at < now - KEPT)
     return count_changed(session.execute(statement.execution_options(synchronize_session=False)))

@@ -12,10 +12,11 @@ from shared.models.reserved_name import ReservedShortName
 def reserve(
     session: Session, short_name: str, *, game_id: int | None = None, application_id: int | None = None
 ) -> None:
-    """Keep a short name for a game or an application, for good.
+    """Reserve a short name for a game or an application, forever.
 
-    Names stay reserved when their owner is renamed or deleted; a game may take back one that it had.
-    Raises NameTaken, also if another transaction was quicker.
+    A name stays reserved when its game is renamed or deleted; a game may take back a name that it had.
+
+    Raises NameTaken, also if another transaction was faster.
     """
     key = short_name.lower()
     known = session.get(ReservedShortName, key)
@@ -30,10 +31,10 @@ def reserve(
 
 
 def is_reserved(session: Session, short_name: str) -> bool:
-    """True if the short name is, or was, somebody's."""
+    """Return True if somebody has or had this short name."""
     return session.get(ReservedShortName, short_name.lower()) is not None
 
 
 def taken() -> NameTaken:
-    """The error for a short name that somebody has or had."""
+    """Return the error for a short name that somebody has or had."""
     return NameTaken("this short name is taken, choose another", field="short_name")

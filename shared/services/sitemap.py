@@ -1,4 +1,4 @@
-"""Every public record that has a page: visible channels, displayed games, profiles that are not hidden."""
+"""All public records with a page: visible channels, displayed games, profiles that are not hidden."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ KINDS: tuple[tuple[str, Select[Any]], ...] = (
 
 
 def count_public(session: Session) -> int:
-    """How many of them there are."""
+    """Count the public records."""
     return sum(_count(session, statement) for _, statement in KINDS)
 
 
 def list_public(session: Session, *, start: int, limit: int) -> list[tuple[str, str]]:
-    """A part of the whole list: (kind, name), with kinds `channel`, `game`, `player`."""
-    found: list[tuple[str, str]] = []
+    """Return a part of the whole list as (kind, name), where kind is `channel`, `game` or `player`."""
+    records: list[tuple[str, str]] = []
     for kind, statement in KINDS:
-        if len(found) >= limit:
+        if len(records) >= limit:
             break
-        names = session.scalars(statement.offset(start).limit(limit - len(found))).all()
-        found += [(kind, name) for name in names]
+        names = session.scalars(statement.offset(start).limit(limit - len(records))).all()
+        records += [(kind, name) for name in names]
         start = 0 if names else start - _count(session, statement)
-    return found
+    return records
 
 
 def _count(session: Session, statement: Select[Any]) -> int:

@@ -1,4 +1,4 @@
-"""Reading the log of changes: what came after a cursor, and the whole state at one. Written by `shared/sync.py`."""
+"""Read the log of changes: what follows a cursor, and the whole state at a cursor. `shared/sync.py` writes it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from shared.db import count_changed
 from shared.models.version import Counter, Version
 
-PRUNED_AT_ONCE = 20_000  # a longer transaction would keep writers of SQLite waiting
+PRUNED_AT_ONCE = 20_000  # a longer transaction would block other writers on SQLite
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One version as readers need it. `record` is the canonical JSON of the record's form; None in a delete."""
+    """One version. record: the canonical JSON of the record; None if it was deleted."""
 
     cursor: int
     kind: str
@@ -26,19 +26,19 @@ class Change:
 
 
 def last_cursor(session: Session) -> int:
-    """The newest cursor; 0 in an empty log."""
+    """Return the newest cursor; 0 in an empty log."""
     return session.scalar(select(Counter.value).where(Counter.name == Counter.VERSIONS)) or 0
 
 
 def reaches_back_to(session: Session, cursor: int) -> bool:
-    """True if every change after `cursor` is still in the log, and `cursor` is not ahead of it."""
+    """Return True if the log still has every change after `cursor`, and `cursor` is not ahead of it."""
     row = session.execute(select(Counter.value, Counter.floor).where(Counter.name == Counter.VERSIONS)).one_or_none()
     value, floor = (row.value, row.floor) if row else (0, 0)
     return bool(floor <= cursor <= value)
 
 
 def since(session: Session, cursor: int, *, up_to: int | None = None, limit: int = 500) -> list[Change]:
-    """The changes after `cursor`, oldest first, `limit` at most."""
+    """Return up to `limit` changes after `cursor`, oldest first."""
     statement = (
         select(Version.id, Version.kind, Version.record_id, Version.record)
         .where(Version.id > cursor)

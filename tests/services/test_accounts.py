@@ -201,7 +201,7 @@ def test_another_address(session):
     """Takes the password; that somebody has it is not said before the mail was read."""
     user, other = sign_up(session), sign_up(session, "other", "other@example.com")
     verify(session, other)
-    ask = {"user_id": user.id, "password": PASSWORD}
+    ask = {"actor": actors.of_user(session, user.id), "password": PASSWORD}
     with pytest.raises(InvalidCredentials):
         accounts.ask_for_email(session, actors.of_user(session, user.id), password="wrong", email="new@example.com")
     with pytest.raises(Invalid):
@@ -221,7 +221,7 @@ def test_another_address(session):
 def test_only_the_address_asked_for_last_can_be_had(session):
     """One that was asked for before, or cancelled, cannot."""
     user = sign_up(session)
-    ask = {"user_id": user.id, "password": PASSWORD}
+    ask = {"actor": actors.of_user(session, user.id), "password": PASSWORD}
     accounts.ask_for_email(session, **ask, email="first@example.com")
     accounts.ask_for_email(session, **ask, email="second@example.com")
     link = {"user_id": user.id, "mark": accounts.mark_of(user)}

@@ -77,7 +77,7 @@ def test_an_account_has_so_many_characters(session, user, game, monkeypatch):
     monkeypatch.setattr(characters, "CHARACTERS_PER_USER", 1)
     claim(session, user, game)
     key = user.registration_key
-    with pytest.raises(Conflict, match="1 characters at most"):
+    with pytest.raises(Conflict, match="at most 1 characters"):
         claim(session, user, game, "Second")
     assert user.registration_key == key
 

@@ -1,8 +1,8 @@
-"""The audit trail: each act one entry, written in the transaction of the act, hashed over the entry before it.
+"""The audit trail: one entry per act, written in the act's transaction, hashed together with the previous entry.
 
-`record` queues an entry; at the outermost commit the head row is locked, then the entry gets its number, its time and
-its hash. So entries are numbered in the order in which they can be seen, without a gap, however many write at once; and
-an act that is rolled back leaves none. No function changes or removes an entry, and the database refuses it.
+`record` queues an entry. At the outermost commit, a hook locks the head row and gives the entry its number, time and
+hash. Entries are therefore numbered in commit order without a gap, and an act that is rolled back leaves none. No
+function changes or deletes an entry, and triggers in the database refuse both.
 """
 
 from __future__ import annotations
@@ -50,9 +50,12 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom or what an act was done to. kind: player, game, user, address, channel, message, report, appeal, filter.
+    """Whom or what an act was about.
 
-    id: for programs (`game:7/bob`, `channel:3`). name: in words (`Bob@Tea`).
+    Attributes:
+        kind: player, game, user, address, channel, message, report, appeal or filter.
+        id: For programs: `game:7/bob`, `channel:3`.
+        name: For people: `Bob@Tea`.
     """
 
     kind: str
@@ -62,8 +65,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found. broken_at: the number of the first broken entry; fault: changed, missing, reordered,
-    truncated or head."""
+    """The result of `verify`.
+
+    Attributes:
+        entries: How many entries are right, counted up to the first broken one.
+        head: The hash in the head row.
+        broken_at: The number of the first broken entry.
+        fault: changed, missing, reordered, truncated or head. See `verify`.
+    """
 
     entries: int
     head: str
@@ -72,13 +81,13 @@ class Verification:
 
     @property
     def is_whole(self) -> bool:
-        """True if nothing is wrong."""
+        """Return True if no entry is broken."""
         return self.fault is None
 
 
 @dataclass(frozen=True, slots=True)
 class PublicAct:
-    """An entry as everybody may read it: what was done to what kind of thing, why, and by whom as what."""
+    """An entry as everybody may read it: without names of actors and targets."""
 
     number: int
     at: datetime
@@ -99,9 +108,10 @@ def record(
     after: dict[str, Any] | None = None,
     reason: str = "",
 ) -> None:
-    """Queue the entry of an act for the end of this transaction. before, after: what JSON can say, no secrets.
+    """Queue an entry for the commit of this transaction. Rolling back the current savepoint drops it.
 
-    Inside a savepoint that is rolled back it is forgotten with it.
+    Args:
+        before, after: The target's state, as JSON values without secrets.
     """
     kind = _kind_of(actor)
     values = {
@@ -160,7 +170,7 @@ def _forget(session: Session, transaction: Any) -> None:
 
 
 def hash_of(entry: dict[str, Any]) -> str:
-    """SHA-256, hex, of the entry's canonical JSON: the keys of FIELDS, the time in UTC with microseconds."""
+    """Return the SHA-256 in hex of the entry's canonical JSON: the keys of FIELDS, the time in UTC with µs."""
     at: datetime = entry["at"]
     text = {**{field: entry[field] for field in FIELDS}, "at": _stamp(at)}
     return hashlib.sha256(canonical_json(text)).hexdigest()
@@ -186,10 +196,10 @@ def _walk(session: Session) -> Iterator[dict[str, Any]]:
 
 
 def verify(session: Session) -> Verification:
-    """Walk the chain from its beginning, in a `reading()` session; stop at the first entry that is broken.
+    """Check the whole chain, up to the first broken entry. Needs a `reading()` session.
 
-    changed: its content is not what was hashed. missing: the number before it is not there. reordered: it does not
-    follow the entry before it. truncated: entries at the end are gone. head: the head's hash is another.
+    Faults: `changed`, the content does not match the hash; `missing`, an entry before it is gone; `reordered`, it does
+    not follow the previous entry; `truncated`, entries at the end are gone; `head`, the head row has another hash.
     """
     head_number, head_hash = session.execute(select(ModerationHead.number, ModerationHead.hash)).one()
     count, previous = 0, GENESIS
@@ -211,12 +221,16 @@ def verify(session: Session) -> Verification:
 def list_entries(
     session: Session, *, search: str = "", act: str = "", about: str = "", page: int = 1, per_page: int = 50
 ) -> Page[AuditEntry]:
-    """Entries, the newest first. search: in targets, names of who acted and reasons. about: the id of a target, or a
-    part of its name; what was done while it had another name is found too."""
+    """Return entries, newest first.
+
+    Args:
+        search: Part of a target, an actor's name or a reason.
+        about: The id of a target, or part of its name. Includes acts from when it had another name.
+    """
     statement = select(AuditEntry).order_by(AuditEntry.number.desc())
-    if wanted := search.strip():
+    if text := search.strip():
         columns = (AuditEntry.target, AuditEntry.actor_name, AuditEntry.reason)
-        statement = statement.where(or_(*(column.icontains(wanted, autoescape=True) for column in columns)))
+        statement = statement.where(or_(*(column.icontains(text, autoescape=True) for column in columns)))
     if act:
         statement = statement.where(AuditEntry.act == act)
     if about := about.strip():
@@ -226,7 +240,7 @@ def list_entries(
 
 
 def list_of(session: Session, actor: Actor, act: Act, target: Target) -> list[AuditEntry]:
-    """The entries of one act that somebody did to a target, oldest first."""
+    """Return the entries of one act that the actor did to a target, oldest first."""
     statement = select(AuditEntry).where(
         AuditEntry.target_id == target.id,
         AuditEntry.act == act.value,
@@ -237,22 +251,22 @@ def list_of(session: Session, actor: Actor, act: Act, target: Target) -> list[Au
 
 
 def entries_since(session: Session, number: int, *, limit: int = 100) -> list[AuditEntry]:
-    """The entries after a number, oldest first."""
+    """Return the entries after a number, oldest first."""
     statement = select(AuditEntry).where(AuditEntry.number > number).order_by(AuditEntry.number).limit(limit)
     return list(session.scalars(statement))
 
 
 def list_public(session: Session, *, page: int = 1, per_page: int = 50) -> Page[PublicAct]:
-    """The trail for everybody, the newest first: nobody's name, neither of who acted nor of whom it was about."""
-    found = list_entries(session, page=page, per_page=per_page)
-    return Page([_public(entry) for entry in found.items], found.page, found.per_page, found.total)
+    """Return the trail for everybody, newest first, without names of actors and targets."""
+    entries = list_entries(session, page=page, per_page=per_page)
+    return Page([_public(entry) for entry in entries.items], entries.page, entries.per_page, entries.total)
 
 
 _PUBLIC_DETAILS = ("kind", "until", "seconds", "slow_seconds", "action", "state")
 
 
 def change_of(entry: AuditEntry) -> str:
-    """What happened to a thing that comes and goes: made, changed, switched on, switched off or removed."""
+    """Return what an entry did to a filter: made, changed, switched on, switched off or removed."""
     if entry.before is None or entry.after is None:
         return "made" if entry.before is None else "removed"
     was_on, is_on = (json.loads(form).get("is_on") for form in (entry.before, entry.after))
@@ -268,9 +282,9 @@ def _public(entry: AuditEntry) -> PublicAct:
 
 
 def export_json(session: Session) -> Iterator[str]:
-    """The whole trail as one JSON array, in pieces, the oldest first; for a response that streams.
+    """Yield the whole trail as one JSON array, oldest first, for a streaming response.
 
-    before, after: objects, or null. What is hashed is their canonical text (keys in order, no spaces).
+    `before` and `after` are objects or null. The hash covers their canonical text (sorted keys, no spaces).
     """
     yield "["
     for number, entry in enumerate(_walk(session)):
@@ -280,7 +294,7 @@ def export_json(session: Session) -> Iterator[str]:
 
 
 def export_csv(session: Session) -> Iterator[str]:
-    """The whole trail as CSV with a head line, in pieces. Cells that a spreadsheet would run are made text."""
+    """Yield the whole trail as CSV with a header, with cells escaped that a spreadsheet would run as formulas."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow((*FIELDS, "hash"))
@@ -298,7 +312,7 @@ def _exported(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _safe_cell(value: object) -> object:
-    """A text that begins as a formula would gets an apostrophe before it, as do those hidden behind white space."""
+    """Prefix text that starts like a formula, even after white space, with an apostrophe."""
     if isinstance(value, str) and (value.lstrip()[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r", "\n")):
         return "'" + value
     return value

@@ -1,5 +1,5 @@
-"""Moderation: one module a subject. Functions take a session and then the `Actor` who acts, where there is one.
+"""Moderation: one module per subject.
 
-Each asks `permissions` first, writes its entry of the audit trail (`audit.record`) in the same transaction, and marks
-what workers have to read again (`changes.mark`). Nothing here is needed to keep a sanction in force or to end it.
+Each act asks `permissions` first, records itself in the audit trail (`audit.record`) in the same transaction, and marks
+what workers must read again (`changes.mark`). No process has to run for a sanction to stay in force or to end.
 """

@@ -1,4 +1,4 @@
-"""What moderators do to channels: approve, hide, describe, rename, close, pause, slow down."""
+"""Moderating channels: approve, hide, describe, rename, close, pause, slow down."""
 
 from __future__ import annotations
 
@@ -27,60 +27,63 @@ SLOW_LONGEST_SECONDS = 3_600
 
 
 def pause(session: Session, actor: Actor, *, channel: str, minutes: int | None, reason: str) -> ChannelState:
-    """Let nobody speak on a channel, for so many minutes or (None) until it is resumed. The channel is told.
+    """Stop everybody from speaking on a channel, and say so there. Pausing it again replaces the end.
 
-    Pausing a paused one gives it the new end. Raises Forbidden, NotFound, Invalid (`minutes`, `reason`).
+    Args:
+        minutes: How long; None until it is resumed.
+
+    Raises Forbidden, NotFound, Invalid (`minutes`, `reason`).
     """
     require(actor, Act.PAUSE)
-    found = channels.get_channel(session, channel)
+    target = channels.get_channel(session, channel)
     reason = reason_of(reason)
     if minutes is not None and not 1 <= minutes <= PAUSE_LONGEST_MINUTES:
-        raise Invalid("the minutes must be from 1 to a year's, or none until it is resumed", field="minutes")
-    state = _get_state(session, found)
+        raise Invalid("the minutes must be from 1 to a year, or empty until the channel is resumed", field="minutes")
+    state = _get_state(session, target)
     before = form_of(state)
     state.is_paused, state.pause_reason = True, reason
     state.paused_until = None if minutes is None else utc_now() + timedelta(minutes=minutes)
-    _changed(session, actor, Act.PAUSE, found, before, form_of(state), reason)
+    _changed(session, actor, Act.PAUSE, target, before, form_of(state), reason)
     length = "until further notice" if minutes is None else f"for {minutes} minute{'' if minutes == 1 else 's'}"
-    _say(session, found, f"This channel is paused {length}: {reason}")
+    _say(session, target, f"This channel is paused {length}: {reason}")
     return state
 
 
 def resume(session: Session, actor: Actor, *, channel: str, reason: str = "") -> ChannelState:
-    """Let people speak again. Raises Forbidden, NotFound, Conflict (it is not paused)."""
+    """End a pause. Raises Forbidden, NotFound, Conflict (the channel is not paused)."""
     require(actor, Act.RESUME)
-    found = channels.get_channel(session, channel)
-    state = _get_state(session, found)
+    target = channels.get_channel(session, channel)
+    state = _get_state(session, target)
     if not state.is_paused_at(utc_now()):
-        raise Conflict(f"{found.name} is not paused")
+        raise Conflict(f"{target.name} is not paused")
     before = form_of(state)
     state.is_paused, state.paused_until, state.pause_reason = False, None, ""
-    _changed(session, actor, Act.RESUME, found, before, form_of(state), reason and reason_of(reason))
-    _say(session, found, "This channel is open again.")
+    _changed(session, actor, Act.RESUME, target, before, form_of(state), reason and reason_of(reason))
+    _say(session, target, "This channel is open again.")
     return state
 
 
 def slow_down(session: Session, actor: Actor, *, channel: str, seconds: int, reason: str = "") -> ChannelState:
-    """Let each player speak once in so many seconds; 0 ends it. Raises Forbidden, NotFound, Invalid (`seconds`)."""
+    """Let each player speak only once every `seconds`; 0 ends it. Raises Forbidden, NotFound, Invalid (`seconds`)."""
     require(actor, Act.SLOW)
-    found = channels.get_channel(session, channel)
+    target = channels.get_channel(session, channel)
     if not 0 <= seconds <= SLOW_LONGEST_SECONDS:
         raise Invalid(f"the seconds must be from 0 to {SLOW_LONGEST_SECONDS:,}", field="seconds")
-    state = _get_state(session, found)
+    state = _get_state(session, target)
     before = form_of(state)
     state.slow_seconds = seconds
-    _changed(session, actor, Act.SLOW, found, before, form_of(state), reason and reason_of(reason))
+    _changed(session, actor, Act.SLOW, target, before, form_of(state), reason and reason_of(reason))
     return state
 
 
 def close(session: Session, actor: Actor, *, channel: str, reason: str) -> ChannelState:
-    """Close a channel: nobody speaks there or subscribes any more; its history stays. Raises Forbidden, NotFound."""
+    """Close a channel: nobody may speak or subscribe; its history stays. Raises Forbidden, NotFound, Invalid."""
     require(actor, Act.CLOSE_CHANNEL)
     return _set_closed(session, actor, Act.CLOSE_CHANNEL, channel, reason_of(reason), is_closed=True)
 
 
 def reopen(session: Session, actor: Actor, *, channel: str, reason: str = "") -> ChannelState:
-    """Undo `close`. Raises Forbidden, NotFound."""
+    """Open a closed channel. Raises Forbidden, NotFound."""
     require(actor, Act.OPEN_CHANNEL)
     return _set_closed(session, actor, Act.OPEN_CHANNEL, channel, reason and reason_of(reason), is_closed=False)
 
@@ -92,37 +95,37 @@ def approve(session: Session, actor: Actor, *, channel: str, reason: str = "") -
 
 
 def hide(session: Session, actor: Actor, *, channel: str, reason: str = "") -> Channel:
-    """Take a channel off the public lists; whoever knows its name may still use it. Raises Forbidden, NotFound."""
+    """Remove a channel from public lists; games that know its name may still use it. Raises Forbidden, NotFound."""
     require(actor, Act.HIDE_CHANNEL)
     return _update(session, actor, Act.HIDE_CHANNEL, channel, reason, is_hidden=True)
 
 
 def rename(session: Session, actor: Actor, *, channel: str, new_name: str, reason: str = "") -> Channel:
-    """Give a channel another name. Raises Forbidden, NotFound, Invalid and NameTaken (field `name`)."""
+    """Rename a channel. Raises Forbidden, NotFound, Invalid and NameTaken (field `name`)."""
     require(actor, Act.RENAME_CHANNEL)
     return _update(session, actor, Act.RENAME_CHANNEL, channel, reason, new_name=new_name)
 
 
 def describe(session: Session, actor: Actor, *, channel: str, description: str, reason: str = "") -> Channel:
-    """Say what a channel is for. Raises Forbidden, NotFound, Invalid (field `description`)."""
+    """Set a channel's description. Raises Forbidden, NotFound, Invalid (field `description`)."""
     require(actor, Act.DESCRIBE_CHANNEL)
     return _update(session, actor, Act.DESCRIBE_CHANNEL, channel, reason, description=description)
 
 
 def find_state(session: Session, channel_id: int) -> ChannelState | None:
-    """What was done to a channel; None if nothing ever was."""
+    """Return a channel's state; None if no moderator ever changed it."""
     return session.get(ChannelState, channel_id)
 
 
 def list_states(session: Session) -> Sequence[ChannelState]:
-    """The channels that are not as they are by default."""
+    """Return the states of channels that are paused, slowed down or closed."""
     return session.scalars(
         select(ChannelState).where(ChannelState.is_paused | (ChannelState.slow_seconds > 0) | ChannelState.is_closed)
     ).all()
 
 
 def form_of(state: ChannelState) -> dict[str, Any]:
-    """A state as the audit trail keeps it."""
+    """Return a state as the audit trail stores it."""
     until = state.paused_until
     return {
         "paused": state.is_paused,
@@ -133,8 +136,8 @@ def form_of(state: ChannelState) -> dict[str, Any]:
 
 
 def _get_state(session: Session, channel: Channel) -> ChannelState:
-    """The channel's state, locked until the commit; made if there is none."""
-    # The channel's own row is locked first: two who make the state at once must not both insert it.
+    """Return the channel's state, locked until the commit. Create it if there is none."""
+    # Lock the channel first, or two transactions could both insert its state.
     session.execute(select(Channel.id).where(Channel.id == channel.id).with_for_update())
     state = session.get(ChannelState, channel.id, populate_existing=True)
     if state is None:
@@ -145,42 +148,42 @@ def _get_state(session: Session, channel: Channel) -> ChannelState:
 
 
 def _set_closed(session: Session, actor: Actor, act: Act, name: str, reason: str, *, is_closed: bool) -> ChannelState:
-    found = channels.get_channel(session, name)
-    state = _get_state(session, found)
+    target = channels.get_channel(session, name)
+    state = _get_state(session, target)
     before = form_of(state)
     state.is_closed = is_closed
-    _changed(session, actor, act, found, before, form_of(state), reason)
+    _changed(session, actor, act, target, before, form_of(state), reason)
     return state
 
 
 def _update(session: Session, actor: Actor, act: Act, name: str, reason: str, **change: Any) -> Channel:
-    found = channels.get_channel(session, name)
-    before = found.sync_payload()
+    target = channels.get_channel(session, name)
+    before = target.sync_payload()
     channels.change_channel(session, name=name, **change)
     audit.record(
         session,
         actor,
         act,
-        _about(found),
+        _about(target),
         before=before,
-        after=found.sync_payload(),
+        after=target.sync_payload(),
         reason=reason and reason_of(reason),
     )
-    return found
+    return target
 
 
 def _changed(
     session: Session,
     actor: Actor,
     act: Act,
-    found: Channel,
+    target: Channel,
     before: dict[str, Any],
     after: dict[str, Any],
     reason: str,
 ) -> None:
     session.flush()
     changes.mark(session, Part.CHANNELS)
-    audit.record(session, actor, act, _about(found), before=before, after=after, reason=reason)
+    audit.record(session, actor, act, _about(target), before=before, after=after, reason=reason)
 
 
 def _about(channel: Channel) -> audit.Target:
@@ -188,7 +191,7 @@ def _about(channel: Channel) -> audit.Target:
 
 
 def _say(session: Session, channel: Channel, text: str) -> None:
-    """Let `system` say something on a channel: stored with the act, and heard from every worker after the commit."""
+    """Say something on a channel as `system`. Stored with the act; every worker broadcasts it after the commit."""
     line = Line(channel.id, grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM, text, utc_now())
     ids = history.store_lines(session, [line], worker=OPERATOR.name)
     history.announce_lines(session, ids, [line], worker=OPERATOR.name)

@@ -1,7 +1,7 @@
-"""What filters do to a line. Pure: no session, and no clock of its own; the worker and the test box run the same code.
+"""Apply filters to a line. Pure: no session and no clock, so that workers and the preview run the same code.
 
-Patterns are RE2's, whose time is linear in the line's length whatever the pattern. All words and patterns are one set,
-so that a line that has none of them costs one pass.
+Patterns are RE2's, which match in time linear in the line's length. All words and patterns are compiled into one set:
+a line that matches none of them costs one pass.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from shared.errors import Invalid
 
 PATTERN_LONGEST = 200
 SIZE_AT_MOST = 20_000
-"""Steps of all words and patterns together, as RE2 counts them: a worker's sockets wait while they are compiled, some
-40 ms for so many. A plain letter is about one step, `\\pL` is 1,200."""
+"""The limit of all words and patterns together, in RE2's program steps.
+
+A worker's sockets wait while they are compiled: about 40 ms for this many. A letter is about one step, `\\pL` 1,200.
+"""
 _ONE_PATTERN_BYTES = 256 * 1024
 _SET_BYTES = 64 * 1024 * 1024
 _PLAYERS_AT_MOST = 20_000
@@ -30,13 +32,13 @@ _LINK = re2.compile(r"(?i)(?:https?://|www\.)[^\s<>]+")
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
-"""What takes no room and shows nothing: soft hyphens, joiners, marks of direction, variation selectors."""
+"""Invisible characters: soft hyphens, joiners, direction marks, variation selectors."""
 _RANK = {"": 0, "flag": 1, "mask": 2, "refuse": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A filter as it is applied; the fields are those of `shared.models.moderation.Filter`."""
+    """A filter as workers apply it; the fields are those of `shared.models.moderation.Filter`."""
 
     id: int
     kind: str
@@ -47,9 +49,14 @@ class Rule:
 
 
 class Verdict(NamedTuple):
-    """What happens to a line. action: empty, flag, mask or refuse: the hardest of all rules that it meets. text: the
-    line, masked where a rule says so. flags: the ids of the rules that want it looked at. refused_by: one of those that
-    refuse it."""
+    """What happens to a line.
+
+    Attributes:
+        action: Empty, `flag`, `mask` or `refuse`: the strictest of all matching rules.
+        text: The line, masked where a rule says so.
+        flags: The ids of the rules that report the line to moderators.
+        refused_by: One of the rules that refuse the line.
+    """
 
     action: str
     text: str
@@ -58,22 +65,22 @@ class Verdict(NamedTuple):
 
 
 def compile_pattern(kind: str, text: str) -> Any:
-    """The expression of a word or a pattern. Raises Invalid (field `text`) with what is wrong."""
+    """Return the compiled expression of a word or pattern. Raises Invalid (field `text`), saying what is wrong."""
     options = re2.Options()
     options.max_mem = _ONE_PATTERN_BYTES
     options.log_errors = False
     options.case_sensitive = False
     try:
-        found = re2.compile(_expression(kind, text), options)
+        expression = re2.compile(_expression(kind, text), options)
     except (re2.error, UnicodeError, ValueError) as error:
         if "too large" in _said(error):
             raise Invalid(
-                "this pattern is too large: make its counts smaller, or write [a-z] for \\pL", field="text"
+                "this pattern is too large: use smaller counts, or [a-z] instead of \\pL", field="text"
             ) from None
         raise Invalid(f"this pattern does not work: {_said(error)}", field="text") from None
-    if found.search("") is not None:
-        raise Invalid("this would match every line, an empty one too", field="text")
-    return found
+    if expression.search("") is not None:
+        raise Invalid("this would match every line, even an empty one", field="text")
+    return expression
 
 
 def _expression(kind: str, text: str) -> str:
@@ -81,7 +88,7 @@ def _expression(kind: str, text: str) -> str:
 
 
 def size_of(rules: Iterable[Rule]) -> int:
-    """The steps of all words and patterns of these; of those that do not work, none."""
+    """Return the program steps of all words and patterns in these rules. Invalid ones count as none."""
     return sum(expression.programsize for _, expression in _compiled(rules))
 
 
@@ -98,9 +105,10 @@ def _said(error: Exception) -> str:
 
 
 class FilterSet:
-    """Rules compiled once. `check` is told who speaks and when, for rules on floods and repeats.
+    """Compiled rules, and what was said recently, for rules on floods and repeats.
 
-    left_out: the ids of those that could not be saved today, but are there: too large, or more than SIZE_AT_MOST.
+    Attributes:
+        left_out: The ids of stored rules that are not applied, since they are invalid or exceed SIZE_AT_MOST.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
@@ -123,26 +131,30 @@ class FilterSet:
         return bool(self._texts or self._links or self._paces)
 
     def check(self, text: str, *, who: tuple[str, str], at: float) -> Verdict:
-        """What happens to a line that `who` (peer key, player's key) says at `at` (seconds). It counts as said only
-        once it is noted."""
-        # Filters are kept with composed letters. A line in which nothing is masked stays as it came.
+        """Return what happens to a line. It counts for floods and repeats only once `note` is called.
+
+        Args:
+            who: The speaker, as (peer key, player's key).
+            at: The time in seconds.
+        """
+        # Filters are stored in NFC. Return the original line if nothing in it is masked.
         composed = masked = normalize("NFC", text)
-        met = []
+        matching = []
         for rule, spans in self._find_texts(composed):
-            met.append(rule)
+            matching.append(rule)
             if rule.action == "mask":
                 masked = _mask(masked, spans)
         said = text if masked == composed else masked
-        met += self._find_paces(said, who, at)
+        matching += self._find_paces(said, who, at)
         return Verdict(
-            max((rule.action for rule in met), key=_RANK.__getitem__, default=""),
+            max((rule.action for rule in matching), key=_RANK.__getitem__, default=""),
             said,
-            tuple(rule.id for rule in met if rule.action == "flag"),
-            next((rule for rule in met if rule.action == "refuse"), None),
+            tuple(rule.id for rule in matching if rule.action == "flag"),
+            next((rule for rule in matching if rule.action == "refuse"), None),
         )
 
     def note(self, text: str, *, who: tuple[str, str], at: float) -> None:
-        """Somebody said this, here or on another worker."""
+        """Remember that somebody said this, on this worker or another."""
         if not self._paces:
             return
         lines = self._said.get(who)
@@ -157,20 +169,22 @@ class FilterSet:
             lines.popleft()
 
     def take_over(self, other: FilterSet) -> None:
-        """Go on counting where another set, of the rules before a change, has come to."""
+        """Take over what was said recently from the set of the rules before a change."""
         if self._paces:
             self._said = other._said
 
     def _find_texts(self, text: str) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
         if self._set is not None:
-            found = self._find_in(text)
+            matches = self._find_in(text)
             if _UNSEEN.search(text) is not None:
-                # Words are looked for in what is seen alone, patterns in both: they may be about what is not.
-                found = {number: spans for number, spans in found.items() if self._texts[number][0].kind == "pattern"}
+                # Look for words in the visible text only. Patterns may be about invisible characters: look in both.
+                matches = {
+                    number: spans for number, spans in matches.items() if self._texts[number][0].kind == "pattern"
+                }
                 places = [at for at, character in enumerate(text) if not _UNSEEN.match(character)]
                 for number, spans in self._find_in("".join(text[at] for at in places)).items():
-                    found.setdefault(number, []).extend((places[start], places[end - 1] + 1) for start, end in spans)
-            for number, spans in found.items():
+                    matches.setdefault(number, []).extend((places[start], places[end - 1] + 1) for start, end in spans)
+            for number, spans in matches.items():
                 yield self._texts[number][0], spans
         if self._links:
             links = [match.span() for match in _LINK.finditer(text)]
@@ -180,8 +194,8 @@ class FilterSet:
 
     def _find_in(self, text: str) -> dict[int, list[tuple[int, int]]]:
         numbers = () if self._set is None else self._set.Match(text) or ()
-        met = {number: _spans(self._texts[number][0], self._texts[number][1], text) for number in numbers}
-        return {number: spans for number, spans in met.items() if spans}
+        matching = {number: _spans(self._texts[number][0], self._texts[number][1], text) for number in numbers}
+        return {number: spans for number, spans in matching.items() if spans}
 
     def _find_paces(self, text: str, who: tuple[str, str], at: float) -> Iterator[Rule]:
         for rule in self._paces:
@@ -194,12 +208,12 @@ class FilterSet:
 
 
 def _mark(text: str) -> int:
-    """The same for lines that look the same."""
+    """Return a number that is equal for lines that look the same."""
     return hash(_UNSEEN.sub("", text).casefold())
 
 
 def _spans(rule: Rule, expression: Any, text: str) -> list[tuple[int, int]]:
-    """Where a rule's text is in a line; for a word, only where it stands by itself."""
+    """Return where a rule matches in a line; a word only where it is not part of a longer word."""
     spans = [match.span() for match in expression.finditer(text) if match.start() < match.end()]
     if rule.kind == "word":
         spans = [(start, end) for start, end in spans if _is_whole(text, start, end)]
@@ -226,8 +240,8 @@ def _compile_set(rules: list[Rule]) -> Any:
     options.max_mem = _SET_BYTES
     options.log_errors = False
     options.case_sensitive = False
-    made = re2.Set.SearchSet(options)
+    patterns = re2.Set.SearchSet(options)
     for rule in rules:
-        made.Add(_expression(rule.kind, rule.text))
-    made.Compile()
-    return made
+        patterns.Add(_expression(rule.kind, rule.text))
+    patterns.Compile()
+    return patterns

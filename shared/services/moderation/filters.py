@@ -1,4 +1,4 @@
-"""Filters that moderators edit: words, patterns, rules on links, floods and repeats; what they would have done."""
+"""Filters that moderators edit: words, patterns, and limits on links, floods and repeats."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SECONDS_MOST = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a filter would have done to a message."""
+    """A message and what a filter would have done to it."""
 
     message: Message
     verdict: Verdict
@@ -54,7 +54,7 @@ def create_filter(
     note: str = "",
     is_on: bool = False,
 ) -> Filter:
-    """Make a filter, off unless asked for. See `clean` for what each kind takes.
+    """Create a filter, off by default. See `clean` for the fields of each kind.
 
     Raises Forbidden, Invalid (fields `kind`, `action`, `text`, `count`, `seconds`, `note`), Conflict (too many).
     """
@@ -63,11 +63,11 @@ def create_filter(
         raise Conflict(f"there are {FILTERS_AT_MOST} filters already: delete one first", field="text")
     values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
     _require_room(session, Rule(id=0, **values))
-    made = Filter(**values, note=_note(note), is_on=is_on, created_by=actor.name)
-    session.add(made)
+    stored = Filter(**values, note=_note(note), is_on=is_on, created_by=actor.name)
+    session.add(stored)
     session.flush()
-    _record(session, actor, made, before=None, after=form_of(made))
-    return made
+    _record(session, actor, stored, before=None, after=form_of(stored))
+    return stored
 
 
 def update_filter(
@@ -82,51 +82,51 @@ def update_filter(
     seconds: int | None = None,
     note: str = "",
 ) -> Filter:
-    """Replace all of a filter but whether it is on. Raises as `create_filter` does, and NotFound."""
+    """Replace a filter's rule and note; it stays on or off. Raises what `create_filter` raises, and NotFound."""
     require(actor, Act.EDIT_FILTERS)
-    found = _get_locked(session, filter_id)
-    before = form_of(found)
+    stored = _get_locked(session, filter_id)
+    before = form_of(stored)
     values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
     _require_room(session, Rule(id=filter_id, **values))
     for name, value in values.items():
-        setattr(found, name, value)
-    found.note = _note(note)
+        setattr(stored, name, value)
+    stored.note = _note(note)
     session.flush()
-    _record(session, actor, found, before=before, after=form_of(found))
-    return found
+    _record(session, actor, stored, before=before, after=form_of(stored))
+    return stored
 
 
 def switch_filter(session: Session, actor: Actor, *, filter_id: int, is_on: bool) -> Filter:
     """Turn a filter on or off. Raises Forbidden, NotFound."""
     require(actor, Act.EDIT_FILTERS)
-    found = _get_locked(session, filter_id)
-    before = form_of(found)
-    found.is_on = is_on
+    stored = _get_locked(session, filter_id)
+    before = form_of(stored)
+    stored.is_on = is_on
     session.flush()
-    _record(session, actor, found, before=before, after=form_of(found))
-    return found
+    _record(session, actor, stored, before=before, after=form_of(stored))
+    return stored
 
 
 def delete_filter(session: Session, actor: Actor, *, filter_id: int) -> None:
     """Delete a filter. Raises Forbidden, NotFound."""
     require(actor, Act.EDIT_FILTERS)
-    found = _get_locked(session, filter_id)
-    before = form_of(found)
-    session.delete(found)
+    stored = _get_locked(session, filter_id)
+    before = form_of(stored)
+    session.delete(stored)
     session.flush()
-    _record(session, actor, found, before=before, after=None)
+    _record(session, actor, stored, before=before, after=None)
 
 
 def get_filter(session: Session, filter_id: int) -> Filter:
-    """The filter of this id. Raises NotFound."""
-    found = session.get(Filter, filter_id)
-    if found is None:
+    """Return the filter with this id. Raises NotFound."""
+    stored = session.get(Filter, filter_id)
+    if stored is None:
         raise _unknown()
-    return found
+    return stored
 
 
 def list_filters(session: Session) -> Sequence[Filter]:
-    """Every filter: those that are on first, then by kind and text."""
+    """Return all filters: those that are on first, then by kind and text."""
     return session.scalars(select(Filter).order_by(Filter.is_on.desc(), Filter.kind, Filter.text, Filter.id)).all()
 
 
@@ -141,29 +141,35 @@ def preview(
     seconds: int | None = None,
     limit: int = PREVIEW_MESSAGES,
 ) -> tuple[int, list[Preview]]:
-    """How many of the last messages were looked at, and what the filter would have done to which, newest first.
+    """Try a filter, which need not exist, on the last messages.
 
-    It need not exist. Raises Forbidden, Invalid as `create_filter` does.
+    Returns:
+        How many messages were checked, and those that the filter would have changed, newest first.
+
+    Raises Forbidden, and Invalid as `create_filter` does.
     """
     require(actor, Act.EDIT_FILTERS)
     values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
-    tried = FilterSet([Rule(id=0, **values)])
+    filter_set = FilterSet([Rule(id=0, **values)])
     last = select(Message).where(Message.redacted_at.is_(None)).order_by(Message.id.desc()).limit(limit)
     lines = session.scalars(last).all()[::-1]
     hits = []
     for line in lines:
         who, at = (line.peer, player_key(line.name)), line.sent_at.timestamp()
-        verdict = tried.check(line.text, who=who, at=at)
+        verdict = filter_set.check(line.text, who=who, at=at)
         if verdict.action:
             hits.append(Preview(line, verdict))
         if verdict.action != "refuse":
-            tried.note(line.text, who=who, at=at)
+            filter_set.note(line.text, who=who, at=at)
     return len(lines), hits[::-1]
 
 
 def clean(*, kind: str, action: str, text: str, count: int | None, seconds: int | None) -> dict[str, Any]:
-    """The columns of a filter. word, pattern: `text` (a pattern in RE2's syntax). link: `count`, the links a line may
-    have. flood, repeat: `count` lines (the same one) in `seconds` are too many. Case never matters.
+    """Return the columns of a filter. Matching never depends on case.
+
+    Kinds `word` and `pattern` take `text`, a pattern in RE2's syntax. `link` takes `count`, how many links a line may
+    have. `flood` takes `count` and `seconds`: so many lines in so many seconds are too many; for `repeat`, so many
+    lines with the same text.
 
     Raises Invalid with the field at fault.
     """
@@ -184,35 +190,35 @@ def clean(*, kind: str, action: str, text: str, count: int | None, seconds: int 
     return values
 
 
-def rule_of(found: Filter) -> Rule:
-    """A filter as it is applied."""
-    return Rule(found.id, found.kind, found.text, found.count, found.seconds, found.action)
+def rule_of(stored: Filter) -> Rule:
+    """Return the rule that workers apply."""
+    return Rule(stored.id, stored.kind, stored.text, stored.count, stored.seconds, stored.action)
 
 
-def form_of(found: Filter) -> dict[str, Any]:
-    """A filter as the audit trail keeps it."""
-    return {**asdict(rule_of(found)), "is_on": found.is_on, "note": found.note}
+def form_of(stored: Filter) -> dict[str, Any]:
+    """Return a filter as the audit trail stores it."""
+    return {**asdict(rule_of(stored)), "is_on": stored.is_on, "note": stored.note}
 
 
-def _require_room(session: Session, wanted: Rule) -> None:
-    """Raise Invalid (field `text`) if all filters, those that are off too, would be slow to compile with this one."""
-    if wanted.kind not in ("word", "pattern"):
+def _require_room(session: Session, rule: Rule) -> None:
+    """Raise Invalid (field `text`) if this rule would make all filters together, on or off, slow to compile."""
+    if rule.kind not in ("word", "pattern"):
         return
-    others = [rule_of(found) for found in list_filters(session) if found.id != wanted.id]
-    if size_of([wanted, *others]) > SIZE_AT_MOST:
+    others = [rule_of(other) for other in list_filters(session) if other.id != rule.id]
+    if size_of([rule, *others]) > SIZE_AT_MOST:
         raise Invalid(
-            "all filters together are too large with this one: write it more simply (a shorter count, [a-z] for \\pL),"
+            "with this one, all filters together are too large: make it simpler (a smaller count, [a-z] for \\pL),"
             " or delete another",
             field="text",
         )
 
 
 def _get_locked(session: Session, filter_id: int) -> Filter:
-    """The filter as it is now, locked until the commit: what it was before the act is written down. Raises NotFound."""
-    found = session.get(Filter, filter_id, with_for_update=True, populate_existing=True)
-    if found is None:
+    """Return the filter as it is now, locked until the commit, since the audit trail records its state before."""
+    stored = session.get(Filter, filter_id, with_for_update=True, populate_existing=True)
+    if stored is None:
         raise _unknown()
-    return found
+    return stored
 
 
 def _unknown() -> NotFound:
@@ -230,10 +236,10 @@ def _note(value: str) -> str:
 
 
 def _record(
-    session: Session, actor: Actor, found: Filter, *, before: dict[str, Any] | None, after: dict[str, Any] | None
+    session: Session, actor: Actor, stored: Filter, *, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
     changes.mark(session, Part.FILTERS)
-    name = f"{found.kind} {found.text}".strip()
-    about = audit.Target("filter", f"filter:{found.id}", name)
-    # The note is for moderators, and in the entry's forms; its reason would be public.
+    name = f"{stored.kind} {stored.text}".strip()
+    about = audit.Target("filter", f"filter:{stored.id}", name)
+    # The note is only for moderators, so it is not the reason, which everybody may read.
     audit.record(session, actor, Act.EDIT_FILTERS, about, before=before, after=after)

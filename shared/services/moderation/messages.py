@@ -1,4 +1,4 @@
-"""The history as moderators see it: search, a message's context, and taking a text away for good."""
+"""The chat history for moderators: search it, read a message in context, redact a message."""
 
 from __future__ import annotations
 
@@ -33,8 +33,15 @@ def search(
     page: int = 1,
     per_page: int = 50,
 ) -> Page[Message]:
-    """Messages, the newest first, that fit all that is given; redacted ones too. text, player: parts of them, without
-    case. game: a short name. channel: a name; unknown: nothing. Raises Forbidden."""
+    """Return messages that match all criteria, newest first, redacted ones too.
+
+    Args:
+        text, player: Parts of the text and of the player's name, in any case.
+        game: A short name.
+        channel: A channel's name. An unknown one matches nothing.
+
+    Raises Forbidden.
+    """
     require(actor, Act.SEE)
     statement = select(Message).order_by(Message.id.desc())
     if text.strip() and validation.is_storable(text):
@@ -54,20 +61,20 @@ def search(
 
 
 def get_message(session: Session, message_id: int) -> Message:
-    """The message of this id, redacted or not. Raises NotFound."""
-    found = session.get(Message, message_id)
-    if found is None:
+    """Return the message with this id, redacted or not. Raises NotFound."""
+    message = session.get(Message, message_id)
+    if message is None:
         raise unknown()
-    return found
+    return message
 
 
 def unknown() -> NotFound:
-    """What is raised for a message that is not there."""
-    return NotFound("there is no such message, or it was so old that it is deleted", field="message_id")
+    """Return the error for a message that does not exist."""
+    return NotFound("there is no such message; old messages are deleted", field="message_id")
 
 
 def find_locked(session: Session, message_id: int) -> Message | None:
-    """The message of this id, which nobody redacts before the commit; None if it is gone. For who copies its text."""
+    """Return the message with this id, locked so that nobody redacts it before the commit; None if it is deleted."""
     return session.scalar(
         select(Message)
         .where(Message.id == message_id)
@@ -77,38 +84,40 @@ def find_locked(session: Session, message_id: int) -> Message | None:
 
 
 def context(session: Session, actor: Actor, *, message_id: int, around: int = 15) -> list[Message]:
-    """A message with those before and after it on its channel, oldest first. Raises Forbidden, NotFound."""
+    """Return a message with those around it on its channel, oldest first. Raises Forbidden, NotFound."""
     require(actor, Act.SEE)
-    found = get_message(session, message_id)
-    same = select(Message).where(Message.channel_id == found.channel_id)
-    before = session.scalars(same.where(Message.id < found.id).order_by(Message.id.desc()).limit(around)).all()
-    after = session.scalars(same.where(Message.id > found.id).order_by(Message.id).limit(around)).all()
-    return [*reversed(before), found, *after]
+    message = get_message(session, message_id)
+    same = select(Message).where(Message.channel_id == message.channel_id)
+    before = session.scalars(same.where(Message.id < message.id).order_by(Message.id.desc()).limit(around)).all()
+    after = session.scalars(same.where(Message.id > message.id).order_by(Message.id).limit(around)).all()
+    return [*reversed(before), message, *after]
 
 
 def redact(session: Session, actor: Actor, *, message_id: int, reason: str) -> Message:
-    """Take a message's text away for good: from the history, its pages and exports, and from reports of it.
+    """Delete a message's text for good: from the history, its pages and exports, and from reports.
 
-    That there was one, whose, and who took it away stays. Raises Forbidden, NotFound, Conflict (done already), Invalid.
+    The message itself stays, with its speaker and who redacted it.
+
+    Raises Forbidden, NotFound, Conflict (redacted already), Invalid.
     """
     require(actor, Act.REDACT)
     reason = reason_of(reason)
-    found = session.scalar(
+    message = session.scalar(
         select(Message).where(Message.id == message_id).with_for_update().execution_options(populate_existing=True)
     )
-    if found is None:
+    if message is None:
         raise unknown()
-    if found.redacted_at is not None:
+    if message.redacted_at is not None:
         raise Conflict("this message was redacted already")
-    found.text, found.redacted_at, found.redacted_by = "", utc_now(), actor.name
+    message.text, message.redacted_at, message.redacted_by = "", utc_now(), actor.name
     session.execute(
         update(Report)
-        .where(Report.message_id == found.id)
+        .where(Report.message_id == message.id)
         .values(quote="")
         .execution_options(synchronize_session="fetch")
     )
     session.flush()
-    about = audit.Target("message", f"message:{found.id}", f"{found.name}@{found.game}")
-    after = {"message": found.id, "channel_id": found.channel_id, "peer": found.peer}
+    about = audit.Target("message", f"message:{message.id}", f"{message.name}@{message.game}")
+    after = {"message": message.id, "channel_id": message.channel_id, "peer": message.peer}
     audit.record(session, actor, Act.REDACT, about, after=after, reason=reason)
-    return found
+    return message

@@ -1,4 +1,4 @@
-"""Patterns of `name@game` with `*` for anything, and sets of them."""
+"""Patterns of `name@game`, where `*` matches anything, and sets of patterns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def parse_pattern(text: str) -> str:
-    """A pattern as it is kept and matched: `Spam*@*` becomes `spam*@*`. Raises Invalid (field `pattern`)."""
+    """Return a pattern as it is stored: `Spam*@*` becomes `spam*@*`. Raises Invalid (field `pattern`)."""
     name, at, game = clean_line(text).rpartition("@")
     name, game = player_key(name.strip()), "".join(game.split()).lower()
     if not at or not name or not game:
@@ -27,22 +27,25 @@ def parse_pattern(text: str) -> str:
     name = re.sub(r"\*+", "*", name)
     game = re.sub(r"\*+", "*", game)
     if not _GAME.fullmatch(game):
-        raise Invalid("after the @ comes a game's short name: letters, digits, * for anything", field="pattern")
+        raise Invalid("after the @, write a game's short name: letters, digits, and * for anything", field="pattern")
     if (name + game).count("*") > STARS_AT_MOST:
-        raise Invalid(f"a pattern has {STARS_AT_MOST} stars at most", field="pattern")
+        raise Invalid(f"a pattern may have at most {STARS_AT_MOST} stars", field="pattern")
     if len(name) + len(game) >= PATTERN_LONGEST:
-        raise Invalid(f"a pattern has {PATTERN_LONGEST} characters at most", field="pattern")
+        raise Invalid(f"a pattern may have at most {PATTERN_LONGEST} characters", field="pattern")
     return f"{name}@{game}"
 
 
 def subject(name: str, game: str) -> str:
-    """A player as patterns see them."""
+    """Return a player as patterns are matched against them."""
     return f"{player_key(name)}@{game.lower()}"
 
 
 class PatternSet(Generic[K]):
-    """Patterns, each with a key; says the keys of those that match. Those without a `*` cost a look-up together, the
-    others about a microsecond each: a compiled expression of all would take longer, with each new name."""
+    """Patterns with a key each.
+
+    All patterns without a `*` cost one look-up; the others cost about a microsecond each. One regular expression of all
+    of them would be slower.
+    """
 
     def __init__(self, patterns: Iterable[tuple[K, str]]) -> None:
         self._exact: dict[str, set[K]] = defaultdict(set)
@@ -59,19 +62,19 @@ class PatternSet(Generic[K]):
         return bool(self._exact or self._starred)
 
     def matches(self, subject: str) -> frozenset[K]:
-        """The keys of the patterns that the subject fits."""
-        found = set(self._exact.get(subject, ()))
+        """Return the keys of the patterns that match the subject."""
+        keys = set(self._exact.get(subject, ()))
         if self._starred:
             name, _, game = subject.rpartition("@")
             for place in {(start, where) for start in (name[:1], "") for where in (game, "")}:
                 for key, names, games in self._starred.get(place, ()):
                     if _fits(games, game) and _fits(names, name):
-                        found.add(key)
-        return frozenset(found)
+                        keys.add(key)
+        return frozenset(keys)
 
 
 def _fits(pieces: list[str], text: str) -> bool:
-    """True if a text is these pieces in their order, with anything between two."""
+    """Return True if a text consists of these pieces in order, with anything between them."""
     first, last = pieces[0], pieces[-1]
     if len(pieces) == 1:
         return text == first

@@ -1,4 +1,4 @@
-"""Reports of messages and players. Those who report the same thing gather on one report, and see what came of it."""
+"""Reports of messages and players. Several people who report the same thing share one report and its outcome."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEXT_LONGEST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What is reported. message: None for a player."""
+    """What is reported: a player, or one of their messages."""
 
     peer: str
     key: str
@@ -41,7 +41,7 @@ class _Subject:
 def create_report(
     session: Session, actor: Actor, *, game: str, name: str, text: str, message_id: int | None = None
 ) -> Report:
-    """Report a player, or one message of theirs. A user or a game reports; again is a success that changes nothing.
+    """Report a player, or one of their messages, as a user or a game. Reporting twice succeeds and changes nothing.
 
     Raises Forbidden, NotFound (`target`, `message_id`), Invalid (`text`; `message_id` of another player's message),
     Conflict (too many open ones).
@@ -73,7 +73,7 @@ def create_report(
 
 
 def flag_message(session: Session, *, message_id: int, filter_id: int) -> Report | None:
-    """A filter found something in a message: put it into the queue. None if the message is gone, or redacted."""
+    """Report a message that a filter has flagged. Return None if the message was deleted or redacted."""
     message = messages.find_locked(session, message_id)
     if message is None or message.redacted_at is not None:
         return None
@@ -104,7 +104,7 @@ def _gather(session: Session, subject: _Subject, reporter: Reporter) -> Report:
         try:
             with session.begin_nested():
                 session.add(report)
-        except IntegrityError:  # another one reported the same at this moment
+        except IntegrityError:  # somebody reported the same at this moment
             report = _find_open(session, key)
             if report is None:
                 raise Conflict("somebody decided about this at the same moment: report it again") from None
@@ -112,7 +112,7 @@ def _gather(session: Session, subject: _Subject, reporter: Reporter) -> Report:
         with session.begin_nested():
             if all(known.key != reporter.key for known in report.reporters):
                 report.reporters.append(reporter)
-    except IntegrityError:  # the same one, twice at once
+    except IntegrityError:  # the same reporter, twice at once
         session.refresh(report)
     return report
 
@@ -122,66 +122,67 @@ def _find_open(session: Session, key: str) -> Report | None:
 
 
 def resolve_report(session: Session, actor: Actor, *, report_id: int, state: str, outcome: str) -> Report:
-    """Decide: `upheld` or `dismissed`, with a text that all its reporters are shown.
+    """Decide a report: `upheld` or `dismissed`, with an outcome that all its reporters see.
 
-    Raises Forbidden (also: it is about the actor), NotFound, Conflict (decided already), Invalid (`state`, `outcome`).
+    Raises Forbidden (also if it is about the actor), NotFound, Conflict (decided already),
+    Invalid (`state`, `outcome`).
     """
     require(actor, Act.RESOLVE_REPORT)
-    found = session.scalar(
+    report = session.scalar(
         select(Report).where(Report.id == report_id).with_for_update().execution_options(populate_existing=True)
     )
-    if found is None:
+    if report is None:
         raise _unknown()
     if state not in REPORT_STATES[1:]:
         raise Invalid("choose upheld or dismissed", field="state")
     outcome = validation.line(outcome, field="outcome", longest=500, what="the outcome")
-    if found.state != "open":
+    if report.state != "open":
         raise Conflict("this report was decided already")
-    person = targets.person_of(session, found.peer, found.player_key)
+    person = targets.person_of(session, report.peer, report.player_key)
     if person is not None and actor.kind == "user" and person.id == actor.id:
-        raise Forbidden("nobody decides on a report of themselves")
-    found.state, found.outcome = state, outcome
-    found.resolved_at, found.resolved_by = utc_now(), actor.name
+        raise Forbidden("you cannot decide a report about yourself")
+    report.state, report.outcome = state, outcome
+    report.resolved_at, report.resolved_by = utc_now(), actor.name
     session.flush()
-    about = audit.Target("report", f"report:{found.id}", found.target)
-    after: dict[str, Any] = {"state": state, "kind": found.kind, "message": found.message_id}
+    about = audit.Target("report", f"report:{report.id}", report.target)
+    after: dict[str, Any] = {"state": state, "kind": report.kind, "message": report.message_id}
     audit.record(session, actor, Act.RESOLVE_REPORT, about, before={"state": "open"}, after=after, reason=outcome)
-    return found
+    return report
 
 
 def get_report(session: Session, actor: Actor, report_id: int) -> Report:
-    """A report with its reporters. Raises Forbidden, NotFound (also of one that is about the actor)."""
+    """Return a report with its reporters. Raises Forbidden, NotFound (also if it is about the actor)."""
     require(actor, Act.SEE)
-    found = session.scalar(select(Report).where(Report.id == report_id, others_than(session, actor)))
-    if found is None:
+    report = session.scalar(select(Report).where(Report.id == report_id, others_than(session, actor)))
+    if report is None:
         raise _unknown()
-    return found
+    return report
 
 
 def list_reports(
     session: Session, actor: Actor, *, state: str = "open", search: str = "", page: int = 1, per_page: int = 50
 ) -> Page[Report]:
-    """The queue: the oldest open ones first; decided ones the newest first. state: empty is all. Raises Forbidden."""
+    """Return reports in this state, or all if it is empty. Open ones oldest first, others newest. Raises Forbidden."""
     require(actor, Act.SEE)
     statement = select(Report).where(others_than(session, actor))
     statement = statement.order_by(Report.id if state == "open" else Report.id.desc())
     if state:
         statement = statement.where(Report.state == state)
-    if wanted := search.strip():
+    if text := search.strip():
         columns = (Report.name, Report.game, Report.quote)
-        statement = statement.where(or_(*(column.icontains(wanted, autoescape=True) for column in columns)))
+        statement = statement.where(or_(*(column.icontains(text, autoescape=True) for column in columns)))
     return paginate(session, statement, page=page, per_page=per_page)
 
 
 def list_reports_by(session: Session, actor: Actor, *, page: int = 1, per_page: int = 25) -> Page[Reporter]:
-    """What somebody reported, the newest first: each with its `report`, whose state and outcome they may see."""
+    """Return what the actor reported, newest first, each with its `report`."""
     statement = select(Reporter).options(joinedload(Reporter.report))
     statement = statement.where(Reporter.key == actor.key).order_by(Reporter.id.desc())
     return paginate(session, statement, page=page, per_page=per_page)
 
 
 def list_reports_of_user(session: Session, actor: Actor, *, user_id: int, limit: int = 50) -> list[Reporter]:
-    """What a user reported, as moderators may know it, the newest first. Raises Forbidden."""
+    """Return what a user reported, for moderators, newest first. Raises Forbidden."""
     require(actor, Act.SEE)
     statement = select(Reporter).join(Reporter.report).options(contains_eager(Reporter.report))
     statement = statement.where(Reporter.key == f"user:{user_id}", others_than(session, actor))
@@ -189,7 +190,7 @@ def list_reports_of_user(session: Session, actor: Actor, *, user_id: int, limit:
 
 
 def others_than(session: Session, actor: Actor) -> ColumnElement[bool]:
-    """The condition for a SELECT: reports that are not about the actor, who is not to learn from whom they are."""
+    """Return the condition for a SELECT: only reports about others, since nobody may learn who reported them."""
     if actor.kind != "user" or actor.id is None:
         return true()
     themselves = targets.players_of(session, actor.id)
@@ -197,7 +198,7 @@ def others_than(session: Session, actor: Actor) -> ColumnElement[bool]:
 
 
 def list_reports_about(session: Session, actor: Actor, *, peer: str, player: str | None = None) -> list[Report]:
-    """The reports of a game's players, or of one (its key), the newest first. Raises Forbidden."""
+    """Return the reports of a game's players, or of one player (a player's key), newest first. Raises Forbidden."""
     require(actor, Act.SEE)
     statement = select(Report).where(Report.peer == peer, others_than(session, actor))
     statement = statement.order_by(Report.id.desc()).limit(200)

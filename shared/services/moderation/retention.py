@@ -1,4 +1,4 @@
-"""Old records go: messages after MESSAGE_DAYS, decided records of moderation after MODERATION_DAYS, in small batches.
+"""Delete old records in small batches: messages after MESSAGE_DAYS, closed moderation records after MODERATION_DAYS.
 
 The audit trail is never deleted.
 """
@@ -19,9 +19,9 @@ _QUIET = {"synchronize_session": False}
 
 
 def delete_old_messages(session: Session, *, before: datetime, limit: int = BATCH) -> int:
-    """Delete messages sent before a moment, `limit` at most, the oldest first. 0 if there are none left.
+    """Delete up to `limit` messages that were sent before a moment. Return how many, 0 when none are left.
 
-    They are numbered by time, so it is enough to look at the oldest ones.
+    Looks at the messages with the lowest ids only: ids follow the time.
     """
     oldest = session.execute(select(Message.id, Message.sent_at).order_by(Message.id).limit(limit)).all()
     ids = [row.id for row in oldest if row.sent_at < before]
@@ -31,15 +31,15 @@ def delete_old_messages(session: Session, *, before: datetime, limit: int = BATC
 
 
 def delete_old_records(session: Session, *, before: datetime, limit: int = BATCH) -> int:
-    """Delete reports and appeals decided, and sanctions over, before a moment; `limit` of each at most."""
-    gone = 0
+    """Delete up to `limit` each of the reports, appeals and sanctions closed before a moment. Return how many."""
+    deleted = 0
     reports = session.scalars(
         select(Report.id).where(Report.state != "open", Report.resolved_at < before).order_by(Report.id).limit(limit)
     ).all()
     if reports:
         session.execute(delete(Reporter).where(Reporter.report_id.in_(reports)), execution_options=_QUIET)
         session.execute(delete(Report).where(Report.id.in_(reports)), execution_options=_QUIET)
-        gone += len(reports)
+        deleted += len(reports)
     over = or_(Sanction.lifted_at < before, Sanction.until < before, Sanction.kind == "warn")
     is_appealed = select(Appeal.id).where(Appeal.sanction_id == Sanction.id, Appeal.state == "open").exists()
     ended = session.scalars(
@@ -48,5 +48,5 @@ def delete_old_records(session: Session, *, before: datetime, limit: int = BATCH
     if ended:
         session.execute(delete(Appeal).where(Appeal.sanction_id.in_(ended)), execution_options=_QUIET)
         session.execute(delete(Sanction).where(Sanction.id.in_(ended)), execution_options=_QUIET)
-        gone += len(ended)
-    return gone
+        deleted += len(ended)
+    return deleted

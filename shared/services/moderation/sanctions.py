@@ -1,7 +1,7 @@
-"""Sanctions: warnings, mutes and bans; lifting them, and taking either back.
+"""Sanctions: impose warnings, mutes and bans, lift them, undo them, and restore what was lifted.
 
-A sanction ends by itself: whether it is in force is a question of the time alone. There is no silent one: whoever is
-muted or banned is told so, why, and for how long.
+Whether a sanction is in force depends on the time alone, so nothing has to run for it to end. No sanction is silent:
+people are told that they are muted or banned, why, and for how long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from shared.signals import PlayersWarned, SystemTell
 LONGEST_SECONDS = 10 * 365 * 86_400
 REASON_LONGEST = 500
 DURATIONS = (600, 3_600, 86_400, 7 * 86_400, 30 * 86_400)
-"""Seconds that forms offer."""
+"""The durations that forms offer, in seconds."""
 _LONGEST_FIRST = (Sanction.until.is_(None).desc(), Sanction.until.desc())
 
 
@@ -49,36 +49,40 @@ def sanction(
     seconds: int | None = None,
     report_id: int | None = None,
 ) -> Sanction:
-    """Warn, mute or ban a player (`Bob@Game`), a game, a site user or an address (or CIDR network).
+    """Warn, mute or ban a player (`Bob@Game`), a game, a site user, or an address or CIDR network.
 
-    channel: a channel's name; None or empty is every channel, and everything else that a ban shuts out of. seconds:
-    how long; None is for good (a warning has no length). A warned player who is online is told at once.
-    Raises Forbidden, NotFound (field `target`, `channel`), Invalid (fields `kind`, `target`, `reason`, `seconds`).
+    Warned players who are online are told at once.
+
+    Args:
+        channel: A channel's name. None or empty: all channels, and everything else that a ban covers.
+        seconds: How long; None is forever. Ignored for warnings, which have no length.
+
+    Raises Forbidden, NotFound (field `target` or `channel`), Invalid (fields `kind`, `target`, `reason`, `seconds`).
     """
     require(actor, Act.SANCTION)
     if kind not in SANCTION_KINDS:
         raise Invalid("choose warn, mute or ban", field="kind")
-    found = targets.parse(session, target_kind, target)
+    about = targets.parse(session, target_kind, target)
     if kind == "warn" and target_kind == "address":
         raise Invalid("an address cannot be warned, only muted or banned", field="kind")
-    _require_rank(session, actor, found)
+    _require_rank(session, actor, about)
     reason = reason_of(reason)
     if seconds is not None and not 1 <= seconds <= LONGEST_SECONDS:
-        raise Invalid("the time must be from one second to ten years, or none for good", field="seconds")
-    where = channels.find_channel(session, channel) if channel else None
-    if channel and where is None:
+        raise Invalid("the time must be from one second to ten years, or empty for no end", field="seconds")
+    on_channel = channels.find_channel(session, channel) if channel else None
+    if channel and on_channel is None:
         raise NotFound(f"there is no channel {channel}", field="channel")
     now = utc_now()
-    made = Sanction(
+    imposed = Sanction(
         kind=kind,
-        target_kind=found.kind,
-        target=found.name,
-        peer=found.peer,
-        player_key=found.player_key,
-        user_id=found.user_id,
-        address=found.address,
-        channel_id=where.id if where else None,
-        channel=where.name if where else None,
+        target_kind=about.kind,
+        target=about.name,
+        peer=about.peer,
+        player_key=about.player_key,
+        user_id=about.user_id,
+        address=about.address,
+        channel_id=on_channel.id if on_channel else None,
+        channel=on_channel.name if on_channel else None,
         reason=reason,
         until=now + timedelta(seconds=seconds) if seconds is not None and kind != "warn" else None,
         created_at=now,
@@ -88,115 +92,119 @@ def sanction(
         actor_role=actor.role,
         report_id=report_id,
     )
-    session.add(made)
+    session.add(imposed)
     session.flush()
-    audit.record(session, actor, Act.SANCTION, found.for_audit, after=audit_form(made), reason=reason)
+    audit.record(session, actor, Act.SANCTION, about.for_audit, after=audit_form(imposed), reason=reason)
     if kind == "warn":
-        _warn(session, found, made)
+        _warn(session, about, imposed)
     else:
         changes.mark(session, Part.SANCTIONS)
-    return made
+    return imposed
 
 
 def lift(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sanction:
-    """End a sanction that is in force. Raises Forbidden, NotFound, Conflict (it is over already), Invalid."""
+    """End a sanction that is in force. Raises Forbidden, NotFound, Conflict (it is over), Invalid."""
     require(actor, Act.LIFT)
-    found = _get_locked(session, sanction_id)
-    require_other(session, actor, found)
-    if found.state != "in force":
-        raise Conflict(f"this sanction is {found.state} already")
-    _end(session, actor, found, Act.LIFT, reason_of(reason), is_undone=False)
-    return found
+    sanction = _get_locked(session, sanction_id)
+    require_other(session, actor, sanction)
+    if sanction.state != "in force":
+        raise Conflict(f"this sanction is {sanction.state} already")
+    _end(session, actor, sanction, Act.LIFT, reason_of(reason), is_undone=False)
+    return sanction
 
 
 def undo(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sanction:
-    """Say that a sanction should never have been, whether or not it is over. Raises as `lift` does."""
+    """Mark a sanction as a mistake, whether or not it is over. Raises what `lift` raises."""
     require(actor, Act.UNDO)
-    found = _get_locked(session, sanction_id)
-    require_other(session, actor, found)
-    if found.is_undone:
+    sanction = _get_locked(session, sanction_id)
+    require_other(session, actor, sanction)
+    if sanction.is_undone:
         raise Conflict("this sanction is undone already")
-    _end(session, actor, found, Act.UNDO, reason_of(reason), is_undone=True)
-    return found
+    _end(session, actor, sanction, Act.UNDO, reason_of(reason), is_undone=True)
+    return sanction
 
 
 def restore(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sanction:
-    """Take a lift, or an undoing, back: the sanction stands again, until its old end. Raises as `lift` does."""
+    """Put a lifted or undone sanction back in force until its original end. Raises what `lift` raises."""
     require(actor, Act.RESTORE)
-    found = _get_locked(session, sanction_id)
-    require_other(session, actor, found)
-    _require_rank(session, actor, target_of(found))
-    if found.lifted_at is None:
+    sanction = _get_locked(session, sanction_id)
+    require_other(session, actor, sanction)
+    _require_rank(session, actor, target_of(sanction))
+    if sanction.lifted_at is None:
         raise Conflict("this sanction was not lifted")
     reason = reason_of(reason)
-    before = audit_form(found)
-    found.lifted_at, found.lifted_by, found.lift_reason, found.is_undone = None, None, None, False
+    before = audit_form(sanction)
+    sanction.lifted_at, sanction.lifted_by, sanction.lift_reason, sanction.is_undone = None, None, None, False
     session.flush()
     changes.mark(session, Part.SANCTIONS)
-    about = target_of(found).for_audit
-    audit.record(session, actor, Act.RESTORE, about, before=before, after=audit_form(found), reason=reason)
-    return found
+    about = target_of(sanction).for_audit
+    audit.record(session, actor, Act.RESTORE, about, before=before, after=audit_form(sanction), reason=reason)
+    return sanction
 
 
 def end_by_appeal(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sanction:
-    """An appeal was granted: undo the sanction, unless it is undone already. For `appeals` alone."""
-    found = _get_locked(session, sanction_id)
-    if not found.is_undone:
-        _end(session, actor, found, Act.UNDO, reason, is_undone=True)
-    return found
+    """Undo a sanction after its appeal was granted, unless it is undone already. Only for `appeals`."""
+    sanction = _get_locked(session, sanction_id)
+    if not sanction.is_undone:
+        _end(session, actor, sanction, Act.UNDO, reason, is_undone=True)
+    return sanction
 
 
-def require_other(session: Session, actor: Actor, found: Sanction) -> None:
-    """Nobody ends a sanction of their own, or of a game that they own; and what only admins could impose only they end.
+def require_other(session: Session, actor: Actor, sanction: Sanction) -> None:
+    """Raise Forbidden if the actor may not end this sanction.
 
-    Raises Forbidden.
+    Nobody may end a sanction against themselves or a game of theirs, and only admins may end what only they may impose.
     """
-    about = target_of(found)
+    about = target_of(sanction)
     persons = _persons(session, about)
     is_own_game = about.kind == "game" and actor.kind == "user" and about.peer in targets.games_of(session, actor.id)
     if is_own_game or _is_oneself(actor, about, persons):
-        raise Forbidden("nobody decides on a sanction of their own, or of a game of theirs")
+        raise Forbidden("you cannot decide on a sanction against yourself or a game of yours")
     if any(user.role != "player" for user in persons) and not actor.is_above_moderators:
         raise Forbidden("only admins may decide on a sanction of a moderator or an admin")
 
 
-def find_refusal(session: Session, actor: Actor, found: Sanction) -> Forbidden | None:
-    """Why somebody may not end a sanction, or take that back; None if they may (`require_other`)."""
+def find_refusal(session: Session, actor: Actor, sanction: Sanction) -> Forbidden | None:
+    """Return why the actor may not end or restore a sanction; None if they may. See `require_other`."""
     try:
-        require_other(session, actor, found)
+        require_other(session, actor, sanction)
     except Forbidden as refusal:
         return refusal
     return None
 
 
-def for_admins_alone(session: Session, found: Iterable[Sanction]) -> set[int]:
-    """The ids of those that no moderator may end: they are about a moderator or an admin."""
-    return {one.id for one in found if any(user.role != "player" for user in _persons(session, target_of(one)))}
+def for_admins_alone(session: Session, sanctions: Iterable[Sanction]) -> set[int]:
+    """Return the ids of sanctions that only admins may end: those against moderators and admins."""
+    return {
+        sanction.id
+        for sanction in sanctions
+        if any(user.role != "player" for user in _persons(session, target_of(sanction)))
+    }
 
 
 def get_sanction(session: Session, sanction_id: int) -> Sanction:
-    """The sanction of this id. Raises NotFound."""
-    found = session.get(Sanction, sanction_id)
-    if found is None:
+    """Return the sanction with this id. Raises NotFound."""
+    sanction = session.get(Sanction, sanction_id)
+    if sanction is None:
         raise NotFound("there is no such sanction")
-    return found
+    return sanction
 
 
 def list_sanctions(
     session: Session, *, in_force: bool = True, search: str = "", page: int = 1, per_page: int = 50
 ) -> Page[Sanction]:
-    """Sanctions, the newest first: those in force, or all there ever were. search: in targets and reasons."""
+    """Return sanctions, newest first: those in force, or all. `search` looks at targets, reasons, actors."""
     statement = select(Sanction).order_by(Sanction.id.desc())
     if in_force:
         statement = statement.where(in_force_at(utc_now()))
-    if wanted := search.strip():
+    if text := search.strip():
         columns = (Sanction.target, Sanction.reason, Sanction.actor_name)
-        statement = statement.where(or_(*(column.icontains(wanted, autoescape=True) for column in columns)))
+        statement = statement.where(or_(*(column.icontains(text, autoescape=True) for column in columns)))
     return paginate(session, statement, page=page, per_page=per_page)
 
 
 def list_of_user(session: Session, user_id: int) -> list[Sanction]:
-    """All sanctions of a person: of the account, of their name on Grapevine, of their characters. Newest first."""
+    """Return all sanctions against a person, newest first: the account, its name on Grapevine, its characters."""
     about = [Sanction.user_id == user_id]
     about += [
         and_(Sanction.peer == peer, Sanction.player_key == key) for peer, key in targets.players_of(session, user_id)
@@ -205,7 +213,7 @@ def list_of_user(session: Session, user_id: int) -> list[Sanction]:
 
 
 def list_of_game(session: Session, game_id: int) -> list[Sanction]:
-    """All sanctions of a game and of its players, the newest first: what its owner may see."""
+    """Return all sanctions against a game and its players, newest first. Its owner may see these."""
     return list(
         session.scalars(
             select(Sanction).where(Sanction.peer == peer_keys.of_game(game_id)).order_by(Sanction.id.desc()).limit(200)
@@ -214,33 +222,32 @@ def list_of_game(session: Session, game_id: int) -> list[Sanction]:
 
 
 def list_against_game(session: Session, game_id: int) -> list[Sanction]:
-    """The mutes and bans in force of a game itself, not of its players: bans first, then those that last longest."""
+    """Return the mutes and bans in force against a game itself: bans first, then by length, longest first."""
     statement = select(Sanction).where(
         in_force_at(utc_now()), Sanction.target_kind == "game", Sanction.peer == peer_keys.of_game(game_id)
     )
     return list(session.scalars(statement.order_by(Sanction.kind, *_LONGEST_FIRST, Sanction.id)))
 
 
-def concerns(session: Session, found: Sanction, user_id: int) -> bool:
-    """True if a user may see the sanction and appeal it: it is about them, a character of theirs, or a game they own
-    or one of its players."""
-    if found.user_id == user_id or (found.peer, found.player_key) in targets.players_of(session, user_id):
+def concerns(session: Session, sanction: Sanction, user_id: int) -> bool:
+    """Return True if a user may see and appeal a sanction: it is against them, a character, a game of theirs or its
+    players."""
+    if sanction.user_id == user_id or (sanction.peer, sanction.player_key) in targets.players_of(session, user_id):
         return True
-    return found.peer is not None and found.peer in targets.games_of(session, user_id)
+    return sanction.peer is not None and sanction.peer in targets.games_of(session, user_id)
 
 
 def find_site_ban(session: Session, user_id: int) -> Sanction | None:
-    """The ban, of everything, that keeps a user from speaking on the site; None if there is none."""
+    """Return the longest ban from everything that is in force against a user, or None."""
     return _find_ban(session, Sanction.user_id == user_id)
 
 
 def find_address_ban(session: Session, address: str) -> Sanction | None:
-    """The ban, of everything, that an address is under; None if there is none."""
+    """Return the longest ban from everything that is in force against an address, or None."""
     return _find_ban(session, Sanction.address.in_(targets.networks_of(address)))
 
 
 def _find_ban(session: Session, whose: ColumnElement[bool]) -> Sanction | None:
-    """The one that lasts longest."""
     statement = select(Sanction).where(
         in_force_at(utc_now()), Sanction.kind == "ban", Sanction.channel_id.is_(None), whose
     )
@@ -248,7 +255,7 @@ def _find_ban(session: Session, whose: ColumnElement[bool]) -> Sanction | None:
 
 
 def in_force_rows(now: datetime) -> Select[*tuple[Any, ...]]:
-    """What workers hold of each sanction in force, as rows: whole records would be slow to read by the thousand."""
+    """Return the SELECT of what workers need of each sanction in force. Loading thousands of records would be slow."""
     return select(
         Sanction.id,
         Sanction.kind,
@@ -263,44 +270,44 @@ def in_force_rows(now: datetime) -> Select[*tuple[Any, ...]]:
     ).where(in_force_at(now))
 
 
-def target_of(found: Sanction) -> Target:
-    """Whom a sanction is about."""
+def target_of(sanction: Sanction) -> Target:
+    """Return whom a sanction is against."""
     return Target(
-        found.target_kind,
-        found.target,
-        peer=found.peer,
-        player_key=found.player_key,
-        user_id=found.user_id,
-        address=found.address,
+        sanction.target_kind,
+        sanction.target,
+        peer=sanction.peer,
+        player_key=sanction.player_key,
+        user_id=sanction.user_id,
+        address=sanction.address,
     )
 
 
 def reason_of(value: object) -> str:
-    """A reason: one line, 500 characters at most, never empty. Raises Invalid (field `reason`)."""
+    """Return a cleaned reason: one line of 1 to 500 characters. Raises Invalid (field `reason`)."""
     return validation.line(value, field="reason", longest=REASON_LONGEST, what="the reason")
 
 
-def _end(session: Session, actor: Actor, found: Sanction, act: Act, reason: str, *, is_undone: bool) -> None:
-    before = audit_form(found)
-    found.lifted_at, found.lifted_by, found.lift_reason = utc_now(), actor.name, reason
-    found.is_undone = is_undone
+def _end(session: Session, actor: Actor, sanction: Sanction, act: Act, reason: str, *, is_undone: bool) -> None:
+    before = audit_form(sanction)
+    sanction.lifted_at, sanction.lifted_by, sanction.lift_reason = utc_now(), actor.name, reason
+    sanction.is_undone = is_undone
     session.flush()
     changes.mark(session, Part.SANCTIONS)
-    about = target_of(found).for_audit
-    audit.record(session, actor, act, about, before=before, after=audit_form(found), reason=reason)
+    about = target_of(sanction).for_audit
+    audit.record(session, actor, act, about, before=before, after=audit_form(sanction), reason=reason)
 
 
 def _get_locked(session: Session, sanction_id: int) -> Sanction:
-    found = session.scalar(
+    sanction = session.scalar(
         select(Sanction).where(Sanction.id == sanction_id).with_for_update().execution_options(populate_existing=True)
     )
-    if found is None:
+    if sanction is None:
         raise NotFound("there is no such sanction")
-    return found
+    return sanction
 
 
 def _persons(session: Session, about: Target) -> list[User]:
-    """The users behind a target, as far as the site knows them."""
+    """Return the user behind a target, if the site knows them, as a list."""
     if about.kind == "user" and about.user_id is not None:
         user: User | None = session.get(User, about.user_id)
     elif about.kind == "player":
@@ -311,28 +318,28 @@ def _persons(session: Session, about: Target) -> list[User]:
 
 
 def _is_oneself(actor: Actor, about: Target, persons: list[User]) -> bool:
-    """True for the actor's account and characters, and for an application and its players."""
+    """Return True if the target is the actor's account or character, or the acting application or its players."""
     if actor.kind == "application":
         return about.peer == actor.key
     return actor.kind == "user" and any(actor.id == user.id for user in persons)
 
 
 def _require_rank(session: Session, actor: Actor, about: Target) -> None:
-    """Moderators and applications may not sanction moderators and admins; nobody themselves."""
+    """Raise Forbidden if the target is the actor, or a moderator or admin and the actor is not above them."""
     persons = _persons(session, about)
     if _is_oneself(actor, about, persons):
-        raise Forbidden("nobody sanctions themselves", field="target")
+        raise Forbidden("you cannot sanction yourself", field="target")
     for user in persons:
         if user.role != "player" and not actor.is_above_moderators:
             raise Forbidden("only admins may sanction a moderator or an admin", field="target")
 
 
-def _warn(session: Session, about: Target, made: Sanction) -> None:
-    """Let workers tell a warned player who is online; others find it on their page."""
+def _warn(session: Session, about: Target, sanction: Sanction) -> None:
+    """Have workers tell the warned player if they are online. Others see the warning on their page."""
     players = [(about.peer, about.player_key)] if about.peer and about.player_key else []
     if about.user_id is not None:
         players = [*targets.players_of(session, about.user_id)]
-    text = f"A moderator warns you: {made.reason}"
+    text = f"A moderator warns you: {sanction.reason}"
     tells = [SystemTell(peer, key, text) for peer, key in players]
     if tells:
         announce(session, PlayersWarned(tells))

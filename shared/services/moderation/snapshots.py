@@ -1,4 +1,4 @@
-"""All that workers enforce, read at once: the parts that changed, of one state of the database."""
+"""Read what workers enforce: the parts that have changed, from one state of the database."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class Snapshot:
 
 
 def read_snapshot(session: Session, parts: Collection[Part], *, now: datetime) -> Snapshot:
-    """Read these parts, in a session that sees one state of the database. What hangs on each other is read together."""
-    wanted = set(parts)
-    if Part.SANCTIONS in wanted:
-        wanted.add(Part.PEOPLE)
+    """Read these parts, and those that depend on them, in a session that sees one state of the database."""
+    needed = set(parts)
+    if Part.SANCTIONS in needed:
+        needed.add(Part.PEOPLE)
     revision, number = changes.revision(session)
-    found = Snapshot(revision, number, frozenset(wanted))
-    if Part.SANCTIONS in wanted:
-        found.sanctions = list(session.execute(sanctions.in_force_rows(now)))
-    if Part.FILTERS in wanted:
+    snapshot = Snapshot(revision, number, frozenset(needed))
+    if Part.SANCTIONS in needed:
+        snapshot.sanctions = list(session.execute(sanctions.in_force_rows(now)))
+    if Part.FILTERS in needed:
         rows = session.execute(
             select(Filter.id, Filter.kind, Filter.text, Filter.count, Filter.seconds, Filter.action)
             .where(Filter.is_on)
             .order_by(Filter.id)
         )
-        found.filters = [Rule(*row) for row in rows]
-    if Part.CHANNELS in wanted:
-        found.channels = list(
+        snapshot.filters = [Rule(*row) for row in rows]
+    if Part.CHANNELS in needed:
+        snapshot.channels = list(
             session.execute(
                 select(
                     ChannelState.channel_id,
@@ -79,33 +79,35 @@ def read_snapshot(session: Session, parts: Collection[Part], *, now: datetime) -
                 )
             )
         )
-    if Part.MUTES in wanted:
-        found.mutes = [
+    if Part.MUTES in needed:
+        snapshot.mutes = [
             (row.game_id, row.pattern) for row in session.execute(select(GameMute.game_id, GameMute.pattern))
         ]
-    if Part.PEOPLE in wanted:
-        _read_people(session, found, now)
-    if Part.APPLICATIONS in wanted:
+    if Part.PEOPLE in needed:
+        _read_people(session, snapshot, now)
+    if Part.APPLICATIONS in needed:
         rows = session.execute(select(Application.id, Application.scopes))
-        found.scopes = {row.id: row.scopes for row in rows if row.scopes}
-    return found
+        snapshot.scopes = {row.id: row.scopes for row in rows if row.scopes}
+    return snapshot
 
 
-def _read_people(session: Session, found: Snapshot, now: datetime) -> None:
+def _read_people(session: Session, snapshot: Snapshot, now: datetime) -> None:
     ignores: dict[int, list[tuple[str | None, int | None]]] = defaultdict(list)
     for row in session.execute(select(Ignore.user_id, Ignore.pattern, Ignore.person_id)):
         ignores[row.user_id].append((row.pattern, row.person_id))
-    found.ignores = dict(ignores)
+    snapshot.ignores = dict(ignores)
     persons = {person for entries in ignores.values() for _, person in entries if person is not None}
     sanctioned = session.execute(sanctions.in_force_rows(now).with_only_columns(Sanction.user_id))
-    found.staff = frozenset(session.scalars(select(User.id).where(User.role != "player")))
-    wanted = sorted({*ignores, *persons, *found.staff, *(row.user_id for row in sanctioned if row.user_id is not None)})
-    for start in range(0, len(wanted), _AT_ONCE):
-        ids = wanted[start : start + _AT_ONCE]
+    snapshot.staff = frozenset(session.scalars(select(User.id).where(User.role != "player")))
+    user_ids = sorted(
+        {*ignores, *persons, *snapshot.staff, *(row.user_id for row in sanctioned if row.user_id is not None)}
+    )
+    for start in range(0, len(user_ids), _AT_ONCE):
+        ids = user_ids[start : start + _AT_ONCE]
         for user in session.execute(select(User.id, User.username).where(User.id.in_(ids))):
-            found.people[grapevine.KEY, player_key(user.username)] = user.id
+            snapshot.people[grapevine.KEY, player_key(user.username)] = user.id
         owned = select(Character.user_id, Character.game_id, Character.name_key).where(
             Character.user_id.in_(ids), Character.state == "approved"
         )
         for character in session.execute(owned):
-            found.people[peer_keys.of_game(character.game_id), character.name_key] = character.user_id
+            snapshot.people[peer_keys.of_game(character.game_id), character.name_key] = character.user_id

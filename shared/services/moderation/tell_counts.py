@@ -1,4 +1,4 @@
-"""How many tells are sent. What they say, and who they are for, is kept nowhere."""
+"""How many tells are sent. Their text and receivers are stored nowhere."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ WEEK = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Tells:
-    """Sent today (UTC), and in the seven days that end with it."""
+    """The number of tells sent today (UTC), and in the last seven days including today."""
 
     today: int
     week: int
 
 
 def add(session: Session, tells: Mapping[str, int], *, at: datetime) -> None:
-    """Count tells that were sent, by the sending peer's key."""
+    """Add tells that were sent, by the sending peer's key."""
     if not tells:
         return
     insert = upsert(session, TellCount)
-    # In one order, so that two workers that add at once do not wait for each other.
+    # Sorted, so that two workers cannot lock rows in opposite order.
     rows = [{"day": at.date(), "peer": peer, "tells": tells[peer]} for peer in sorted(tells)]
     session.execute(
         insert.on_conflict_do_update(
@@ -41,7 +41,7 @@ def add(session: Session, tells: Mapping[str, int], *, at: datetime) -> None:
 
 
 def count(session: Session, actor: Actor, *, now: datetime, peer: str | None = None) -> Tells:
-    """The tells of all, or of one peer's players. Raises Forbidden."""
+    """Count the tells of everybody, or of one peer's players. Raises Forbidden."""
     require(actor, Act.SEE)
     since = now.date() - WEEK
     statement = select(TellCount.day, func.sum(TellCount.tells)).where(TellCount.day > since).group_by(TellCount.day)
@@ -52,6 +52,6 @@ def count(session: Session, actor: Actor, *, now: datetime, peer: str | None = N
 
 
 def prune(session: Session, *, before: datetime) -> int:
-    """Forget the counts of days before a moment's. Returns how many rows went."""
+    """Delete the counts of days before a moment's. Return how many rows."""
     gone = session.execute(delete(TellCount).where(TellCount.day < before.date()))
     return count_changed(gone)
