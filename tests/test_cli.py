@@ -109,13 +109,13 @@ def test_a_backup_into_a_folder_that_is_not_there_yet_makes_it(said, complaint, 
     made = said("database", "backup", f"{tmp_path}/nightly/")["file"]
     assert re.fullmatch(rf"{tmp_path}/nightly/gossip-[-0-9TZ]+\.db", made)
     assert stat.S_IMODE((tmp_path / "nightly").stat().st_mode) == 0o700
-    assert "cannot be made" in complaint("database", "backup", f"{tmp_path}/no/such/")
+    assert "cannot be created" in complaint("database", "backup", f"{tmp_path}/no/such/")
 
 
 def test_database_backup(said, complaint, tmp_path):
     answer = said("database", "backup", str(tmp_path / "copy.db"))
     assert answer == {"file": str(tmp_path / "copy.db"), "bytes": (tmp_path / "copy.db").stat().st_size}
-    assert "there already" in complaint("database", "backup", str(tmp_path / "copy.db"))
+    assert "exists already" in complaint("database", "backup", str(tmp_path / "copy.db"))
     assert said("database", "backup", str(tmp_path / "copy.db"), "--replace") == answer
 
 

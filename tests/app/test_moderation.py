@@ -231,7 +231,7 @@ def test_pages_say_who_may_end_a_sanction(at_desk, admin, new_visitor, stored, w
             assert ("Admins alone" in visitor.page) is only_admins, key
     at_desk.open(f"/moderation/sanctions/{about[targets[0]]}")
     assert "Only admins may decide on a sanction of a moderator" in at_desk.page
-    assert "Nobody decides on a sanction of their own" in at_desk.open(f"/moderation/sanctions/{made.id}")
+    assert "You cannot decide on a sanction against yourself" in at_desk.open(f"/moderation/sanctions/{made.id}")
     own = new_visitor().sign_in(other.username).open("/account/sanctions")
     assert own.count("Admins alone may lift it") == 2 and "Any moderator" not in own
     assert "Any moderator or admin may lift it" in new_visitor().sign_in("reader").open("/account/sanctions")

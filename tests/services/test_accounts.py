@@ -208,7 +208,7 @@ def test_another_address(session):
         accounts.ask_for_email(session, **ask, email="nothing")
     assert user.pending_email is None
     assert accounts.ask_for_email(session, **ask, email="other@example.com").pending_email == "other@example.com"
-    assert accounts.find_verified_holder(session, "OTHER@example.com", but=user.id) is other
+    assert accounts.find_verified_holder(session, "OTHER@example.com", except_id=user.id) is other
 
     accounts.ask_for_email(session, **ask, email="new@example.com")
     accounts.verify_email(session, user_id=user.id, email="new@example.com", mark=accounts.mark_of(user))

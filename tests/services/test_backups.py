@@ -62,7 +62,7 @@ def test_a_copy_is_whole_private_and_of_one_moment(url, stored, tmp_path):
 def test_a_backup_is_overwritten_only_on_request_and_dated_in_a_folder(url, tmp_path):
     target = tmp_path / "copy.db"
     backups.back_up(url, target, now=NOW)
-    with pytest.raises(Conflict, match="there already"):
+    with pytest.raises(Conflict, match="exists already"):
         backups.back_up(url, target, now=NOW)
     assert backups.back_up(url, target, now=NOW, is_replacing=True) == target
     folder = tmp_path / "daily"

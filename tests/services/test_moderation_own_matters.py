@@ -77,7 +77,7 @@ def test_an_application_does_not_end_its_own_sanction(make, session, admin):
         made = mute(session, admin, target, target_kind=kind)
         with pytest.raises(Forbidden):
             sanctions.lift(session, itself, sanction_id=made.id, reason="let me")
-    with pytest.raises(Forbidden, match="themselves"):
+    with pytest.raises(Forbidden, match="yourself"):
         mute(session, itself, "Bridge", target_kind="game")
 
 

@@ -41,6 +41,8 @@ from tests.support.factory import PASSWORD
 from tests.support.moderating import mute
 from tests.support.permissions import ON_PAGES, WHO
 
+pytestmark = pytest.mark.usefixtures("any_database")
+
 WORD = {"kind": "word", "action": "mask", "text": "darn"}
 NO_BUS = Bus("redis://127.0.0.1:1")
 
@@ -67,7 +69,6 @@ def test_every_service_that_acts_needs_an_actor():
     assert [name for name, parameters in functions.items() if {"actor_id", "viewer_id"} & parameters.keys()] == []
 
 
-@pytest.mark.usefixtures("any_database")
 @pytest.mark.parametrize("who", ON_PAGES)
 @pytest.mark.parametrize("act", [act for act in Act if act not in (Act.SEE_TRANSPARENCY,)])
 def test_the_services_ask_the_table(make, session, who, act):
@@ -179,7 +180,7 @@ def test_roles_come_from_the_account(make, session):
     assert Role.MODERATING_APPLICATION in actors.of_application(session, scoped.id).roles
 
 
-def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
+def test_roles_scopes_and_passwords_are_in_the_audit_trail(make, session, admin):
     """Roles, scopes and passwords, by whom; not what changes nothing."""
     user = make.user("wren")
     users.set_role(session, admin, username="Wren", role="moderator")
@@ -201,3 +202,26 @@ def test_what_gives_power_is_in_the_audit_trail(make, session, admin):
     ]
     assert "another password" not in "".join(audit.export_json(session))
     assert audit.list_entries(session, about=f"user:{user.id}").total == 2
+
+
+def test_roles_at_creation_and_channels_of_admins_are_in_the_audit_trail(make, session, admin):
+    """By whom; not what changes nothing, and each act once."""
+    password = "a long password"
+    for name, role in (("wren", "moderator"), ("robin", "player")):
+        users.register_user(session, OPERATOR, username=name, email=None, password=password, role=role)
+    channels.create_channel(session, OPERATOR, name="den")
+    for hidden in (True, True):
+        channels.update_channel(session, admin, name="den", is_hidden=hidden)
+    channel_states.approve(session, admin, channel="den")
+    channels.delete_channel(session, admin, name="den")
+    session.commit()
+    assert [(entry.act, entry.actor_name, entry.target) for entry in audit.entries_since(session, 0)] == [
+        ("user/role", "operator", "wren"),
+        ("channel/create", "operator", "den"),
+        ("channel/update", admin.name, "den"),
+        ("channel/approve", admin.name, "den"),
+        ("channel/delete", admin.name, "den"),
+    ]
+    entries = audit.entries_since(session, 0)
+    assert (entries[0].before, entries[0].after) == (None, '{"role":"moderator"}')
+    assert entries[1].before is None and entries[-1].after is None and password not in repr(entries)

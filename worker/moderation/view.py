@@ -226,7 +226,7 @@ class Moderation:
         return self.muting_peers(peer, game, name) | self._ignoring_people(peer, game, name)
 
     def _ignoring_people(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
-        """The same as on pages (`shared/services/moderation/unheard.py`): one always hears `system`, and oneself."""
+        """The same as on pages (`moderation/ignored_speakers.py`): one always hears `system`, and oneself."""
         if not self._ignores or (peer == grapevine.KEY and name == grapevine.SYSTEM):
             return _NOBODY
         found = self._ignoring.get((peer, game, name))
