@@ -29,9 +29,10 @@ class SettingsError(Exception):
 class SettingType:
     """How to read and show one type of setting.
 
-    parse: takes the setting's name and its text, and returns the value. Raises SettingsError.
-    refused: which values `parse` rejects, for the documentation.
-    show: turns the value into a JSON scalar without secrets, written as it would be in the environment.
+    Attributes:
+        parse: takes the setting's name and its text, and returns the value. Raises SettingsError.
+        refused: the values that `parse` rejects, for the documentation.
+        show: turns the value into a JSON scalar without secrets, written as it would be in the environment.
     """
 
     parse: Callable[[str, str], Any]
@@ -40,13 +41,13 @@ class SettingType:
 
 
 def mask_url(url: str) -> str:
-    """Replace the passwords in an address. Masks too much rather than too little where an address is ambiguous."""
+    """Replace the passwords in an address. If the address is ambiguous, this masks more than the password."""
     url = re.sub(r"(://[^:]*):.*@", rf"\1:{MASK}@", url)
     return re.sub(r"([?&][^=&]*pass[^=&]*=)[^&]*", rf"\1{MASK}", url, flags=re.IGNORECASE)
 
 
 def integer(low: int, high: int, *, refused: str = "") -> SettingType:
-    """A whole number from `low` to `high`."""
+    """Return the type of whole numbers from `low` to `high`."""
 
     def parse(name: str, text: str) -> int:
         if not (text.isascii() and text.isdecimal() and len(text) <= 20) or not low <= int(text) <= high:
@@ -57,7 +58,7 @@ def integer(low: int, high: int, *, refused: str = "") -> SettingType:
 
 
 def choice(*allowed: str) -> SettingType:
-    """One of a few words, in any case."""
+    """Return the type of a choice between words, in any case."""
 
     def parse(name: str, text: str) -> str:
         if text.lower() not in allowed:
@@ -68,7 +69,7 @@ def choice(*allowed: str) -> SettingType:
 
 
 def web_address(*schemes: str) -> SettingType:
-    """An address with one of these schemes and a host."""
+    """Return the type of addresses with one of these schemes and a host."""
 
     def parse(name: str, text: str) -> str:
         if not _has_host_and_port(text, schemes, needs_host=True):
@@ -82,7 +83,7 @@ def web_address(*schemes: str) -> SettingType:
 def _has_host_and_port(url: str, schemes: tuple[str, ...], *, needs_host: bool) -> bool:
     try:
         parts = urlsplit(url)
-        has_port = parts.port is None or parts.port >= 0  # reading `port` raises ValueError for one that is no number
+        has_port = parts.port is None or parts.port >= 0  # reading `port` raises ValueError unless it is a number
     except ValueError:
         return False
     return parts.scheme in schemes and has_port and (bool(parts.hostname) or not needs_host)

@@ -32,10 +32,11 @@ Derive = Callable[[Mapping[str, Any]], Any]
 class Setting:
     """One row of the table.
 
-    default: the text that is parsed when the environment has none, or a function of the settings above it that
-        returns the value.
-    shown_default, meaning, refused: cells of the documentation's table, in Markdown.
-    default_source: what `flask settings` calls the source of the default.
+    Attributes:
+        default: the text to parse if the environment has none, or a function that returns the value from the settings
+            above this one.
+        shown_default, meaning, refused: cells of the documentation's table, in Markdown.
+        default_source: what `flask settings` shows as the source of the default.
     """
 
     type: SettingType
@@ -55,7 +56,7 @@ def setting(
     refused: str = "",
     source: str = "",
 ) -> Any:
-    """Declare a field of `Settings`. What is left out follows from the type and the default."""
+    """Declare a field of `Settings`. The optional arguments default to what the type and the default imply."""
     is_derived = not isinstance(default, str)
     row = Setting(
         type=type,

@@ -1,6 +1,6 @@
-"""Every kind of frame with an example of it, for whatever describes the protocol. Pure: no I/O, no clock.
+"""Every kind of frame, each with an example. Pure: no I/O, no clock.
 
-The pages, the AsyncAPI document and the tests all take their frames from here: what is shown is what is tried.
+The pages, the AsyncAPI document and the tests all take their frames from here, so that what is shown is also tested.
 """
 
 import re
@@ -17,11 +17,11 @@ from shared.protocol.codes import COMMON, SENTENCES, Code
 from shared.protocol.events import INCOMING, OUTGOING
 
 FLAGLESS = ("core", "sync", "moderation", "reports")
-"""Families of events that need no flag in `supports`."""
+"""The flags of events that need no flag in `supports`."""
 
 
 class Kind(StrEnum):
-    """What a frame is: asked by a peer, its answer (good or bad), or said by the worker unasked."""
+    """A request of a peer, its success or failure answer, or an event that the worker sends on its own."""
 
     REQUEST = "request"
     SUCCESS = "success"
@@ -32,8 +32,11 @@ class Kind(StrEnum):
 class FrameKind(NamedTuple):
     """One kind of frame.
 
-    payload: the class of its payload, None where it has none. example: a whole frame; further: frames of this kind that
-    look different. codes: those a failure may have.
+    Attributes:
+        payload: the class of its payload; None if it has none.
+        example: a whole frame.
+        codes: the codes of a failure.
+        further: more examples, which look different.
     """
 
     event: str
@@ -46,50 +49,50 @@ class FrameKind(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A name of its own, such as `channels-send.request`."""
+        """A unique name, such as `channels-send.request`."""
         return f"{anchor(self.event)}.{self.kind}"
 
     @property
     def is_from_peer(self) -> bool:
-        """Whether peers send it, and not the worker."""
+        """Whether peers send it."""
         return self.kind is Kind.REQUEST
 
 
 def anchor(event: str) -> str:
-    """The event's name where no slash may be: `channels-send`."""
+    """Return the event's name without a slash, such as `channels-send`."""
     return event.replace("/", "-")
 
 
 def answer_of(cls: type[Incoming]) -> type[Outgoing] | None:
-    """The class of the answer to a request, None where the answer has no payload (or there is none)."""
-    found = OUTGOING.get(cls.event)
-    return found if found is not None and (cls.needs_ref or found.status == "success") else None
+    """Return the class of the answer's payload; None if the answer has no payload or there is no answer."""
+    answer = OUTGOING.get(cls.event)
+    return answer if answer is not None and (cls.needs_ref or answer.status == "success") else None
 
 
 def answering_events(cls: type[Incoming]) -> list[type[Outgoing]]:
-    """The events that answer a request under names of their own, as `sync/…` does `sync`."""
-    return [found for event, found in OUTGOING.items() if cls.needs_ref and event.startswith(cls.event + "/")]
+    """Return the events with other names that answer a request, as `sync/…` answers `sync`."""
+    return [answer for event, answer in OUTGOING.items() if cls.needs_ref and event.startswith(cls.event + "/")]
 
 
 def events_of_worker() -> list[type[Outgoing]]:
-    """What the worker says of its own accord."""
+    """Return the events that the worker sends on its own."""
     answers = {answer_of(cls) for cls in INCOMING.values()}
     return [cls for cls in OUTGOING.values() if cls not in answers]
 
 
 def failure_codes(cls: type[Incoming]) -> tuple[Code, ...]:
-    """What may come of a request, its own failures first."""
+    """Return the codes that a request may be answered with, its own before the general ones."""
     flag = (Code.MISSING_SUPPORT,) if cls.flag not in FLAGLESS else ()
     return tuple(dict.fromkeys((*cls.failures, *flag, *COMMON)))
 
 
 def frame_kinds() -> list[FrameKind]:
-    """All of them: each request with its answers behind it, then what the worker says."""
+    """Return all kinds of frames: each request followed by its answers, then the events of the worker."""
     return [*(kind for cls in INCOMING.values() for kind in kinds_of(cls)), *map(event_kind, events_of_worker())]
 
 
 def kinds_of(cls: type[Incoming]) -> Iterator[FrameKind]:
-    """A request and what answers it under the same name."""
+    """Yield a request and its answers of the same name."""
     ref: dict[str, Any] = {} if cls.flag == "core" else {"ref": example_ref(cls.event)}
     head: dict[str, Any] = {"event": cls.event, **ref}
     yield FrameKind(cls.event, cls.flag, Kind.REQUEST, cls, {**head, "payload": cls.example})
@@ -107,7 +110,7 @@ def kinds_of(cls: type[Incoming]) -> Iterator[FrameKind]:
 
 
 def event_kind(cls: type[Outgoing]) -> FrameKind:
-    """What the worker says of its own accord."""
+    """Return the kind of an event that the worker sends on its own."""
     example: dict[str, Any] = {"event": cls.event}
     if not cls.bare:
         example |= {"ref": example_ref(f"worker:{cls.event}"), "payload": cls.example}
@@ -119,18 +122,18 @@ def event_kind(cls: type[Outgoing]) -> FrameKind:
 
 
 def example_ref(text: str) -> str:
-    """A ref for an example: looks like any, and is always the same for the same text."""
+    """Return a ref for an example, which is always the same for the same text."""
     return str(uuid5(NAMESPACE_URL, text))
 
 
 def summary(cls: type[Struct]) -> str:
-    """The first paragraph of the class's docstring on one line, without the direction and what it cites."""
+    """Return the first paragraph of a class's docstring on one line, without the direction and the cited source."""
     first = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
     return re.sub(r"^\w+ → \w+\. | See docs/[^ ]+ §\d+\.$", "", first)
 
 
 def required_fields(cls: type[Struct]) -> set[str]:
-    """The fields that are always there; of a request, those without which it fails."""
+    """Return the fields that are always present; for a request, those without which it fails."""
     if issubclass(cls, Incoming):
         return {field.encode_name for field in msgspec.structs.fields(cls) if field.required} | set(cls.demanded)
     if issubclass(cls, Outgoing):
@@ -139,6 +142,6 @@ def required_fields(cls: type[Struct]) -> set[str]:
 
 
 def record_of(cls: type[Struct]) -> type[Struct] | None:
-    """The class of the records that an event carries as ready JSON."""
-    found: type[Struct] | None = getattr(cls, "record", None)
-    return found
+    """Return the class of the records that an event carries as encoded JSON; None for other events."""
+    record: type[Struct] | None = getattr(cls, "record", None)
+    return record

@@ -1,4 +1,4 @@
-"""Frames of sync, for network applications, and digests of what was synced. Source: docs/protocol.md, §8.
+"""Frames of sync, for network applications, and digests of synced records. Source: docs/protocol.md, §8.
 
 Pure: no I/O, no clock.
 """
@@ -17,9 +17,11 @@ from shared.protocol.types import Cursor, about, whole_number
 
 
 class RequestSync(Incoming, event="sync"):
-    """Application → server. The changes after a cursor, or the whole state. All of the answer carries its `ref`."""
+    """Application → server. Ask for the changes after a cursor, or the whole state. All answers carry the `ref`."""
 
-    since: Annotated[Cursor | None, about("The changes after this cursor; null or missing: the whole state")] = None
+    since: Annotated[Cursor | None, about("Send the changes after this cursor; null or missing: the whole state")] = (
+        None
+    )
 
     failures: ClassVar[tuple[Code, ...]] = (Code.NOT_AN_APPLICATION,)
     needs_ref: ClassVar[bool] = True
@@ -27,29 +29,29 @@ class RequestSync(Incoming, event="sync"):
 
     @classmethod
     def forgive(cls, payload: Any) -> Any:
-        """The cursor may come as 42.0."""
+        """Accept 42.0 for 42."""
         if isinstance(payload, dict):
             return payload | {"since": whole_number(payload.get("since"))}
         return super().forgive(payload)
 
 
 class ChannelRecord(Struct, frozen=True, kw_only=True):
-    """A channel as replicas know it. Records are sent as ready JSON; this class says what is in it."""
+    """A channel as replicas store it."""
 
-    id: Annotated[int, about("Never changes, never used again")]
+    id: Annotated[int, about("Never changes and is never reused")]
     name: Annotated[str, about("The channel's name")]
-    description: Annotated[str | None, about("What it is for")]
-    hidden: Annotated[bool, about("True: in no list, but any game that knows its name may use it")]
+    description: Annotated[str | None, about("What the channel is for")]
+    hidden: Annotated[bool, about("Whether it is left out of lists; any game that knows its name may use it")]
 
 
 class ConnectionRecord(Struct, frozen=True, kw_only=True):
-    """A way to connect to a game, in its record: with `url`, or with `host` and `port`."""
+    """A way to connect to a game: with `url`, or with `host` and `port`."""
 
     id: Annotated[str, about("A UUID; the list is sorted by it")]
-    type: Annotated[Literal["web", "telnet", "secure telnet"], about("How")]
+    type: Annotated[Literal["web", "telnet", "secure telnet"], about("The kind of connection")]
     url: Annotated[str | UnsetType, about("A page to play on")] = UNSET
-    host: Annotated[str | UnsetType, about("A host, with a port")] = UNSET
-    port: Annotated[int | UnsetType, about("Its port")] = UNSET
+    host: Annotated[str | UnsetType, about("A host to connect to")] = UNSET
+    port: Annotated[int | UnsetType, about("The port of that host")] = UNSET
 
 
 _GAME_WIRE_NAMES = {
@@ -63,25 +65,25 @@ _GAME_WIRE_NAMES = {
 class GameRecord(Struct, frozen=True, kw_only=True, rename=_GAME_WIRE_NAMES):
     """A game as replicas know it. Its fields have the names of `GameDetails`; only the JSON keys differ."""
 
-    id: Annotated[int, about("Never changes, never used again")]
+    id: Annotated[int, about("Never changes and is never reused")]
     short_name: Annotated[str, about("The short name")]
-    name: Annotated[str, about("The name to show")]
-    is_displayed: Annotated[bool, about("False: a hidden game, which is not to be listed")]
+    name: Annotated[str, about("The name to display")]
+    is_displayed: Annotated[bool, about("Whether to list the game; false for a hidden game")]
     description: Annotated[str | None, about("As the owner wrote it")]
     homepage_url: Annotated[str | None, about("As the owner wrote it")]
     user_agent: Annotated[str | None, about("The game's software")]
-    user_agent_url: Annotated[str | None, about("Where that software lives")]
-    connections: Annotated[list[ConnectionRecord], about("How players get there, sorted by `id`")]
+    user_agent_url: Annotated[str | None, about("The home page of that software")]
+    connections: Annotated[list[ConnectionRecord], about("How players connect, sorted by `id`")]
     allows_character_registration: Annotated[bool, about("Whether players may claim characters there")]
-    redirect_uris: Annotated[list[str], about("Where signing in with this game may lead back to, sorted")]
+    redirect_uris: Annotated[list[str], about("Addresses to which signing in with this game may return, sorted")]
 
 
 class SyncChannels(Outgoing, event="sync/channels"):
-    """Server → application. Channels that are new, changed or deleted. Deletes apply first."""
+    """Server → application. New, changed and deleted channels. Apply deletions first."""
 
-    channels: Annotated[list[Raw], about("Those that are new or have changed, whole; ten at most")] = []
-    deleted: Annotated[list[int] | UnsetType, about("The ids of those that are gone")] = UNSET
-    cursor: Annotated[int | UnsetType, about("Where this change leads to; not in a whole state")] = UNSET
+    channels: Annotated[list[Raw], about("New and changed records, complete; at most ten")] = []
+    deleted: Annotated[list[int] | UnsetType, about("The ids of deleted records")] = UNSET
+    cursor: Annotated[int | UnsetType, about("The cursor after this change; missing in a whole state")] = UNSET
 
     record: ClassVar[type[Struct]] = ChannelRecord
     example: ClassVar[dict[str, Any]] = {
@@ -92,11 +94,11 @@ class SyncChannels(Outgoing, event="sync/channels"):
 
 
 class SyncGames(Outgoing, event="sync/games"):
-    """Server → application. Games that are new, changed or deleted. Deletes apply first."""
+    """Server → application. New, changed and deleted games. Apply deletions first."""
 
-    games: Annotated[list[Raw], about("Those that are new or have changed, whole; ten at most")] = []
-    deleted: Annotated[list[int] | UnsetType, about("The ids of those that are gone")] = UNSET
-    cursor: Annotated[int | UnsetType, about("Where this change leads to; not in a whole state")] = UNSET
+    games: Annotated[list[Raw], about("New and changed records, complete; at most ten")] = []
+    deleted: Annotated[list[int] | UnsetType, about("The ids of deleted records")] = UNSET
+    cursor: Annotated[int | UnsetType, about("The cursor after this change; missing in a whole state")] = UNSET
 
     record: ClassVar[type[Struct]] = GameRecord
     example: ClassVar[dict[str, Any]] = {
@@ -129,11 +131,11 @@ class SyncGames(Outgoing, event="sync/games"):
 class SyncComplete(Outgoing, event="sync/complete"):
     """Server → application. Everything up to `cursor` has been sent."""
 
-    cursor: Annotated[int, about("Where the replica stands now")]
-    counts: Annotated[dict[str, int], about("How many records of each kind the whole state has there")]
-    digests: Annotated[dict[str, str], about("The digest of each kind there, SHA-256 in hex")]
+    cursor: Annotated[int, about("The replica's position now")]
+    counts: Annotated[dict[str, int], about("How many records of each kind the whole state has at this cursor")]
+    digests: Annotated[dict[str, str], about("The digest of each kind at this cursor, SHA-256 in hex")]
     reset: Annotated[
-        Literal[True] | UnsetType, about("What came was the whole state, though changes were asked for")
+        Literal[True] | UnsetType, about("The frames held the whole state, although changes were asked for")
     ] = UNSET
 
     example: ClassVar[dict[str, Any]] = {
@@ -150,7 +152,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 
 def canonical_json(record: Mapping[str, Any]) -> bytes:
-    """The one text of a record that digests are made of. Raises Invalid where a text holds a lone surrogate."""
+    """Return the canonical JSON of a record, from which digests are made. Raises Invalid for a lone surrogate."""
     try:
         return _CANONICAL.encode(record).encode()
     except UnicodeEncodeError:
@@ -158,21 +160,21 @@ def canonical_json(record: Mapping[str, Any]) -> bytes:
 
 
 class Digest:
-    """The digest and the count of a kind's records, which are added by ascending id."""
+    """The digest and the number of the records of one kind. Add them in ascending order of their ids."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.count = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take in one record, its lists in order."""
+        """Add a record, whose lists are sorted."""
         self.add_canonical(canonical_json(record))
 
     def add_canonical(self, text: str | bytes) -> None:
-        """Take in one record that is canonical JSON already."""
+        """Add a record that is canonical JSON already."""
         self._hash.update((text.encode() if isinstance(text, str) else text) + b"\n")
         self.count += 1
 
     def hexdigest(self) -> str:
-        """The digest of what has been added so far."""
+        """Return the digest of the records that were added so far."""
         return self._hash.hexdigest()

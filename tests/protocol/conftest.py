@@ -1,4 +1,4 @@
-"""Property tests have no deadline of their own: a loaded machine is no fault of the code."""
+"""Property tests have no deadline, since a busy machine would miss it."""
 
 from hypothesis import settings
 

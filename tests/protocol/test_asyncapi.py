@@ -1,4 +1,4 @@
-"""The AsyncAPI document is whole, points nowhere but into itself, and means what the classes mean."""
+"""The AsyncAPI document is complete and self-contained, and describes what the classes accept."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def described() -> Described:
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, Any]:
+def asyncapi() -> dict[str, Any]:
     return document("wss://gossip.example.com:8443/socket", PROTOCOL_VERSION)
 
 
 def parts(value: Any, path: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object in the document, with its path."""
+    """Yield every object in the document, with its path."""
     if isinstance(value, dict):
         yield path, value
         for key, part in value.items():
@@ -41,46 +41,48 @@ def parts(value: Any, path: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from parts(part, f"{path}/{number}")
 
 
-def resolve(made: dict[str, Any], reference: str) -> Any:
-    found: Any = made
+def resolve(asyncapi: dict[str, Any], reference: str) -> Any:
+    found: Any = asyncapi
     for key in reference.removeprefix("#/").split("/"):
         found = found[key]
     return found
 
 
-def test_it_is_plain_json_and_always_the_same(made: dict[str, Any]) -> None:
-    assert json.loads(json.dumps(made)) == made
-    assert document("wss://gossip.example.com:8443/socket", PROTOCOL_VERSION) == made
+def test_the_document_is_plain_json_and_always_the_same(asyncapi: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(asyncapi)) == asyncapi
+    assert document("wss://gossip.example.com:8443/socket", PROTOCOL_VERSION) == asyncapi
 
 
-def test_it_has_the_shape_of_asyncapi_3(made: dict[str, Any]) -> None:
-    """The parts that the specification asks for, and names of its alphabet."""
-    assert made["asyncapi"] == "3.0.0"
-    assert made["info"]["title"] and made["info"]["version"] == PROTOCOL_VERSION
-    assert made["servers"] == {"worker": {"host": "gossip.example.com:8443", "pathname": "/socket", "protocol": "wss"}}
+def test_the_document_has_the_structure_of_asyncapi_3(asyncapi: dict[str, Any]) -> None:
+    """It has the required parts, and names of the allowed characters."""
+    assert asyncapi["asyncapi"] == "3.0.0"
+    assert asyncapi["info"]["title"] and asyncapi["info"]["version"] == PROTOCOL_VERSION
+    assert asyncapi["servers"] == {
+        "worker": {"host": "gossip.example.com:8443", "pathname": "/socket", "protocol": "wss"}
+    }
     known = {"asyncapi", "id", "info", "servers", "defaultContentType", "channels", "operations", "components"}
-    assert {key for key in made if not key.startswith("x-")} <= known
-    for table in (made["operations"], made["components"]["messages"], made["components"]["schemas"]):
+    assert {key for key in asyncapi if not key.startswith("x-")} <= known
+    for table in (asyncapi["operations"], asyncapi["components"]["messages"], asyncapi["components"]["schemas"]):
         assert all(re.fullmatch(r"[\w.-]+", name) for name in table)
-    for operation in made["operations"].values():
+    for operation in asyncapi["operations"].values():
         assert operation["action"] in ("send", "receive") and operation["channel"] and operation["messages"]
 
 
-def test_every_reference_resolves(made: dict[str, Any]) -> None:
-    references = [(path, part["$ref"]) for path, part in parts(made) if isinstance(part.get("$ref"), str)]
+def test_every_reference_resolves(asyncapi: dict[str, Any]) -> None:
+    references = [(path, part["$ref"]) for path, part in parts(asyncapi) if isinstance(part.get("$ref"), str)]
     assert len(references) > 100
     for path, reference in references:
-        assert reference.startswith("#/") and resolve(made, reference) is not None, f"{path}: {reference}"
-    # The messages of operations are those of the channel, not of the components: the specification says so.
-    for operation in made["operations"].values():
+        assert reference.startswith("#/") and resolve(asyncapi, reference) is not None, f"{path}: {reference}"
+    # The specification wants operations to refer to the messages of the channel, not of the components.
+    for operation in asyncapi["operations"].values():
         for message in operation["messages"] + operation.get("reply", {}).get("messages", []):
             assert message["$ref"].startswith("#/channels/socket/messages/")
 
 
-def test_every_event_is_there(made: dict[str, Any]) -> None:
+def test_the_document_has_every_event(asyncapi: dict[str, Any]) -> None:
     for event in INCOMING:
-        assert made["operations"][f"receive-{anchor(event)}"]["action"] == "receive"
-    messages = made["components"]["messages"]
+        assert asyncapi["operations"][f"receive-{anchor(event)}"]["action"] == "receive"
+    messages = asyncapi["components"]["messages"]
     for event in OUTGOING:
         assert any(
             message["name"] == event and not name.endswith((".request", ".failure"))
@@ -89,14 +91,14 @@ def test_every_event_is_there(made: dict[str, Any]) -> None:
     assert {message["name"] for message in messages.values()} == {*INCOMING, *OUTGOING}
     used = {
         message["$ref"].rpartition("/")[2]
-        for operation in made["operations"].values()
+        for operation in asyncapi["operations"].values()
         for message in operation["messages"] + operation.get("reply", {}).get("messages", [])
     }
-    assert used == set(messages) == set(made["channels"]["socket"]["messages"])
+    assert used == set(messages) == set(asyncapi["channels"]["socket"]["messages"])
 
 
-def test_every_field_has_a_type_and_a_meaning(made: dict[str, Any]) -> None:
-    for name, schema in made["components"]["schemas"].items():
+def test_every_field_has_a_type_and_a_meaning(asyncapi: dict[str, Any]) -> None:
+    for name, schema in asyncapi["components"]["schemas"].items():
         assert schema.get("description"), name
         assert not re.search(r"→|docs/|§", schema["description"]), name
         for field, about in schema.get("properties", {}).items():
@@ -105,7 +107,7 @@ def test_every_field_has_a_type_and_a_meaning(made: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_every_example_is_what_it_is_an_example_of(described: Described, kind: FrameKind) -> None:
+def test_every_example_matches_its_schema(described: Described, kind: FrameKind) -> None:
     shown = described.document["components"]["messages"][kind.name]["examples"]
     assert [example["payload"] for example in shown] == [kind.example, *kind.further]
     for frame in (kind.example, *kind.further):
@@ -113,15 +115,15 @@ def test_every_example_is_what_it_is_an_example_of(described: Described, kind: F
 
 
 def _without(frame: dict[str, Any], *path: str) -> dict[str, Any]:
-    """The frame without the key at this path."""
+    """Return the frame without the key at this path."""
     first, *rest = path
     if not rest:
         return {key: value for key, value in frame.items() if key != first}
     return {**frame, first: _without(frame[first], *rest)}
 
 
-def test_frames_that_lack_something_are_refused(described: Described) -> None:
-    """Whatever is required, of frames and of payloads, is missed."""
+def test_frames_without_a_required_key_are_refused(described: Described) -> None:
+    """Tries every required key of frames and of payloads."""
     for kind in KINDS:
         schema = described.document["components"]["messages"][kind.name]["payload"]
         for key in schema["required"]:
@@ -143,7 +145,7 @@ def test_frames_that_lack_something_are_refused(described: Described) -> None:
         {"event": "heartbeat", "payload": {}},
         {"event": "channels/subscribe", "status": "success", "payload": {}},
         {"event": "channels/subscribe", "ref": None, "status": "success"},
-        {"event": "channels/subscribe", "ref": "1", "status": "failure", "error": "x", "code": "made-up"},
+        {"event": "channels/subscribe", "ref": "1", "status": "failure", "error": "x", "code": "asyncapi-up"},
         {"event": "channels/subscribe", "ref": "1", "status": "failure", "error": "x", "code": "game-offline"},
         {"event": "players/status", "ref": "1", "status": "success", "payload": {"game": "A", "players": []}},
         {"event": "players/status", "ref": "1", "payload": {"game": "A", "players": [1]}},
@@ -179,15 +181,15 @@ def test_frames_that_no_worker_sends_are_refused(described: Described, frame: An
         ("sync", {"since": "42"}),
     ],
 )
-def test_requests_that_do_not_fit_are_refused(described: Described, event: str, payload: Any) -> None:
+def test_invalid_requests_are_refused(described: Described, event: str, payload: Any) -> None:
     assert described.names({"event": event, "ref": "1", "payload": payload}, from_peer=True) == []
 
 
-def test_codes_and_limits_are_there(made: dict[str, Any]) -> None:
-    assert {row["code"]: row["sentences"] for row in made["x-failure-codes"]} == {
+def test_the_document_has_all_codes_and_limits(asyncapi: dict[str, Any]) -> None:
+    assert {row["code"]: row["sentences"] for row in asyncapi["x-failure-codes"]} == {
         str(code): list(SENTENCES[code]) for code in Code
     }
-    assert {row["code"] for row in made["x-close-codes"]} == set(CLOSE_CODES)
-    assert {row["limit"]: (row["burst"], row["per_second"]) for row in made["x-rate-limits"]["limits"]} == {
+    assert {row["code"] for row in asyncapi["x-close-codes"]} == set(CLOSE_CODES)
+    assert {row["limit"]: (row["burst"], row["per_second"]) for row in asyncapi["x-rate-limits"]["limits"]} == {
         name: (limit.burst, limit.per_second) for name, limit in DEFAULTS.items()
     }

@@ -1,4 +1,4 @@
-"""The tables of events are whole, and their classes can be shown and described."""
+"""The tables of events are complete, and their classes have valid examples and schemas."""
 
 import json
 import typing
@@ -25,7 +25,7 @@ def leaves(cls: type[Any]) -> set[type[Any]]:
 
 
 def test_every_class_is_in_its_table() -> None:
-    # What browsers and workers say to each other is no part of the protocol of games.
+    # Frames between browsers and workers are not part of the protocol for games.
     of_browsers = {cls for cls in leaves(Incoming) | leaves(Outgoing) if cls.__module__ == "shared.protocol.browser"}
     assert set(INCOMING.values()) == leaves(Incoming) - of_browsers
     assert set(OUTGOING.values()) == leaves(Outgoing) - of_browsers
@@ -35,7 +35,7 @@ def test_every_class_is_in_its_table() -> None:
 
 
 @pytest.mark.parametrize("event", INCOMING)
-def test_examples_of_requests_decode_to_what_they_say(event: str) -> None:
+def test_examples_of_requests_decode_to_the_same_values(event: str) -> None:
     cls = INCOMING[event]
     value = decode_payload(cls, msgspec.Raw(json.dumps(cls.example).encode()))
 
@@ -43,7 +43,7 @@ def test_examples_of_requests_decode_to_what_they_say(event: str) -> None:
 
 
 @pytest.mark.parametrize("event", OUTGOING)
-def test_examples_of_what_is_sent_are_what_is_sent(event: str) -> None:
+def test_examples_of_answers_and_events_encode_to_themselves(event: str) -> None:
     cls = OUTGOING[event]
     value = msgspec.json.decode(json.dumps(cls.example), type=cls)
 
@@ -51,13 +51,13 @@ def test_examples_of_what_is_sent_are_what_is_sent(event: str) -> None:
 
 
 @pytest.mark.parametrize("cls", [SyncChannels, SyncGames])
-def test_examples_of_records_are_records(cls: type[SyncChannels] | type[SyncGames]) -> None:
+def test_examples_of_records_match_their_class(cls: type[SyncChannels] | type[SyncGames]) -> None:
     for record in cls.example[cls.event.partition("/")[2]]:
         assert msgspec.to_builtins(msgspec.convert(record, cls.record)) == record
 
 
 @pytest.mark.parametrize("cls", sorted({*INCOMING.values(), *OUTGOING.values()}, key=lambda cls: cls.__name__))
-def test_types_can_be_described_as_a_schema(cls: type[Any]) -> None:
+def test_every_class_has_a_schema(cls: type[Any]) -> None:
     schema = msgspec.json.schema(cls)["$defs"][cls.__name__]
 
     assert set(schema["properties"]) == set(cls.__struct_fields__)
@@ -88,26 +88,26 @@ def test_every_code_has_a_sentence() -> None:
         ("2.x", (2, 0, 0)),
     ],
 )
-def test_versions_are_read_as_numbers(version: str, numbers: tuple[int, int, int]) -> None:
+def test_versions_are_parsed(version: str, numbers: tuple[int, int, int]) -> None:
     assert parse_version(version) == numbers
     assert at_least(version, "2.4.0") == (numbers >= (2, 4, 0))
 
 
-def test_flags_are_known_or_ignored() -> None:
+def test_unknown_flags_are_ignored() -> None:
     value = Authenticate(supports=["Channels", "dance", "tells", "DANCE", "achievements"])
 
     assert value.flags == {"channels", "tells", "achievements"}
     assert value.ignored == ["dance"]
 
 
-def test_the_answer_to_authenticate_has_no_more_than_it_must() -> None:
+def test_the_answer_to_authenticate_has_no_unneeded_keys() -> None:
     assert msgspec.json.encode(AuthenticateSuccess()).decode() == '{"unicode":"✔️","version":"2.4.0"}'
     assert msgspec.to_builtins(AuthenticateSuccess(ignored=["x"], refused_channels=["bad name"])) == {
         "unicode": "✔️", "version": "2.4.0", "ignored": ["x"], "refused_channels": ["bad name"],
     }  # fmt: skip
 
 
-def test_values_that_are_constructed_are_clean_too() -> None:
+def test_constructing_a_value_cleans_it_too() -> None:
     assert SignIn(name=" <b>Al  ice ").name == "Al ice"
     with pytest.raises(Invalid) as caught:
         SignIn(name="x" * 61)
@@ -115,8 +115,8 @@ def test_values_that_are_constructed_are_clean_too() -> None:
     assert SignIn(name="x" * 60 + "<b>" * 100).name == "x" * 60
 
 
-def test_a_tell_arrives_with_whole_seconds() -> None:
-    """Some clients parse `%Y-%m-%dT%H:%M:%SZ` and nothing else."""
+def test_the_time_of_a_tell_has_whole_seconds() -> None:
+    """Some clients parse only `%Y-%m-%dT%H:%M:%SZ`."""
     now = datetime(2026, 11, 23, 6, 15, 44, 849000, tzinfo=UTC)
     tell = SendTell(from_name="A", to_game="m", to_name="b", message="hi")
 
@@ -128,7 +128,7 @@ def test_a_tell_arrives_with_whole_seconds() -> None:
     assert whole_seconds(now.astimezone(timezone(timedelta(hours=2)))).isoformat() == "2026-11-23T06:15:44+00:00"
 
 
-def test_a_game_status_has_both_spellings_and_nothing_unknown() -> None:
+def test_a_game_status_has_both_spellings_and_no_unknown_values() -> None:
     ways = [WayToConnect(type="web", url="https://a.example"), WayToConnect(type="telnet", host="a.example", port=4000)]
     status = GameStatus.of(
         game="A", display_name="The A", user_agent_url="https://ua.example", connections=ways, players_online_count=0
@@ -148,6 +148,6 @@ def test_a_game_status_has_both_spellings_and_nothing_unknown() -> None:
     }
 
 
-def test_names_are_matched_as_the_protocol_says() -> None:
+def test_names_are_compared_as_the_protocol_says() -> None:
     assert game_key("Mid  MUD") == game_key("midmud")
     assert clean_names(["Alice", "ALICE", " ", "\ud800", "x" * 61, "Bob"]) == ["Alice", "Bob"]

@@ -1,4 +1,4 @@
-"""Every frame example parses or fails as it is marked, and what is sent is what docs/protocol.md promises."""
+"""Every frame of the examples parses or fails as marked, and encoded frames are what docs/protocol.md promises."""
 
 import json
 import uuid
@@ -41,7 +41,7 @@ def read(raw: Raw | None) -> str | None:
 
 @pytest.mark.parametrize("as_text", [False, True], ids=["bytes", "text"])
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: case["why"])
-def test_good_frames_are_read_as_marked(case: dict[str, Any], as_text: bool) -> None:
+def test_good_frames_parse_as_marked(case: dict[str, Any], as_text: bool) -> None:
     frame = parse_frame(case["frame"] if as_text else case["frame"].encode())
 
     assert (frame.event, read(frame.ref)) == (case["event"], case["ref"])
@@ -68,7 +68,7 @@ def test_bad_frames_fail_as_marked(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("event", INCOMING)
 @pytest.mark.parametrize("payload", [b"null", b"[]", b"{}", b'"x"', b"5", b"true", b"[[[]]]", b'{"name":{}}', b"1e999"])
-def test_no_payload_raises_anything_but_domain_errors(event: str, payload: bytes) -> None:
+def test_payloads_raise_only_domain_errors(event: str, payload: bytes) -> None:
     try:
         decode_payload(INCOMING[event], Raw(payload))
     except DomainError as error:
@@ -97,7 +97,7 @@ def test_no_payload_raises_anything_but_domain_errors(event: str, payload: bytes
     ],
     ids=range(15),
 )
-def test_hostile_messages_raise_domain_errors_alone(data: bytes | str) -> None:
+def test_hostile_messages_raise_only_domain_errors(data: bytes | str) -> None:
     try:
         frame = parse_frame(data)
         decode_payload(INCOMING[frame.event], frame.payload)
@@ -106,7 +106,7 @@ def test_hostile_messages_raise_domain_errors_alone(data: bytes | str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_frame_or_a_frame_error(data: bytes) -> None:
+def test_any_bytes_give_a_frame_or_a_frame_error(data: bytes) -> None:
     try:
         parse_frame(data)
     except FrameError as error:
@@ -128,7 +128,7 @@ json_values = st.recursive(
         {}, optional={name: json_values for name in ("name", "players", "supports", "sync", "limit")}
     ),
 )
-def test_any_json_is_a_value_or_a_domain_error(event: str, ref: Any, payload: Any) -> None:
+def test_any_json_gives_a_value_or_a_domain_error(event: str, ref: Any, payload: Any) -> None:
     try:
         frame = parse_frame(json.dumps({"event": event, "ref": ref, "payload": payload}))
         decode_payload(INCOMING[frame.event], frame.payload)
@@ -137,7 +137,7 @@ def test_any_json_is_a_value_or_a_domain_error(event: str, ref: Any, payload: An
 
 
 @given(ref=st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False), ascii_only=st.booleans())
-def test_refs_come_back_exactly(ref: str | float, ascii_only: bool) -> None:
+def test_refs_are_echoed_exactly(ref: str | float, ascii_only: bool) -> None:
     text = json.dumps(ref, ensure_ascii=ascii_only)
     frame = parse_frame('{"ref": ' + text + ', "event": "games/status"}')
 
@@ -146,7 +146,7 @@ def test_refs_come_back_exactly(ref: str | float, ascii_only: bool) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=100))
-def test_what_is_said_is_what_is_broadcast(said: str) -> None:
+def test_a_message_is_broadcast_unchanged(said: str) -> None:
     try:
         value = decode_payload(
             SendMessage, Raw(json.dumps({"channel": "gossip", "name": "Alice", "message": said}).encode())
@@ -161,7 +161,7 @@ def test_what_is_said_is_what_is_broadcast(said: str) -> None:
     assert again == value
 
 
-def test_an_event_has_a_fresh_uuid_as_ref() -> None:
+def test_the_ref_of_an_event_is_a_new_uuid() -> None:
     refs = {fresh_ref() for _ in range(1000)}
 
     assert len(refs) == 1000
@@ -170,7 +170,7 @@ def test_an_event_has_a_fresh_uuid_as_ref() -> None:
         assert (str(parsed), parsed.version, parsed.variant) == (ref, 4, uuid.RFC_4122)
 
 
-def test_the_frames_that_are_sent_have_the_keys_of_the_protocol_in_order() -> None:
+def test_encoded_frames_have_the_keys_of_the_protocol_in_order() -> None:
     message = Broadcast(channel="gossip", message="a ✔ <3", game="A", name="B")
     sent = encode(message)
     ref = json.loads(sent)["ref"]
@@ -190,7 +190,7 @@ def test_the_frames_that_are_sent_have_the_keys_of_the_protocol_in_order() -> No
     assert HEARTBEAT == b'{"event":"heartbeat"}'
 
 
-def test_answers_have_a_status_but_those_of_players_status() -> None:
+def test_answers_have_a_status_except_those_of_players_status() -> None:
     ref = Raw(b"1.0")
     status = PlayerStatus(game="A", players=["B"])
 
@@ -208,7 +208,7 @@ def test_other_encodings_are_not_json() -> None:
         assert caught.value.code == "not-json"
 
 
-def test_answers_of_a_class_carry_its_status() -> None:
+def test_an_answer_has_the_status_of_its_class() -> None:
     answer = HistoryAnswer(channel="gossip", messages=[], more=False)
     end = b',"status":"success","payload":{"channel":"gossip","messages":[],"more":false}}'
 
@@ -218,7 +218,7 @@ def test_answers_of_a_class_carry_its_status() -> None:
 
 
 def test_a_failure_without_a_ref_is_an_error_event() -> None:
-    """§2: clients index `event` blindly, and crash on answers that they did not ask for."""
+    """Some clients read `event` unchecked and crash on unexpected answers (docs/protocol.md, §2)."""
     failure = json.loads(encode_failure("channels/send", None, "invalid", "bad"))
 
     assert list(failure) == ["event", "ref", "status", "error", "code"]

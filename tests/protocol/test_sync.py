@@ -1,4 +1,4 @@
-"""Digests are what docs/protocol.md, §8, says, byte for byte."""
+"""Digests follow docs/protocol.md, §8, byte for byte."""
 
 import hashlib
 import json
@@ -19,14 +19,14 @@ records = st.dictionaries(
 
 
 @given(records)
-def test_canonical_json_is_what_the_protocol_names(record: dict[str, Any]) -> None:
+def test_canonical_json_follows_the_protocol(record: dict[str, Any]) -> None:
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     assert canonical_json(record) == text.encode()
 
 
 @given(st.lists(records, max_size=4))
-def test_a_digest_is_of_one_line_a_record(kind: list[dict[str, Any]]) -> None:
+def test_a_digest_has_one_line_for_each_record(kind: list[dict[str, Any]]) -> None:
     digest, ready = Digest(), Digest()
     for record in kind:
         digest.add(record)
@@ -37,12 +37,12 @@ def test_a_digest_is_of_one_line_a_record(kind: list[dict[str, Any]]) -> None:
     assert digest.count == len(kind)
 
 
-def test_halves_of_characters_have_no_digest() -> None:
+def test_a_lone_surrogate_has_no_digest() -> None:
     with pytest.raises(Invalid):
         canonical_json({"id": 1, "name": "\ud800"})
 
 
-def test_records_are_sent_as_they_are() -> None:
+def test_records_are_sent_unchanged() -> None:
     ready = msgspec.Raw(b'{"description":null,"hidden":false,"id":1,"name":"gossip"}')
 
     assert encode(SyncChannels(channels=[ready]), "r") == (

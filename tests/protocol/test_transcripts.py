@@ -1,4 +1,4 @@
-"""Everything that real clients were recorded to send is understood (docs/protocol.md, §10)."""
+"""The parser understands every frame in the recordings of real clients (docs/protocol.md, §10)."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def client_frames() -> list[Any]:
     ]
 
 
-def test_there_are_recordings() -> None:
+def test_the_recordings_exist() -> None:
     assert len(TRANSCRIPTS) == 5
     assert len(client_frames()) == 72
 
