@@ -1,4 +1,4 @@
-"""Redis between processes: signals (`shared/signals.py`), and the client for everything else that is kept there.
+"""Redis between processes: signals (`shared/signals.py`), and the client for everything else that is stored there.
 
 A signal is a nudge that is safe to lose; the database is the copy that counts. `announce` queues a signal on a session,
 and a hook publishes it after the outermost commit.

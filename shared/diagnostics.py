@@ -98,8 +98,8 @@ def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
     limits: dict[str, Headroom] = {}
     for state in states:
         for headroom in state.limits:
-            known = limits.get(headroom.limit)
-            if known is None or headroom.left < known.left:
+            smallest = limits.get(headroom.limit)
+            if smallest is None or headroom.left < smallest.left:
                 limits[headroom.limit] = headroom
     return Diagnostics(
         frames=frames[-FRAMES_AT_MOST:],
@@ -110,7 +110,7 @@ def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
 
 
 def _state(client: redis.Redis, worker: bytes, value: bytes) -> State:
-    """Return what a worker wrote. If it is not running any more, the game is not online there, whatever it wrote."""
+    """Return what a worker wrote. If the worker no longer runs, the game is not online there."""
     state = msgspec.json.decode(value, type=State)
     is_running = bool(client.exists(WORKER_KEY + worker.decode()))
     return state if is_running else msgspec.structs.replace(state, is_online=False)

@@ -120,7 +120,7 @@ class Settings:
         types.SECRET,
         lambda values: _stored_secret_key(values["instance_path"]),
         "signs sessions, forms, and the tokens of the chat; must be the same for all processes, workers too",
-        shown_default="made on the first start and kept in `secret_key` in the instance folder",
+        shown_default="generated on the first start and stored in `secret_key` in the instance folder",
         source="key file",
     )
     web_port: int = setting(
@@ -162,7 +162,7 @@ class Settings:
     )
     authenticate_seconds: float = setting(types.SECONDS, "60", "how long a new socket may take to authenticate")
     offline_seconds: float = setting(
-        types.SECONDS, "60", "how long a game has no socket before others are told that it is gone"
+        types.SECONDS, "60", "how long a game has no socket before other games are notified that it disconnected"
     )
     presence_seconds: float = setting(
         types.SECONDS,

@@ -38,7 +38,7 @@ class VersionsLogged(Signal, frozen=True):
 
 
 class RestartAnnounced(Signal, frozen=True):
-    """Site → workers. Send `restart` to every socket. At most once: a lost notice is not made up for."""
+    """Site → workers. Send `restart` to every socket. Delivered at most once: a lost notice is not repeated."""
 
     topic = "network"
 

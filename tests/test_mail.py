@@ -1,4 +1,4 @@
-"""Mail: through an SMTP server, or into a folder; a server that is away is one clear error."""
+"""Mails go through an SMTP server or into a folder. If the server fails, there is one clear error."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SENDER = "Gossip <gossip@example.com>"
 
 
 class SmtpServer:
-    """Takes one mail, says yes to everything, and keeps what it was told.
+    """An SMTP server that accepts one mail and every command, and records them.
 
-    tls: speaks TLS from the first byte; starts_tls: once it is asked to. encrypted: what came only after that.
+    tls: speaks TLS from the first byte. starts_tls: offers STARTTLS. encrypted: the commands received over TLS.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class SmtpServer:
                 while self._talk(connection, greets=not isinstance(connection, ssl.SSLSocket) or self._tls is not None):
                     assert self._starts_tls is not None
                     connection = self._starts_tls.wrap_socket(connection, server_side=True)
-            except OSError:  # the client does not like the certificate
+            except OSError:  # the client rejected the certificate
                 connection.close()
 
     def _talk(self, connection: socket.socket, *, greets: bool) -> bool:
-        """One conversation; true when it goes on encrypted."""
+        """Handle commands until QUIT or STARTTLS. Return whether it was STARTTLS."""
         with connection.makefile("rwb") as file:
 
             def say(line: bytes) -> None:
@@ -103,7 +103,7 @@ def read(source: bytes) -> email.message.EmailMessage:
 
 
 def test_a_mail_goes_through_the_server(tmp_path):
-    """With a name and a password where the setting has them; long links stay whole."""
+    """It signs in if the setting has a name and a password. Long links are not broken."""
     server = SmtpServer()
     Mailer(server_url=f"smtp://me:p%40ss@127.0.0.1:{server.port}", sender=SENDER, instance_path=tmp_path).send(MAIL)
     server.close()
@@ -128,8 +128,8 @@ ENCRYPTED = [
 
 
 @pytest.mark.parametrize(("url", "way"), ENCRYPTED)
-def test_a_mail_goes_encrypted(tmp_path, monkeypatch, authority, url, way):
-    """The password and the mail are said only after TLS began, to a server whose certificate is right."""
+def test_a_mail_is_sent_over_tls(tmp_path, monkeypatch, authority, url, way):
+    """The password and the mail are sent only after TLS has begun, to a server with a valid certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
     server = SmtpServer(**{way: authority.context("localhost")})
     Mailer(server_url=url.format(port=server.port), sender=SENDER, instance_path=tmp_path).send(MAIL)
@@ -142,8 +142,8 @@ def test_a_mail_goes_encrypted(tmp_path, monkeypatch, authority, url, way):
 
 @pytest.mark.parametrize(("url", "way"), ENCRYPTED)
 @pytest.mark.parametrize("fault", ["other name", "untrusted", "expired"])
-def test_no_mail_goes_to_a_server_with_a_wrong_certificate(tmp_path, monkeypatch, authority, url, way, fault):
-    """Nor the password."""
+def test_no_mail_is_sent_to_a_server_with_an_invalid_certificate(tmp_path, monkeypatch, authority, url, way, fault):
+    """The password is not sent either."""
     if fault != "untrusted":
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
     name = "other.example" if fault == "other name" else "localhost"
@@ -154,8 +154,8 @@ def test_no_mail_goes_to_a_server_with_a_wrong_certificate(tmp_path, monkeypatch
     assert server.encrypted == [] and server.message == b"" and not any("AUTH" in line for line in server.said)
 
 
-def test_no_mail_goes_in_clear_where_starttls_is_asked_for(tmp_path):
-    """Somebody in between may have taken the offer out of the greeting."""
+def test_no_mail_is_sent_unencrypted_if_starttls_is_set(tmp_path):
+    """An attacker in between may have removed the offer from the greeting."""
     server = SmtpServer()
     url = f"smtp://me:p%40ss@localhost:{server.port}?starttls=1"
     with pytest.raises(MailUnavailable):
@@ -164,8 +164,8 @@ def test_no_mail_goes_in_clear_where_starttls_is_asked_for(tmp_path):
     assert not any(line.startswith(("AUTH", "MAIL")) for line in server.said)
 
 
-def test_without_a_server_mails_are_files_that_only_their_owner_reads(tmp_path):
-    """And nothing half-written is ever seen under a mail's name."""
+def test_without_a_server_mails_are_files_that_only_the_owner_can_read(tmp_path):
+    """A file has its name only once it is complete."""
     Mailer(server_url="", sender=SENDER, instance_path=tmp_path).send(MAIL)
     (path,) = (tmp_path / "mail").iterdir()
     assert path.suffix == ".eml" and path.stat().st_mode & 0o077 == 0 and path.parent.stat().st_mode & 0o077 == 0
@@ -184,8 +184,8 @@ def test_written_mails_are_removed_after_a_month(tmp_path):
     assert not first.exists() and len(list((tmp_path / "mail").iterdir())) == 2
 
 
-def test_a_server_that_is_away_or_refuses_is_one_error(tmp_path):
-    """What sent the mail need not know why."""
+def test_an_unreachable_or_refusing_server_raises_one_error(tmp_path):
+    """The caller need not know the reason."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(MailUnavailable):
@@ -198,8 +198,8 @@ def test_a_server_that_is_away_or_refuses_is_one_error(tmp_path):
         Mailer(server_url="", sender=SENDER, instance_path=tmp_path).send(MAIL)
 
 
-def test_an_address_that_no_header_can_hold_is_the_same_error(tmp_path):
-    """Whoever asks for a mail gets a page that says that it could not be sent."""
+def test_an_address_that_no_header_can_hold_raises_the_same_error(tmp_path):
+    """The user gets a page that says that the mail could not be sent."""
     mailer = Mailer(server_url="", sender=SENDER, instance_path=tmp_path)
     with pytest.raises(MailUnavailable):
         mailer.send(Mail(to="ö@example.com", subject="x", text="x"))
@@ -215,7 +215,7 @@ def test_an_address_that_no_header_can_hold_is_the_same_error(tmp_path):
         ("smtp://[::1]:2525/", MailServer("::1", 2525)),
     ],
 )
-def test_addresses_of_servers(url, server):
+def test_valid_server_addresses_are_parsed(url, server):
     assert MailServer.parse(url) == server
 
 
@@ -223,13 +223,13 @@ def test_addresses_of_servers(url, server):
     "url",
     ["smtp:", "http://h", "smtp://", "smtp://h:x", "smtp://h/path", "smtp://h?tls=1", "smtps://h?starttls=1", "mail.h"],
 )
-def test_what_is_no_address_of_a_server(url):
+def test_invalid_server_addresses_are_refused(url):
     with pytest.raises(ValueError):
         MailServer.parse(url)
 
 
 @pytest.mark.parametrize("text", ["", "gossip", "a@b@c.example", "Gossip <>", "a@example.com\nBcc: x@example.com"])
-def test_what_is_no_sender(text):
+def test_invalid_senders_are_refused(text):
     with pytest.raises(ValueError):
         check_sender(text)
 
@@ -241,8 +241,8 @@ def test_what_is_no_sender(text):
         ({"MAIL_FROM": "nobody"}, "MAIL_FROM is 'nobody'"),
     ],
 )
-def test_settings_that_make_no_sense_stop_the_start(tmp_path, changed, words):
-    """With one line that holds no password."""
+def test_unusable_mail_settings_are_refused(tmp_path, changed, words):
+    """The message is one line without a password."""
     from shared.settings import Settings, SettingsError
 
     with pytest.raises(SettingsError, match=words) as refused:
@@ -257,7 +257,7 @@ def test_settings_that_make_no_sense_stop_the_start(tmp_path, changed, words):
         ("http://127.0.0.1:4100", "gossip@localhost.localdomain"),
     ],
 )
-def test_the_sender_is_at_the_site_s_own_host(tmp_path, public_url, sender):
+def test_the_default_sender_is_at_the_host_of_the_site(tmp_path, public_url, sender):
     from shared.settings import Settings
 
     assert Settings.from_environment({"INSTANCE_PATH": str(tmp_path), "PUBLIC_URL": public_url}).mail_from == sender

@@ -113,16 +113,16 @@ _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
 def _rules(cls: type) -> tuple[tuple[str, Rule], ...]:
-    known = _RULES.get(cls)
-    if known is None:
+    rules = _RULES.get(cls)
+    if rules is None:
         hints = typing.get_type_hints(cls, include_extras=True)
-        known = tuple(
+        rules = tuple(
             (field, rule)
             for field in cls.__struct_fields__  # type: ignore[attr-defined]
             for rule in _rules_of(hints[field])
         )
-        _RULES[cls] = known
-    return known
+        _RULES[cls] = rules
+    return rules
 
 
 def _rules_of(annotation: Any) -> typing.Iterator[Rule]:
@@ -212,12 +212,12 @@ def _expectation(annotation: Any) -> str:
     return next((sentence for kind, sentence in _EXPECTATIONS if kind in kinds), "is of the wrong type")
 
 
-def alternatives(found: msgspec.inspect.Type) -> typing.Iterator[msgspec.inspect.Type]:
+def alternatives(declared: msgspec.inspect.Type) -> typing.Iterator[msgspec.inspect.Type]:
     """What a type may be, one by one, without what is only said about it."""
-    if isinstance(found, msgspec.inspect.Metadata):
-        yield from alternatives(found.type)
-    elif isinstance(found, msgspec.inspect.UnionType):
-        for part in found.types:
+    if isinstance(declared, msgspec.inspect.Metadata):
+        yield from alternatives(declared.type)
+    elif isinstance(declared, msgspec.inspect.UnionType):
+        for part in declared.types:
             yield from alternatives(part)
     else:
-        yield found
+        yield declared
