@@ -1,4 +1,4 @@
-"""Who may connect to the socket: games and applications by their credentials."""
+"""Peers: the games and applications that may connect to the socket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Peer:
     name: str = ""
 
     def renamed(self, short_name: str, *, is_displayed: bool) -> Peer:
-        """The same peer after an edit."""
+        """Return the peer with another short name and visibility, after an edit."""
         return replace(self, short_name=short_name, is_displayed=is_displayed)
 
 
@@ -51,7 +51,7 @@ GRAPEVINE = Peer(
 
 
 def find_peer(session: Session, short_name: str) -> Peer | None:
-    """The game or application of this short name in any case, or None. short_name: anything at all."""
+    """Return the game or application with this short name in any case, or None. short_name: any text."""
     if not (short_name.isascii() and short_name.isalnum()):
         return None
     key = short_name.lower()
@@ -62,7 +62,7 @@ def find_peer(session: Session, short_name: str) -> Peer | None:
 
 
 def list_peers(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, Peer]:
-    """The peers of these keys that still exist."""
+    """Return the peers with these keys that still exist, by key."""
     game_ids, application_ids = _split_ids(keys)
     found = [
         *session.scalars(select(Game).where(Game.id.in_(game_ids))),
@@ -72,7 +72,7 @@ def list_peers(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, Peer]
 
 
 def list_serials(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, int]:
-    """The serials of the credentials of these peers, those that still exist."""
+    """Return the credentials' serial numbers of these peers, by key, without deleted ones."""
     serials: dict[PeerKey, int] = {}
     for model, ids in zip(_MODELS, _split_ids(keys), strict=True):
         rows = session.execute(select(model.id, model.credentials_serial).where(model.id.in_(ids)))

@@ -52,10 +52,13 @@ def since(session: Session, cursor: int, *, up_to: int | None = None, limit: int
 def state_page(
     session: Session, kind: str, *, cursor: int, after_id: int = 0, limit: int = 500
 ) -> list[tuple[int, str]]:
-    """Records of a kind as they were at `cursor`: (id, canonical JSON), by ascending id from after `after_id` on.
+    """Return a page of a kind's records as they were at `cursor`, as (id, canonical JSON), by ascending id.
 
-    Every page of one cursor is of the same state, whatever is committed in between and in whatever transaction it is
-    read: versions superseded later than `cursor` are still there (`prune` keeps the recent ones).
+    All pages of one cursor show the same state, in whatever transaction they are read and whatever is committed in
+    between: the log still has the versions that were superseded after `cursor` (`prune` keeps recent ones).
+
+    Args:
+        after_id: The last id of the page before; 0 for the first page.
     """
     statement = (
         select(Version.record_id, Version.record)
@@ -73,7 +76,7 @@ def state_page(
 
 
 def counts(session: Session) -> dict[str, int]:
-    """How many records of each kind there are now; a kind that has none is absent."""
+    """Return the number of records of each kind, without kinds that have none."""
     statement = (
         select(Version.kind, func.count())
         .where(Version.superseded_by.is_(None), Version.action != "deleted")
@@ -83,8 +86,8 @@ def counts(session: Session) -> dict[str, int]:
 
 
 def newest_records(session: Session, kind: str, record_ids: Sequence[int]) -> list[tuple[int, str]]:
-    """The records of these ids that exist: (id, canonical JSON)."""
-    found: list[tuple[int, str]] = []
+    """Return those of these records that exist, as (id, canonical JSON)."""
+    records: list[tuple[int, str]] = []
     for start in range(0, len(record_ids), 500):
         statement = select(Version.record_id, Version.record).where(
             Version.kind == kind,
@@ -92,15 +95,15 @@ def newest_records(session: Session, kind: str, record_ids: Sequence[int]) -> li
             Version.superseded_by.is_(None),
             Version.action != "deleted",
         )
-        found += [(record_id, record or "") for record_id, record in session.execute(statement)]
-    return found
+        records += [(record_id, record or "") for record_id, record in session.execute(statement)]
+    return records
 
 
 def prune(session: Session, *, before: datetime, limit: int = PRUNED_AT_ONCE) -> int:
-    """Forget versions made before a moment and superseded since; replicas from before then start over.
+    """Delete up to `limit` versions from before a moment that were superseded since, oldest first. Return how many.
 
-    The newest version of each record stays, so that the state is always whole. Returns how many went, `limit` at
-    most, the oldest first: call it again for the rest.
+    The newest version of each record stays, so that the state is always complete. Replicas with an older cursor get the
+    whole state again. Call it until it returns 0.
     """
     newest_old = session.scalar(select(func.max(Version.id)).where(Version.created_at < before))
     if newest_old is None:
@@ -113,5 +116,7 @@ def prune(session: Session, *, before: datetime, limit: int = PRUNED_AT_ONCE) ->
     )
     # A version superseded after `newest_old` is part of the state at `newest_old`: a reader may be paging it now.
     oldest = select(Version.id).where(Version.superseded_by <= newest_old).order_by(Version.id).limit(limit)
-    gone = session.execute(delete(Version).where(Version.id.in_(oldest)).execution_options(synchronize_session=False))
-    return count_changed(gone)
+    deleted = session.execute(
+        delete(Version).where(Version.id.in_(oldest)).execution_options(synchronize_session=False)
+    )
+    return count_changed(deleted)

@@ -11,7 +11,7 @@ from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, Na
 from shared.models import Game, GameConnection, UserAgent
 from shared.models.credentials import secret_digest
 from shared.models.game_details import GameDetails
-from shared.services import game_lists, games, peer_credentials, peers, short_names, versions
+from shared.services import game_lists, games, peer_credentials, short_names, versions
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from shared.signals import CredentialsRevoked
@@ -364,82 +364,6 @@ def test_deleting_takes_the_ways_to_connect_along(make, session):
     assert CredentialsRevoked(peer_keys.of_game(game.id)) in take_announcements(session)
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        {"type": "web", "url": "https://play.example.com/"},
-        {"type": "web", "url": "wss://play.example.com/socket"},
-        {"type": "telnet", "host": "mud.example.com", "port": 4000},
-        {"type": "telnet", "host": "192.0.2.7", "port": "1"},
-        {"type": "secure telnet", "host": "2001:db8::1", "port": 65535},
-        {"type": "telnet", "host": "localhost", "port": " 23 "},
-    ],
-)
-def test_good_ways_to_connect(make, session, way):
-    game = make.game("Tea")
-    made = games.add_connection(session, actors.of_user(session, game.owner_id), short_name="Tea", **way)
-    expected = {**way, "port": int(way["port"])} if "port" in way else way
-    assert made.public_form() == {"id": made.id, **expected}
-
-
-@pytest.mark.parametrize(
-    ("way", "field"),
-    [
-        ({"type": "carrier pigeon"}, "type"),
-        ({"type": ""}, "type"),
-        ({"type": "web", "url": ""}, "url"),
-        ({"type": "web", "url": "play.example.com"}, "url"),
-        ({"type": "web", "url": "https://localhost"}, "url"),
-        ({"type": "telnet", "host": "", "port": 4000}, "host"),
-        ({"type": "telnet", "host": "a host", "port": 4000}, "host"),
-        ({"type": "telnet", "host": "-bad.example.com", "port": 4000}, "host"),
-        ({"type": "telnet", "host": "x" * 254, "port": 4000}, "host"),
-        ({"type": "telnet", "host": "tänzer.example", "port": 4000}, "host"),
-        *(
-            ({"type": "secure telnet", "host": "mud.example.com", "port": port}, "port")
-            for port in (0, 65536, -1, "", None, "4000x", "1.5", "٣", 4000.0, True, "9" * 5000)
-        ),
-    ],
-)
-def test_bad_ways_to_connect_are_refused_with_the_field(make, session, way, field):
-    game = make.game("Tea")
-    good = make.connection(game)
-    with pytest.raises(Invalid) as refused:
-        games.add_connection(session, actors.of_user(session, game.owner_id), short_name="Tea", **way)
-    assert refused.value.field == field
-    with pytest.raises(Invalid) as refused:
-        games.update_connection(session, actors.of_user(session, game.owner_id), connection_id=good.id, **way)
-    assert refused.value.field == field
-    assert (good.type, good.host, good.port) == ("telnet", "mud.example.com", 4000)
-
-
-def test_a_game_may_have_several_of_one_type_up_to_a_limit(make, session, monkeypatch):
-    game = make.game("Tea")
-    monkeypatch.setattr(games, "CONNECTIONS_PER_GAME", 3)
-    for _ in range(3):
-        make.connection(game)
-    with pytest.raises(Conflict):
-        make.connection(game)
-
-
-def test_a_way_to_connect_changes_its_type_and_goes(make, session):
-    game = make.game("Tea")
-    way = make.connection(game)
-    changed = games.update_connection(
-        session,
-        actors.of_user(session, game.owner_id),
-        connection_id=way.id,
-        type="web",
-        url="https://tea.example.com",
-        host="kept?",
-    )
-    assert (changed.url, changed.host, changed.port) == ("https://tea.example.com", None, None)
-    assert games.delete_connection(session, actors.of_user(session, game.owner_id), connection_id=way.id) is game
-    assert game.connections == []
-    with pytest.raises(NotFound):
-        games.delete_connection(session, actors.of_user(session, game.owner_id), connection_id=way.id)
-
-
 def test_hidden_games_are_seen_by_few(make, session, owner):
     create(session, owner, is_displayed=False)
     stranger, moderator, admin = make.user(), make.user(role="moderator"), make.admin()
@@ -501,55 +425,3 @@ def test_two_workers_may_register_one_user_agent_at_once(engine, stored):
     with db.reading() as session:
         assert session.scalars(select(UserAgent.name)).all() == ["ExVenture"]
         assert all(game.user_agent for game in session.scalars(select(Game)))
-
-
-@pytest.mark.parametrize(
-    ("client_id", "client_secret"),
-    [("", ""), ("{id}", ""), ("{id}", "wrong"), ("nobody", "{secret}"), ("{id}\0", "{secret}"), ("\ud800", "\ud800")],
-)
-def test_wrong_credentials(make, session, client_id, client_secret):
-    _, credentials = make.game_with_credentials()
-    values = {"id": credentials.client_id, "secret": credentials.client_secret}
-    with pytest.raises(InvalidCredentials) as refused:
-        peer_credentials.authenticate_peer(
-            session, client_id=client_id.format(**values), client_secret=client_secret.format(**values)
-        )
-    assert refused.value.message == "invalid credentials"
-
-
-@pytest.mark.parametrize("is_known", [True, False])
-def test_a_wrong_id_and_a_wrong_secret_take_the_same_way(make, session, engine, is_known, statements):
-    """As many questions to the database, and one digest compared."""
-    _, credentials = make.game_with_credentials()
-    session.commit()
-    client_id = credentials.client_id if is_known else "00000000-0000-4000-8000-000000000000"
-    with db.reading() as reader:
-        with pytest.raises(InvalidCredentials):
-            peer_credentials.authenticate_peer(reader, client_id=client_id, client_secret="wrong")
-    assert len(statements("FROM games")) == len(statements("FROM applications")) == 1
-
-
-@pytest.fixture
-def statements(engine):
-    """The SQL run so far that holds a text."""
-    from sqlalchemy import event
-
-    run = []
-    session_start = len(run)
-    event.listen(
-        engine, "before_cursor_execute", lambda c, cu, statement, *rest: run.append(" ".join(statement.split()))
-    )
-
-    def holding(text):
-        return [statement for statement in run[session_start:] if text in statement and "client_id IN" in statement]
-
-    return holding
-
-
-def test_peers_that_still_exist(make, session):
-    game, application = make.game(), make.application()
-    session.flush()
-    keys = [f"game:{game.id}", f"application:{application.id}", "game:999", "grapevine"]
-    found = peers.list_peers(session, keys)
-    assert set(found) == set(keys[:2])
-    assert found[keys[0]].credentials_serial == 1

@@ -1,14 +1,15 @@
-"""Many authentications at once."""
+"""Authentication of games and applications, one and many at once; and looking peers up."""
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import event
 
 from shared import db
 from shared.errors import InvalidCredentials
 from shared.models.credentials import Credentials
 from shared.models.user_agent import UserAgent
-from shared.services import peer_credentials
+from shared.services import peer_credentials, peers
 from shared.services.peer_credentials import WrongSecret
 from shared.services.peers import Peer
 
@@ -55,3 +56,48 @@ def test_a_batch_takes_two_queries(make, session, engine):
 
     assert all(isinstance(peer, Peer) for peer in peers)
     assert [statement.count("client_id IN") for statement in statements if "SELECT" in statement] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("client_id", "client_secret"),
+    [("", ""), ("{id}", ""), ("{id}", "wrong"), ("nobody", "{secret}"), ("{id}\0", "{secret}"), ("\ud800", "\ud800")],
+)
+def test_wrong_credentials(make, session, client_id, client_secret):
+    _, credentials = make.game_with_credentials()
+    values = {"id": credentials.client_id, "secret": credentials.client_secret}
+    with pytest.raises(InvalidCredentials) as refused:
+        peer_credentials.authenticate_peer(
+            session, client_id=client_id.format(**values), client_secret=client_secret.format(**values)
+        )
+    assert refused.value.message == "invalid credentials"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_wrong_id_and_a_wrong_secret_take_the_same_way(make, session, engine, is_known, statements):
+    """As many questions to the database, and one digest compared."""
+    _, credentials = make.game_with_credentials()
+    session.commit()
+    client_id = credentials.client_id if is_known else "00000000-0000-4000-8000-000000000000"
+    with db.reading() as reader:
+        with pytest.raises(InvalidCredentials):
+            peer_credentials.authenticate_peer(reader, client_id=client_id, client_secret="wrong")
+    assert len(statements("FROM games")) == len(statements("FROM applications")) == 1
+
+
+@pytest.fixture
+def statements(engine):
+    """Return a function that lists the SQL run so far that looks up client ids and contains a text."""
+    run = []
+    event.listen(
+        engine, "before_cursor_execute", lambda c, cu, statement, *rest: run.append(" ".join(statement.split()))
+    )
+    return lambda text: [statement for statement in run if text in statement and "client_id IN" in statement]
+
+
+def test_peers_that_still_exist(make, session):
+    game, application = make.game(), make.application()
+    session.flush()
+    keys = [f"game:{game.id}", f"application:{application.id}", "game:999", "grapevine"]
+    found = peers.list_peers(session, keys)
+    assert set(found) == set(keys[:2])
+    assert found[keys[0]].credentials_serial == 1

@@ -1,4 +1,4 @@
-"""What moderators look up: how much waits, and all that is known of a player, a game or a person."""
+"""What moderators look up: how much is pending, and everything about a player, a game or a person."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN_REPORTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How much there is to do."""
+    """How much is pending."""
 
     reports: int
     appeals: int
@@ -39,9 +39,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of somebody: newest first, and cut where it is long. person: whose account or character it is.
+    """Everything about somebody. Lists are newest first and cut if they are long.
 
-    reported: what they reported themselves. characters: approved ones of a person, or of a game.
+    Attributes:
+        person: The account behind the player or game.
+        reported: The reports that they made themselves.
+        characters: A person's characters, or a game's approved ones.
     """
 
     target: Target
@@ -57,7 +60,7 @@ class Record:
 
 
 def count_waiting(session: Session, actor: Actor) -> Waiting:
-    """Open reports, open appeals, sanctions in force. Raises Forbidden."""
+    """Count open reports, open appeals and sanctions in force. Raises Forbidden."""
     require(actor, Act.SEE)
 
     def count(model: type[Report | Appeal | Sanction], condition: object) -> int:
@@ -71,53 +74,53 @@ def count_waiting(session: Session, actor: Actor) -> Waiting:
 
 
 def get_appeal(session: Session, actor: Actor, appeal_id: int) -> Appeal:
-    """The appeal of this id, with its sanction. Raises Forbidden, NotFound."""
+    """Return the appeal with this id. Raises Forbidden, NotFound."""
     require(actor, Act.SEE)
-    found = session.get(Appeal, appeal_id)
-    if found is None:
+    appeal = session.get(Appeal, appeal_id)
+    if appeal is None:
         raise NotFound("there is no such appeal")
-    return found
+    return appeal
 
 
 def channel_names(session: Session, messages: Iterable[Message]) -> dict[int, str]:
-    """The names of the messages' channels by id; those of channels that are gone are missing."""
-    wanted = {message.channel_id for message in messages}
-    return {row.id: row.name for row in session.execute(select(Channel.id, Channel.name).where(Channel.id.in_(wanted)))}
+    """Return the names of the messages' channels by id, without deleted channels."""
+    ids = {message.channel_id for message in messages}
+    return {row.id: row.name for row in session.execute(select(Channel.id, Channel.name).where(Channel.id.in_(ids)))}
 
 
 def list_reports_of_message(session: Session, actor: Actor, message_id: int) -> list[Report]:
-    """All reports of one message, the newest first. Raises Forbidden."""
+    """Return all reports of one message, newest first. Raises Forbidden."""
     require(actor, Act.SEE)
     about = select(Report).where(Report.message_id == message_id, reports.others_than(session, actor))
     return list(session.scalars(about.order_by(Report.id.desc())))
 
 
 def get_record_of_player(session: Session, actor: Actor, *, name: str, game: str) -> Record:
-    """A player of a game, whether or not anybody ever saw them. Raises Forbidden, NotFound and Invalid (`target`)."""
+    """Return the record of a player, who need not have been online. Raises Forbidden, NotFound, Invalid (`target`)."""
     require(actor, Act.SEE)
-    found = targets.player(session, name=name, game=game)
-    about = (Sanction.peer == found.peer, Sanction.player_key == found.player_key)
-    shown = found.name.rpartition("@")[0]
+    target = targets.player(session, name=name, game=game)
+    about = (Sanction.peer == target.peer, Sanction.player_key == target.player_key)
+    shown = target.name.rpartition("@")[0]
     return Record(
-        found,
+        target,
         list(session.scalars(select(Sanction).where(*about).order_by(Sanction.id.desc()).limit(200))),
-        reports.list_reports_about(session, actor, peer=found.peer or "", player=found.player_key),
-        _said(session, found.peer, found.player_key, shown),
-        person=targets.person_of(session, found.peer, found.player_key),
+        reports.list_reports_about(session, actor, peer=target.peer or "", player=target.player_key),
+        _said(session, target.peer, target.player_key, shown),
+        person=targets.person_of(session, target.peer, target.player_key),
     )
 
 
 def get_record_of_game(session: Session, actor: Actor, *, short_name: str) -> Record:
-    """A game or an application with its players. Raises Forbidden, NotFound (`target`)."""
+    """Return the record of a game or application with its players. Raises Forbidden, NotFound (`target`)."""
     require(actor, Act.SEE)
     peer = peers.find_peer(session, short_name)
     if peer is None:
         raise NotFound(f"there is no game {short_name}", field="target")
-    found = Target("game", peer.short_name, peer=peer.key)
+    target = Target("game", peer.short_name, peer=peer.key)
     game = None if peer.is_application else session.get(Game, peer.id)
     about = select(Sanction).where(Sanction.peer == peer.key).order_by(Sanction.id.desc()).limit(200)
     return Record(
-        found,
+        target,
         list(session.scalars(about)),
         reports.list_reports_about(session, actor, peer=peer.key),
         _said(session, peer.key),
@@ -128,7 +131,7 @@ def get_record_of_game(session: Session, actor: Actor, *, short_name: str) -> Re
 
 
 def get_record_of_user(session: Session, actor: Actor, *, username: str) -> Record:
-    """A person with an account, and who they are in which game. Raises Forbidden, NotFound."""
+    """Return the record of an account, with its characters and games. Raises Forbidden, NotFound."""
     require(actor, Act.SEE)
     user = users.get_user_by_username(session, username)
     named = targets.player(session, name=user.username, game=grapevine.SHORT_NAME)
@@ -146,9 +149,9 @@ def get_record_of_user(session: Session, actor: Actor, *, username: str) -> Reco
 
 
 def _said(session: Session, peer: str | None, key: str | None = None, name: str = "") -> list[Message]:
-    """The last messages of a game, or of one of its players."""
+    """Return the last messages of a game, or of one of its players."""
     statement = select(Message).where(Message.peer == peer).order_by(Message.id.desc()).limit(SHOWN_MESSAGES)
     if key is not None:
-        # SQLite's lower() knows ASCII alone: a name with other letters is found as it was asked for.
+        # SQLite's lower() handles ASCII only, so compare the exact name too.
         statement = statement.where(or_(func.lower(Message.name) == key, Message.name == name))
     return list(session.scalars(statement))

@@ -1,4 +1,4 @@
-"""Whom a sanction or a report is about, from what a moderator types to what workers compare."""
+"""Targets of sanctions and reports: parse what moderators type into what workers compare."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from shared.services.authority import audit
 from shared.services.moderation.patterns import parse_pattern
 
 _ZONE = re.compile("%[^/]*")
-_WIDEST = {4: 8, 6: 20}  # a shorter prefix would shut out whole parts of the world
+_WIDEST = {4: 8, 6: 20}  # a shorter prefix would ban whole regions
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One player, game, site user or network of addresses. See the columns of `Sanction`."""
+    """A player, a game, a site user or a network of addresses. The fields are columns of `Sanction`."""
 
     kind: str
     name: str
@@ -38,7 +38,7 @@ class Target:
 
     @property
     def id(self) -> str:
-        """For programs: `game:7/bob`, `game:7`, `user:3`, `192.0.2.0/24`."""
+        """Return the target for programs: `game:7/bob`, `game:7`, `user:3`, `192.0.2.0/24`."""
         if self.kind == "player":
             return f"{self.peer}/{self.player_key}"
         if self.kind == "user":
@@ -47,12 +47,12 @@ class Target:
 
     @property
     def for_audit(self) -> audit.Target:
-        """As the audit trail names it."""
+        """Return the target for the audit trail."""
         return audit.Target(self.kind, self.id, self.name)
 
 
 def parse(session: Session, kind: str, text: str) -> Target:
-    """The target that a text names: `Bob@Game`, `Game`, a username, or an address or CIDR network.
+    """Return the target that a text names: `Bob@Game`, `Game`, a username, or an address or CIDR network.
 
     Raises NotFound, Invalid (field `target`).
     """
@@ -77,7 +77,7 @@ def parse(session: Session, kind: str, text: str) -> Target:
 
 
 def player(session: Session, *, name: str, game: str) -> Target:
-    """A player of a game; of `Grapevine`, whoever has that username. They need not be online, or ever have been.
+    """Return a player of a game, or the user with this name if the game is `Grapevine`. They need not be online.
 
     Raises NotFound, Invalid (field `target`).
     """
@@ -98,7 +98,7 @@ def player(session: Session, *, name: str, game: str) -> Target:
 
 
 def pattern(session: Session, text: str) -> str:
-    """A pattern of `name@game` as it is kept (`patterns.parse_pattern`), of a game that there is, or of many.
+    """Return a pattern of `name@game` as it is stored, after checking that the game exists. See `parse_pattern`.
 
     Raises NotFound, Invalid (field `pattern`).
     """
@@ -114,7 +114,7 @@ def pattern(session: Session, text: str) -> str:
 
 
 def shown_pattern(session: Session, kept: str) -> str:
-    """A pattern with its game as that is spelt: `bob@harbour` is shown as `bob@Harbour`."""
+    """Return a stored pattern with the game's own spelling: `bob@harbour` is shown as `bob@Harbour`."""
     name, _, game = kept.rpartition("@")
     peer = None if "*" in game else peers.find_peer(session, game)
     if game == grapevine.KEY:
@@ -123,7 +123,7 @@ def shown_pattern(session: Session, kept: str) -> str:
 
 
 def find_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a text is, as sanctions compare it: without a zone, an IPv4 one as such. None if it is none."""
+    """Return an address as sanctions compare it: without a zone, mapped IPv4 as IPv4. None if it is not an address."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -132,7 +132,7 @@ def find_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | N
 
 
 def networks_of(text: str) -> list[str]:
-    """Every network that an address is in, as sanctions spell them; none for what is no address."""
+    """Return every network that contains an address, as sanctions spell them; empty if it is not an address."""
     address = find_address(text)
     if address is None:
         return []
@@ -141,7 +141,7 @@ def networks_of(text: str) -> list[str]:
 
 
 def parse_network(text: str) -> str:
-    """An address or a CIDR network in its usual spelling; a single address is a network of one.
+    """Return an address or CIDR network in canonical form; a single address becomes a network of one.
 
     Raises Invalid (field `target`).
     """
@@ -154,12 +154,12 @@ def parse_network(text: str) -> str:
         if mapped is not None and network.prefixlen >= 96:
             network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
     if network.prefixlen < _WIDEST[network.version]:
-        raise Invalid(f"this network is too wide: /{_WIDEST[network.version]} at the widest", field="target")
+        raise Invalid(f"this network is too wide: at most /{_WIDEST[network.version]}", field="target")
     return str(network)
 
 
 def person_of(session: Session, peer: str | None, key: str | None) -> User | None:
-    """Who is behind a player: the user of that name on Grapevine, or whose approved character it is."""
+    """Return the user behind a player: by username on Grapevine, else by approved character. None if unknown."""
     if peer is None or key is None:
         return None
     if peer == grapevine.KEY:
@@ -175,7 +175,7 @@ def person_of(session: Session, peer: str | None, key: str | None) -> User | Non
 
 
 def players_of(session: Session, user_id: int) -> list[tuple[PeerKey, str]]:
-    """The players that are a person: (peer key, player's key) of the username on Grapevine and approved characters."""
+    """Return a person's players as (peer key, player's key): the username on Grapevine and approved characters."""
     user = session.get(User, user_id)
     if user is None:
         return []
@@ -189,5 +189,5 @@ def players_of(session: Session, user_id: int) -> list[tuple[PeerKey, str]]:
 
 
 def games_of(session: Session, user_id: int | None) -> list[PeerKey]:
-    """The peer keys of the games that a user owns."""
+    """Return the peer keys of the games that a user owns."""
     return [peer_keys.of_game(game_id) for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]
