@@ -1,4 +1,4 @@
-"""The Flask site: what people do in a browser. Rules live in `shared.services`; here requests become calls to them."""
+"""The Flask site. Views turn requests into calls to `shared.services`, where the rules are."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_REQUEST_BYTES = 256 * 1024
 
 
 def create_app(settings: Settings) -> Flask:
-    """Make the site for these settings. Opens no connection: a database or Redis that is away shows in `/_health`."""
+    """Create the site. Opens no connections: `/_health` shows whether the database and Redis can be reached."""
     app = Flask(__name__, instance_path=str(settings.instance_path), static_folder="static")
     app.extensions["settings"] = settings
     app.extensions["bus"] = bus = Bus(settings.redis_url)

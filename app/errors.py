@@ -1,4 +1,4 @@
-"""Errors as pages: kinds of domain errors become HTTP statuses in one table, statuses become words in another."""
+"""Error pages. One table maps domain errors to HTTP statuses, another maps statuses to text."""
 
 from __future__ import annotations
 
@@ -32,29 +32,35 @@ STATUSES: dict[type[DomainError], int] = {
     TooMany: 429,
 }
 
-# What a page says of a status: its title, and what the reader can do. Nothing here depends on a database.
-WORDS: dict[int, tuple[str, str]] = {
-    400: ("That request made no sense", "The address or the form came damaged. Go back, reload the page, try again."),
-    403: ("You may not do that", "Your account is not allowed to see or change this."),
-    404: ("Nothing is here", "The page was moved or deleted, or you may not see it. Is the address typed right?"),
-    405: ("This address only takes forms", "It cannot be opened by itself. Go back and use the buttons of the page."),
-    409: ("Something else is in the way", "Another record already uses this. Go back and choose something else."),
-    413: ("That is too much text", "A form may hold 256 KiB at most. Go back and shorten what you sent."),
-    422: ("Something in the form needs another look", "Go back and correct what you typed."),
-    429: ("Too many attempts", "To keep accounts safe, you have to wait a while."),
-    500: ("Something broke on our side", "It is written down in our log. Trying again in a minute may help."),
-    503: ("The network's records cannot be reached now", "This usually passes soon. Nothing was lost: try again."),
+TEXTS: dict[int, tuple[str, str]] = {
+    400: ("Bad request", "The address or the form was damaged on the way. Go back, reload the page and try again."),
+    403: ("You are not allowed to do that", "Your account does not have permission to see or change this."),
+    404: (
+        "Page not found",
+        "The page was moved or deleted, or you do not have access to it. Check the address for typos.",
+    ),
+    405: ("This address only accepts forms", "It cannot be opened directly. Go back and use the buttons on the page."),
+    409: (
+        "Conflict with another record",
+        "Another record already uses this value. Go back and choose a different one.",
+    ),
+    413: ("Too much text", "A form can hold at most 256 KiB. Go back and shorten your text."),
+    422: ("The form has an error", "Go back and correct your input."),
+    429: ("Too many attempts", "To protect accounts, you have to wait before you try again."),
+    500: ("Something went wrong on our side", "The error has been logged. Trying again in a minute may help."),
+    503: ("The database is not available right now", "Nothing was lost. Please try again in a moment."),
 }
-BUSY_WORDS = (
-    "The site is very busy just now",
-    "Others were writing for too long. Nothing was changed: go back, and send it again in a moment.",
+"""The title of each status's page, and what the reader can do."""
+BUSY_TEXT = (
+    "The site is very busy right now",
+    "Other changes were being saved for too long. Nothing was changed: go back and send the form again in a moment.",
 )
-BUSY_FAULT = "The site is very busy just now. This was not saved: send it again in a moment."
+BUSY_FORM_ERROR = "The site is very busy right now. Nothing was saved: please send the form again in a moment."
 BUSY_SECONDS = 5
-CSRF_WORDS = (
-    "This form could not be checked",
-    "Its safety token was missing or too old, so nothing was changed. This happens when cookies are switched off, when "
-    "you signed in or out in another tab, or when another site sent the form. Go back, reload the page, send it again.",
+CSRF_TEXT = (
+    "This form could not be verified",
+    "Its security token was missing or expired, so nothing was changed. This happens if cookies are disabled, if you "
+    "signed in or out in another tab, or if another site sent the form. Go back, reload the page and send it again.",
 )
 
 
@@ -70,7 +76,7 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(CSRFError)
     def csrf_error(error: CSRFError) -> ResponseReturnValue:
-        title, advice = CSRF_WORDS
+        title, advice = CSRF_TEXT
         return error_page(400, title=title, message=advice)
 
     @app.errorhandler(RateLimitExceeded)
@@ -92,29 +98,29 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(InterfaceError)
     @app.errorhandler(PoolTimeout)
     @app.errorhandler(RedisError)
-    def part_is_down(error: Exception) -> ResponseReturnValue:
-        _log_part(error)
+    def dependency_failed(error: Exception) -> ResponseReturnValue:
+        _log_failure(error)
         if isinstance(error, OperationalError) and is_busy(error):
-            title, advice = BUSY_WORDS
+            title, advice = BUSY_TEXT
             return error_page(503, title=title, message=advice, retry_after_seconds=BUSY_SECONDS)
         return error_page(503, retry_after_seconds=30)
 
     @app.after_request
-    def say_busy(response: Response) -> Response:
-        """A form that is shown again because nothing could be written: trying later helps, correcting does not."""
-        if g.get("found_busy"):
+    def mark_busy(response: Response) -> Response:
+        """Answer 503 if a form is shown again only because the database was busy."""
+        if g.get("database_was_busy"):
             response.status_code = 503
             response.headers["Retry-After"] = str(BUSY_SECONDS)
         return response
 
 
-def _log_part(error: Exception) -> None:
+def _log_failure(error: Exception) -> None:
     reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-    log.error("a part is down", endpoint=request.endpoint, error=type(error).__name__, reason=reason)
+    log.error("database or redis failed", endpoint=request.endpoint, error=type(error).__name__, reason=reason)
 
 
 def limited_form(error: RateLimitExceeded, form: FlaskForm, template: str) -> Response:
-    """A form that is shown again, with what was typed, where a limit was reached; on top of it when to come back."""
+    """Return the form with what was typed and an error that says when to try again."""
     seconds = seconds_to_wait(current_app) or 60
     form.form_errors.append(f"{error.description} Try again in {minutes(seconds)}.")
     response = make_response(render_template(template, form=form), 429)
@@ -123,22 +129,22 @@ def limited_form(error: RateLimitExceeded, form: FlaskForm, template: str) -> Re
 
 
 def minutes(seconds: int) -> str:
-    """A time to wait, for people."""
+    """Return a waiting time in words, rounded up to minutes."""
     count = max(1, -(-seconds // 60))
     return "a minute" if count == 1 else f"{count} minutes"
 
 
 def status_of(error: DomainError) -> int:
-    """The HTTP status of a domain error's kind."""
+    """Return the HTTP status for a domain error."""
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
 
 
 def error_page(status: int, *, title: str = "", message: str = "", retry_after_seconds: int | None = None) -> Response:
-    """A page that says what happened and what to do; it asks no database who is signed in when parts are down.
+    """Return a page that says what happened and what to do, or a JSON object with `status` and `error`.
 
-    Where JSON is asked for: an object with `status` and `error`.
+    From status 500 on, the page does not look up who is signed in, because the database may be down.
     """
-    usual_title, advice = WORDS.get(status, WORDS[500 if status >= 500 else 400])
+    usual_title, advice = TEXTS.get(status, TEXTS[500 if status >= 500 else 400])
     if _wants_json():
         response = make_response(jsonify(status=status, error=message or title or usual_title), status)
     else:
@@ -158,16 +164,19 @@ def error_page(status: int, *, title: str = "", message: str = "", retry_after_s
 
 def _wants_json() -> bool:
     accepted = request.accept_mimetypes
-    is_first = accepted.best_match(["text/html", "application/json"]) == "application/json"
-    return is_first or request.path.endswith(".json")
+    prefers_json = accepted.best_match(["text/html", "application/json"]) == "application/json"
+    return prefers_json or request.path.endswith(".json")
 
 
 @contextmanager
 def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
-    """Put a domain error about what was typed beside its field (or on top of the form) and go on after the block.
+    """Catch Invalid and Conflict and show them on the form. Execution continues after the block.
 
-    Likewise where others write for so long that nothing could be begun: what was typed is kept.
-    names: the fields in which one types what must be there and be in one's reach; then so are NotFound and Forbidden.
+    A busy database is shown on the form too, so that the typed values are not lost.
+
+    Args:
+        form: The form that was sent.
+        names: Fields that name another record. NotFound and Forbidden about these are shown on the form as well.
     """
     try:
         yield
@@ -180,13 +189,13 @@ def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]
     except OperationalError as error:
         if not is_busy(error):
             raise
-        _log_part(error)
-        g.found_busy = True
-        form.form_errors.append(BUSY_FAULT)
+        _log_failure(error)
+        g.database_was_busy = True
+        form.form_errors.append(BUSY_FORM_ERROR)
 
 
 def add_error(form: FlaskForm, error: DomainError) -> None:
-    """Show one domain error on a form."""
+    """Show a domain error beside its field, or at the top of the form if it has none."""
     if error.field and error.field in form:
         field = form[error.field]
         field.errors = [*field.errors, sentence(error.message)]

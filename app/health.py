@@ -1,4 +1,4 @@
-"""Is the site well, and how busy: `/_health` for load balancers, `/metrics` for Prometheus."""
+"""`/_health` for load balancers and `/metrics` for Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST"])
 
 
 def init_app(app: Flask) -> None:
-    """Count every request, and add the two addresses."""
+    """Count every request and add the two routes."""
     registry = CollectorRegistry()
     requests = Counter("site_requests", "Requests answered", ["endpoint", "method", "status"], registry=registry)
     seconds = Histogram("site_request_seconds", "Seconds until the answer was ready", ["endpoint"], registry=registry)
@@ -32,7 +32,7 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def count(response: Response) -> Response:
         endpoint = request.endpoint or "none"
-        # Anyone may send any word as the method; each would be a row of its own.
+        # Clients can send any word as the method; each would become a series of its own.
         method = request.method if request.method in METHODS else "other"
         requests.labels(endpoint, method, response.status_code).inc()
         if "started_at" in g:
@@ -42,26 +42,26 @@ def init_app(app: Flask) -> None:
     @app.get("/_health")
     def health() -> ResponseReturnValue:
         parts = {"database": _check_database(app), "redis": "ok" if bus.is_up() else "down"}
-        is_well = all(state == "ok" for state in parts.values())
-        answer = jsonify(status="ok" if is_well else "down", version=__version__, **parts)
+        is_healthy = all(state == "ok" for state in parts.values())
+        answer = jsonify(status="ok" if is_healthy else "down", version=__version__, **parts)
         answer.headers["Cache-Control"] = "no-store"
-        return answer, 200 if is_well else 503
+        return answer, 200 if is_healthy else 503
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
-        shown = registry
+        collected = registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            # Several gunicorn processes: the library gathers the numbers of all of them from this folder.
-            shown = CollectorRegistry()
-            MultiProcessCollector(shown)
-        return Response(generate_latest(shown), headers={"Content-Type": CONTENT_TYPE_LATEST})
+            # With several gunicorn processes, the library collects the numbers of all of them from this folder.
+            collected = CollectorRegistry()
+            MultiProcessCollector(collected)
+        return Response(generate_latest(collected), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _check_database(app: Flask) -> str:
     try:
         with reading() as session:
             session.execute(text("SELECT 1"))
-    except Exception as error:  # whatever it is, the answer is that the part is down
+    except Exception as error:  # any error means that the database is down
         app.logger.error("the database cannot be reached: %s", error)
         return "down"
     return "ok"

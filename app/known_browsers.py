@@ -1,7 +1,7 @@
-"""Browsers that an account signed in with before. What strangers try against the account does not keep them out.
+"""Browsers that have signed in to an account before. Failed attempts by strangers do not lock them out.
 
-A signed cookie of its own, apart from the session: it outlives signing out, opens nothing, and says only which logins
-were right here once.
+A signed cookie lists the logins that succeeded in this browser. It is separate from the session, survives signing out,
+and gives no access.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ ACCOUNTS = 5
 
 
 def login_key(login: str) -> str:
-    """What all spellings of a login have in common, as the forms and the services read it."""
+    """Return the same key for all spellings of a login that the forms and services treat as equal."""
     return validation.address_key(login.replace("\0", ""))[:254]
 
 
 def remember(user: User) -> None:
-    """Note in the answer to this request that the account's person uses this browser."""
-    # An address that nobody proved may be somebody else's.
-    own = [user.username.lower(), *([login_key(user.email)] if user.is_verified else [])]
-    known = [*own, *(key for key in _known() if key not in own)][: 2 * ACCOUNTS]
-    value = _serializer().dumps(known)
+    """Add the account to this browser's cookie."""
+    # An unverified address may belong to somebody else.
+    logins = [user.username.lower(), *([login_key(user.email)] if user.is_verified else [])]
+    logins += [key for key in _known_logins() if key not in logins]
+    value = _serializer().dumps(logins[: 2 * ACCOUNTS])
 
     @after_this_request
     def set_cookie(response: Response) -> Response:
@@ -43,19 +43,19 @@ def remember(user: User) -> None:
 
 
 def knows(login: str) -> bool:
-    """True if this browser has signed in with this login before."""
-    return login_key(login) in _known()
+    """Return whether this browser has signed in with this login before."""
+    return login_key(login) in _known_logins()
 
 
-def _known() -> list[str]:
+def _known_logins() -> list[str]:
     if "known_logins" not in g:
         try:
-            found = _serializer().loads(request.cookies.get(COOKIE, ""), max_age=SECONDS)
+            value = _serializer().loads(request.cookies.get(COOKIE, ""), max_age=SECONDS)
         except BadData:
-            found = []
-        g.known_logins = [key for key in found if isinstance(key, str)] if isinstance(found, list) else []
-    known: list[str] = g.known_logins
-    return known
+            value = []
+        g.known_logins = [key for key in value if isinstance(key, str)] if isinstance(value, list) else []
+    logins: list[str] = g.known_logins
+    return logins
 
 
 def _serializer() -> URLSafeTimedSerializer:

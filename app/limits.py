@@ -1,4 +1,4 @@
-"""How often one may try to sign in, register, be sent a mail. Counted in Redis; in this process while it is away."""
+"""Rate limits of forms: signing in, registering, sending mail. Counted in Redis, or in the process while it is down."""
 
 from __future__ import annotations
 
@@ -19,65 +19,73 @@ from shared.settings import Settings
 
 @dataclass(frozen=True)
 class Allowance:
-    """So many POSTs of one page for each address or account.
+    """How many POST requests one view accepts per client address or account.
 
-    field: the form field that names the account; None counts by address. is_own: counts by who is signed in.
-    is_own_email: by the email of who is signed in, which others may have given too. failures_only: what succeeded is
-    not counted. is_of_strangers: counts by account and address together, and a browser that signed in to the account
-    before by itself, wherever it is. spares_known: does not hold for such a browser.
+    Without the options below, requests are counted per client address.
+
+    Attributes:
+        amount: For example "10 per 15 minutes".
+        field: Count per account, which this form field names.
+        failures_only: Do not count requests that succeeded.
+        per_user: Count per signed-in user.
+        per_user_email: Count per email address of the signed-in user (other accounts may have the same address).
+        per_account_and_address: Count per account and client address together. All browsers that have signed in to the
+            account before share one count, wherever they are.
+        exempts_known_browsers: Does not apply to browsers that have signed in to the account before.
     """
 
     endpoint: str
     amount: str
     field: str | None = None
     failures_only: bool = False
-    is_own: bool = False
-    is_own_email: bool = False
-    is_of_strangers: bool = False
-    spares_known: bool = False
+    per_user: bool = False
+    per_user_email: bool = False
+    per_account_and_address: bool = False
+    exempts_known_browsers: bool = False
     message: str = ""
 
     def key(self) -> str:
-        """Whose count this request goes to."""
-        if self.is_own and current_user.is_authenticated:
+        """Return the key under which this request is counted."""
+        if self.per_user and current_user.is_authenticated:
             return f"user:{current_user.id}"
-        if self.is_own_email and current_user.is_authenticated:
+        if self.per_user_email and current_user.is_authenticated:
             return f"account:{validation.address_key(current_user.email)}"
         if self.field is None:
             return f"address:{visitor_address()}"
         login = request.form.get(self.field, "")
-        account = f"account:{login_key(login)}"  # another spelling is no other account
-        if self.is_of_strangers:
+        account = f"account:{login_key(login)}"
+        if self.per_account_and_address:
             return f"{account}:{'known' if knows(login) else visitor_address()}"
         return account
 
-    def is_spared(self) -> bool:
-        """Whether the limit does not hold for this request."""
-        return self.spares_known and knows(request.form.get(self.field or "", ""))
+    def is_exempt(self) -> bool:
+        """Return whether the limit does not apply to this request."""
+        return self.exempts_known_browsers and knows(request.form.get(self.field or "", ""))
 
 
 def has_failed(response: Response) -> bool:
-    """True when the answered request is one to be counted, where only failures are."""
+    """Return whether a response counts as a failure."""
     return response.status_code >= 400
 
 
-SIGN_INS = "There were too many attempts to sign in that failed."
-REGISTRATIONS = "Too many accounts were registered from here."
-MAILS = "Too many mails were asked for."
-RESETS = "There were too many attempts to choose a new password."
-REPORTS = "You reported a lot in a short time: what you sent so far is with the moderators."
-CHECKS = "Your ways to connect were tried often enough for now."
-OFFERS = "Games were offered too often."
-PASSWORDS = "There were too many attempts with a wrong password."
+SIGN_INS = "Too many failed attempts to sign in."
+REGISTRATIONS = "Too many accounts were registered from this address."
+MAILS = "Too many mails were requested."
+RESETS = "Too many attempts to choose a new password."
+REPORTS = "You have sent many reports in a short time. The moderators have received them."
+CHECKS = "Your ways to connect have been checked too often."
+OFFERS = "You have offered games too often."
+PASSWORDS = "Too many attempts with a wrong password."
 ALLOWANCES = (
     Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
-    # Ten for each who tries; and for the account in all so many that nobody guesses, and few can lock its person out.
+    # Ten attempts per client address and account, and a higher limit per account over all addresses. The second one
+    # stops distributed guessing, yet a few strangers cannot lock the owner out.
     Allowance(
         "accounts.sign_in",
         "10 per 15 minutes",
         field="login",
         failures_only=True,
-        is_of_strangers=True,
+        per_account_and_address=True,
         message=SIGN_INS,
     ),
     Allowance(
@@ -85,7 +93,7 @@ ALLOWANCES = (
         "100 per 15 minutes",
         field="login",
         failures_only=True,
-        spares_known=True,
+        exempts_known_browsers=True,
         message=SIGN_INS,
     ),
     Allowance("accounts.register", "60 per hour", message=REGISTRATIONS),
@@ -93,24 +101,24 @@ ALLOWANCES = (
     Allowance("links.request_reset", "30 per hour", message=MAILS),
     Allowance("links.request_reset", "5 per hour", field="email", message=MAILS),
     Allowance("links.reset", "30 per 5 minutes", message=RESETS),
-    Allowance("account.send_verification", "5 per hour", is_own_email=True, message=MAILS),
-    Allowance("account.change_email", "20 per hour", is_own=True, message=MAILS),
+    Allowance("account.send_verification", "5 per hour", per_user_email=True, message=MAILS),
+    Allowance("account.change_email", "20 per hour", per_user=True, message=MAILS),
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
-    Allowance("account.change_password", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
-    Allowance("reports.new", "30 per hour", is_own=True, message=REPORTS),
-    Allowance("account.delete", "10 per 15 minutes", is_own=True, failures_only=True, message=PASSWORDS),
-    Allowance("connections.check", "10 per 10 minutes", is_own=True, message=CHECKS),
-    Allowance("transfers.offer", "20 per hour", is_own=True, message=OFFERS),
+    Allowance("account.change_password", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
+    Allowance("reports.new", "30 per hour", per_user=True, message=REPORTS),
+    Allowance("account.delete", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
+    Allowance("connections.check", "10 per 10 minutes", per_user=True, message=CHECKS),
+    Allowance("transfers.offer", "20 per hour", per_user=True, message=OFFERS),
 )
 
 
 def visitor_address() -> str:
-    """Where the request came from, as it is counted."""
+    """Return the client address, with IPv6 addresses cut to their network."""
     return counted_address(get_remote_address())
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Put the limits on their pages, unless RATE_LIMITS is off."""
+    """Apply the limits to their views, unless RATE_LIMITS is off."""
     if not settings.rate_limits:
         return
     limiter = Limiter(
@@ -127,7 +135,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             allowance.amount,
             key_func=allowance.key,
             methods=["POST"],
-            exempt_when=allowance.is_spared,
+            exempt_when=allowance.is_exempt,
             deduct_when=has_failed if allowance.failures_only else None,
             error_message=allowance.message,
         )
@@ -136,17 +144,17 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def seconds_to_wait(app: Flask) -> int | None:
-    """How long until the limit that this request broke lets one through again; None when it broke none."""
+    """Return the seconds until the exceeded limit accepts a request again; None if no limit was exceeded."""
     breached = [
         limit.reset_at
         for limiter in app.extensions.get("limiter", ())
         for limit in limiter.current_limits
         if limit.breached
     ]
-    # reset_at is rounded up already
+    # reset_at is already rounded up.
     return max(1, int(max(breached) - time.time())) if breached else None
 
 
 def _storage_uri(redis_url: str) -> str:
-    """The same server in the words of the limits library."""
+    """Return the Redis URL in the form that the limits library expects."""
     return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url

@@ -1,7 +1,7 @@
-"""A value that survives one redirect: the secret that the next page shows, once, and nobody can read on the way.
+"""A secret that the next page shows once, after a redirect.
 
-It is split in two halves that mean nothing alone: one in the browser's signed cookie, one in Redis for ten minutes,
-gone as soon as it is read.
+It is split into two halves that are useless alone: one goes into the session cookie, the other into Redis, where it is
+deleted after ten minutes or when it is read.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from shared.bus import Bus
 log = logging.getLogger(__name__)
 
 LIFETIME_SECONDS = 600
-SESSION_KEY = "once"
+SESSION_KEY = "one_time_secret"
 
 
 def keep(subject: str, value: str) -> bool:
-    """Keep a value for the next page about the subject. False when Redis is away: then show it in this answer."""
-    plain = value.encode()
-    pad = secrets.token_bytes(len(plain))
+    """Keep a value for the next page about the subject. Returns False if Redis is down: then show it now."""
+    secret = value.encode()
+    pad = secrets.token_bytes(len(secret))
     key = secrets.token_hex(16)
     try:
-        _redis().set(f"once:{key}", _xor(plain, pad), ex=LIFETIME_SECONDS)
+        _redis().set(f"one-time-secret:{key}", _xor(secret, pad), ex=LIFETIME_SECONDS)
     except redis.RedisError as error:
-        log.warning("redis is away, a secret is shown in the answer to its form: %s", error)
+        log.warning("redis is down, so a secret is shown without a redirect: %s", error)
         return False
     session[SESSION_KEY] = {"subject": subject, "key": key, "pad": pad.hex()}
     return True
 
 
 def take(subject: str) -> str | None:
-    """The value kept for this subject, the first time it is asked for; None afterwards."""
+    """Return the value kept for this subject and delete it; None if there is none."""
     ticket = session.get(SESSION_KEY)
     if not isinstance(ticket, dict) or ticket.get("subject") != subject:
         return None
     session.pop(SESSION_KEY)
     try:
-        half = _redis().getdel(f"once:{ticket['key']}")
+        half = _redis().getdel(f"one-time-secret:{ticket['key']}")
     except redis.RedisError as error:
-        log.warning("redis is away, a secret could not be shown: %s", error)
+        log.warning("redis is down, so a secret could not be shown: %s", error)
         return None
     return _xor(half, bytes.fromhex(ticket["pad"])).decode() if isinstance(half, bytes) else None
 

@@ -1,4 +1,4 @@
-"""Who is online now, as pages show it: read from Redis every other second at most, however many pages ask."""
+"""Who is online now. Read from Redis at most once every two seconds, however many pages ask."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from shared.services.profiles import Online
 
 log = logging.getLogger(__name__)
 
-KEPT_SECONDS = 2.0
+CACHE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class OnlineNow:
-    """The network as presence tells of it; it may be wrong for seconds.
+    """The network's presence. May be wrong for a few seconds.
 
-    games: the names of the players of each game with a socket, by its id, sorted without case. Hidden games are among
-    them: what is shown to strangers must be asked of the database. sockets: None while Redis is away.
+    Attributes:
+        players: The (peer key, player key) of everyone online.
+        games: The players' names of each connected game, by game id, sorted without case. Includes hidden games: ask
+            the database which ones visitors may see.
+        sockets: None while Redis is down.
     """
 
     players: Online = frozenset()
@@ -35,12 +38,12 @@ class OnlineNow:
     sockets: Sequence[SocketPresence] | None = ()
 
     def count_players(self, game_ids: list[int]) -> int:
-        """How many players these games have together."""
+        """Return the number of players in these games."""
         return sum(len(self.games.get(game_id, ())) for game_id in game_ids)
 
 
-class _Kept:
-    """What was read last. One thread reads at a time; the others are given what is known meanwhile."""
+class _Cache:
+    """The last reading. One thread reads at a time; meanwhile the others use the previous reading."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -49,43 +52,43 @@ class _Kept:
 
 
 def online_now() -> OnlineNow:
-    """Every game online with its players. Nobody while Redis is away."""
-    kept: _Kept = current_app.extensions.setdefault("online", _Kept())
-    if kept.read_at is not None and time.monotonic() - kept.read_at < KEPT_SECONDS:
-        return kept.now
-    # Who is the first of all has nothing to show meanwhile, and waits.
-    if kept.lock.acquire(blocking=kept.read_at is None):
+    """Return every online game with its players. Empty while Redis is down."""
+    cache: _Cache = current_app.extensions.setdefault("online", _Cache())
+    if cache.read_at is not None and time.monotonic() - cache.read_at < CACHE_SECONDS:
+        return cache.now
+    # The first reading has no previous one to fall back on, so all threads wait for it.
+    if cache.lock.acquire(blocking=cache.read_at is None):
         try:
-            if kept.read_at is None or time.monotonic() - kept.read_at >= KEPT_SECONDS:
-                kept.now = _read(current_app)
-                kept.read_at = time.monotonic()
+            if cache.read_at is None or time.monotonic() - cache.read_at >= CACHE_SECONDS:
+                cache.now = _read(current_app)
+                cache.read_at = time.monotonic()
         finally:
-            kept.lock.release()
-    return kept.now
+            cache.lock.release()
+    return cache.now
 
 
 def online_players() -> Online:
-    """(peer key, player's key) of everyone online. Nobody while Redis is away."""
+    """Return the (peer key, player key) of everyone online. Empty while Redis is down."""
     return online_now().players
 
 
-def sockets_of(peer: PeerKey) -> list[SocketPresence] | None:
-    """The sockets of a peer, the oldest first. None while Redis is away."""
-    found = online_now().sockets
-    return None if found is None else sorted((s for s in found if s.peer == peer), key=lambda socket: socket.since)
+def list_sockets_of(peer: PeerKey) -> list[SocketPresence] | None:
+    """Return the sockets of a peer, oldest first. None while Redis is down."""
+    sockets = online_now().sockets
+    return None if sockets is None else sorted((s for s in sockets if s.peer == peer), key=lambda socket: socket.since)
 
 
 def _read(app: Flask) -> OnlineNow:
     bus: Bus = app.extensions["bus"]
     try:
-        return _summed_up(list_sockets(bus.redis))
+        return _summarize(list_sockets(bus.redis))
     except redis.RedisError as error:
-        log.warning("redis is away, nobody is shown as online: %s", error)
+        log.warning("redis is down, so nobody is shown as online: %s", error)
         return OnlineNow(sockets=None)
 
 
-def _summed_up(sockets: list[SocketPresence]) -> OnlineNow:
-    """A game may have several sockets, each with players of its own."""
+def _summarize(sockets: list[SocketPresence]) -> OnlineNow:
+    """Merge the sockets of each game: a game may have several, each with its own players."""
     players = set()
     games: dict[int, dict[str, str]] = {}
     for socket in sockets:

@@ -1,4 +1,4 @@
-"""What protects a browser's session: cookies, the CSRF token of each form, response headers, and proxies' headers."""
+"""Protection of browser sessions: cookies, CSRF tokens, response headers and proxy headers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Set cookies, CSRF and headers up; trust one proxy's headers only when PUBLIC_URL says that there is a proxy."""
+    """Configure cookies, CSRF and headers. Trust a proxy's headers only if PUBLIC_URL says that there is a proxy."""
     is_https = urlsplit(settings.public_url).scheme == "https"
     app.config.from_mapping(
         SESSION_COOKIE_NAME="gossip_session",
@@ -43,19 +43,19 @@ def init_app(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=is_https,
         PERMANENT_SESSION_LIFETIME=timedelta(days=SESSION_DAYS),
-        # Only what changed is set: an answer that was slow, or that a cache kept, must not bring an old session back.
+        # Set the cookie only when the session changes: a slow or cached response must not restore an old session.
         SESSION_REFRESH_EACH_REQUEST=False,
-        # A token lives as long as its session: a form left open overnight can still be sent.
+        # A token is valid as long as its session, so that a form left open overnight can still be sent.
         WTF_CSRF_TIME_LIMIT=None,
     )
     CSRFProtect(app)
     if is_behind_proxy(settings):
-        # Without a proxy anyone could write these headers, and get around the limits per address.
+        # Without a proxy, clients could set these headers and get around the limits per address.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
 
     @app.before_request
     def refuse_nul() -> None:
-        # No record's name holds a NUL, and PostgreSQL cannot even look for one.
+        # No record's name contains a NUL, and PostgreSQL rejects queries with one.
         if "\0" in request.path or any("\0" in value for value in request.args.values()):
             abort(404)
 
@@ -71,14 +71,14 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def is_behind_proxy(settings: Settings) -> bool:
-    """True when PUBLIC_URL is not where the site itself listens: another port, or TLS, which it never speaks."""
+    """Return whether PUBLIC_URL differs from where the site listens: another port, or TLS, which it never speaks."""
     public = urlsplit(settings.public_url)
     port = {"http": 80, "https": 443}[public.scheme] if public.port is None else public.port
     return public.scheme == "https" or port != settings.web_port
 
 
 def is_local_path(target: str) -> bool:
-    """True for a path on this site, false for whatever a browser could take for another one."""
+    """Return whether the target is a path on this site. False for anything a browser could take for another site."""
     return (
         target.startswith("/")
         and not target.startswith(("//", "/\\"))

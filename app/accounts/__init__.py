@@ -1,4 +1,4 @@
-"""Accounts: registering, signing in and out, the links of mails, and what people change about their own."""
+"""Accounts: registering, signing in and out, links in mails, and account settings."""
 
 from flask import Flask
 
@@ -8,7 +8,7 @@ from shared.settings import Settings
 
 
 def init_app(app: Flask) -> None:
-    """Add who is signed in, the mails, and the pages."""
+    """Add the login manager, the mailer and the pages."""
     options: Settings = app.extensions["settings"]
     app.extensions["mailer"] = Mailer(
         server_url=options.mail_url, sender=options.mail_from, instance_path=options.instance_path

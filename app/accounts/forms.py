@@ -10,89 +10,89 @@ from shared.services import validation
 from shared.services.users import PASSWORD_LONGEST, PASSWORD_SHORTEST
 
 
-def without_nul(value: str | None) -> str | None:
-    """No account's name or email holds a NUL, and PostgreSQL cannot even look for one."""
+def remove_nul(value: str | None) -> str | None:
+    """Remove NUL characters, which PostgreSQL rejects and no account's name or email contains."""
     return value.replace("\0", "") if value else value
 
 
 def email_field(label: str) -> EmailField:
-    """An address."""
-    return EmailField(label, [required("Give an email address."), follows(validation.email)], filters=[strip])
+    """Return the field for an email address."""
+    return EmailField(label, [required("Enter an email address."), follows(validation.email)], filters=[strip])
 
 
 def new_password(label: str) -> PasswordField:
-    """A password that is chosen."""
+    """Return the field for a new password."""
     return PasswordField(
         label,
         [
             required("Choose a password."),
-            Length(min=PASSWORD_SHORTEST, message=f"The password must have {PASSWORD_SHORTEST} characters at least."),
-            Length(max=PASSWORD_LONGEST, message=f"The password may have {PASSWORD_LONGEST:,} characters at most."),
+            Length(min=PASSWORD_SHORTEST, message=f"The password must have at least {PASSWORD_SHORTEST} characters."),
+            Length(max=PASSWORD_LONGEST, message=f"The password can have at most {PASSWORD_LONGEST:,} characters."),
         ],
     )
 
 
-def again(label: str) -> PasswordField:
-    """The same once more, since nobody sees what they type."""
-    return PasswordField(label, [EqualTo("password", "The two passwords are not the same.")])
+def repeated_password(label: str) -> PasswordField:
+    """Return the field that repeats the new password, to catch typing errors."""
+    return PasswordField(label, [EqualTo("password", "The passwords do not match.")])
 
 
 class RegisterForm(FlaskForm):
-    """A new account."""
+    """Register a new account."""
 
     username = StringField("Username", [required("Choose a username."), follows(validation.username)], filters=[strip])
     email = email_field("Email")
     password = new_password("Password")
-    password_confirmation = again("The same password again")
+    password_confirmation = repeated_password("Repeat the password")
 
 
 class SignInForm(FlaskForm):
-    """An account that exists."""
+    """Sign in to an account."""
 
     login = StringField(
         "Username or email",
-        [required("Type your username or your email.")],
-        filters=[strip, without_nul],
+        [required("Enter your username or email.")],
+        filters=[strip, remove_nul],
     )
-    password = PasswordField("Password", [required("Type your password.")])
+    password = PasswordField("Password", [required("Enter your password.")])
 
 
 class ResetRequestForm(FlaskForm):
-    """An address to send the way back in to."""
+    """Request a mail with a link to reset the password."""
 
     email = email_field("Email")
 
 
 class ResetForm(FlaskForm):
-    """A new password for who reads the account's mail."""
+    """Choose a new password, with the link from the mail."""
 
     password = new_password("New password")
-    password_confirmation = again("The new password again")
+    password_confirmation = repeated_password("Repeat the new password")
 
 
 class ChangePasswordForm(FlaskForm):
-    """A new password for who knows the old one."""
+    """Choose a new password, with the current one."""
 
-    current_password = PasswordField("Your password now", [required("Type your password.")])
+    current_password = PasswordField("Current password", [required("Enter your password.")])
     password = new_password("New password")
-    password_confirmation = again("The new password again")
+    password_confirmation = repeated_password("Repeat the new password")
 
 
 class ChangeEmailForm(FlaskForm):
-    """Another address, for who knows the password."""
+    """Change the email address."""
 
     email = email_field("New email")
-    current_password = PasswordField("Your password", [required("Type your password.")])
+    current_password = PasswordField("Your password", [required("Enter your password.")])
 
 
 class DeleteAccountForm(FlaskForm):
-    """The end, for who knows the password."""
+    """Delete the account."""
 
-    current_password = PasswordField("Your password", [required("Type your password.")])
+    current_password = PasswordField("Your password", [required("Enter your password.")])
 
 
 class PrivacyForm(FlaskForm):
-    """What others may see."""
+    """Choose what others can see."""
 
     hide_profile = checkbox("Hide my profile")
     hide_online = checkbox("Hide when I am online")

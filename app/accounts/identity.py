@@ -1,4 +1,4 @@
-"""Who is signed in: a small copy of the account, read again on each request that asks."""
+"""Who is signed in. Each request that asks reads the account from the database."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ from shared.services.authority.permissions import RULES, Act
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
-RETURN_AFTER = timedelta(days=1)  # who is still signed in then has come back
+RETURN_AFTER = timedelta(days=1)
+"""An account that is used this long after it was registered counts as returned."""
 RENEWED_KEY = "renewed"
 
 
 class SignedIn(FlaskLoginUser):
-    """The signed-in account. Its cookie holds the session token too: changing that on the account ends all sessions.
+    """The signed-in account. Its cookie holds the session token, so a new token on the account ends all sessions.
 
-    session_number: of this session alone; empty for cookies from before sessions had numbers.
+    Attributes:
+        session_number: Identifies this one session. Empty in cookies from before sessions had numbers.
     """
 
     def __init__(self, user: User, session_number: str) -> None:
@@ -46,23 +48,23 @@ class SignedIn(FlaskLoginUser):
 
     @property
     def is_admin(self) -> bool:
-        """True for those who may open the admin pages."""
+        """Whether the account may open the admin pages."""
         return self.role == "admin"
 
     @property
     def is_moderator(self) -> bool:
-        """True for those who may open the moderators' pages."""
+        """Whether the account may open the moderators' pages."""
         return Role(self.role) in RULES[Act.SEE]
 
     def get_id(self) -> str:
-        """What the session cookie says of this account."""
+        """Return the text that the session cookie stores for this account."""
         return f"{self.id}:{self.session_token}:{self.session_number}"
 
 
 def init_app(app: Flask) -> None:
-    """Let Flask-Login know how to find an account, and where to send those who must sign in first."""
+    """Tell Flask-Login how to load an account and where to send visitors who must sign in."""
     manager = LoginManager()
-    # Its own context processor would look the account up for every page, error pages of a lost database too.
+    # Its own context processor would load the account for every page, even for the error page of a lost database.
     manager.init_app(app, add_context_processor=False)
     app.context_processor(lambda: {"current_user": current_user})
     manager.session_protection = "basic"
@@ -71,7 +73,7 @@ def init_app(app: Flask) -> None:
 
 
 def load(cookie_id: str) -> SignedIn | None:
-    """The account of a cookie; None when it is gone, or the session was ended."""
+    """Return the account for a cookie; None if the account is deleted or the session has ended."""
     user_id, token, session_number = [*cookie_id.split(":"), "", ""][:3]
     if not user_id.isdecimal():
         return None
@@ -79,40 +81,40 @@ def load(cookie_id: str) -> SignedIn | None:
         user = users.find_user(database, int(user_id))
         has_ended = bool(sessions.list_ended(database, [session_number]))
     if user is None or user.session_token != token or has_ended:
-        session.pop("_user_id", None)  # a cookie that is made anew is none of this session
+        session.pop("_user_id", None)  # do not write the ended session into a new cookie
         return None
     if utc_now() - user.created_at > RETURN_AFTER:
         try:
             note_return(user)
         except (SQLAlchemyError, Conflict) as error:  # the next page tries again
-            log.warning("that an account came back could not be noted: %s", error)
+            log.warning("could not store that an account returned: %s", error)
     renew_session()
     return SignedIn(user, session_number)
 
 
 def note_return(user: User) -> None:
-    """Keep that the person came back after registering: once in the life of an account."""
+    """Store that the person came back after registering. Happens once per account."""
     if user.returned_at is None:
         with transaction() as database:
             accounts.note_return(database, user_id=user.id, at=utc_now())
 
 
 def renew_session() -> None:
-    """Once a day, let a session that is used end later."""
+    """Extend a session in use, once a day."""
     today = utc_now().date().isoformat()
     if session.get(RENEWED_KEY) != today:
         session[RENEWED_KEY] = today
 
 
 def ask_to_sign_in() -> ResponseReturnValue:
-    """Send someone to the sign-in page, and back to the page they wanted when that can be opened again."""
+    """Redirect to the sign-in page, which leads back to the requested page if that was a GET."""
     flash("Please sign in first.", "notice")
     target = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("accounts.sign_in", next=target), 303)
 
 
 def start_session(user: User) -> None:
-    """Sign an account in with a new session; nothing of an older one, its CSRF token included, lives on."""
+    """Sign an account in with a new session. Nothing of the old one is kept, not even its CSRF token."""
     session.clear()
     session.permanent = True
     renew_session()
@@ -121,12 +123,12 @@ def start_session(user: User) -> None:
 
 
 def keep_session(user: User) -> None:
-    """Let this browser stay signed in while all other sessions of the account end."""
+    """Keep this browser signed in while all other sessions of the account end."""
     login_user(SignedIn(user, sessions.new_number()))
 
 
 def end_session() -> None:
-    """Sign out of this session: in this browser, and whatever has a copy of its cookie. Its open chats close."""
+    """End this session, here and in every copy of its cookie. Its open chats close."""
     user_id, number = viewer_id(), getattr(current_user, "session_number", "")
     session.clear()
     if user_id is not None and number:
@@ -134,14 +136,16 @@ def end_session() -> None:
             with transaction() as database:
                 sessions.end(database, number, user_id=user_id)
         except SQLAlchemyError as error:
-            log.error("that a session ended could not be kept: %s", error)
-            flash("You are signed out in this browser. Elsewhere a copy of the session may go on for now.", "notice")
+            log.error("could not store that a session has ended: %s", error)
+            flash(
+                "You are signed out in this browser. Copies of the session elsewhere may stay active for now.", "notice"
+            )
             return
     flash("You are signed out.", "success")
 
 
 def admin_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
-    """Open a view to admins: others get 403, the signed-out the sign-in page."""
+    """Restrict a view to admins. Others get 403, signed-out visitors the sign-in page."""
 
     @wraps(view)
     @login_required
@@ -154,5 +158,5 @@ def admin_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, Respon
 
 
 def viewer_id() -> int | None:
-    """The signed-in account's id, None for a stranger: what services ask to know who looks."""
+    """Return the id of the signed-in account; None for a visitor."""
     return current_user.id if current_user.is_authenticated else None

@@ -1,4 +1,4 @@
-"""Links in mails: signed, good for a while, and for one use (the mark in them is that of the account as it was)."""
+"""Signed links in mails. Each expires, and works once: its mark matches only the account's state when it was made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a link is for. endpoint: the page it opens, which is given the token; lifetime: as people are told."""
+    """What a link is for.
+
+    Attributes:
+        endpoint: The view that the link opens. It takes the token.
+        lifetime: `seconds` in words, for the mail.
+    """
 
     name: str
     endpoint: str
@@ -32,7 +37,12 @@ RESET = Purpose("reset", "links.reset", 2 * HOUR, "two hours")
 
 @dataclass(frozen=True)
 class Link:
-    """What a link says: for which account, to which address it was sent, and how the account was."""
+    """The content of a link.
+
+    Attributes:
+        email: The address that the link was sent to.
+        mark: The state of the account when the link was made, see `accounts.mark_of`.
+    """
 
     user_id: int
     email: str
@@ -40,20 +50,24 @@ class Link:
 
 
 def make_link(purpose: Purpose, user: User, *, email: str | None = None) -> str:
-    """A full address on this site. Never built from the request's Host, which anyone can make up."""
+    """Return a full address on this site. It is not built from the Host header, which clients can forge."""
     token = _serializer(purpose).dumps([user.id, email or user.email, accounts.mark_of(user)])
     settings: Settings = current_app.extensions["settings"]
     return settings.public_url + url_for(purpose.endpoint, token=token)
 
 
 def read_link(purpose: Purpose, token: str) -> Link:
-    """What a token says. Raises LinkUsed if it is damaged, too old, or not for this."""
+    """Return the content of a token.
+
+    Raises:
+        LinkUsed: The token is damaged, expired, or for another purpose.
+    """
     try:
-        found: Any = _serializer(purpose).loads(token, max_age=purpose.seconds)
-        user_id, email, mark = found
+        content: Any = _serializer(purpose).loads(token, max_age=purpose.seconds)
+        user_id, email, mark = content
         return Link(int(user_id), str(email), str(mark))
     except (BadData, ValueError, TypeError):
-        raise accounts.LinkUsed("this link is too old, or was cut short on its way") from None
+        raise accounts.LinkUsed("this link has expired or is incomplete") from None
 
 
 def _serializer(purpose: Purpose) -> URLSafeTimedSerializer:

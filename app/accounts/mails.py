@@ -1,7 +1,7 @@
 """The mails of accounts.
 
-Each form that takes an address sends one mail to it, whoever has it or nobody: the answer, and how long it takes, tell
-a stranger nothing, and whoever reads the mail is told all (docs/decisions/0010-addresses.md).
+Each form that takes an address sends one mail to it, whether or not an account has it. So the response and its timing
+reveal nothing to strangers; only the mail says what is the case (docs/decisions/0010-addresses.md).
 """
 
 from __future__ import annotations
@@ -22,45 +22,49 @@ log = logging.getLogger(__name__)
 
 
 def verification(session: Session, user: User) -> Mail:
-    """To the address that an account gave: a link that proves it, or word that another account has it."""
+    """Return the mail with a link that verifies the account's address, or a note that it is taken."""
     return _proof(session, user, user.email, template="verify", link=make_link(VERIFY, user), lifetime=VERIFY.lifetime)
 
 
 def change_of_email(session: Session, user: User) -> Mail:
-    """To the address that an account asks to have: a link that gives it, or word that another account has it."""
+    """Return the mail with a link that confirms a new address, or a note that it is taken."""
     email = user.pending_email or user.email
     link = make_link(CHANGE_EMAIL, user, email=email)
     return _proof(session, user, email, template="change_email", link=link, lifetime=CHANGE_EMAIL.lifetime)
 
 
 def reset(session: Session, email: str) -> Mail:
-    """A link for each account that may be reset by a mail to this address, or word that there is none.
+    """Return the mail with a reset link for each account of this address, or a note that there is none.
 
-    Sent to the address as the account has it, never as a stranger spelled it: it has to be the same mailbox.
+    It goes to the address as the account spells it, not as the form did: that might be another mailbox.
     """
     users = accounts.list_resettable(session, email)
-    found = [(user.username, make_link(RESET, user)) for user in users]
-    to, link = (users[0].email, found[0][1]) if found else (email, "")
-    return _mail(to, "reset", link=link, accounts=found, email=email, lifetime=RESET.lifetime)
+    links = [(user.username, make_link(RESET, user)) for user in users]
+    to, link = (users[0].email, links[0][1]) if links else (email, "")
+    return _mail(to, "reset", link=link, accounts=links, email=email, lifetime=RESET.lifetime)
 
 
 def email_change_asked(user: User) -> Mail:
-    """To the address that an account still has."""
+    """Return the notice to the current address that a change was requested."""
     return _mail(user.email, "email_change_asked", username=user.username, email=user.pending_email)
 
 
 def email_changed(user: User, old_email: str) -> Mail:
-    """To the address that an account had."""
+    """Return the notice to the old address that it was replaced."""
     return _mail(old_email, "email_changed", username=user.username)
 
 
 def password_changed(user: User) -> Mail:
-    """To the address of an account whose password is another."""
+    """Return the notice that the password was changed."""
     return _mail(user.email, "password_changed", username=user.username)
 
 
 def send(mail: Mail) -> None:
-    """Send a mail; nothing to an account that has no address. Raises MailUnavailable."""
+    """Send a mail. Does nothing if the account has no address.
+
+    Raises:
+        MailUnavailable: The mail server did not accept it.
+    """
     if not mail.to:
         return
     mailer: Mailer = current_app.extensions["mailer"]
@@ -68,7 +72,7 @@ def send(mail: Mail) -> None:
 
 
 def send_if_possible(mail: Mail) -> bool:
-    """Send a mail that nothing depends on. False if it could not be sent; the log says why."""
+    """Try to send a mail. Returns False if that failed; the log says why."""
     try:
         send(mail)
     except MailUnavailable:
@@ -84,7 +88,7 @@ def _proof(session: Session, user: User, email: str, *, template: str, link: str
 
 
 def _mail(to: str, template: str, *, link: str = "", **values: object) -> Mail:
-    """A mail from its template, whose first line is the subject."""
+    """Return a mail from its template. The first line of the template is the subject."""
     settings: Settings = current_app.extensions["settings"]
     page = render_template(
         f"mail/{template}.txt", link=link, site_name=SITE_NAME, public_url=settings.public_url, **values

@@ -1,4 +1,4 @@
-"""The way back in, and the pages that links in mails open."""
+"""Resetting a password, and the pages that links in mails open."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ bp = Blueprint("links", __name__)
 
 @bp.after_request
 def keep_private(response: Response) -> Response:
-    """Addresses of these pages hold a token: no cache keeps them."""
+    """Keep these pages out of caches, since their addresses hold a token."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @bp.route("/reset", methods=["GET", "POST"])
 def request_reset() -> ResponseReturnValue:
-    """Ask for a new password by mail. The answer is the same for every address."""
+    """Request a reset link by mail. The response is the same for every address."""
     form = ResetRequestForm()
     if form.validate_on_submit():
         email = form.email.data or ""
@@ -48,7 +48,7 @@ def request_reset() -> ResponseReturnValue:
 
 @bp.route("/reset/<token>", methods=["GET", "POST"])
 def reset(token: str) -> ResponseReturnValue:
-    """Choose a new password, with the link of a mail."""
+    """Choose a new password, with the link from the mail."""
     form = ResetForm()
     try:
         link = read_link(RESET, token)
@@ -61,44 +61,50 @@ def reset(token: str) -> ResponseReturnValue:
                         session, user_id=link.user_id, email=link.email, mark=link.mark, new=form.password.data or ""
                     )
                 mails.send_if_possible(mails.password_changed(user))
-                known_browsers.remember(user)  # else those who guess would still keep its person out
-                flash("Your password is changed. You are signed out everywhere: sign in with the new one.", "success")
+                known_browsers.remember(user)  # so that failed attempts by strangers do not lock the owner out
+                flash(
+                    "Your password is changed and you are signed out everywhere. Sign in with the new password.",
+                    "success",
+                )
                 return redirect(url_for("accounts.sign_in"), 303)
     except accounts.LinkUsed as error:
-        return _useless(error, again=url_for(".request_reset"))
+        return _unusable_link(error, again=url_for(".request_reset"))
     return form_page("accounts/reset.html", form, user=user)
 
 
 @bp.route("/account/verify/<token>", methods=["GET", "POST"])
 def verify(token: str) -> ResponseReturnValue:
-    """Prove an address. Done at once in the browser that is signed in, with a button in any other."""
-    return _prove(VERIFY, token)
+    """Verify an address: at once in a browser that is signed in, with a button in any other."""
+    return _verify(VERIFY, token)
 
 
 @bp.route("/account/email/<token>", methods=["GET", "POST"])
 def change_email(token: str) -> ResponseReturnValue:
-    """Take another address, proved by the mail that was sent to it."""
-    return _prove(CHANGE_EMAIL, token)
+    """Change to the address that the mail was sent to."""
+    return _verify(CHANGE_EMAIL, token)
 
 
-def _prove(purpose: Purpose, token: str) -> ResponseReturnValue:
-    """A link that gives an account its address. What merely looks into mails opens links too, and presses no button."""
+def _verify(purpose: Purpose, token: str) -> ResponseReturnValue:
+    """Follow a link that verifies an address.
+
+    A signed-out browser must confirm with a button, because mail scanners open links but press no buttons.
+    """
     try:
         link = read_link(purpose, token)
         with reading() as session:
             before = accounts.get_linked(session, user_id=link.user_id, mark=link.mark, email=link.email)
         if before.is_verified and before.email == link.email:
-            flash(f"{before.email} is verified already: it belongs to the account {before.username}.", "notice")
+            flash(f"{before.email} is already verified for the account {before.username}.", "notice")
             return redirect(url_for("account.show" if _is_signed_in_as(link) else "accounts.sign_in"), 303)
         if request.method != "POST" and not _is_signed_in_as(link):
             return render_template("accounts/verify.html", user=before, email=link.email)
         with transaction() as session:
             user = accounts.verify_email(session, user_id=link.user_id, email=link.email, mark=link.mark)
     except (accounts.LinkUsed, Conflict) as error:
-        return _useless(error, again=url_for("account.show"))
+        return _unusable_link(error, again=url_for("account.show"))
     if before.is_verified and before.address_key != user.address_key:
         mails.send_if_possible(mails.email_changed(user, before.email))
-    flash(f"{user.email} is verified: it belongs to the account {user.username}.", "success")
+    flash(f"{user.email} is now verified for the account {user.username}.", "success")
     if _is_signed_in_as(link):
         keep_session(user)
         return redirect(url_for("account.show"), 303)
@@ -109,6 +115,6 @@ def _is_signed_in_as(link: Link) -> bool:
     return bool(current_user.is_authenticated) and current_user.id == link.user_id
 
 
-def _useless(error: accounts.LinkUsed | Conflict, *, again: str) -> ResponseReturnValue:
+def _unusable_link(error: accounts.LinkUsed | Conflict, *, again: str) -> ResponseReturnValue:
     status = 409 if isinstance(error, Conflict) else 404
     return render_template("accounts/link_used.html", reason=sentence(error.message), again=again), status

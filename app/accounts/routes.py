@@ -24,7 +24,7 @@ bp = Blueprint("accounts", __name__)
 
 @bp.route("/register", methods=["GET", "POST"])
 def register() -> ResponseReturnValue:
-    """Make an account, and sign it in. All of it is the same whether or not somebody has the address."""
+    """Create an account and sign it in. The response is the same whether or not another account has the address."""
     form = RegisterForm()
     if form.validate_on_submit():
         with errors_on(form):
@@ -41,7 +41,7 @@ def register() -> ResponseReturnValue:
             flash(f"Welcome, {user.username}. Your account is ready, and you are signed in.", "success")
             if not mails.send_if_possible(mail):
                 flash(
-                    "The mail to your address could not be sent. Your account is kept: ask for it later.",
+                    "The mail to your address could not be sent. Your account is ready: request the mail again later.",
                     "notice",
                 )
             return redirect(_next_page("account.welcome"), 303)
@@ -50,7 +50,7 @@ def register() -> ResponseReturnValue:
 
 @bp.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> ResponseReturnValue:
-    """Start a session, then go on to the page that asked for it."""
+    """Start a session, then go to the page that required it."""
     form = SignInForm()
     if form.validate_on_submit():
         try:
@@ -62,13 +62,13 @@ def sign_in() -> ResponseReturnValue:
             note_return(user)
             start_session(user)
             flash(f"You are signed in as {user.username}.", "success")
-            return redirect(_next_page(_home_of(user)), 303)
+            return redirect(_next_page(_start_page(user)), 303)
     return form_page("accounts/sign_in.html", form)
 
 
 @bp.errorhandler(RateLimitExceeded)
 def rate_limited(error: RateLimitExceeded) -> ResponseReturnValue:
-    """The form once more, and the other way in."""
+    """Show the form again with a hint when to retry."""
     if request.endpoint == f"{bp.name}.{register.__name__}":
         return limited_form(error, RegisterForm(), "accounts/register.html")
     return limited_form(error, SignInForm(), "accounts/sign_in.html")
@@ -81,8 +81,8 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("pages.home"), 303)
 
 
-def _home_of(user: User) -> str:
-    """The page that somebody most likely comes for."""
+def _start_page(user: User) -> str:
+    """Return the page that this user most likely wants to see."""
     with reading() as database:
         if games.list_games_of(database, user.id):
             return "manage.index"
@@ -91,6 +91,6 @@ def _home_of(user: User) -> str:
         return "characters.index" if characters.list_characters_of(database, user.id) else "pages.home"
 
 
-def _next_page(usual: str) -> str:
+def _next_page(default: str) -> str:
     target = request.args.get("next", "")
-    return target if is_local_path(target) else url_for(usual)
+    return target if is_local_path(target) else url_for(default)

@@ -1,4 +1,4 @@
-"""One's own account: address, password, privacy, sessions, the end of it."""
+"""Account settings: address, password, privacy, sessions, deletion."""
 
 from __future__ import annotations
 
@@ -24,50 +24,50 @@ bp = Blueprint("account", __name__, url_prefix="/account")
 @bp.get("")
 @login_required
 def show() -> ResponseReturnValue:
-    """What there is to set."""
+    """Show all settings and the sanctions in force."""
     with reading() as database:
         user = accounts.get_account(database, current_user.id)
-        standing = [one for one in sanctions.list_of_user(database, user.id) if one.state == "in force"]
+        in_force = [item for item in sanctions.list_of_user(database, user.id) if item.state == "in force"]
         form = PrivacyForm(data={"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden})
         return render_template(
             "accounts/show.html",
             user=user,
             form=form,
-            sanctions=standing,
-            for_admins=sanctions.for_admins_alone(database, standing),
+            sanctions=in_force,
+            for_admins=sanctions.for_admins_alone(database, in_force),
         )
 
 
 @bp.get("/welcome")
 @login_required
 def welcome() -> ResponseReturnValue:
-    """Where a new account may go from here."""
+    """Show a new account what to do next."""
     return render_template("accounts/welcome.html")
 
 
 @bp.post("/verify")
 @login_required
 def send_verification() -> ResponseReturnValue:
-    """Send the mail that proves the address once more."""
+    """Send the mail that verifies the address again."""
     if current_user.is_verified:
-        flash("Your address is verified already.", "notice")
+        flash("Your address is already verified.", "notice")
         return redirect(url_for(".show"), 303)
     if not current_user.email:
-        flash("Your account has no address yet: set one first.", "notice")
+        flash("Your account has no email address yet. Set one first.", "notice")
         return redirect(url_for(".change_email"), 303)
     with reading() as database:
         mail = mails.verification(database, accounts.get_account(database, current_user.id))
     if mails.send_if_possible(mail):
         flash(f"A mail is on its way to {current_user.email}.", "success")
     else:
-        flash("The mail could not be sent, because our mail server does not accept it now. Try again later.", "notice")
+        flash("The mail could not be sent because our mail server did not accept it. Please try again later.", "notice")
     return redirect(url_for(".show"), 303)
 
 
 @bp.route("/email", methods=["GET", "POST"])
 @login_required
 def change_email() -> ResponseReturnValue:
-    """Ask for another address; a link in a mail to it makes it so."""
+    """Request a change of address. The link in a mail to the new address completes it."""
     with reading() as database:
         form = ChangeEmailForm(data={"email": accounts.get_account(database, current_user.id).pending_email})
     if form.validate_on_submit():
@@ -85,7 +85,7 @@ def change_email() -> ResponseReturnValue:
                 mails.send(mail)
                 if user.is_verified and validation.address_key(user.pending_email or "") != user.address_key:
                     mails.send_if_possible(mails.email_change_asked(user))
-                flash(f"A mail is on its way to {mail.to}. Follow its link, and the address is yours.", "success")
+                flash(f"A mail is on its way to {mail.to}. Follow its link to confirm the address.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
             add_error(form, error)
@@ -100,17 +100,17 @@ def change_email() -> ResponseReturnValue:
 @bp.post("/email/cancel")
 @login_required
 def cancel_email() -> ResponseReturnValue:
-    """Keep the address as it is."""
+    """Cancel the change of address."""
     with actor_transaction() as (database, actor):
         accounts.cancel_email(database, actor)
-    flash("Your address stays as it is. The link in our mail does nothing now.", "success")
+    flash("Your address stays as it is. The link in our mail no longer works.", "success")
     return redirect(url_for(".show"), 303)
 
 
 @bp.route("/password", methods=["GET", "POST"])
 @login_required
 def change_password() -> ResponseReturnValue:
-    """Choose another password; every other session ends."""
+    """Change the password. Every other session ends."""
     form = ChangePasswordForm()
     if form.validate_on_submit():
         try:
@@ -125,7 +125,7 @@ def change_password() -> ResponseReturnValue:
                     )
                 keep_session(user)
                 mails.send_if_possible(mails.password_changed(user))
-                flash("Your password is changed. You are signed out everywhere but here.", "success")
+                flash("Your password is changed. You are signed out everywhere else.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
             add_error(form, error)
@@ -135,7 +135,7 @@ def change_password() -> ResponseReturnValue:
 @bp.post("/privacy")
 @login_required
 def set_privacy() -> ResponseReturnValue:
-    """Say what others may see."""
+    """Set what others can see."""
     form = PrivacyForm()
     with actor_transaction() as (database, actor):
         accounts.set_privacy(
@@ -144,25 +144,25 @@ def set_privacy() -> ResponseReturnValue:
             is_profile_hidden=form.hide_profile.data,
             is_online_hidden=form.hide_online.data,
         )
-    flash("What others see of you is saved.", "success")
+    flash("Your privacy settings are saved.", "success")
     return redirect(url_for(".show"), 303)
 
 
 @bp.post("/sessions")
 @login_required
 def end_sessions() -> ResponseReturnValue:
-    """Sign out everywhere but here."""
+    """End all other sessions."""
     with actor_transaction() as (database, actor):
         user = accounts.end_sessions(database, actor)
     keep_session(user)
-    flash("You are signed out everywhere but here.", "success")
+    flash("You are signed out everywhere else.", "success")
     return redirect(url_for(".show"), 303)
 
 
 @bp.route("/delete", methods=["GET", "POST"])
 @login_required
 def delete() -> ResponseReturnValue:
-    """Say what the end means, then make it."""
+    """Explain what deleting the account means, then delete it."""
     form = DeleteAccountForm()
     if form.validate_on_submit():
         try:

@@ -1,4 +1,4 @@
-"""Network applications: create, regenerate the credentials of, delete."""
+"""Network applications: create, set scopes, regenerate credentials, delete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ bp = Blueprint("admin_applications", __name__, url_prefix="/admin/applications")
 @bp.get("")
 @admin_required
 def index() -> ResponseReturnValue:
-    """All applications by name."""
+    """List all applications by name."""
     with reading() as session:
         return render_template("admin/applications.html", applications=applications.list_applications(session))
 
@@ -31,7 +31,7 @@ def index() -> ResponseReturnValue:
 @bp.route("/new", methods=["GET", "POST"])
 @admin_required
 def new() -> ResponseReturnValue:
-    """Create an application; its page shows the secret once."""
+    """Create an application. Its page shows the secret once."""
     form = ApplicationForm()
     if form.validate_on_submit():
         with errors_on(form):
@@ -51,7 +51,7 @@ def new() -> ResponseReturnValue:
 @bp.get("/<short_name>")
 @admin_required
 def show(short_name: str) -> ResponseReturnValue:
-    """One application and its credentials."""
+    """Show an application and its credentials."""
     with reading() as session:
         application = applications.get_application(session, short_name)
     return secret_page(_page(application, one_time_secrets.take(peer_keys.of_application(application.id))))
@@ -60,29 +60,29 @@ def show(short_name: str) -> ResponseReturnValue:
 @bp.post("/<short_name>/scopes")
 @admin_required
 def set_scopes(short_name: str) -> ResponseReturnValue:
-    """Say what an application may do; its sockets may at once."""
+    """Set the scopes of an application. They apply to its sockets at once."""
     form = ScopesForm()
     with actor_transaction() as (session, actor):
         application = applications.set_scopes(session, actor, short_name=short_name, scopes=form.scopes())
-    flash(f"What {application.name} may do is saved, and holds at once.", "success")
+    flash(f"The scopes of {application.name} are saved and in effect.", "success")
     return redirect(url_for(".show", short_name=application.short_name), 303)
 
 
 @bp.post("/<short_name>/regenerate")
 @admin_required
 def regenerate(short_name: str) -> ResponseReturnValue:
-    """Make new credentials. The old ones end at once, with the sockets that used them."""
+    """Create new credentials. The old ones stop working at once, and sockets that used them close."""
     with actor_transaction() as (session, actor):
         credentials = applications.regenerate_credentials(session, actor, short_name=short_name)
         application = applications.get_application(session, short_name)
-    flash("The credentials are new. The old ones work no more.", "success")
+    flash("The credentials are regenerated. The old ones no longer work.", "success")
     return _with_secret(application, credentials)
 
 
 @bp.post("/<short_name>/delete")
 @admin_required
 def delete(short_name: str) -> ResponseReturnValue:
-    """Take an application off the network."""
+    """Delete an application."""
     with actor_transaction() as (session, actor):
         applications.delete_application(session, actor, short_name=short_name)
     flash("The application is deleted.", "success")
@@ -90,7 +90,7 @@ def delete(short_name: str) -> ResponseReturnValue:
 
 
 def _with_secret(application: Application, credentials: Credentials, *, status: int = 200) -> ResponseReturnValue:
-    """Go to the application's page, which shows the secret once; while Redis is away, be that page."""
+    """Redirect to the application's page, which shows the secret once. While Redis is down, return that page itself."""
     if one_time_secrets.keep(peer_keys.of_application(application.id), credentials.client_secret):
         return redirect(url_for(".show", short_name=application.short_name), 303)
     return secret_page(_page(application, credentials.client_secret), status)

@@ -1,4 +1,4 @@
-"""All channels, hidden ones too: create, edit, hide or show, delete."""
+"""All channels, including hidden ones: create, edit, hide, show, delete."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ bp = Blueprint("admin_channels", __name__, url_prefix="/admin/channels")
 @bp.get("")
 @admin_required
 def index() -> ResponseReturnValue:
-    """All channels by name, or those that nobody ever used."""
+    """List all channels by name, or only those that were never used."""
     is_unused = request.args.get("unused") == "y"
     with reading() as session:
         unused = channels.find_unused(session)
-        found = channels.list_channels(session)
+        all_channels = channels.list_channels(session)
         return render_template(
             "admin/channels.html",
-            channels=[channel for channel in found if channel.id in unused] if is_unused else found,
+            channels=[channel for channel in all_channels if channel.id in unused] if is_unused else all_channels,
             unused=unused,
             is_unused=is_unused,
         )
@@ -78,7 +78,7 @@ def edit(name: str) -> ResponseReturnValue:
 @bp.post("/<name>/hide")
 @admin_required
 def hide(name: str) -> ResponseReturnValue:
-    """Take a channel off the lists."""
+    """Hide a channel."""
     return _set_hidden(name, True)
 
 
@@ -92,7 +92,7 @@ def show(name: str) -> ResponseReturnValue:
 @bp.post("/<name>/delete")
 @admin_required
 def delete(name: str) -> ResponseReturnValue:
-    """Delete a channel; whoever is subscribed to it is unsubscribed."""
+    """Delete a channel and end all subscriptions to it."""
     with actor_transaction() as (session, actor):
         channels.delete_channel(session, actor, name=name)
     flash(f"{name} is deleted.", "success")

@@ -12,18 +12,20 @@ from shared.models.user import ROLES
 
 
 class ChannelForm(ProposeForm):
-    """A channel as admins see it."""
+    """Create or edit a channel."""
 
-    is_hidden = checkbox("Hidden: in no list, and closed to browsers")
+    is_hidden = checkbox("Hidden: not listed, and not open to browsers")
 
 
 class ScopesForm(FlaskForm):
-    """What an application may do beside what all may."""
+    """The scopes of an application."""
 
-    moderate = checkbox("May moderate: pause channels, sanction, lift, redact; is told of what moderators do")
+    moderate = checkbox(
+        "May moderate: pause channels, impose and lift sanctions, redact messages; is notified of moderation"
+    )
 
     def scopes(self) -> list[str]:
-        """The scopes that are ticked."""
+        """Return the ticked scopes."""
         return [scope for scope in SCOPES if self[scope].data]
 
 
@@ -35,13 +37,17 @@ class ApplicationForm(ScopesForm):
 
 
 class RoleForm(FlaskForm):
-    """What a person may do."""
+    """The role of a user."""
 
     role = SelectField("Role", choices=[SelectChoice(role, role.capitalize()) for role in ROLES])
 
 
 def downtime_seconds(text: object) -> int:
-    """The seconds that a form says. Raises Invalid for what is not a whole number; how many may be is the service's."""
+    """Return the typed number of seconds. The service checks its range.
+
+    Raises:
+        Invalid: The text is not a whole number.
+    """
     digits = str(text or "")
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 9):
         raise Invalid("the downtime must be a whole number of seconds")
@@ -49,6 +55,6 @@ def downtime_seconds(text: object) -> int:
 
 
 class RestartForm(FlaskForm):
-    """Tell every socket that a drop is coming."""
+    """Announce a restart."""
 
     downtime = StringField("Downtime, in seconds", [follows(downtime_seconds)], filters=[strip])

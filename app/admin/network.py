@@ -1,4 +1,4 @@
-"""What the network looks like now, and the notice that a restart is coming."""
+"""The state of the network, and announcing a restart."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from shared.db import reading
 from shared.services import network
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
-USUAL_DOWNTIME_SECONDS = 15
+DEFAULT_DOWNTIME_SECONDS = 15
 
 
 @bp.route("", methods=["GET", "POST"])
 @admin_required
 def index() -> ResponseReturnValue:
-    """The state of the network, and the form that announces a restart."""
-    form = RestartForm(data={"downtime": str(USUAL_DOWNTIME_SECONDS)})
+    """Show the state of the network, and announce a restart."""
+    form = RestartForm(data={"downtime": str(DEFAULT_DOWNTIME_SECONDS)})
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
@@ -31,7 +31,7 @@ def index() -> ResponseReturnValue:
                     current_app.extensions["bus"],
                     downtime_seconds=downtime_seconds(form.downtime.data),
                 )
-            flash("Every socket is told that a restart is coming.", "success")
+            flash("The restart has been announced to every socket.", "success")
             return redirect(url_for(".index"), 303)
     with reading() as session:
         return form_page(

@@ -22,14 +22,14 @@ PER_PAGE = 50
 @bp.get("")
 @admin_required
 def index() -> ResponseReturnValue:
-    """All users, or those that a search finds."""
+    """List all users, or those that match a search."""
     return _page(request.args.get("q", "").strip()[:100])
 
 
 @bp.post("/<username>/role")
 @admin_required
 def set_role(username: str) -> ResponseReturnValue:
-    """Give a person another role."""
+    """Set the role of a user."""
     form = RoleForm()
     if not form.validate():
         raise Invalid("there is no such role", field="role")
@@ -37,7 +37,7 @@ def set_role(username: str) -> ResponseReturnValue:
         with actor_transaction() as (session, actor):
             user = users.set_role(session, actor, username=username, role=form.role.data)
     except Forbidden as error:
-        if error.field != "role":  # it is not the role that stands in the way, but who asks
+        if error.field != "role":  # the viewer may not set roles at all
             raise
         flash(sentence(error.message), "notice")
         return _page(username), 403

@@ -1,4 +1,4 @@
-"""Channels: the public list, and what owners of games propose."""
+"""Channels: the public list, and channels that owners of games propose."""
 
 from flask import Flask
 

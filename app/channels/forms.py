@@ -9,13 +9,13 @@ from shared.services import validation
 
 
 class DescribeForm(FlaskForm):
-    """What a channel is for."""
+    """Describe a channel."""
 
     description = TextAreaField("Description", filters=[strip])
 
 
 class ProposeForm(DescribeForm):
-    """A new channel."""
+    """Propose a channel."""
 
     name = StringField(
         "Name", [required("Give the channel a name."), follows(validation.channel_name)], filters=[strip]

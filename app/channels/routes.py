@@ -23,7 +23,7 @@ SHOWN_LINES = 5
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """The public channels, and those that the signed-in owner proposed and that wait."""
+    """List the public channels, and the viewer's proposals that still wait for approval."""
     with reading() as session:
         proposed = [] if viewer_id() is None else channels.list_channels_proposed_by(session, current_user.id)
         return render_template(
@@ -35,7 +35,7 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/<name>")
 def show(name: str) -> ResponseReturnValue:
-    """One channel: what it is for, and how a game joins it."""
+    """Show a channel: its purpose, its last lines, and how a game joins it."""
     with actor_reading() as (session, actor):
         channel = channels.get_public_channel(session, actor, name=name)
         lines, _more = history.channel_page(session, channel.id, limit=SHOWN_LINES)
@@ -52,7 +52,7 @@ def show(name: str) -> ResponseReturnValue:
 @bp.route("/new", methods=["GET", "POST"])
 @login_required
 def new() -> ResponseReturnValue:
-    """Propose a channel: it works at once for games that know its name, and is listed when an admin makes it public."""
+    """Propose a channel. Games that know its name can use it at once; it is listed when an admin makes it public."""
     form = ProposeForm()
     if form.validate_on_submit():
         with errors_on(form):
@@ -71,7 +71,7 @@ def new() -> ResponseReturnValue:
 @bp.route("/<name>/edit", methods=["GET", "POST"])
 @login_required
 def edit(name: str) -> ResponseReturnValue:
-    """Describe a channel that one has proposed."""
+    """Edit the description of a channel that the viewer proposed."""
     with actor_reading() as (session, actor):
         channel = channels.get_public_channel(session, actor, name=name)
         if not channels.may_describe(actor, channel):

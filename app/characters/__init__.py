@@ -1,4 +1,4 @@
-"""Characters: a person's registration key, and the characters claimed with it."""
+"""Characters: a user's registration key, and the characters claimed with it."""
 
 from flask import Flask
 

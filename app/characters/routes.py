@@ -1,4 +1,4 @@
-"""The signed-in person's characters; the page asks every two seconds whether something changed."""
+"""The signed-in user's characters. The page polls for changes every two seconds."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ bp = Blueprint("characters", __name__, url_prefix="/manage/characters")
 @bp.get("")
 @login_required
 def index() -> ResponseReturnValue:
-    """The key, what to type in a game, and who was claimed so far."""
+    """Show the key, what to type in a game, and the characters claimed so far."""
     with reading() as session:
         user = accounts.get_account(session, current_user.id)
-        own = characters.list_characters_of(session, user.id)
-        mark = characters.state_mark(user, own)
-        return secret_page(render_template("characters/index.html", user=user, characters=own, mark=mark))
+        claimed = characters.list_characters_of(session, user.id)
+        mark = characters.state_mark(user, claimed)
+        return secret_page(render_template("characters/index.html", user=user, characters=claimed, mark=mark))
 
 
 @bp.get("/live")
 def live() -> ResponseReturnValue:
-    """The part of the page that changes: 304 while it is as the asker has it, 401 once the session ended."""
+    """Return the part of the page that changes; 304 if it is unchanged, 401 if the session has ended."""
     if not current_user.is_authenticated:
         return Response(status=401)
     with reading() as session:
         user = accounts.get_account(session, current_user.id)
-        own = characters.list_characters_of(session, user.id)
-        mark = characters.state_mark(user, own)
+        claimed = characters.list_characters_of(session, user.id)
+        mark = characters.state_mark(user, claimed)
         if request.if_none_match.contains(mark):
             response = Response(status=304)
         else:
-            response = secret_page(render_template("characters/live.html", user=user, characters=own))
+            response = secret_page(render_template("characters/live.html", user=user, characters=claimed))
     response.set_etag(mark)
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -46,20 +46,20 @@ def live() -> ResponseReturnValue:
 @bp.post("/<int:character_id>/approve")
 @login_required
 def approve(character_id: int) -> ResponseReturnValue:
-    """Say that a character is one's own."""
+    """Approve a character."""
     with actor_transaction() as (session, actor):
         character = characters.approve_character(session, actor, character_id=character_id)
-    flash(f"{character.name} is yours, and on your profile.", "success")
+    flash(f"{character.name} is yours and now appears on your profile.", "success")
     return redirect(url_for(".index"), 303)
 
 
 @bp.post("/<int:character_id>/deny")
 @login_required
 def deny(character_id: int) -> ResponseReturnValue:
-    """Refuse a character that waits."""
+    """Deny a pending character."""
     with actor_transaction() as (session, actor):
         character = characters.deny_character(session, actor, character_id=character_id)
-    flash(f"{character.name} is refused. The name is free again.", "success")
+    flash(f"{character.name} is denied. The name is free again.", "success")
     return redirect(url_for(".index"), 303)
 
 
@@ -76,8 +76,8 @@ def delete(character_id: int) -> ResponseReturnValue:
 @bp.post("/key")
 @login_required
 def replace_key() -> ResponseReturnValue:
-    """Make a new key, for who showed the old one to somebody."""
+    """Replace the key, for example after somebody else saw it."""
     with actor_transaction() as (session, actor):
         accounts.replace_registration_key(session, actor)
-    flash("Your key is new. The old one registers nothing.", "success")
+    flash("Your key is replaced. The old one no longer works.", "success")
     return redirect(url_for(".index"), 303)

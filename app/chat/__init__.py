@@ -1,4 +1,4 @@
-"""Chat in the browser: channels with their history; live by a script that connects to a worker's socket."""
+"""Chat in the browser: channels and their history. A script connects to a worker's socket for live lines."""
 
 from flask import Flask
 

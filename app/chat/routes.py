@@ -1,4 +1,4 @@
-"""The pages of the chat, and what its script asks the site for: older lines, what is unread, a token for the socket."""
+"""The chat pages, and what their script requests: older lines, unread counts, a token for the socket."""
 
 from __future__ import annotations
 
@@ -27,115 +27,116 @@ LINES = 50
 
 
 def make_blueprint(settings: Settings) -> Blueprint:
-    """The pages under /chat."""
+    """Return the blueprint for /chat."""
     bp = Blueprint("chat", __name__, url_prefix="/chat")
 
     @bp.after_request
-    def let_scripts_connect(response: Response) -> Response:
-        """These pages alone may connect to the socket."""
+    def allow_socket(response: Response) -> Response:
+        """Allow only these pages to connect to the socket."""
         url = urlsplit(settings.chat_socket_url)
-        allowed = f"connect-src 'self' {url.scheme}://{url.netloc}"
-        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY.replace("connect-src 'self'", allowed)
+        directive = f"connect-src 'self' {url.scheme}://{url.netloc}"
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY.replace("connect-src 'self'", directive)
         return response
 
     @bp.get("")
     def index() -> ResponseReturnValue:
-        """The channels that one may join, and what is unread on them."""
+        """List the public channels and how many lines are unread."""
         with actor_reading() as (session, actor):
-            found = channels.list_public_channels(session)
-            unread = _unread(session, actor, [channel.id for channel in found])
-            return render_template("chat/index.html", channels=found, unread=unread)
+            public = channels.list_public_channels(session)
+            unread = _count_unread(session, actor, [channel.id for channel in public])
+            return render_template("chat/index.html", channels=public, unread=unread)
 
     @bp.get("/<name>")
     def show(name: str) -> ResponseReturnValue:
-        """A channel: its last lines, live; or some older ones, that the address asks for."""
-        before, after = _place("before"), _place("after")
-        is_now = before is None and after is None
+        """Show the last lines of a channel, live, or the older ones that the address asks for."""
+        before, after = _message_id("before"), _message_id("after")
+        is_latest = before is None and after is None
         with actor_reading() as (session, actor):
             channel = channels.get_public_channel(session, VISITOR, name=name)
             lines, more = history.channel_page(session, channel.id, before=before, after=after, limit=LINES)
-            found = channels.list_public_channels(session)
-            unread = _unread(session, actor, [other.id for other in found if other.id != channel.id])
+            public = channels.list_public_channels(session)
+            unread = _count_unread(session, actor, [other.id for other in public if other.id != channel.id])
             user_id = viewer_id()
             read_to = read_marks.last_read(session, user_id=user_id, channel_id=channel.id) if user_id else None
             ignored = ignored_speakers.ignored_by(session, actor)
-        if is_now and user_id is not None:
+        if is_latest and user_id is not None:
             _mark_read(user_id, channel.id, lines, read_to)
         sockets = online_now().sockets
         return render_template(
             "chat/show.html",
             channel=channel,
-            channels=found,
+            channels=public,
             unread=unread,
             lines=lines,
             ignored=ignored,
-            is_now=is_now,
-            # `more` is in the direction asked for; in the other one are the lines that one came from.
+            is_latest=is_latest,
+            # `more` is about the requested direction. In the other one there are always the lines the reader came from.
             has_older=more if after is None else True,
             has_newer=more if after is not None else before is not None,
-            read_to=read_to if is_now else None,
-            is_known=sockets is not None,
+            read_to=read_to if is_latest else None,
+            are_listeners_known=sockets is not None,
             listeners=find_listeners(sockets or (), channel.id),
             socket_address=settings.chat_socket_url,
         )
 
     @bp.get("/<name>/lines")
-    def some_lines(name: str) -> ResponseReturnValue:
-        """Lines for the script: those before or after one, as they stand on the page.
+    def line_page(name: str) -> ResponseReturnValue:
+        """Return lines before or after a given one as HTML, for the script.
 
-        `shown`: the first line on a page that was away; the answer names those that were redacted since.
+        A page that was disconnected sends its first line as `shown`. The response then lists the lines from there on
+        that have been redacted.
         """
         with actor_reading() as (session, actor):
             channel = channels.get_public_channel(session, VISITOR, name=name)
             lines, more = history.channel_page(
-                session, channel.id, before=_place("before"), after=_place("after"), limit=LINES
+                session, channel.id, before=_message_id("before"), after=_message_id("after"), limit=LINES
             )
             ignored = ignored_speakers.ignored_by(session, actor)
-            first = _place("shown")
+            first = _message_id("shown")
             redacted = [] if first is None else history.redacted_ids(session, channel.id, first=first)
-        return render_template("chat/some_lines.html", lines=lines, more=more, ignored=ignored, redacted=redacted)
+        return render_template("chat/line_page.html", lines=lines, more=more, ignored=ignored, redacted=redacted)
 
-    # Names of channels have no dot in them.
+    # Names of channels contain no dots, so these routes hide no channel.
 
     @bp.get("/unread.json")
     def unread_counts() -> ResponseReturnValue:
-        """How many lines are unread, by channel; 401 once the session ended."""
+        """Return how many lines are unread per channel; 401 if the session has ended."""
         if not current_user.is_authenticated:
             return Response(status=401)
         with actor_reading() as (session, actor):
-            found = channels.list_public_channels(session)
-            unread = _unread(session, actor, [channel.id for channel in found])
-        return _private({channel.name: unread.get(channel.id, 0) for channel in found})
+            public = channels.list_public_channels(session)
+            unread = _count_unread(session, actor, [channel.id for channel in public])
+        return _uncached({channel.name: unread.get(channel.id, 0) for channel in public})
 
     @bp.get("/token.json")
     def token() -> ResponseReturnValue:
-        """A token for the socket, good once and for a minute; 401 once the session ended."""
+        """Return a token for the socket, valid once and for a minute; 401 if the session has ended."""
         if not current_user.is_authenticated:
             return Response(status=401)
-        made = chat_tokens.make_token(
+        socket_token = chat_tokens.make_token(
             settings.secret_key,
             user_id=current_user.id,
             session_token=current_user.session_token,
             session_number=current_user.session_number,
         )
-        return _private({"token": made})
+        return _uncached({"token": socket_token})
 
     return bp
 
 
-def _private(value: dict[str, object]) -> Response:
+def _uncached(value: dict[str, object]) -> Response:
     response = jsonify(value)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _place(name: str) -> int | None:
-    """The id of a line that the address names; nonsense means none."""
+def _message_id(name: str) -> int | None:
+    """Return the id of a line from the query; None if it is missing or not a number."""
     text = request.args.get(name, "")
     return min(int(text), MAX_CURSOR) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
-def _unread(session: Session, actor: Actor, channel_ids: list[int]) -> dict[int, int]:
+def _count_unread(session: Session, actor: Actor, channel_ids: list[int]) -> dict[int, int]:
     user_id = viewer_id()
     if user_id is None:
         return {}
@@ -146,7 +147,7 @@ def _unread(session: Session, actor: Actor, channel_ids: list[int]) -> dict[int,
 
 
 def _mark_read(user_id: int, channel_id: int, lines: list[Message], read_to: int | None) -> None:
-    """Whoever opens a channel has read its last lines. Written only when that is news."""
+    """Mark the last lines as read, unless they already are."""
     last = lines[-1].id if lines else 0
     if read_to is None or last > read_to:
         with transaction() as session:

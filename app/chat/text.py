@@ -1,4 +1,4 @@
-"""What was said, as HTML: text stays text, and web addresses in it become links. `chat-lines.js` does the same."""
+"""Chat text as HTML, with web addresses as links. `chat-lines.js` must do the same."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _LINK = Markup('<a href="{}" rel="nofollow noopener ugc" target="_blank">{}</a>'
 
 
 def linked(text: str) -> Markup:
-    """The text with its web addresses as links, everything else escaped."""
+    """Return the text with web addresses as links and everything else escaped."""
     pieces: list[str] = []
     end = 0
-    for found in _ADDRESS.finditer(text):
-        address = _without_punctuation(found[0])
+    for match in _ADDRESS.finditer(text):
+        address = _without_punctuation(match[0])
         if "://" not in address or len(address) <= len("https://"):
             continue
-        pieces += [escape(text[end : found.start()]), _LINK.format(address, address)]
-        end = found.start() + len(address)
+        pieces += [escape(text[end : match.start()]), _LINK.format(address, address)]
+        end = match.start() + len(address)
     pieces.append(escape(text[end:]))
     return Markup("").join(pieces)
 
 
 def _without_punctuation(address: str) -> str:
-    """The address without what ends the sentence around it, or closes a bracket that was opened before it.
+    """Remove punctuation that belongs to the sentence, and closing brackets that were opened before the address.
 
-    The brackets are counted once: a line may be nothing else.
+    Brackets are counted only once, so that a line full of them takes linear time.
     """
     unpaired = {closing: address.count(closing) - address.count(opening) for closing, opening in _PAIRS.items()}
     end = len(address)

@@ -1,13 +1,13 @@
-"""The documentation: how to connect a game, and the socket protocol, for people and for programs."""
+"""The documentation: how to connect a game, and the socket protocol for people and for programs."""
 
 from flask import Flask
 
-from app.docs import libraries, reading, routes
+from app.docs import libraries, protocol_page, routes
 
 
 def init_app(app: Flask) -> None:
-    """Add the pages, and what their template shows text with."""
-    app.template_filter("said")(reading.said)
-    app.template_filter("frame")(reading.frame)
+    """Add the pages and their template filters."""
+    app.template_filter("with_code")(protocol_page.with_code)
+    app.template_filter("frame")(protocol_page.frame)
     app.register_blueprint(routes.bp)
     app.register_blueprint(libraries.bp)

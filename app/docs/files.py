@@ -1,17 +1,17 @@
-"""Files that are the same for everybody, so that caches may keep them for a while."""
+"""Public files, which caches may keep for a while."""
 
 from __future__ import annotations
 
 from flask import Response, request
 from flask.typing import ResponseReturnValue
 
-KEPT_SECONDS = 300
+CACHE_SECONDS = 300
 
 
 def public_file(data: bytes | str, mimetype: str) -> ResponseReturnValue:
-    """The answer with a file; without it for who has it already."""
+    """Return a response with a file; 304 if the client already has it."""
     response = Response(data, mimetype=mimetype)
     response.cache_control.public = True
-    response.cache_control.max_age = KEPT_SECONDS
+    response.cache_control.max_age = CACHE_SECONDS
     response.add_etag()
     return response.make_conditional(request)

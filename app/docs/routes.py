@@ -1,4 +1,4 @@
-"""The page of the protocol, and its description as AsyncAPI."""
+"""The protocol as a page and as an AsyncAPI document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import yaml
 from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
 
-from app.docs import reading
+from app.docs import protocol_page
 from app.docs.files import public_file
 from shared.limits import APPLICATION_FACTOR
 from shared.protocol.asyncapi import document
@@ -22,37 +22,38 @@ bp = Blueprint("docs", __name__, url_prefix="/docs")
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """How a game gets onto the network, and every event of the protocol."""
+    """Show how to connect a game, and every event of the protocol."""
     settings: Settings = current_app.extensions["settings"]
     return render_template(
         "docs/index.html",
         version=PROTOCOL_VERSION,
         settings=settings,
-        groups=reading.groups(),
+        groups=protocol_page.groups(),
         examples={kind.name: kind.example for kind in frame_kinds()},
-        failures=reading.failures(),
+        failures=protocol_page.failures(),
         close_codes=CLOSE_CODES,
-        limits=reading.limits(settings.limits),
+        limits=protocol_page.limits(settings.limits),
         application_factor=APPLICATION_FACTOR,
     )
 
 
 @bp.get("/asyncapi.yaml")
 def asyncapi() -> ResponseReturnValue:
-    """The protocol for programs."""
+    """Return the protocol as an AsyncAPI document."""
     settings: Settings = current_app.extensions["settings"]
-    return public_file(as_yaml(settings.socket_url), "application/yaml")
+    return public_file(yaml_document(settings.socket_url), "application/yaml")
 
 
 @cache
-def as_yaml(socket_url: str) -> str:
-    """The document as YAML, in the order it was made."""
-    made = document(socket_url, PROTOCOL_VERSION)
-    return yaml.dump(made, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+def yaml_document(socket_url: str) -> str:
+    """Return the document as YAML, with its keys in their original order."""
+    return yaml.dump(
+        document(socket_url, PROTOCOL_VERSION), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
+    )
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a value that occurs twice twice: nobody wants to look up aliases."""
+    """Repeats values instead of using YAML aliases, which are hard to read."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Games: their public pages, and the pages on which owners keep them."""
+"""Games: their public pages, and the pages for their owners."""
 
 from flask import Flask
 

@@ -1,6 +1,6 @@
-"""Charts of player counts: where each line and label of the SVG goes. `games/chart.html` draws, `games.css` colours.
+"""The layout of player charts. `games/chart.html` draws the SVG, `games.css` colours it.
 
-A count stands for the time until the next one, so lines go in steps; where a game was not connected, they stop.
+A count holds until the next one, so lines are drawn in steps. They break where a game was not connected.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from shared.times import floor
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-# Where the lines are in a drawing of 360 by 176, as the template has it too. It is about as wide as on the page, so
-# that its text is about as large as the page's.
+# The plot area in a drawing of 360 by 176 units; the template uses the same numbers. The drawing is about as wide in
+# pixels, so that its text is about as large as the page's.
 LEFT, RIGHT, TOP, BOTTOM = 40, 352, 10, 150
-MOST_STEPS = 4
+MAX_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A label on an axis, and the place of its tick along that axis."""
+    """A label on an axis, with the position of its tick along the axis."""
 
-    at: float
+    position: float
     text: str
     anchor: str = "middle"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table beside the chart."""
+    """A row of the table below the chart."""
 
     start: datetime
     when: str
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What the template draws. line, area: SVG paths, empty if the game was not connected in all this time."""
+    """What the template draws. `line` and `area` are SVG paths, empty if the game was not connected at all."""
 
     key: str
     title: str
@@ -56,7 +56,7 @@ class Chart:
 
 
 def player_charts(session: Session, game_id: int, *, now: datetime) -> list[Chart]:
-    """A game's last day, week and year; no chart at all if it was never counted in that year."""
+    """Return the charts of a game's last day, week and year; none if it has no counts in that year."""
     quarter, hour, today = floor(now, QUARTER), floor(now, HOUR), floor(now, DAY)
     days = list_days(session, game_id, since=(today - 364 * DAY).date())
     if not days:
@@ -109,7 +109,12 @@ def draw(
     ticks: Sequence[tuple[datetime, str]],
     rows: list[Row],
 ) -> Chart:
-    """Lay a chart out. spans: each `step` long, oldest first, within the `length` before `end`."""
+    """Lay out a chart of the `length` of time before `end`.
+
+    Args:
+        spans: Counts in that time, oldest first, each for a time of `step`.
+        ticks: The labels of the time axis.
+    """
     start = end - length
     scale = y_scale(max((span.most for span in spans), default=0))
 
@@ -119,21 +124,26 @@ def draw(
     def y(players: int) -> float:
         return BOTTOM - (BOTTOM - TOP) * players / scale[-1]
 
-    runs = [[(x(span.start), x(span.start + step), y(span.most)) for span in run] for run in unbroken(spans, step=step)]
+    runs = [
+        [(x(span.start), x(span.start + step), y(span.most)) for span in run]
+        for run in split_into_runs(spans, step=step)
+    ]
     return Chart(
         key=key,
         title=title,
         summary=_summary(spans),
-        line="".join(f"M{_n(run[0][0])} {_n(run[0][2])}{_steps(run)}" for run in runs),
-        area="".join(f"M{_n(run[0][0])} {BOTTOM}V{_n(run[0][2])}{_steps(run)}V{BOTTOM}Z" for run in runs),
+        line="".join(f"M{_coordinate(run[0][0])} {_coordinate(run[0][2])}{_steps(run)}" for run in runs),
+        area="".join(
+            f"M{_coordinate(run[0][0])} {BOTTOM}V{_coordinate(run[0][2])}{_steps(run)}V{BOTTOM}Z" for run in runs
+        ),
         x_marks=[Mark(x(at), text, "end" if x(at) > RIGHT - 12 else "middle") for at, text in ticks],
         y_marks=[Mark(y(players), f"{players:,}") for players in scale],
         rows=rows,
     )
 
 
-def unbroken(spans: Sequence[Span], *, step: timedelta) -> list[list[Span]]:
-    """The stretches in which one span follows the other."""
+def split_into_runs(spans: Sequence[Span], *, step: timedelta) -> list[list[Span]]:
+    """Split spans into runs without a gap."""
     runs: list[list[Span]] = []
     for span in spans:
         if runs and runs[-1][-1].start + step == span.start:
@@ -144,32 +154,32 @@ def unbroken(spans: Sequence[Span], *, step: timedelta) -> list[list[Span]]:
 
 
 def y_scale(most: int) -> list[int]:
-    """Round numbers from 0 to `most` or a little above, a few of them."""
+    """Return a few round numbers from 0 up to at least `most`."""
     size = 1
     while True:
         for factor in (1, 2, 5):
             step = size * factor
             steps = max(1, -(-most // step))
-            if steps <= MOST_STEPS:
+            if steps <= MAX_STEPS:
                 return [step * number for number in range(steps + 1)]
         size *= 10
 
 
 def _steps(run: Sequence[tuple[float, float, float]]) -> str:
-    """H x V y H x …, from the first span's left end: straight on for each, up or down where the next one differs."""
+    """Return the path H x V y H x … through a run, from its left end. Spans of equal height are joined."""
     path, last = "", run[0][2]
     for number, (_, right, height) in enumerate(run):
         if height != last:
-            path += f"V{_n(height)}"
+            path += f"V{_coordinate(height)}"
             last = height
         if number + 1 == len(run) or run[number + 1][2] != height:
-            path += f"H{_n(right)}"
+            path += f"H{_coordinate(right)}"
     return path
 
 
 def _summary(spans: Sequence[Span]) -> str:
     if not spans:
-        return "Not connected in this time."
+        return "Not connected during this time."
     most = max(span.most for span in spans)
     average = sum(span.total for span in spans) / sum(span.counts for span in spans)
     return (
@@ -177,8 +187,8 @@ def _summary(spans: Sequence[Span]) -> str:
     )
 
 
-def _rows(spans: Sequence[Span], words: Callable[[datetime], str]) -> list[Row]:
-    return [Row(span.start, words(span.start), span.most, span.average) for span in spans]
+def _rows(spans: Sequence[Span], label: Callable[[datetime], str]) -> list[Row]:
+    return [Row(span.start, label(span.start), span.most, span.average) for span in spans]
 
 
 def _every(step: timedelta, end: datetime, length: timedelta) -> list[datetime]:
@@ -187,17 +197,17 @@ def _every(step: timedelta, end: datetime, length: timedelta) -> list[datetime]:
 
 
 def _months(start: datetime, end: datetime) -> list[datetime]:
-    found = []
+    months = []
     at = _month(start)
     while (at := _month(at + 32 * DAY)) < end:
-        found.append(at)
-    return found
+        months.append(at)
+    return months
 
 
 def _month(at: datetime) -> datetime:
     return datetime.combine(at.date().replace(day=1), time(), UTC)
 
 
-def _n(number: float) -> str:
-    """A coordinate as short as it can be."""
+def _coordinate(number: float) -> str:
+    """Return a coordinate in its shortest form."""
     return f"{number:.1f}".removesuffix(".0")

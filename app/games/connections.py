@@ -1,4 +1,4 @@
-"""Ways to connect: how players get into a game, kept by its owner."""
+"""The owner's forms for ways to connect: how players reach a game."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def edit(connection_id: str) -> ResponseReturnValue:
 @bp.post("/connections/<connection_id>/delete")
 @login_required
 def delete(connection_id: str) -> ResponseReturnValue:
-    """Take a way to connect away."""
+    """Delete a way to connect."""
     with actor_transaction() as (session, actor):
         game = games.delete_connection(session, actor, connection_id=connection_id)
     flash("The way to connect is removed.", "success")
@@ -84,11 +84,11 @@ def delete(connection_id: str) -> ResponseReturnValue:
 @bp.post("/games/<short_name>/check")
 @login_required
 def check(short_name: str) -> ResponseReturnValue:
-    """Let a worker try all ways to connect of a game now."""
+    """Ask a worker to check all ways to connect to a game now."""
     with actor_transaction() as (session, actor):
         count = games.check_connections(session, actor, short_name=short_name)
     if count:
-        flash("Your ways to connect are being tried. What comes of it is shown below in a moment.", "success")
+        flash("Your ways to connect are being checked. The results will appear below in a moment.", "success")
     else:
-        flash("There is no way to connect yet: add one, then it can be tried.", "notice")
+        flash("There is nothing to check yet. Add a way to connect first.", "notice")
     return redirect(url_for("manage.show", short_name=short_name, _anchor="ways"), 303)

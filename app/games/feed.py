@@ -12,12 +12,12 @@ from shared.settings import Settings
 
 bp = Blueprint("feed", __name__, url_prefix="/games")
 NEWEST = 30
-KEPT_SECONDS = 600
+CACHE_SECONDS = 600
 
 
 @bp.get("/feed.atom")
 def newest() -> Response:
-    """The displayed games that were registered last."""
+    """Return the most recently registered games that are displayed."""
     settings: Settings = current_app.extensions["settings"]
     with reading() as session:
         body = render_template(
@@ -26,5 +26,5 @@ def newest() -> Response:
             authority=urlsplit(settings.public_url).hostname,
         )
     response = Response(body, mimetype="application/atom+xml")
-    response.headers["Cache-Control"] = f"public, max-age={KEPT_SECONDS}"
+    response.headers["Cache-Control"] = f"public, max-age={CACHE_SECONDS}"
     return response

@@ -1,4 +1,4 @@
-"""Forms of games, and of the ways to connect to them."""
+"""Forms for games and their ways to connect."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import asdict, fields
 
 from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
 
-from app.forms import FlaskForm, KeptBox, checkbox, follows, name_field, required, short_name_field, strip
+from app.forms import FlaskForm, OptionalCheckbox, checkbox, follows, name_field, required, short_name_field, strip
 from shared.models.game import CONNECTION_TYPES
 from shared.models.game_details import WIRE_NAMES, GameDetails
 from shared.services import games
 
 
 class GameForm(FlaskForm):
-    """A game, new or known."""
+    """Register or edit a game."""
 
     name = name_field(follows(games.clean_name))
     short_name = short_name_field()
@@ -21,7 +21,7 @@ class GameForm(FlaskForm):
     homepage_url = URLField("Homepage", [follows(games.clean_homepage)], filters=[strip])
     display = checkbox("Show this game to everyone", default=True)
     allow_character_registration = checkbox("Let players claim their characters here", default=True)
-    show_players = KeptBox("Show who is online on its page", default=True)
+    show_players = OptionalCheckbox("Show who is online on its page", default=True)
 
     @classmethod
     def of(cls, details: GameDetails) -> GameForm:
@@ -49,6 +49,6 @@ class ConnectionForm(FlaskForm):
 
 
 class TransferForm(FlaskForm):
-    """Who gets a game."""
+    """Offer a game to another user."""
 
-    username = StringField("Username", [required("Say who gets the game.")], filters=[strip])
+    username = StringField("Username", [required("Enter the new owner's username.")], filters=[strip])

@@ -26,7 +26,7 @@ bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 @bp.get("")
 @login_required
 def index() -> ResponseReturnValue:
-    """The signed-in owner's games."""
+    """List the signed-in user's games and the games offered to them."""
     with reading() as session:
         return render_template(
             "games/mine.html",
@@ -38,7 +38,7 @@ def index() -> ResponseReturnValue:
 @bp.route("/new", methods=["GET", "POST"])
 @login_required
 def new() -> ResponseReturnValue:
-    """Register a game; its page shows the secret once."""
+    """Register a game. Its page shows the secret once."""
     form = GameForm()
     if form.validate_on_submit():
         with errors_on(form):
@@ -52,7 +52,7 @@ def new() -> ResponseReturnValue:
 @bp.get("/<short_name>")
 @login_required
 def show(short_name: str) -> ResponseReturnValue:
-    """All that an owner needs to connect a game."""
+    """Show everything an owner needs to connect a game."""
     with actor_reading() as (session, actor):
         game = games.get_own_game(session, actor, short_name=short_name)
         return secret_page(_page(session, game, one_time_secrets.take(peer_keys.of_game(game.id))))
@@ -60,7 +60,7 @@ def show(short_name: str) -> ResponseReturnValue:
 
 @bp.get("/<short_name>/live")
 def live(short_name: str) -> ResponseReturnValue:
-    """The parts of the page that change: 304 while they are as the asker has them, 401 once the session ended."""
+    """Return the parts of the page that change; 304 if they are unchanged, 401 if the session has ended."""
     if not current_user.is_authenticated:
         return Response(status=401)
     with actor_reading() as (session, actor):
@@ -78,7 +78,7 @@ def live(short_name: str) -> ResponseReturnValue:
 @bp.route("/<short_name>/edit", methods=["GET", "POST"])
 @login_required
 def edit(short_name: str) -> ResponseReturnValue:
-    """Change what the network knows of a game."""
+    """Edit a game's details."""
     with actor_reading() as (session, actor):
         game = games.get_own_game(session, actor, short_name=short_name)
     form = GameForm.of(game.details)
@@ -86,7 +86,7 @@ def edit(short_name: str) -> ResponseReturnValue:
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 changed = games.update_game(session, actor, short_name=short_name, details=form.details())
-            flash(f"{changed.name} is saved. The network knows already.", "success")
+            flash(f"{changed.name} is saved. The change is already live on the network.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)
     return form_page("games/edit.html", form, game=game)
 
@@ -94,17 +94,17 @@ def edit(short_name: str) -> ResponseReturnValue:
 @bp.post("/<short_name>/regenerate")
 @login_required
 def regenerate(short_name: str) -> ResponseReturnValue:
-    """Make new credentials. The old ones end at once, with the sockets that used them."""
+    """Create new credentials. The old ones stop working at once, and sockets that used them close."""
     with actor_transaction() as (session, actor):
         credentials = games.regenerate_credentials(session, actor, short_name=short_name)
-    flash("The credentials are new. The old ones work no more.", "success")
+    flash("The credentials are regenerated. The old ones no longer work.", "success")
     return _with_secret(short_name, credentials)
 
 
 @bp.post("/<short_name>/delete")
 @login_required
 def delete(short_name: str) -> ResponseReturnValue:
-    """Take a game off the network for good."""
+    """Delete a game permanently."""
     with actor_transaction() as (session, actor):
         games.delete_game(session, actor, short_name=short_name)
     flash("The game is deleted.", "success")
@@ -112,7 +112,7 @@ def delete(short_name: str) -> ResponseReturnValue:
 
 
 def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200) -> ResponseReturnValue:
-    """Go to the game's page, which shows the secret once; while Redis is away, be that page."""
+    """Redirect to the game's page, which shows the secret once. While Redis is down, return that page itself."""
     with actor_reading() as (session, actor):
         game = games.get_own_game(session, actor, short_name=short_name)
         if one_time_secrets.keep(peer_keys.of_game(game.id), credentials.client_secret):
@@ -122,12 +122,12 @@ def _with_secret(short_name: str, credentials: Credentials, *, status: int = 200
 
 def _page(session: Session, game: Game, client_secret: str | None) -> str:
     state = owner.state_of(session, game)
-    standing = sanctions.list_of_game(session, game.id)
+    game_sanctions = sanctions.list_of_game(session, game.id)
     return render_template(
         "games/manage.html",
         client_secret=client_secret,
         connection_form=ConnectionForm(formdata=None),
         transfer=game_transfers.find_transfer(session, game.id),
-        sanctions_in_force=sum(sanction.state == "in force" for sanction in standing),
+        sanctions_in_force=sum(sanction.state == "in force" for sanction in game_sanctions),
         **owner.context_of(state),
     )

@@ -1,6 +1,6 @@
-"""What an owner sees of a game now: its sockets, what went wrong with them, whether its ways to connect work.
+"""The live state of a game for its owner: its sockets, their errors, and whether its ways to connect work.
 
-The page asks for it every two seconds (docs/decisions/0011-live-pages-by-polling.md).
+The page polls it every two seconds (docs/decisions/0011-live-pages-by-polling.md).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import redis
 from flask import current_app
 from sqlalchemy.orm import Session
 
-from app.online import sockets_of
+from app.online import list_sockets_of
 from shared import diagnostics, peer_keys
 from shared.bus import Bus
 from shared.diagnostics import Diagnostics
@@ -32,10 +32,10 @@ from shared.services.moderation import sanctions
 
 log = logging.getLogger(__name__)
 
-SHOWN = {"frames": 30, "refusals": 10, "disconnects": 10}
+SHOWN_ENTRIES = {"frames": 30, "refusals": 10, "disconnects": 10}
 FRAME_CHARACTERS = 500
 
-REFUSALS = {
+REFUSAL_TITLES = {
     "invalid-credentials": "Authentication failed",
     "missing-support": "A flag is not declared",
     "rate-limited": "Too many at once",
@@ -52,66 +52,74 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class State:
-    """All of it. sockets and seen are None while Redis is away. sanctions: those in force of the game itself. mark:
-    another one whenever the page must change."""
+    """Everything that the page shows.
+
+    Attributes:
+        sockets: None while Redis is down.
+        diagnostics: None while Redis is down.
+        sanctions: Those in force against the game itself.
+        mark: Changes whenever the page must change.
+    """
 
     game: Game
     sockets: list[SocketPresence] | None
-    seen: Diagnostics | None
+    diagnostics: Diagnostics | None
     channel_names: dict[int, str]
     sanctions: list[Sanction]
     mark: str
 
     @property
     def is_banned(self) -> bool:
-        """True while the game may not connect at all."""
+        """Whether the game is banned from connecting."""
         return any(sanction.kind == "ban" and sanction.channel_id is None for sanction in self.sanctions)
 
 
 def state_of(session: Session, game: Game) -> State:
-    """What the page shows now."""
-    sockets = sockets_of(peer_keys.of_game(game.id))
-    seen = None if sockets is None else _seen(peer_keys.of_game(game.id))
-    wanted = {channel_id for socket in sockets or () for channel_id in socket.channels}
-    names = channels.names_of(session, wanted)
+    """Return the current state of a game."""
+    peer = peer_keys.of_game(game.id)
+    sockets = list_sockets_of(peer)
+    diagnosed = None if sockets is None else _read_diagnostics(peer)
+    names = channels.names_of(session, {channel_id for socket in sockets or () for channel_id in socket.channels})
     checks = [
         (way.public_form(), check and (check.outcome, check.checked_at, check.http_status, check.is_waiting))
         for way in game.connections
         for check in (way.check,)
     ]
-    against = sanctions.list_against_game(session, game.id)
-    standing = [audit_form(sanction) for sanction in against]
-    minute = time.time() // 60  # "3 minutes ago" has to go on
-    parts = msgspec.json.encode([game.short_name, sockets, seen, sorted(names.items()), checks, standing, minute])
-    return State(game, sockets, seen, names, against, hashlib.sha256(parts).hexdigest()[:32])
+    in_force = sanctions.list_against_game(session, game.id)
+    sanction_forms = [audit_form(sanction) for sanction in in_force]
+    minute = time.time() // 60  # so that "3 minutes ago" is updated
+    parts = msgspec.json.encode(
+        [game.short_name, sockets, diagnosed, sorted(names.items()), checks, sanction_forms, minute]
+    )
+    return State(game, sockets, diagnosed, names, in_force, hashlib.sha256(parts).hexdigest()[:32])
 
 
 def context_of(state: State) -> dict[str, object]:
-    """What the templates of the live parts need beside the state."""
+    """Return the values for the templates of the live parts."""
     return {
         "state": state,
         "game": state.game,
         "utc": lambda at: datetime.fromtimestamp(at, UTC),
         "meaning_of": meaning_of,
         "close_codes": CLOSE_CODES,
-        "refusal_titles": REFUSALS,
+        "refusal_titles": REFUSAL_TITLES,
         "frame_characters": FRAME_CHARACTERS,
     }
 
 
 def works_now(check: ConnectionCheck | None) -> bool | None:
-    """Whether a way to connect worked when it was last tried, for visitors; None while nobody knows."""
+    """Return whether the last check of a way to connect succeeded; None if that is unknown."""
     meaning = meaning_of(check)
     return None if meaning is None else meaning.is_ok
 
 
-def _seen(peer: PeerKey) -> Diagnostics | None:
-    """The newest first, as many as a page shows."""
+def _read_diagnostics(peer: PeerKey) -> Diagnostics | None:
+    """Return a peer's diagnostics, newest first, limited to what the page shows. None if Redis is down."""
     bus: Bus = current_app.extensions["bus"]
     try:
-        found = diagnostics.read(bus.redis, peer)
+        recorded = diagnostics.read(bus.redis, peer)
     except redis.RedisError as error:
-        log.warning("redis is away, an owner sees no diagnostics: %s", error)
+        log.warning("redis is down, so an owner sees no diagnostics: %s", error)
         return None
-    newest = {name: getattr(found, name)[: -count - 1 : -1] for name, count in SHOWN.items()}
-    return msgspec.structs.replace(found, **newest)
+    newest = {name: getattr(recorded, name)[: -count - 1 : -1] for name, count in SHOWN_ENTRIES.items()}
+    return msgspec.structs.replace(recorded, **newest)

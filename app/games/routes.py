@@ -16,13 +16,13 @@ from shared.services import characters, game_lists, game_pages, games, player_co
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24
 SHOWN_CHARACTERS = 200
-TICKED = ("1", "y", "yes", "on", "true")
+TRUE_VALUES = ("1", "y", "yes", "on", "true")
 
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """All displayed games, those online first, or those that a search and filters find."""
-    wanted = wanted_games()
+    """List displayed games, online ones first, narrowed by a search and filters."""
+    wanted = requested_games()
     now = online_now()
     with reading() as session:
         ids = game_lists.find_public_ids(session, now.games)
@@ -44,7 +44,7 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/<short_name>")
 def show(short_name: str) -> ResponseReturnValue:
-    """One game: what it is, how to get in, and who is there."""
+    """Show a game: what it is, how to connect, and who is online."""
     now = online_now()
     with actor_reading() as (session, actor):
         game = games.get_public_game(session, actor, short_name=short_name)
@@ -60,17 +60,17 @@ def show(short_name: str) -> ResponseReturnValue:
         )
 
 
-def wanted_games() -> game_lists.Wanted:
-    """What the address asks for. A kind of connection that does not exist, or another nonsense, asks for nothing."""
+def requested_games() -> game_lists.Wanted:
+    """Return the search and filters in the query. Invalid values are ignored."""
     connection = request.args.get("connection", "").strip().lower()
     return game_lists.Wanted(
-        search=_text("q", longest=100),
-        is_online=request.args.get("online", "").strip().lower() in TICKED,
+        search=_text("q", max_length=100),
+        is_online=request.args.get("online", "").strip().lower() in TRUE_VALUES,
         connection=connection if game_lists.is_connection_type(connection) else "",
-        software=_text("software", longest=200),
+        software=_text("software", max_length=200),
     )
 
 
-def _text(name: str, *, longest: int) -> str:
-    value = request.args.get(name, "").strip()[:longest]
+def _text(name: str, *, max_length: int) -> str:
+    value = request.args.get(name, "").strip()[:max_length]
     return value if validation.is_storable(value) else ""

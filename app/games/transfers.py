@@ -1,4 +1,4 @@
-"""Handing a game over: offered by the owner, accepted by the other one; either may call it off."""
+"""Transferring a game: the owner offers it and the recipient accepts it. Either can cancel the offer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 @bp.route("", methods=["GET", "POST"])
 @login_required
 def offer(short_name: str) -> ResponseReturnValue:
-    """Offer a game to somebody, with what that means said first."""
+    """Explain what a transfer means, and offer a game to another user."""
     with actor_reading() as (session, actor):
         game = games.get_own_game(session, actor, short_name=short_name)
     form = TransferForm()
@@ -32,8 +32,8 @@ def offer(short_name: str) -> ResponseReturnValue:
                     session, actor, short_name=short_name, username=form.username.data or ""
                 )
                 to_user = transfer.to_user
-            log.info("game:%s is offered to user:%s by user:%s", game.id, to_user.id, current_user.id)
-            flash(f"{game.name} is offered to {to_user.username}, who finds it under My games.", "success")
+            log.info("user:%s offered game:%s to user:%s", current_user.id, game.id, to_user.id)
+            flash(f"You have offered {game.name} to {to_user.username}, who can accept it under My games.", "success")
             return redirect(url_for("manage.show", short_name=game.short_name), 303)
     return form_page("games/transfer.html", form, game=game)
 
@@ -41,13 +41,15 @@ def offer(short_name: str) -> ResponseReturnValue:
 @bp.post("/accept")
 @login_required
 def accept(short_name: str) -> ResponseReturnValue:
-    """Take over a game that was offered."""
+    """Accept an offered game."""
     with actor_transaction() as (session, actor):
         transfer = game_transfers.accept_game(session, actor, short_name=short_name)
-    log.info("game:%s went from user:%s to user:%s", transfer.game_id, transfer.from_user_id, transfer.to_user_id)
+    log.info(
+        "game:%s was transferred from user:%s to user:%s", transfer.game_id, transfer.from_user_id, transfer.to_user_id
+    )
     flash(
-        f"{transfer.game.name} is yours. {transfer.from_user.username} still knows its secret: make new credentials "
-        "below, unless that is meant.",
+        f"{transfer.game.name} is yours. {transfer.from_user.username} still knows its secret: regenerate the "
+        "credentials below unless that is intended.",
         "success",
     )
     return redirect(url_for("manage.show", short_name=transfer.game.short_name), 303)
@@ -56,12 +58,12 @@ def accept(short_name: str) -> ResponseReturnValue:
 @bp.post("/cancel")
 @login_required
 def cancel(short_name: str) -> ResponseReturnValue:
-    """Take an offer back, or decline it."""
+    """Withdraw or decline an offer."""
     with actor_transaction() as (session, actor):
         transfer = game_transfers.cancel_transfer(session, actor, short_name=short_name)
-    log.info("the offer of game:%s is called off by user:%s", transfer.game_id, current_user.id)
+    log.info("user:%s cancelled the offer of game:%s", current_user.id, transfer.game_id)
     if transfer.to_user_id == current_user.id:
         flash(f"You declined {transfer.game.name}.", "success")
         return redirect(url_for("manage.index"), 303)
-    flash(f"{transfer.game.name} is offered to nobody any more.", "success")
+    flash(f"{transfer.game.name} is no longer offered.", "success")
     return redirect(url_for("manage.show", short_name=transfer.game.short_name), 303)

@@ -1,4 +1,4 @@
-"""The moderators' pages: what is said, who complained, who may not speak, and what was done. See docs/moderation.md."""
+"""The moderators' pages: messages, reports, sanctions, appeals, filters and the audit trail. See docs/moderation.md."""
 
 from flask import Blueprint, Flask
 

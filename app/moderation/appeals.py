@@ -1,4 +1,4 @@
-"""Appeals, decided by another than who acted."""
+"""Appeals, which are decided by someone who did not impose the sanction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PER_PAGE = 30
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """The open ones, the oldest first; or those decided."""
+    """List open appeals, oldest first, or decided ones."""
     state = request.args.get("state", "open")
     state = state if state in (*APPEAL_STATES, "") else "open"
     with actor_reading() as (session, actor):
@@ -29,7 +29,7 @@ def index() -> ResponseReturnValue:
 
 @bp.route("/<id:appeal_id>", methods=["GET", "POST"])
 def show(appeal_id: int) -> ResponseReturnValue:
-    """What is said against a sanction, and the decision."""
+    """Show an appeal and its sanction, and decide it."""
     form = DecideForm()
     if form.validate_on_submit():
         with errors_on(form):
@@ -41,7 +41,7 @@ def show(appeal_id: int) -> ResponseReturnValue:
                     is_granted=form.decision.data == "granted",
                     outcome=form.outcome.data or "",
                 )
-            flash("The appeal is decided. Who appealed sees the outcome.", "success")
+            flash("The appeal is decided. The person who appealed sees the outcome.", "success")
             return redirect(url_for(".index"), 303)
     with actor_reading() as (session, actor):
         appeal = records.get_appeal(session, actor, appeal_id)

@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when, to whom, why; and all of it to take away."""
+"""The audit trail and its exports: who did what to whom, when and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Export = Callable[[Session], Iterator[str]]
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """The entries, the newest first."""
+    """List entries, newest first."""
     search = request.args.get("q", "").strip()[:100]
     act = request.args.get("act", "")
     about = request.args.get("target", "").strip()[:200]
@@ -32,13 +32,13 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/export.csv")
 def export_csv() -> ResponseReturnValue:
-    """The whole trail for a spreadsheet."""
+    """Export the whole trail as CSV."""
     return _streamed(audit.export_csv, "text/csv", "audit-trail.csv")
 
 
 @bp.get("/export.json")
 def export_json() -> ResponseReturnValue:
-    """The whole trail for programs."""
+    """Export the whole trail as JSON."""
     return _streamed(audit.export_json, "application/json", "audit-trail.json")
 
 

@@ -1,4 +1,4 @@
-"""What moderators do to channels. Each form of a channel's page has its own address, and its own prefix of fields."""
+"""Moderating channels. Each form on a channel's page has its own address and its own prefix of field names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wtforms import Field
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.forms import FlaskForm
-from app.moderation.forms import DescribeForm, PauseForm, ReasonForm, RenameForm, SlowForm, WholeField
+from app.moderation.forms import DescribeForm, IntegerTextField, PauseForm, ReasonForm, RenameForm, SlowForm
 from shared.db import utc_now
 from shared.services import channels
 from shared.services.moderation import channel_states
@@ -23,7 +23,7 @@ bp = Blueprint("channels", __name__, url_prefix="/channels")
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """All channels, with what is not as usual about them."""
+    """List all channels and mark those that are paused, slow or closed."""
     with actor_reading() as (session, _actor):
         return render_template(
             "moderation/channels.html",
@@ -35,13 +35,18 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/<name>")
 def show(name: str) -> ResponseReturnValue:
-    """One channel, and all that can be done to it."""
+    """Show a channel with a form for each act."""
     return _page(name)
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """An act with a form of its own. fields: of the form, as the service calls them."""
+class FormAct:
+    """An act that needs a form.
+
+    Attributes:
+        fields: Maps the form's fields to the service's arguments.
+        done: The rest of a sentence that begins with the channel's name.
+    """
 
     kind: type[FlaskForm]
     act: Callable[..., object]
@@ -49,62 +54,62 @@ class Form:
     done: str
 
 
-AT_ONCE: dict[str, tuple[Callable[..., object], str]] = {
+BUTTON_ACTS: dict[str, tuple[Callable[..., object], str]] = {
     "approve": (channel_states.approve, "is public now"),
     "hide": (channel_states.hide, "is hidden now"),
     "reopen": (channel_states.reopen, "is open again"),
     "resume": (channel_states.resume, "may talk again"),
 }
-"""Acts that a button does: each is a route."""
+"""Acts that need only a button. Each one is a route."""
 
-FORMS: dict[str, Form] = {
-    "close": Form(ReasonForm, channel_states.close, {"reason": "reason"}, "is closed"),
-    "pause": Form(
-        PauseForm, channel_states.pause, {"minutes": "minutes", "reason": "reason"}, "is paused, and was told so"
+FORM_ACTS: dict[str, FormAct] = {
+    "close": FormAct(ReasonForm, channel_states.close, {"reason": "reason"}, "is closed"),
+    "pause": FormAct(
+        PauseForm, channel_states.pause, {"minutes": "minutes", "reason": "reason"}, "is paused and has been notified"
     ),
-    "slow": Form(SlowForm, channel_states.slow_down, {"seconds": "seconds", "reason": "reason"}, "is in slow mode"),
-    "describe": Form(DescribeForm, channel_states.describe, {"description": "description"}, "is described"),
-    "rename": Form(RenameForm, channel_states.rename, {"name": "new_name"}, "has its new name"),
+    "slow": FormAct(SlowForm, channel_states.slow_down, {"seconds": "seconds", "reason": "reason"}, "is in slow mode"),
+    "describe": FormAct(DescribeForm, channel_states.describe, {"description": "description"}, "is described"),
+    "rename": FormAct(RenameForm, channel_states.rename, {"name": "new_name"}, "has its new name"),
 }
-"""Acts with a form: each is a route too, and the form's fields begin with its name."""
+"""Acts with a form. Each one is a route, and its name is the prefix of the form's fields."""
 
 
-def _at_once(name: str, which: str) -> ResponseReturnValue:
-    act, done = AT_ONCE[which]
+def _press_button(name: str, which: str) -> ResponseReturnValue:
+    act, done = BUTTON_ACTS[which]
     with actor_transaction() as (session, actor):
         act(session, actor, channel=name)
     flash(f"{name} {done}.", "success")
     return redirect(url_for(".show", name=name), 303)
 
 
-def _by_form(name: str, which: str) -> ResponseReturnValue:
-    sent = FORMS[which]
-    form = sent.kind(prefix=f"{which}-")
+def _send_form(name: str, which: str) -> ResponseReturnValue:
+    form_act = FORM_ACTS[which]
+    form = form_act.kind(prefix=f"{which}-")
     if form.validate_on_submit():
-        values = {given: _value(form[field]) for field, given in sent.fields.items()}
+        values = {argument: _value(form[field]) for field, argument in form_act.fields.items()}
         with errors_on(form):
             with actor_transaction() as (session, actor):
-                sent.act(session, actor, channel=name, **values)
+                form_act.act(session, actor, channel=name, **values)
             name = values.get("new_name") or name
-            done = "is no longer in slow mode" if values.get("seconds") == 0 else sent.done
+            done = "is no longer in slow mode" if values.get("seconds") == 0 else form_act.done
             flash(f"{name} {done}.", "success")
             return redirect(url_for(".show", name=name), 303)
     return _page(name, **{which: form})
 
 
 def _value(field: Field) -> Any:
-    """A text that was not sent is empty; a number that was not written is none."""
-    return field.data if isinstance(field, WholeField) else field.data or ""
+    """Return a field's value. A missing text is empty; a missing number is None."""
+    return field.data if isinstance(field, IntegerTextField) else field.data or ""
 
 
-for _which in AT_ONCE:
-    bp.post(f"/<name>/{_which}", endpoint=_which, defaults={"which": _which})(_at_once)
-for _which in FORMS:
-    bp.post(f"/<name>/{_which}", endpoint=_which, defaults={"which": _which})(_by_form)
+for _which in BUTTON_ACTS:
+    bp.post(f"/<name>/{_which}", endpoint=_which, defaults={"which": _which})(_press_button)
+for _which in FORM_ACTS:
+    bp.post(f"/<name>/{_which}", endpoint=_which, defaults={"which": _which})(_send_form)
 
 
-def _page(name: str, **sent: FlaskForm) -> ResponseReturnValue:
-    """The page with all forms; those that were sent as they were."""
+def _page(name: str, **submitted: FlaskForm) -> ResponseReturnValue:
+    """Return the page with all forms. A form that was sent keeps its input and errors."""
     with actor_reading() as (session, _actor):
         channel = channels.get_channel(session, name)
         state = channel_states.find_state(session, channel.id)
@@ -114,7 +119,7 @@ def _page(name: str, **sent: FlaskForm) -> ResponseReturnValue:
             "slow": SlowForm(formdata=None, prefix="slow-", data={"seconds": state.slow_seconds if state else 0}),
             "describe": DescribeForm(formdata=None, prefix="describe-", data={"description": channel.description}),
             "rename": RenameForm(formdata=None, prefix="rename-", data={"name": channel.name}),
-            **sent,
+            **submitted,
         }
         page = render_template(
             "moderation/channel.html",
@@ -122,6 +127,6 @@ def _page(name: str, **sent: FlaskForm) -> ResponseReturnValue:
             state=state,
             now=utc_now(),
             forms=forms,
-            form=next(iter(sent.values()), None),
+            form=next(iter(submitted.values()), None),
         )
-    return page, 422 if sent else 200
+    return page, 422 if submitted else 200

@@ -1,4 +1,4 @@
-"""Filters: list, edit, switch, delete, and try on what was said last."""
+"""Filters: list, edit, switch on and off, delete, and test on recent messages."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ SHOWN_HITS = 100
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """All filters, those that are on first."""
+    """List all filters, active ones first."""
     with actor_reading() as (session, _actor):
         return render_template("moderation/filters.html", filters=filters.list_filters(session))
 
 
 @bp.route("/new", methods=["GET", "POST"])
 def new() -> ResponseReturnValue:
-    """Make a filter, or try one; it is off until it is switched on."""
+    """Create a filter, or test one without saving it. A new filter is off."""
     form = FilterForm()
     if form.validate_on_submit():
         if form.try_it.data:
-            return _tried(form, None)
+            return _preview(form, None)
         with errors_on(form):
             with actor_transaction() as (session, actor):
-                made = filters.create_filter(session, actor, **form.values(), note=form.note.data or "")
-            flash("The filter is made. It is off: switch it on when it does what it should.", "success")
-            return redirect(url_for(".show", filter_id=made.id), 303)
-    return form_page("moderation/filter.html", form, filter=None, tried=None)
+                created = filters.create_filter(session, actor, **form.values(), note=form.note.data or "")
+            flash("The filter is created, but still off. Switch it on when it works as intended.", "success")
+            return redirect(url_for(".show", filter_id=created.id), 303)
+    return form_page("moderation/filter.html", form, filter=None, preview=None)
 
 
 @bp.route("/<id:filter_id>", methods=["GET", "POST"])
 def show(filter_id: int) -> ResponseReturnValue:
-    """Change a filter, or try it changed."""
+    """Change a filter, or test the changes without saving them."""
     with actor_reading() as (session, _actor):
-        found = filters.get_filter(session, filter_id)
+        saved = filters.get_filter(session, filter_id)
     form = FilterForm(
         data={
-            "kind": found.kind,
-            "action": found.action,
-            "text": found.text,
-            "count": found.count if found.kind not in ("word", "pattern") else None,
-            "seconds": found.seconds or None,
-            "note": found.note,
+            "kind": saved.kind,
+            "action": saved.action,
+            "text": saved.text,
+            "count": saved.count if saved.kind not in ("word", "pattern") else None,
+            "seconds": saved.seconds or None,
+            "note": saved.note,
         }
     )
     if form.validate_on_submit():
         if form.try_it.data:
-            return _tried(form, found)
+            return _preview(form, saved)
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 filters.update_filter(session, actor, filter_id=filter_id, **form.values(), note=form.note.data or "")
             flash("The filter is saved.", "success")
             return redirect(url_for(".show", filter_id=filter_id), 303)
-    return form_page("moderation/filter.html", form, filter=found, tried=None)
+    return form_page("moderation/filter.html", form, filter=saved, preview=None)
 
 
 @bp.post("/<id:filter_id>/on")
 def switch_on(filter_id: int) -> ResponseReturnValue:
-    """Let it work on what is said from now on."""
+    """Apply the filter to new messages from now on."""
     return _switch(filter_id, True)
 
 
 @bp.post("/<id:filter_id>/off")
 def switch_off(filter_id: int) -> ResponseReturnValue:
-    """Let it rest."""
+    """Stop applying the filter."""
     return _switch(filter_id, False)
 
 
 @bp.post("/<id:filter_id>/delete")
 def delete(filter_id: int) -> ResponseReturnValue:
-    """Delete it; the audit trail keeps what it was."""
+    """Delete the filter. The audit trail keeps its definition."""
     with actor_transaction() as (session, actor):
         filters.delete_filter(session, actor, filter_id=filter_id)
     flash("The filter is deleted.", "success")
@@ -88,21 +88,21 @@ def delete(filter_id: int) -> ResponseReturnValue:
 def _switch(filter_id: int, is_on: bool) -> ResponseReturnValue:
     with actor_transaction() as (session, actor):
         filters.switch_filter(session, actor, filter_id=filter_id, is_on=is_on)
-    flash(f"The filter is {'on, everywhere and at once' if is_on else 'off'}.", "success")
+    flash(f"The filter is now {'on' if is_on else 'off'}.", "success")
     return redirect(url_for(".index"), 303)
 
 
-def _tried(form: FilterForm, found: Filter | None) -> ResponseReturnValue:
-    """The form as it was sent, with what the filter would have done. Nothing is saved."""
+def _preview(form: FilterForm, saved: Filter | None) -> ResponseReturnValue:
+    """Return the form with what the filter would have done to recent messages. Saves nothing."""
     with actor_reading() as (session, actor):
-        tried = None
+        preview = None
         with errors_on(form):
-            looked_at, hits = filters.preview(session, actor, **form.values())
-            tried = {
-                "looked_at": looked_at,
+            examined, hits = filters.preview(session, actor, **form.values())
+            preview = {
+                "examined": examined,
                 "total": len(hits),
                 "hits": hits[:SHOWN_HITS],
                 "names": records.channel_names(session, [hit.message for hit in hits[:SHOWN_HITS]]),
             }
-        page = render_template("moderation/filter.html", form=form, filter=found, tried=tried)
-    return page, 200 if tried is not None else 422
+        page = render_template("moderation/filter.html", form=form, filter=saved, preview=preview)
+    return page, 200 if preview is not None else 422

@@ -1,4 +1,4 @@
-"""Forms of the moderators' pages. Limits of values are the services'; forms say what must be there at all."""
+"""Forms of the moderators' pages. Forms check required fields; the services check the limits of values."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from wtforms import DateTimeLocalField, RadioField, SelectChoice, SelectField, S
 from wtforms.validators import InputRequired, Optional, ValidationError
 
 from app.forms import FlaskForm, required, strip
-from app.moderation.words import length
+from app.moderation.words import duration
 from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS
 from shared.services.moderation import sanctions
 
 _STAMPS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
 
-class WholeField(StringField):
-    """A whole number, typed; None if it was left empty. What was typed stays when it is none."""
+class IntegerTextField(StringField):
+    """A text field for a whole number; None if it is empty. Shows invalid input again."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         text = str(valuelist[0]).strip() if valuelist else ""
         self.data = None
         if text:
             if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-                raise ValueError("Write a whole number.")
+                raise ValueError("Enter a whole number.")
             self.data = int(text)
 
     def _value(self) -> str:
@@ -33,29 +33,29 @@ class WholeField(StringField):
         return "" if self.data is None else str(self.data)
 
 
-def one_of(label: str, choices: list[SelectChoice], message: str) -> SelectField:
-    """A choice; what is not among it gets the message, not a programmer's words."""
+def choice_field(label: str, choices: list[SelectChoice], message: str) -> SelectField:
+    """Return a required choice. The service rejects other values; WTForms' own message would be technical."""
     return SelectField(label, [required(message)], choices=choices, validate_choice=False)
 
 
 def reason_field(label: str = "Reason") -> StringField:
-    """Why; it is in the audit trail for good, and on the public page."""
-    return StringField(label, [required("Say why.")], filters=[strip])
+    """Return the field for a required reason. Reasons are public and stay in the audit trail."""
+    return StringField(label, [required("Enter a reason.")], filters=[strip])
 
 
-def optional_reason() -> StringField:
-    """Why, where that often goes without saying."""
+def optional_reason_field() -> StringField:
+    """Return the field for an optional reason."""
     return StringField("Reason", filters=[strip])
 
 
 class ReasonForm(FlaskForm):
-    """An act that needs nothing but its reason."""
+    """An act that needs only a reason."""
 
     reason = reason_field()
 
 
 class SearchForm(FlaskForm):
-    """What to look for in the history. It changes nothing, and is sent by GET."""
+    """A search of the history, sent by GET."""
 
     class Meta:
         csrf = False
@@ -68,7 +68,7 @@ class SearchForm(FlaskForm):
     until = DateTimeLocalField("Until (UTC)", [Optional()], format=_STAMPS)
 
     def criteria(self) -> dict[str, Any]:
-        """What the service wants; times are UTC. A field at fault is left out."""
+        """Return the service's arguments, with times in UTC. Skips fields with errors."""
         return {field.name: _utc(field.data) for field in self if not field.errors and field.data is not None}
 
 
@@ -79,7 +79,7 @@ def _utc(value: object) -> object:
 class SanctionForm(FlaskForm):
     """A warning, a mute or a ban."""
 
-    target_kind = one_of(
+    target_kind = choice_field(
         "Against",
         [
             SelectChoice("player", "A player (name@game)"),
@@ -87,9 +87,9 @@ class SanctionForm(FlaskForm):
             SelectChoice("user", "A site user (username)"),
             SelectChoice("address", "An address or network"),
         ],
-        "Choose whom it is against.",
+        "Choose who it is against.",
     )
-    target = StringField("Who", [required("Say whom it is against.")], filters=[strip])
+    target = StringField("Who", [required("Enter who it is against.")], filters=[strip])
     kind = RadioField(
         "What",
         [required("Choose a warning, a mute or a ban.")],
@@ -100,93 +100,98 @@ class SanctionForm(FlaskForm):
     seconds = SelectField(
         "For how long",
         choices=[
-            *(SelectChoice(str(seconds), length(seconds).capitalize()) for seconds in sanctions.DURATIONS),
-            SelectChoice("", "For good"),
+            *(SelectChoice(str(seconds), duration(seconds).capitalize()) for seconds in sanctions.DURATIONS),
+            SelectChoice("", "Permanently"),
         ],
         validate_choice=False,
     )
     reason = reason_field()
 
     def validate_seconds(self, field: SelectField) -> None:
-        """Only what is offered; anything else came from no browser."""
+        """Accept only the durations in the list."""
         if field.data and field.data not in {str(seconds) for seconds in sanctions.DURATIONS}:
-            raise ValidationError("Choose one of these.")
+            raise ValidationError("Choose one of the listed durations.")
 
 
 class ResolveForm(FlaskForm):
-    """What came of a report."""
+    """Resolve a report."""
 
     state = RadioField(
         "Decision",
         [required("Choose upheld or dismissed.")],
         choices=[
-            SelectChoice("upheld", "Upheld: it was against the rules"),
-            SelectChoice("dismissed", "Dismissed: it was not"),
+            SelectChoice("upheld", "Upheld: it broke the rules"),
+            SelectChoice("dismissed", "Dismissed: it did not"),
         ],
         validate_choice=False,
     )
     outcome = StringField(
-        "Outcome, as its reporters read it", [required("Say what came of it: they read this.")], filters=[strip]
+        "Outcome (the reporters will read this)", [required("Enter the outcome for the reporters.")], filters=[strip]
     )
 
 
 class DecideForm(FlaskForm):
-    """What becomes of an appeal."""
+    """Decide an appeal."""
 
     decision = RadioField(
         "Decision",
-        [required("Choose to grant or to refuse it.")],
+        [required("Choose whether to grant or refuse the appeal.")],
         choices=[
-            SelectChoice("granted", "Grant it: the sanction is undone"),
-            SelectChoice("refused", "Refuse it: the sanction stands"),
+            SelectChoice("granted", "Grant: the sanction is undone"),
+            SelectChoice("refused", "Refuse: the sanction stands"),
         ],
     )
     outcome = StringField(
-        "Why, as who appealed reads it", [required("Say why: who appealed reads this.")], filters=[strip]
+        "Reason (the person who appealed will read this)",
+        [required("Enter the reason for the decision.")],
+        filters=[strip],
     )
 
 
 class PauseForm(FlaskForm):
-    """Silence on a channel."""
+    """Pause a channel."""
 
-    minutes = WholeField("Minutes")
+    minutes = IntegerTextField("Minutes")
     reason = reason_field()
 
 
 class SlowForm(FlaskForm):
-    """One line a player in so many seconds."""
+    """Limit each player to one line per interval."""
 
-    seconds = WholeField("Seconds between two lines of a player", [InputRequired("Say how many; 0 ends it.")])
-    reason = optional_reason()
+    seconds = IntegerTextField(
+        "Seconds between two lines from the same player",
+        [InputRequired("Enter the number of seconds; 0 ends slow mode.")],
+    )
+    reason = optional_reason_field()
 
 
 class DescribeForm(FlaskForm):
-    """What a channel is for."""
+    """Describe a channel."""
 
     description = TextAreaField("Description", filters=[strip])
 
 
 class RenameForm(FlaskForm):
-    """Another name for a channel."""
+    """Rename a channel."""
 
     name = StringField("New name", [required("Give the channel a name.")], filters=[strip])
 
 
 class FilterForm(FlaskForm):
-    """What to look for in each line, and what to do with a line that has it."""
+    """What a filter matches, and what it does with matching lines."""
 
-    kind = one_of(
+    kind = choice_field(
         "Kind",
         [
-            SelectChoice(kind, words)
-            for kind, words in zip(
+            SelectChoice(kind, label)
+            for kind, label in zip(
                 FILTER_KINDS,
                 (
                     "A word or phrase",
                     "A pattern (regular expression, RE2)",
                     "Too many links in a line",
-                    "A flood: too many lines in a time",
-                    "Repeats: the same line too often in a time",
+                    "Flood: too many lines in a short time",
+                    "Repeats: the same line too often in a short time",
                 ),
                 strict=True,
             )
@@ -194,13 +199,13 @@ class FilterForm(FlaskForm):
         "Choose a kind.",
     )
     text = StringField("Word or pattern", filters=[strip])
-    count = WholeField("How many")
-    seconds = WholeField("In how many seconds")
-    action = one_of(
+    count = IntegerTextField("How many")
+    seconds = IntegerTextField("In how many seconds")
+    action = choice_field(
         "What happens",
         [
-            SelectChoice(action, words)
-            for action, words in zip(
+            SelectChoice(action, label)
+            for action, label in zip(
                 FILTER_ACTIONS,
                 ("Flag it for review", "Mask it with ***", "Refuse the line"),
                 strict=True,
@@ -213,7 +218,7 @@ class FilterForm(FlaskForm):
     try_it = SubmitField("Try it on the last 1,000 messages")
 
     def values(self) -> dict[str, Any]:
-        """What the service takes, the note aside."""
+        """Return the service's arguments, except the note."""
         return {
             "kind": self.kind.data or "",
             "action": self.action.data or "",

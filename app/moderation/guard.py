@@ -1,4 +1,4 @@
-"""Who gets into `/moderation`: asked once for all of its pages. What each act needs, the services ask again."""
+"""Access to `/moderation`, checked once for all of its pages. The services check the permission for each act."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.services.authority.permissions import Act, may
 
 
 def admit() -> ResponseReturnValue | None:
-    """None for those who may see what moderators see; the sign-in page for the signed-out, 403 for all others."""
+    """Return None for moderators, the sign-in page for signed-out visitors, and 403 for everybody else."""
     if not current_user.is_authenticated:
         return ask_to_sign_in()
     with actor_reading() as (_session, actor):

@@ -1,4 +1,4 @@
-"""What is said now, on every channel or one: the page asks for what is new every two seconds."""
+"""New messages on all channels or one. The page polls for them every two seconds."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from shared.services.moderation import messages, records
 bp = Blueprint("live", __name__, url_prefix="/live")
 SHOWN_AT_FIRST = 60
 SHOWN_AT_ONCE = 200
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """The last lines, and from then on each new one."""
+    """Show the last lines, and then each new one."""
     name = request.args.get("channel", "").strip()
     with actor_reading() as (session, actor):
         channel = channels.get_channel(session, name) if name else None
-        shown = _last(session, actor, channel)
+        latest = _latest(session, actor, channel)
         return render_template(
             "moderation/live.html",
-            messages=shown,
-            names=records.channel_names(session, shown),
+            messages=latest,
+            names=records.channel_names(session, latest),
             last_id=history.last_message_id(session),
             channel=channel,
             channels=channels.list_channels(session),
@@ -41,25 +41,26 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/lines")
 def lines() -> ResponseReturnValue:
-    """The lines after `after`, as a part of the page; 304 while there is none. The ETag is where to ask from next."""
+    """Return the lines after the id in `after` as HTML, or 304 if there are none. The ETag is the next `after`."""
     after = number_argument("after") or 0
     name = request.args.get("channel", "").strip()
     with actor_reading() as (session, _actor):
         if name:
             channel = channels.get_channel(session, name)
-            found, _more = history.channel_page(session, channel.id, after=after, limit=SHOWN_AT_ONCE)
+            new, _more = history.channel_page(session, channel.id, after=after, limit=SHOWN_AT_ONCE)
         else:
-            found = history.lines_since(session, after, after=_EVER, limit=SHOWN_AT_ONCE)
-        if found:
-            names = records.channel_names(session, found)
-            response = Response(render_template("moderation/lines.html", messages=found, names=names))
+            new = history.lines_since(session, after, after=_EPOCH, limit=SHOWN_AT_ONCE)
+        if new:
+            names = records.channel_names(session, new)
+            response = Response(render_template("moderation/lines.html", messages=new, names=names))
         else:
             response = Response(status=304)
-    response.set_etag(str(found[-1].id if found else after))
+    response.set_etag(str(new[-1].id if new else after))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _last(session: Session, actor: Actor, channel: Channel | None) -> list[Message]:
-    found = messages.search(session, actor, channel=channel.name if channel else "", per_page=SHOWN_AT_FIRST)
-    return found.items[::-1]
+def _latest(session: Session, actor: Actor, channel: Channel | None) -> list[Message]:
+    """Return the last lines, oldest first."""
+    page = messages.search(session, actor, channel=channel.name if channel else "", per_page=SHOWN_AT_FIRST)
+    return page.items[::-1]

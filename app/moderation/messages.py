@@ -1,4 +1,4 @@
-"""The history: search, a message among those around it, redaction."""
+"""The history: search it, show a message in its context, redact a message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PER_PAGE = 50
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """What was said, the newest first, as far as it fits what is looked for."""
+    """List messages that match the search, newest first."""
     form = SearchForm(formdata=request.args)
     form.validate()
     with actor_reading() as (session, actor):
@@ -34,19 +34,19 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/<id:message_id>")
 def show(message_id: int) -> ResponseReturnValue:
-    """A message, for good at this address: those around it, its reports, and what to do about it."""
+    """Show a message with its context and reports. This is its permanent address."""
     return _page(message_id, ReasonForm())
 
 
 @bp.post("/<id:message_id>/redact")
 def redact(message_id: int) -> ResponseReturnValue:
-    """Take the text of a message away."""
+    """Delete the text of a message."""
     form = ReasonForm()
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 messages.redact(session, actor, message_id=message_id, reason=form.reason.data or "")
-            flash("The text is gone for good. That it was taken away is in the audit trail.", "success")
+            flash("The text is permanently deleted. The redaction is in the audit trail.", "success")
             return redirect(url_for(".show", message_id=message_id), 303)
     return _page(message_id, form)
 

@@ -1,4 +1,4 @@
-"""What waits for a moderator."""
+"""The moderators' start page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN_ACTS = 8
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """How much waits, which channels are not as usual, and what was done last."""
+    """Show what is pending, which channels are restricted, and the latest acts."""
     with actor_reading() as (session, actor):
         now = utc_now()
         states = [

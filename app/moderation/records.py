@@ -1,4 +1,4 @@
-"""All that is known of a player, a game or a site user."""
+"""The record of a player, a game or a site user: their sanctions, reports and messages."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ bp = Blueprint("records", __name__, url_prefix="/records")
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """Look somebody up: `Bob@Game`, a game's short name, a username; what is both is asked about."""
+    """Look up `Bob@Game`, a short name or a username. If it is a game and a user, show both links."""
     search = request.args.get("q", "").strip()[:100]
-    found: list[tuple[str, str]] = []
+    matches: list[tuple[str, str]] = []
     if "@" in search:
         return redirect(url_for(".player", name=search), 303)
     if search:
@@ -28,17 +28,17 @@ def index() -> ResponseReturnValue:
             peer = peers.find_peer(session, search)
             user = users.find_user_by_username(session, search)
         if peer is not None:
-            found.append((f"The game {peer.short_name}", url_for(".game", short_name=peer.short_name)))
+            matches.append((f"The game {peer.short_name}", url_for(".game", short_name=peer.short_name)))
         if user is not None:
-            found.append((f"The site user {user.username}", url_for(".user", username=user.username)))
-    if len(found) == 1:
-        return redirect(found[0][1], 303)
-    return render_template("moderation/records.html", search=search, found=found)
+            matches.append((f"The site user {user.username}", url_for(".user", username=user.username)))
+    if len(matches) == 1:
+        return redirect(matches[0][1], 303)
+    return render_template("moderation/records.html", search=search, matches=matches)
 
 
 @bp.get("/player")
 def player() -> ResponseReturnValue:
-    """A player, named as `name@game` in the query: names hold anything, also what paths cannot."""
+    """Show a player. The name is in the query, because names may contain characters that paths cannot."""
     name, _, game = request.args.get("name", "").strip()[:100].rpartition("@")
     try:
         with actor_reading() as (session, actor):
@@ -46,12 +46,12 @@ def player() -> ResponseReturnValue:
             return _page(session, record)
     except (Invalid, NotFound) as error:
         search = request.args.get("name", "")[:100]
-        return render_template("moderation/records.html", search=search, found=[], problem=error.message), 404
+        return render_template("moderation/records.html", search=search, matches=[], problem=error.message), 404
 
 
 @bp.get("/games/<short_name>")
 def game(short_name: str) -> ResponseReturnValue:
-    """A game, or an application, with its players."""
+    """Show a game or an application, with its players."""
     with actor_reading() as (session, actor):
         record = records.get_record_of_game(session, actor, short_name=short_name)
         return _page(session, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer))
@@ -59,7 +59,7 @@ def game(short_name: str) -> ResponseReturnValue:
 
 @bp.get("/users/<username>")
 def user(username: str) -> ResponseReturnValue:
-    """A person, with who they are in which game."""
+    """Show a site user, with their characters."""
     with actor_reading() as (session, actor):
         return _page(session, records.get_record_of_user(session, actor, username=username))
 

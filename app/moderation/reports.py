@@ -19,7 +19,7 @@ PER_PAGE = 30
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """The open ones, the oldest first; or those decided."""
+    """List open reports, oldest first, or decided ones."""
     state = request.args.get("state", "open")
     state = state if state in (*REPORT_STATES, "") else "open"
     search = request.args.get("q", "").strip()[:100]
@@ -30,7 +30,7 @@ def index() -> ResponseReturnValue:
 
 @bp.route("/<id:report_id>", methods=["GET", "POST"])
 def show(report_id: int) -> ResponseReturnValue:
-    """What is reported and by whom; the decision, which its reporters are shown."""
+    """Show a report and its reporters, and resolve it."""
     form = ResolveForm()
     if form.validate_on_submit():
         with errors_on(form):

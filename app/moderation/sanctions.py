@@ -1,4 +1,4 @@
-"""Sanctions: impose, look up, lift, undo, restore."""
+"""Sanctions: impose, list, lift, undo, restore."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from shared.services.moderation import messages, records, reports, sanctions
 
 bp = Blueprint("sanctions", __name__, url_prefix="/sanctions")
 PER_PAGE = 30
-TYPED = ("target", "channel")
+TYPED_FIELDS = ("target", "channel")
 DEFAULT_SECONDS = "3600"
 
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """Those in force, or all there ever were."""
+    """List sanctions in force, or all."""
     is_all = request.args.get("all") == "1"
     search = request.args.get("q", "").strip()[:100]
     with actor_reading() as (session, _actor):
@@ -37,23 +37,24 @@ def index() -> ResponseReturnValue:
 
 @bp.route("/new", methods=["GET", "POST"])
 def new() -> ResponseReturnValue:
-    """Impose one. The address may name a message, a report or a target, with which the form is filled in."""
+    """Impose a sanction. The query can name a message, a report or a target to fill in the form."""
     message_id, report_id = number_argument("message"), number_argument("report")
     with actor_reading() as (session, actor):
         message = messages.get_message(session, message_id) if message_id is not None else None
         report = reports.get_report(session, actor, report_id) if report_id is not None else None
         names = records.channel_names(session, [message] if message is not None else [])
-        known = channels.list_channels(session)
-    asked = request.args.get("target_kind", "")
-    target_kind, target = asked if asked in TARGET_KINDS else "player", request.args.get("target", "")[:100]
+        all_channels = channels.list_channels(session)
+    target_kind, target = request.args.get("target_kind", ""), request.args.get("target", "")[:100]
+    if target_kind not in TARGET_KINDS:
+        target_kind = "player"
     if message is not None or report is not None:
         target_kind = "player"
         target = f"{message.name}@{message.game}" if message is not None else report.target if report else ""
     form = SanctionForm(data={"target_kind": target_kind, "target": target, "kind": "mute", "seconds": DEFAULT_SECONDS})
     if form.validate_on_submit():
-        with errors_on(form, names=TYPED):
+        with errors_on(form, names=TYPED_FIELDS):
             with actor_transaction() as (session, actor):
-                made = sanctions.sanction(
+                imposed = sanctions.sanction(
                     session,
                     actor,
                     kind=form.kind.data or "",
@@ -64,38 +65,41 @@ def new() -> ResponseReturnValue:
                     reason=form.reason.data or "",
                     report_id=report_id,
                 )
-            flash(f"{made.target}: {'warned' if made.kind == 'warn' else 'in force at once, everywhere'}.", "success")
+            effect = "warned" if imposed.kind == "warn" else "the sanction is in force"
+            flash(f"{imposed.target}: {effect}.", "success")
             if report_id is not None:
                 return redirect(url_for("moderation.reports.show", report_id=report_id), 303)
-            return redirect(url_for(".show", sanction_id=made.id), 303)
-    return form_page("moderation/sanction_new.html", form, message=message, report=report, names=names, channels=known)
+            return redirect(url_for(".show", sanction_id=imposed.id), 303)
+    return form_page(
+        "moderation/sanction_new.html", form, message=message, report=report, names=names, channels=all_channels
+    )
 
 
 @bp.get("/<id:sanction_id>")
 def show(sanction_id: int) -> ResponseReturnValue:
-    """One sanction, and the ways to end it or to take that back."""
+    """Show a sanction, with forms to lift, undo or restore it."""
     return _page(sanction_id, ReasonForm())
 
 
 @bp.post("/<id:sanction_id>/lift")
 def lift(sanction_id: int) -> ResponseReturnValue:
-    """End it now."""
-    return _decide(sanction_id, sanctions.lift, "The sanction is lifted.")
+    """End a sanction now."""
+    return _change(sanction_id, sanctions.lift, "The sanction is lifted.")
 
 
 @bp.post("/<id:sanction_id>/undo")
 def undo(sanction_id: int) -> ResponseReturnValue:
-    """Say that it should never have been."""
-    return _decide(sanction_id, sanctions.undo, "The sanction is undone: it counts as if it had never been.")
+    """End a sanction that should not have been imposed."""
+    return _change(sanction_id, sanctions.undo, "The sanction is undone and no longer counts.")
 
 
 @bp.post("/<id:sanction_id>/restore")
 def restore(sanction_id: int) -> ResponseReturnValue:
-    """Take a lift, or an undoing, back."""
-    return _decide(sanction_id, sanctions.restore, "The sanction stands again.")
+    """Put a lifted or undone sanction back in force."""
+    return _change(sanction_id, sanctions.restore, "The sanction is restored.")
 
 
-def _decide(sanction_id: int, act: Callable[..., Sanction], done: str) -> ResponseReturnValue:
+def _change(sanction_id: int, act: Callable[..., Sanction], done: str) -> ResponseReturnValue:
     form = ReasonForm()
     if form.validate_on_submit():
         with errors_on(form):
@@ -108,14 +112,14 @@ def _decide(sanction_id: int, act: Callable[..., Sanction], done: str) -> Respon
 
 def _page(sanction_id: int, form: ReasonForm) -> ResponseReturnValue:
     with actor_reading() as (session, actor):
-        found = sanctions.get_sanction(session, sanction_id)
-        refusal = sanctions.find_refusal(session, actor, found)
-        for_admins = bool(sanctions.for_admins_alone(session, [found]))
+        sanction = sanctions.get_sanction(session, sanction_id)
+        refusal = sanctions.find_refusal(session, actor, sanction)
+        for_admins = bool(sanctions.for_admins_alone(session, [sanction]))
     return form_page(
         "moderation/sanction.html",
         form,
-        sanction=found,
-        audit_id=sanctions.target_of(found).id,
+        sanction=sanction,
+        audit_id=sanctions.target_of(sanction).id,
         refusal=None if refusal is None else sentence(refusal.message),
         for_admins=for_admins,
     )

@@ -1,4 +1,4 @@
-"""Moderation in words: what acts, states and lengths of time are called on pages."""
+"""The names that pages use for moderation acts, sanctions, times and durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.services.authority.audit import PublicAct, change_of
 from shared.services.authority.permissions import Act
 
 ACTS: dict[str, str] = {
-    Act.CREATE_CHANNEL: "channel made",
+    Act.CREATE_CHANNEL: "channel created",
     Act.UPDATE_CHANNEL: "channel changed",
     Act.DELETE_CHANNEL: "channel deleted",
     Act.APPROVE_CHANNEL: "channel made public",
@@ -36,7 +36,7 @@ ACTS: dict[str, str] = {
     Act.SET_PASSWORD: "password set",
     Act.GIVE_SCOPES: "scopes given",
 }
-"""What is written into the audit trail, in words."""
+"""What pages call the acts in the audit trail."""
 
 _SANCTIONS = {"warn": "warning", "mute": "mute", "ban": "ban"}
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -47,34 +47,34 @@ def init_app(app: Flask) -> None:
     app.template_filter("act")(act)
     app.template_filter("entry_act")(entry_act)
     app.template_filter("moment")(moment)
-    app.template_filter("length_in_words")(length)
+    app.template_filter("length_in_words")(duration)
     app.template_filter("sanction_word")(lambda kind: _SANCTIONS.get(kind, kind))
 
 
 def act(value: str) -> str:
-    """An act of the audit trail in words; one that is not known as it is."""
+    """Return the name of an act of the audit trail; an unknown act unchanged."""
     return ACTS.get(value, value)
 
 
 def entry_act(entry: AuditEntry | PublicAct) -> str:
-    """What an entry of the audit trail says was done, in words: of a filter, whether it was made, switched on …"""
+    """Return what an entry of the audit trail did, in words. For filters this includes the kind of change."""
     if entry.act != Act.EDIT_FILTERS:
         return act(entry.act)
     return f"filter {entry.detail['change'] if isinstance(entry, PublicAct) else change_of(entry)}"
 
 
-def moment(at: datetime | str | None) -> Markup:
-    """A point in time, for people and programs: `3 May 2025, 14:05 UTC`. at: a text is as the audit trail keeps it."""
-    if at is None:
+def moment(time: datetime | str | None) -> Markup:
+    """Return a time as an HTML element such as `3 May 2025, 14:05 UTC`. Also takes the audit trail's ISO format."""
+    if time is None:
         return Markup("never")
-    utc = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone(UTC)
+    utc = (datetime.fromisoformat(time) if isinstance(time, str) else time).astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         utc.strftime("%Y-%m-%dT%H:%M:%SZ"), f"{utc.day} {utc:%B %Y, %H:%M} UTC"
     )
 
 
-def length(seconds: int) -> str:
-    """A length of time in the largest whole units: `1 hour`, `7 days`, `1 minute 30 seconds`."""
+def duration(seconds: int) -> str:
+    """Return a duration in its two largest units, such as `1 hour`, `7 days` or `1 minute 30 seconds`."""
     parts = []
     for unit, size in _UNITS:
         count, seconds = divmod(seconds, size)

@@ -1,4 +1,4 @@
-"""Pages that are no record's own: home, the rules of conduct, and what search engines read."""
+"""The home page, the rules of conduct, and files for search engines."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""The network's numbers as the home page shows them, cheap however many look at it."""
+"""The number of messages today, cached so that many visitors of the home page cost little."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from shared.services import history
 from shared.times import floor
 
 DAY = timedelta(days=1)
-KEPT_SECONDS = 5.0
+CACHE_SECONDS = 5.0
 
 
-class _Counted:
-    """What was counted so far of one day: only what came after `last_id` is counted anew."""
+class _DayCount:
+    """The count of one day so far. Only messages after `last_id` still have to be counted."""
 
     def __init__(self, day: date, last_id: int) -> None:
         self.day = day
         self.last_id = last_id
         self.messages = 0
-        self.looked_at = float("-inf")
+        self.updated_at = float("-inf")
 
 
 class _Today:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.counted: _Counted | None = None
+        self.count: _DayCount | None = None
 
 
 def messages_today(session: Session, *, now: datetime) -> int:
-    """How many messages were said on channels since midnight (UTC); some seconds old."""
+    """Return how many messages channels had since midnight UTC, at most CACHE_SECONDS old."""
     today: _Today = current_app.extensions.setdefault("messages_today", _Today())
     with today.lock:
-        counted = today.counted
-        if counted is None or counted.day != now.date():
-            from_midnight = history.last_id_before(session, floor(now, DAY))
-            today.counted = counted = _Counted(now.date(), from_midnight)
-        if time.monotonic() - counted.looked_at >= KEPT_SECONDS:
-            new, counted.last_id = history.count_after(session, counted.last_id)
-            counted.messages += new
-            counted.looked_at = time.monotonic()
-        return counted.messages
+        count = today.count
+        if count is None or count.day != now.date():
+            last_id = history.last_id_before(session, floor(now, DAY))
+            today.count = count = _DayCount(now.date(), last_id)
+        if time.monotonic() - count.updated_at >= CACHE_SECONDS:
+            new, count.last_id = history.count_after(session, count.last_id)
+            count.messages += new
+            count.updated_at = time.monotonic()
+        return count.messages

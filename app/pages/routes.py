@@ -1,4 +1,4 @@
-"""Home, conduct."""
+"""The home page and the rules of conduct."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_CHANNELS = 24
 
 @bp.get("/")
 def home() -> ResponseReturnValue:
-    """What this is, and what goes on in it now."""
+    """Show what the network is, and what is happening on it now."""
     now = online_now()
     with reading() as session:
         ids = game_lists.find_public_ids(session, now.games)
@@ -37,11 +37,11 @@ def home() -> ResponseReturnValue:
 
 @bp.get("/conduct")
 def conduct() -> ResponseReturnValue:
-    """How people behave here."""
+    """Show the rules of conduct."""
     return render_template("pages/conduct.html")
 
 
 @bp.get("/favicon.ico")
 def favicon() -> ResponseReturnValue:
-    """Where browsers look that do not read the page's link to its icon."""
+    """Redirect browsers that ignore the page's link to its icon."""
     return redirect(url_for("static", filename="favicon.svg"), 301)

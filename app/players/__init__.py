@@ -1,4 +1,4 @@
-"""Players: the public pages of people with an account."""
+"""The public profiles of users."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""Profiles."""
+"""Profiles of users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ bp = Blueprint("players", __name__, url_prefix="/players")
 
 @bp.get("/<username>")
 def show(username: str) -> ResponseReturnValue:
-    """Who somebody is in which game."""
+    """Show a user's profile: their characters in each game."""
     online = online_players()
     with actor_reading() as (session, actor):
         profile = profiles.get_profile(session, actor, username=username, online=online)

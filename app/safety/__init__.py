@@ -1,4 +1,4 @@
-"""Moderation as those see it who are no moderators: report, be told of sanctions, appeal, ignore, mute for a game."""
+"""Moderation for everybody: reports, the user's own sanctions, appeals, ignores, and mutes for a game."""
 
 from flask import Flask
 
@@ -6,7 +6,7 @@ from app.safety import bans, ignores, mutes, reports, sanctions, transparency
 
 
 def init_app(app: Flask) -> None:
-    """Add the pages, and what a ban closes on the site."""
+    """Add the pages, and the check that refuses banned users."""
     for module in (reports, sanctions, ignores, mutes, transparency):
         app.register_blueprint(module.bp)
     bans.init_app(app)

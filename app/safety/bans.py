@@ -1,6 +1,7 @@
-"""What the site does with somebody who is banned of everything: they may sign in, read, look after what is theirs, and
-appeal. From a banned address nobody may register either. Every page with a form is closed to them but those named here,
-so that a new one is closed without anybody thinking of it. What they say in chat, their sockets' workers refuse.
+"""What banned users can do on the site: sign in, read, manage what is theirs, and appeal.
+
+Every form is closed to them unless it is listed here, so a new form is closed by default. Nobody can register from a
+banned address. The workers refuse what banned users say in chat.
 """
 
 from __future__ import annotations
@@ -24,24 +25,24 @@ OPEN_ENDPOINTS = frozenset(
         "manage.regenerate",
     ]
 )
-"""Signing in and out, one's account, appeals; and what makes things less, or safe."""
+"""Forms that only remove things or keep them safe. (The blueprints above are for signing in, accounts and appeals.)"""
 
 
 REGISTER = "accounts.register"
 
 
 def init_app(app: Flask) -> None:
-    """Ask before each request for a page with a form."""
+    """Check each request to a page with a form."""
     app.before_request(refuse_banned)
 
 
 def is_open(endpoint: str) -> bool:
-    """True if the banned may use this page's form."""
+    """Return whether banned users may use this page's form."""
     return endpoint in OPEN_ENDPOINTS or endpoint.partition(".")[0] in OPEN_BLUEPRINTS
 
 
 def refuse_banned() -> ResponseReturnValue | None:
-    """403, with the ban, its reason and its end, where somebody is banned and may not be."""
+    """Return 403 with the ban, its reason and its end if a banned user opens a closed page; otherwise None."""
     rule = request.url_rule
     if rule is None or "POST" not in (rule.methods or ()):
         return None

@@ -1,4 +1,4 @@
-"""Forms of those who are no moderators."""
+"""Forms for reports, appeals, ignores and mutes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from app.forms import FlaskForm, checkbox, required, strip
 
 
 class ReportForm(FlaskForm):
-    """What is wrong with a message or a player."""
+    """Report a message or a player."""
 
-    target = StringField("Player", [required("Say who, as name@game.")], filters=[strip])
-    text = TextAreaField("What is wrong", [required("Say what is wrong.")], filters=[strip])
+    target = StringField("Player", [required("Enter the player as name@game.")], filters=[strip])
+    text = TextAreaField("What is wrong", [required("Describe what is wrong.")], filters=[strip])
 
 
 class AppealForm(FlaskForm):
-    """Why a sanction should end."""
+    """Appeal a sanction."""
 
-    text = TextAreaField("Your appeal", [required("Say why the sanction should end.")], filters=[strip])
+    text = TextAreaField("Your appeal", [required("Explain why the sanction should end.")], filters=[strip])
 
 
 class PatternForm(FlaskForm):
-    """Players, as a pattern of `name@game`."""
+    """A pattern of players, such as `spam*@*`."""
 
-    pattern = StringField("Whom", [required("Say whom: Bob@Game, *@Game, spam*@*.")], filters=[strip])
+    pattern = StringField("Who", [required("Enter a pattern such as Bob@Game, *@Game or spam*@*.")], filters=[strip])
 
 
 class IgnoreForm(PatternForm):
-    """A pattern, or the person behind a name."""
+    """Ignore a pattern, or all characters of a person."""
 
-    is_person = checkbox("With all their registered characters")
+    is_person = checkbox("Include all of their registered characters")

@@ -1,4 +1,4 @@
-"""Whom a person does not want to hear."""
+"""The players that a user ignores."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ bp = Blueprint("ignores", __name__, url_prefix="/account/ignores")
 @bp.route("", methods=["GET", "POST"])
 @login_required
 def index() -> ResponseReturnValue:
-    """Those one ignores, and the form to ignore one more."""
+    """List the viewer's ignores, and add one."""
     form = IgnoreForm()
     if form.validate_on_submit():
         with errors_on(form, names=("pattern", "target")):
             with actor_transaction() as (session, actor):
-                made = ignores.add_ignore(
+                ignore = ignores.add_ignore(
                     session, actor, pattern=form.pattern.data or "", is_person=form.is_person.data
                 )
-                name = ignores.name_of(session, made)
-            flash(f"Tells from {name} do not reach you any more.", "success")
+                name = ignores.name_of(session, ignore)
+            flash(f"You now ignore {name}.", "success")
             return redirect(url_for(".index"), 303)
     with actor_reading() as (session, _actor):
-        known = [(found, ignores.name_of(session, found)) for found in ignores.list_ignores(session, current_user.id)]
-        return form_page("safety/ignores.html", form, ignores=known)
+        named = [
+            (ignore, ignores.name_of(session, ignore)) for ignore in ignores.list_ignores(session, current_user.id)
+        ]
+        return form_page("safety/ignores.html", form, ignores=named)
 
 
 @bp.post("/<id:ignore_id>/delete")
 @login_required
 def delete(ignore_id: int) -> ResponseReturnValue:
-    """Hear them again."""
+    """Stop ignoring."""
     with actor_transaction() as (session, actor):
         name = ignores.name_of(session, ignores.delete_ignore(session, actor, ignore_id=ignore_id))
-    flash(f"You hear {name} again.", "success")
+    flash(f"You no longer ignore {name}.", "success")
     return redirect(url_for(".index"), 303)

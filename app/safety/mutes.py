@@ -1,4 +1,4 @@
-"""Whom a game does not want to hear, kept by its owner."""
+"""The players and games that a game mutes, managed by its owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ bp = Blueprint("mutes", __name__, url_prefix="/manage")
 @bp.route("/games/<short_name>/mutes", methods=["GET", "POST"])
 @login_required
 def index(short_name: str) -> ResponseReturnValue:
-    """The mutes of a game, and the form to add one."""
+    """List the mutes of a game, and add one."""
     with actor_reading() as (session, actor):
         game = games.get_own_game(session, actor, short_name=short_name)
         mutes = game_mutes.list_mutes(session, game.id)
@@ -27,8 +27,8 @@ def index(short_name: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form, names=("pattern",)):
             with actor_transaction() as (session, actor):
-                made = game_mutes.add_mute(session, actor, short_name=short_name, pattern=form.pattern.data or "")
-            flash(f"{game.name} hears nothing of {made.pattern} any more.", "success")
+                mute = game_mutes.add_mute(session, actor, short_name=short_name, pattern=form.pattern.data or "")
+            flash(f"{game.name} now mutes {mute.pattern}.", "success")
             return redirect(url_for(".index", short_name=game.short_name), 303)
     return form_page("safety/mutes.html", form, game=game, mutes=mutes)
 
@@ -36,9 +36,9 @@ def index(short_name: str) -> ResponseReturnValue:
 @bp.post("/mutes/<id:mute_id>/delete")
 @login_required
 def delete(mute_id: int) -> ResponseReturnValue:
-    """Let the game hear them again."""
+    """Remove a mute."""
     with actor_transaction() as (session, actor):
-        found = game_mutes.delete_mute(session, actor, mute_id=mute_id)
-        short_name, pattern = found.game.short_name, found.pattern
-    flash(f"Your game hears {pattern} again.", "success")
+        mute = game_mutes.delete_mute(session, actor, mute_id=mute_id)
+        short_name, pattern = mute.game.short_name, mute.pattern
+    flash(f"Your game no longer mutes {pattern}.", "success")
     return redirect(url_for(".index", short_name=short_name), 303)

@@ -1,4 +1,4 @@
-"""Reporting a message or a player, and what came of it."""
+"""Reporting a message or a player, and the outcome of reports."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PER_PAGE = 25
 @bp.route("/report", methods=["GET", "POST"])
 @login_required
 def new() -> ResponseReturnValue:
-    """Report the message or the player that the address names (`?message=12`, `?player=Bob@Game`)."""
+    """Report the message or player in the query (`?message=12`, `?player=Bob@Game`)."""
     message_id = number_argument("message")
     message, channel = None, None
     if message_id is not None:
         with actor_reading() as (session, actor):
-            message, channel = _get_seen_message(session, actor, message_id)
+            message, channel = _get_visible_message(session, actor, message_id)
     form = ReportForm(data={"target": request.args.get("player", "")[:100]})
     if message is not None:
         form.target.data = f"{message.name}@{message.game}"
@@ -42,7 +42,7 @@ def new() -> ResponseReturnValue:
                 reports.create_report(
                     session, actor, game=game, name=name, text=form.text.data or "", message_id=message_id
                 )
-            flash("Thank you. A moderator will look at it, and you will read here what came of it.", "success")
+            flash("Thank you. A moderator will look at your report, and the outcome will appear here.", "success")
             return redirect(url_for(".mine"), 303)
     return form_page("safety/report.html", form, message=message, channel=channel)
 
@@ -50,7 +50,7 @@ def new() -> ResponseReturnValue:
 @bp.get("/account/reports")
 @login_required
 def mine() -> ResponseReturnValue:
-    """What one reported, and what came of it."""
+    """List the viewer's reports and their outcomes."""
     with actor_reading() as (session, actor):
         page = reports.list_reports_by(session, actor, page=page_number(), per_page=PER_PAGE)
         return render_template("safety/reports.html", page=page)
@@ -59,17 +59,20 @@ def mine() -> ResponseReturnValue:
 @bp.get("/manage/games/<short_name>/reports")
 @login_required
 def of_game(short_name: str) -> ResponseReturnValue:
-    """What one's game reported on its socket, and what came of it."""
+    """List the reports that a game sent on its socket, and their outcomes."""
     with actor_reading() as (session, actor):
         game = games.get_own_game(session, actor, short_name=short_name)
-        made_by = actors.of_game(session, game.id)
-        page = reports.list_reports_by(session, made_by, page=page_number(), per_page=PER_PAGE)
+        reporter = actors.of_game(session, game.id)
+        page = reports.list_reports_by(session, reporter, page=page_number(), per_page=PER_PAGE)
         return render_template("safety/game_reports.html", game=game, page=page)
 
 
-def _get_seen_message(session: Session, actor: Actor, message_id: int) -> tuple[Message, str]:
-    """A message that whoever is signed in may read, and the name of its channel. Raises NotFound: the number of a
-    message is easily guessed, and must not show what is said on hidden channels."""
+def _get_visible_message(session: Session, actor: Actor, message_id: int) -> tuple[Message, str]:
+    """Return a message that the viewer may read, and the name of its channel.
+
+    Raises:
+        NotFound: There is no such message, or it is redacted or on a hidden channel. Ids of messages are easy to guess.
+    """
     message = messages.get_message(session, message_id)
     name = records.channel_names(session, [message]).get(message.channel_id)
     if name is None or message.redacted_at is not None:

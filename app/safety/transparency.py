@@ -1,4 +1,4 @@
-"""What moderators did, for everybody to read: acts and reasons, and nobody's name."""
+"""The public list of moderation acts and their reasons, without names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PER_PAGE = 50
 
 @bp.get("/transparency")
 def index() -> ResponseReturnValue:
-    """The acts, the newest first."""
+    """List the acts, newest first."""
     with reading() as session:
         return render_template(
             "safety/transparency.html", page=audit.list_public(session, page=page_number(), per_page=PER_PAGE)

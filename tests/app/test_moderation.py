@@ -96,7 +96,7 @@ def test_a_message_has_a_page_for_good(at_desk, world):
     assert "Buy gold" in page and "No adverts here" in page and f"/moderation/reports/{world.report}" in page
     path = f"/moderation/messages/{world.message}/redact"
     assert at_desk.send(path, form_on=f"/moderation/messages/{world.message}", reason=" ").status_code == 422
-    assert at_desk.problem_of("reason") == "Say why."
+    assert at_desk.problem_of("reason") == "Enter a reason."
     answer = at_desk.send(path, form_on=f"/moderation/messages/{world.message}", reason="An advert", follow=True)
     assert answer.status_code == 200 and "Buy gold" not in at_desk.page and "Redacted by mod" in at_desk.page
     assert read(Message, world.message).text == ""

@@ -202,7 +202,7 @@ def test_errors_are_json_where_that_is_asked_for(client):
     answer = client.get("/nowhere.json")
     assert (answer.status_code, answer.get_json()["status"]) == (404, 404)
     answer = client.get("/nowhere", headers={"Accept": "application/json"})
-    assert answer.get_json() == {"status": 404, "error": "Nothing is here"}
+    assert answer.get_json() == {"status": 404, "error": "Page not found"}
     for accept in ("text/html,application/xhtml+xml,*/*;q=0.8", "*/*"):
         assert "<!doctype html>" in client.get("/nowhere", headers={"Accept": accept}).text
 

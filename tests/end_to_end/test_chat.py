@@ -398,7 +398,7 @@ def test_a_channel_that_is_hidden_meanwhile(open_chat: Any, gossip: Any, run_fla
     expect(page.locator("#chat-state")).to_have_text("This channel is not public any more.")
     expect(page.locator("#chat-form")).to_be_hidden()
     page.reload()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
 
 
 def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: Any) -> None:

@@ -34,7 +34,7 @@ def test_from_an_account_to_a_public_profile(page: Page, new_page, worker, conne
     page.get_by_label("Username", exact=True).fill("wren-of-harbour")
     page.get_by_label("Email").fill("wren@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("The same password again").fill(PASSWORD)
+    page.get_by_label("Repeat the password").fill(PASSWORD)
     page.locator("main form.stack button").click()
     expect(page.locator(".unverified")).to_contain_text("wren@example.com")
     page.goto(mailed_link(environment["INSTANCE_PATH"]))

@@ -18,7 +18,7 @@ def register(page: Page, username: str) -> None:
     page.get_by_label("Username", exact=True).fill(username)
     page.get_by_label("Email").fill(f"{username}@example.com")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("The same password again").fill(PASSWORD)
+    page.get_by_label("Repeat the password").fill(PASSWORD)
     page.locator("main form.stack button").click()
     page.goto("/sign-in")
     page.get_by_label("Username or email").fill(username)

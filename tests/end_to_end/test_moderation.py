@@ -294,7 +294,7 @@ def test_a_player_ignores_from_the_page_and_the_ignored_cannot_tell(world, store
 
     claim(stored.user("pest"), "Ashfall", "Wren")
     reader.get_by_label("Whom").fill("pest")
-    reader.get_by_label("With all their registered characters").check()
+    reader.get_by_label("Include all of their registered characters").check()
     reader.get_by_role("button", name="Ignore", exact=True).click()
     wait_until(lambda: tell("Wren") == offline, what="the person's character is ignored")
 

@@ -1,4 +1,4 @@
-"""The protocol as its page shows it, made from the classes of the frames and the tables beside them."""
+"""The content of the protocol's page, generated from the classes of the frames and the tables of codes and limits."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ from shared.protocol.codes import COMMON, SENTENCES, Code
 FLAGS: dict[str, tuple[str, str]] = {
     "core": (
         "Core",
-        "Where every socket begins, and what keeps it open. These events belong to no flag.",
+        "Signing in and staying connected. These events belong to no flag.",
     ),
     "channels": (
         "Channels",
-        "Flag `channels`, which every client declares. Players of all games talk in named rooms; your own players' "
-        "lines do not come back to you, so show them yourself.",
+        "Flag `channels`, which every client declares. Players of all games talk in named rooms. Lines of your own "
+        "players are not sent back to you, so show them yourself.",
     ),
     "players": ("Players", "Flag `players`. Who is online, here and elsewhere."),
     "tells": (
         "Tells",
-        "Flag `tells`. A private line from one player to another of another game. `system` at `Grapevine`, which is "
-        "this site, is always online and answers.",
+        "Flag `tells`. Private lines between players of different games. `system` at `Grapevine`, which is this site, "
+        "is always online and answers.",
     ),
-    "games": ("Games", "Flag `games`. Which games are online, and what is known of them."),
+    "games": ("Games", "Flag `games`. Which games are online, and their details."),
     "sync": (
         "Sync",
-        "For network applications only: the records of all channels and games, whole and then change by change, so "
-        "that a copy can be kept.",
+        "For network applications only: the records of all channels and games, first in full and then change by "
+        "change, to keep a copy up to date.",
     ),
     "moderation": (
         "Moderation",
-        "For network applications with the scope `moderate`: they pause channels, impose and lift sanctions, take "
-        "messages away, and are told of every act.",
+        "For network applications with the scope `moderate`: they can pause channels, impose and lift sanctions and "
+        "redact messages, and are notified of every act.",
     ),
     "reports": (
         "Reports",
-        "Any game may report a player or a message to the moderators. These events belong to no flag.",
+        "Any game can report a player or a message to the moderators. These events belong to no flag.",
     ),
 }
 
-_WORDS: dict[type[types.Type], tuple[str, str]] = {
+TYPE_NAMES: dict[type[types.Type], tuple[str, str]] = {
     types.StrType: ("string", "strings"),
     types.IntType: ("whole number", "whole numbers"),
     types.BoolType: ("true or false", "true or false"),
@@ -75,10 +75,15 @@ _WORDS: dict[type[types.Type], tuple[str, str]] = {
     types.NoneType: ("null", "null"),
     types.AnyType: ("value", "values"),
 }
+"""What the page calls each type: the singular, and the plural for lists."""
+
+
+WIDTH = 64
+"""The length of a line of an example, in characters."""
 
 
 class Field(NamedTuple):
-    """A row of a table of fields. type and meaning are text with `code` in it."""
+    """A row of a table of fields. `type` and `meaning` may contain `code` in backticks."""
 
     name: str
     type: str
@@ -87,7 +92,7 @@ class Field(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """A table of fields. within: the field whose objects have these; None for the payload's own."""
+    """A table of fields. `within` is the field whose objects have these fields; None for the payload itself."""
 
     within: str | None
     rows: list[Field]
@@ -95,7 +100,7 @@ class Fields(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of frame of an event."""
+    """One kind of frame that an event has."""
 
     kind: FrameKind
     title: str
@@ -105,7 +110,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Event:
-    """An event with all that is sent under its name. failures: the codes of its own; answered_by: other events."""
+    """An event with all frames that are sent under its name.
+
+    Attributes:
+        failures: The codes of failures, without those that any event can have.
+        answered_by: Other events that answer it.
+    """
 
     name: str
     anchor: str
@@ -126,7 +136,7 @@ class Group:
 
 @cache
 def groups() -> list[Group]:
-    """Every event, by flag."""
+    """Return all events, grouped by flag."""
     names = dict.fromkeys([*INCOMING, *OUTGOING])
     flags = {name: (INCOMING.get(name) or OUTGOING[name]).flag for name in names}
     return [
@@ -141,31 +151,31 @@ def _event(name: str) -> Event:
     if request is not None:
         parts = [_part(kind) for kind in kinds_of(request) if kind.kind is not Kind.FAILURE]
     parts += [_part(event_kind(cls)) for cls in events_of_worker() if cls.event == name]
-    answered = request if request is not None and request.is_answered else None
+    answered_request = request if request is not None and request.is_answered else None
     return Event(
         name,
         anchor(name),
         parts,
-        [code for code in failure_codes(answered) if code not in COMMON] if answered else [],
-        [cls.event for cls in answering_events(answered)] if answered else [],
+        [code for code in failure_codes(answered_request) if code not in COMMON] if answered_request else [],
+        [cls.event for cls in answering_events(answered_request)] if answered_request else [],
     )
 
 
 def _part(kind: FrameKind) -> Part:
     title = {Kind.REQUEST: "You send", Kind.SUCCESS: "The answer", Kind.EVENT: "You get"}[kind.kind]
     if kind.payload is None:
-        return Part(kind, title, "A success, without a payload.", [])
+        return Part(kind, title, "Success, without a payload.", [])
     return Part(kind, title, summary(kind.payload), list(_tables(kind.payload, None)))
 
 
 def _tables(cls: type[Struct], within: str | None) -> Iterator[Fields]:
-    """The fields of a class, then those of the objects in them."""
+    """Yield the table of a class's fields, then the tables of the objects in those fields."""
     info = types.type_info(cls)
     assert isinstance(info, types.StructType)
     required = required_fields(cls)
     if info.fields:
         rows = [
-            Field(field.name, _words(field.type, cls), field.name in required, _meaning(field, cls))
+            Field(field.name, _type_text(field.type, cls), field.name in required, _meaning(field, cls))
             for field in info.fields
         ]
         yield Fields(within, rows)
@@ -174,8 +184,8 @@ def _tables(cls: type[Struct], within: str | None) -> Iterator[Fields]:
             yield from _tables(inner, field.name)
 
 
-def _objects(found: types.Type, cls: type[Struct]) -> Iterator[type[Struct]]:
-    for part in alternatives(found):
+def _objects(type_: types.Type, cls: type[Struct]) -> Iterator[type[Struct]]:
+    for part in alternatives(type_):
         if isinstance(part, types.StructType):
             yield part.cls
         elif isinstance(part, types.ListType):
@@ -184,32 +194,32 @@ def _objects(found: types.Type, cls: type[Struct]) -> Iterator[type[Struct]]:
             yield record
 
 
-def _words(found: types.Type, cls: type[Struct]) -> str:
-    """A type for people. That a request's field may be null is not said: it counts as missing."""
-    parts = list(alternatives(found))
-    if not hasattr(cls, "event"):  # a record: there null means something
-        return " or ".join(_word(part) for part in parts)
-    return " or ".join(_word(part) for part in parts if not isinstance(part, types.NoneType))
+def _type_text(type_: types.Type, cls: type[Struct]) -> str:
+    """Describe a type. For requests, null is not mentioned, because it counts as missing."""
+    parts = list(alternatives(type_))
+    if not hasattr(cls, "event"):  # in a record, null has a meaning
+        return " or ".join(_type_name(part) for part in parts)
+    return " or ".join(_type_name(part) for part in parts if not isinstance(part, types.NoneType))
 
 
-def _word(part: types.Type) -> str:
+def _type_name(part: types.Type) -> str:
     if isinstance(part, types.ListType):
         (item,) = alternatives(part.item_type)
-        return f"list of {_WORDS[type(item)][1]}"
+        return f"list of {TYPE_NAMES[type(item)][1]}"
     if isinstance(part, types.DictType):
         (value,) = alternatives(part.value_type)
-        return f"object of {_WORDS[type(value)][1]}"
+        return f"object of {TYPE_NAMES[type(value)][1]}"
     if isinstance(part, types.LiteralType):
         return " or ".join(f"`{msgspec.json.encode(value).decode()}`" for value in part.values)
-    return _WORDS[type(part)][0]
+    return TYPE_NAMES[type(part)][0]
 
 
 def _meaning(field: types.Field, cls: type[Struct]) -> str:
-    """What is said about a field's type, from the outside in, and the default of a request's, if it is one of note."""
-    found, meaning = field.type, ""
-    while isinstance(found, types.Metadata) and not meaning:
-        meaning = (found.extra_json_schema or {}).get("description", "")
-        found = found.type
+    """Return the outermost description of a field's type, and a request's default if it is worth showing."""
+    type_, meaning = field.type, ""
+    while isinstance(type_, types.Metadata) and not meaning:
+        meaning = (type_.extra_json_schema or {}).get("description", "")
+        type_ = type_.type
     default = field.default
     if issubclass(cls, Incoming) and default != "" and isinstance(default, str | int) and not isinstance(default, bool):
         meaning += f"; `{default}` if it is missing"
@@ -217,7 +227,7 @@ def _meaning(field: types.Field, cls: type[Struct]) -> str:
 
 
 class Failure(NamedTuple):
-    """A row of the table of failures. events: the names of those it comes up with; None for any."""
+    """A row of the table of failures. `events` lists the events that can fail with the code; None means any."""
 
     code: Code
     sentences: tuple[str, ...]
@@ -226,20 +236,22 @@ class Failure(NamedTuple):
 
 @cache
 def failures() -> list[Failure]:
-    """Every code."""
-    asked = [cls for cls in INCOMING.values() if cls.is_answered]
+    """Return a row for every code."""
+    requests = [cls for cls in INCOMING.values() if cls.is_answered]
     return [
-        Failure(code, SENTENCES[code], None if code in COMMON else [c.event for c in asked if code in failure_codes(c)])
+        Failure(
+            code, SENTENCES[code], None if code in COMMON else [c.event for c in requests if code in failure_codes(c)]
+        )
         for code in Code
     ]
 
 
-# Limits of what an event does, not of the event: what it is, and of what.
-_LIMITS_IN_WORDS = {NEW_CHANNELS: ("channels/subscribe", "game, where it creates a channel")}
+NAMED_LIMITS = {NEW_CHANNELS: ("channels/subscribe", "game, for new channels")}
+"""Limits of one effect of an event: the event, and what is counted."""
 
 
 class LimitRow(NamedTuple):
-    """A row of the table of limits. event: None for all of them together."""
+    """A row of the table of limits. `event` is None for the limit of all events together."""
 
     event: str | None
     of_each: str
@@ -247,32 +259,29 @@ class LimitRow(NamedTuple):
     refill: str
 
 
-def limits(known: Mapping[str, Limit]) -> list[LimitRow]:
-    """The rate limits, as the settings have them."""
+def limits(configured: Mapping[str, Limit]) -> list[LimitRow]:
+    """Return a row for each configured rate limit."""
     rows = []
-    for name, limit in known.items():
-        event, of_each = _LIMITS_IN_WORDS.get(name) or name.split(":", 1)
+    for name, limit in configured.items():
+        event, of_each = NAMED_LIMITS.get(name) or name.split(":", 1)
         refill = f"{limit.per_second:g} a second" if limit.per_second >= 1 else f"1 in {1 / limit.per_second:g} s"
         rows.append(LimitRow(None if event == "events" else event, of_each, limit.burst, refill))
     return rows
 
 
-def said(text: str) -> Markup:
-    """Plain text as HTML, with what stands in backticks as code."""
+def with_code(text: str) -> Markup:
+    """Return plain text as HTML, with text in backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def frame(value: Mapping[str, Any]) -> Markup:
-    """A frame as people read it. Quotes need no escape in an element's text, and there are many."""
+    """Return a frame as readable HTML. Quotes are not escaped: text needs no escape for them, and there are many."""
     text = _pretty(value, "")
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
-WIDTH = 64
-
-
 def _pretty(value: Any, indent: str) -> str:
-    """JSON on as few lines as WIDTH allows."""
+    """Return JSON on as few lines as WIDTH allows."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(line) <= WIDTH or not isinstance(value, dict | list) or not value:
         return line
