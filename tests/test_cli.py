@@ -1,4 +1,4 @@
-"""The command line: one JSON object on one line, or one line of what is wrong and a status that is none of success."""
+"""The command line. A command prints one JSON object on one line, or one line of error with a non-zero status."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def _quick_passwords(monkeypatch):
 
 @pytest.fixture
 def flask(app):
-    """Runs a command in this process."""
+    """Run a command in this process."""
     runner = app.test_cli_runner()
     return lambda *arguments, **options: runner.invoke(args=list(arguments), **options)
 
 
 @pytest.fixture
-def said(flask):
-    """What a command that succeeds prints: one JSON object on one line."""
+def output(flask):
+    """Return the JSON object that a successful command prints on one line."""
 
     def run(*arguments, **options):
         result = flask(*arguments, **options)
@@ -43,8 +43,8 @@ def said(flask):
 
 
 @pytest.fixture
-def complaint(flask):
-    """The line of a command that fails: nothing on standard output."""
+def error(flask):
+    """Return the error line of a command that fails and prints nothing on standard output."""
 
     def run(*arguments, **options):
         result = flask(*arguments, **options)
@@ -59,8 +59,10 @@ def complaint(flask):
 # Users
 
 
-def test_user_create(said):
-    answer = said("user", "create", "Wren", "wren@example.com", "--password", "a good password", "--role", "moderator")
+def test_user_create(output):
+    answer = output(
+        "user", "create", "Wren", "wren@example.com", "--password", "a good password", "--role", "moderator"
+    )
     with db.reading() as session:
         user = users.get_user_by_username(session, "wren")
     assert answer == {
@@ -70,59 +72,59 @@ def test_user_create(said):
         "registration_key": user.registration_key,
     }
     assert (user.role, user.is_verified) == ("moderator", False)
-    assert said("user", "create", "robin", "r@example.com", "--password", "a good password", "--verified")
+    assert output("user", "create", "robin", "r@example.com", "--password", "a good password", "--verified")
     with db.reading() as session:
         user = users.get_user_by_username(session, "robin")
     assert (user.role, user.is_verified) == ("player", True)
 
 
-def test_passwords_are_read_from_standard_input(said, complaint):
-    """So that none stands in the list of processes."""
-    said("user", "create", "wren", "w@example.com", "--password", "-", input="a good password\n")
+def test_passwords_are_read_from_standard_input(output, error):
+    """So that they do not appear in the list of processes."""
+    output("user", "create", "wren", "w@example.com", "--password", "-", input="a good password\n")
     with db.reading() as session:
         assert users.authenticate_user(session, login="wren", password="a good password")
-    answer = said("user", "set-password", "WREN", "--password", "-", input="another password\n")
+    answer = output("user", "set-password", "WREN", "--password", "-", input="another password\n")
     assert answer == {"id": answer["id"], "username": "wren", "role": "player"}
     with db.reading() as session:
         assert users.authenticate_user(session, login="wren", password="another password")
-    assert complaint("user", "set-password", "wren", "--password", "-", input="").startswith("password: ")
-    assert complaint("user", "set-password", "nobody", "--password", "a good password").startswith("username: ")
+    assert error("user", "set-password", "wren", "--password", "-", input="").startswith("password: ")
+    assert error("user", "set-password", "nobody", "--password", "a good password").startswith("username: ")
 
 
-def test_a_new_password_ends_all_sessions(said, stored):
+def test_a_new_password_ends_all_sessions(output, stored):
     user = stored.user("wren")
-    said("user", "set-password", "wren", "--password", "another password")
+    output("user", "set-password", "wren", "--password", "another password")
     with db.reading() as session:
         assert users.find_user(session, user.id).session_token != user.session_token
 
 
-def test_set_role(said, complaint, stored):
-    """The way back in where no admin is left who can sign in; the last one stays."""
+def test_set_role(output, error, stored):
+    """The way back in if no admin can sign in. The last admin stays an admin."""
     stored.user("wren")
-    assert said("user", "set-role", "WREN", "admin")["role"] == "admin"
-    assert "last admin" in complaint("user", "set-role", "wren", "player")
-    assert complaint("user", "set-role", "nobody", "admin").startswith("username: ")
+    assert output("user", "set-role", "WREN", "admin")["role"] == "admin"
+    assert "last admin" in error("user", "set-role", "wren", "player")
+    assert error("user", "set-role", "nobody", "admin").startswith("username: ")
 
 
-def test_a_backup_into_a_folder_that_is_not_there_yet_makes_it(said, complaint, tmp_path):
-    """Otherwise the first night's backup would be a file of that name, and every later one would fail."""
-    made = said("database", "backup", f"{tmp_path}/nightly/")["file"]
-    assert re.fullmatch(rf"{tmp_path}/nightly/gossip-[-0-9TZ]+\.db", made)
+def test_a_backup_creates_a_missing_folder(output, error, tmp_path):
+    """Otherwise the first nightly backup would become a file of that name, and all later ones would fail."""
+    file = output("database", "backup", f"{tmp_path}/nightly/")["file"]
+    assert re.fullmatch(rf"{tmp_path}/nightly/gossip-[-0-9TZ]+\.db", file)
     assert stat.S_IMODE((tmp_path / "nightly").stat().st_mode) == 0o700
-    assert "cannot be created" in complaint("database", "backup", f"{tmp_path}/no/such/")
+    assert "cannot be created" in error("database", "backup", f"{tmp_path}/no/such/")
 
 
-def test_database_backup(said, complaint, tmp_path):
-    answer = said("database", "backup", str(tmp_path / "copy.db"))
+def test_database_backup(output, error, tmp_path):
+    answer = output("database", "backup", str(tmp_path / "copy.db"))
     assert answer == {"file": str(tmp_path / "copy.db"), "bytes": (tmp_path / "copy.db").stat().st_size}
-    assert "exists already" in complaint("database", "backup", str(tmp_path / "copy.db"))
-    assert said("database", "backup", str(tmp_path / "copy.db"), "--replace") == answer
+    assert "exists already" in error("database", "backup", str(tmp_path / "copy.db"))
+    assert output("database", "backup", str(tmp_path / "copy.db"), "--replace") == answer
 
 
-def test_database_restored(said):
+def test_database_restored(output):
     with db.reading() as session:
         before = versions.last_cursor(session)
-    assert said("database", "restored")["cursor"] > before + 900_000
+    assert output("database", "restored")["cursor"] > before + 900_000
 
 
 @pytest.mark.parametrize(
@@ -136,9 +138,9 @@ def test_database_restored(said):
         (["robin", "x@example.com", "--password", "short"], "password"),
     ],
 )
-def test_user_create_refused(complaint, stored, arguments, field):
+def test_user_create_refused(error, stored, arguments, field):
     stored.user("wren", email="wren@example.com")
-    assert complaint("user", "create", *arguments).startswith(f"{field}: ")
+    assert error("user", "create", *arguments).startswith(f"{field}: ")
     with db.reading() as session:
         assert session.scalar(select(func.count()).select_from(User)) == 1
 
@@ -155,8 +157,8 @@ def test_user_create_refused(complaint, stored, arguments, field):
         ["game", "rename", "Tea"],
     ],
 )
-def test_a_command_used_wrongly(flask, arguments):
-    """The way it is used, and a status of 2."""
+def test_wrong_usage(flask, arguments):
+    """The error shows the usage, with status 2."""
     result = flask(*arguments)
     assert result.exit_code == 2 and result.stdout == ""
     assert "Error: " in result.stderr.splitlines()[-1]
@@ -165,33 +167,33 @@ def test_a_command_used_wrongly(flask, arguments):
 # Games
 
 
-def test_game_create_update_delete(said, stored):
+def test_game_create_update_delete(output, stored):
     owner = stored.user("wren")
-    made = said("game", "create", "The Tea House", "Tea", "--owner", "WREN")
-    assert list(made) == ["id", "short_name", "client_id", "client_secret"]
+    created = output("game", "create", "The Tea House", "Tea", "--owner", "WREN")
+    assert list(created) == ["id", "short_name", "client_id", "client_secret"]
     with db.reading() as session:
         game = games.get_game(session, "tea")
-        assert (game.id, game.owner_id, game.client_id) == (made["id"], owner.id, made["client_id"])
-        assert secret_matches(made["client_secret"], game.client_secret_digest)
+        assert (game.id, game.owner_id, game.client_id) == (created["id"], owner.id, created["client_id"])
+        assert secret_matches(created["client_secret"], game.client_secret_digest)
 
-    updated = said("game", "update", "TEA", "--name", "Tea & Co ☕", "--description", "Cups.", "--no-display")
-    assert updated["id"] == made["id"] and updated["short_name"] == "Tea"
+    updated = output("game", "update", "TEA", "--name", "Tea & Co ☕", "--description", "Cups.", "--no-display")
+    assert updated["id"] == created["id"] and updated["short_name"] == "Tea"
     with db.reading() as session:
         game = games.get_game(session, "tea")
         assert (game.name, game.description, game.is_displayed) == ("Tea & Co ☕", "Cups.", False)
-    said("game", "update", "tea", "--display")
+    output("game", "update", "tea", "--display")
     with db.reading() as session:
         game = games.get_game(session, "tea")
         assert (game.name, game.description, game.is_displayed) == ("Tea & Co ☕", "Cups.", True)
 
-    assert said("game", "delete", "tea")["id"] == made["id"]
+    assert output("game", "delete", "tea")["id"] == created["id"]
     with db.reading() as session:
         assert games.find_game(session, "tea") is None
         assert [change.record is None for change in versions.since(session, 0)] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["create", "Other", "TEA", "--owner", "wren"], "short_name: "),
         (["create", "the tea", "Other", "--owner", "wren"], "name: "),
@@ -204,19 +206,19 @@ def test_game_create_update_delete(said, stored):
         (["delete", "nothing"], "there is no game nothing"),
     ],
 )
-def test_game_refused(complaint, stored, arguments, says):
+def test_game_refused(error, stored, arguments, message):
     owner = stored.user("wren")
     stored.game("Tea", owner=owner)
     stored.game("Coffee", owner=owner)
-    assert says in complaint("game", *arguments)
+    assert message in error("game", *arguments)
     with db.reading() as session:
         assert versions.last_cursor(session) == 2
 
 
 def lines(count, **last):
-    made = [{"name": f"Game {number}", "short_name": f"G{number}", "owner": "wren"} for number in range(count)]
-    made[-1].update(last)
-    return "".join(json.dumps(game) + "\n" for game in made)
+    created = [{"name": f"Game {number}", "short_name": f"G{number}", "owner": "wren"} for number in range(count)]
+    created[-1].update(last)
+    return "".join(json.dumps(game) + "\n" for game in created)
 
 
 def test_game_import_from_a_file_and_from_standard_input(flask, stored, tmp_path):
@@ -239,7 +241,7 @@ def test_game_import_from_a_file_and_from_standard_input(flask, stored, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("last", "says"),
+    ("last", "message"),
     [
         ({"short_name": "G0"}, "line 1 has the same name"),
         ({"short_name": "gossip"}, "short_name"),
@@ -248,18 +250,18 @@ def test_game_import_from_a_file_and_from_standard_input(flask, stored, tmp_path
         ({"connections": [{"type": "telnet", "host": "a.b", "port": 70000}]}, "port"),
     ],
 )
-def test_game_import_of_a_bad_line_imports_nothing(flask, stored, last, says):
+def test_game_import_of_a_bad_line_imports_nothing(flask, stored, last, message):
     stored.user("wren")
     result = flask("game", "import", "-", input=lines(4, **last))
     assert result.exit_code == 1 and result.stdout == ""
-    complaint = result.stderr.splitlines()[-1]
-    assert complaint.startswith("error: ") and "line 4: " in complaint and says in complaint
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith("error: ") and "line 4: " in error and message in error
     with db.reading() as session:
         assert session.scalar(select(func.count()).select_from(Game)) == 0
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe{}\n"])
-def test_game_import_of_what_is_no_such_file(flask, tmp_path, content):
+def test_game_import_of_an_unreadable_file(flask, tmp_path, content):
     path = tmp_path / "games.jsonl"
     if content is not None:
         path.write_bytes(content)
@@ -268,13 +270,13 @@ def test_game_import_of_what_is_no_such_file(flask, tmp_path, content):
     assert "Traceback" not in result.output and result.stderr.splitlines()[-1].lower().startswith("error: ")
 
 
-def test_game_import_of_nothing(flask):
+def test_game_import_of_an_empty_file(flask):
     result = flask("game", "import", "-", input="\n \n")
     assert (result.exit_code, result.stdout) == (0, "")
 
 
 def test_game_import_of_2_000_games(run_flask, stored):
-    """As an operator runs it, from an empty start to the last line: seconds."""
+    """From starting the command to the last line, within seconds."""
     stored.user("wren")
     done = run_flask("game", "import", "-", stdin=lines(2000))
     assert done.returncode == 0, done.stderr
@@ -286,29 +288,29 @@ def test_game_import_of_2_000_games(run_flask, stored):
 # Applications and channels
 
 
-def test_application_create(said, complaint):
-    made = said("application", "create", "The Mirror", "Mirror")
-    assert list(made) == ["id", "short_name", "client_id", "client_secret"]
+def test_application_create(output, error):
+    created = output("application", "create", "The Mirror", "Mirror")
+    assert list(created) == ["id", "short_name", "client_id", "client_secret"]
     with db.reading() as session:
         application = applications.get_application(session, "mirror")
-        assert (application.id, application.client_id) == (made["id"], made["client_id"])
-        assert secret_matches(made["client_secret"], application.client_secret_digest)
-    assert complaint("application", "create", "Other", "MIRROR").startswith("short_name: ")
-    assert complaint("application", "create", "", "Other").startswith("name: ")
+        assert (application.id, application.client_id) == (created["id"], created["client_id"])
+        assert secret_matches(created["client_secret"], application.client_secret_digest)
+    assert error("application", "create", "Other", "MIRROR").startswith("short_name: ")
+    assert error("application", "create", "", "Other").startswith("name: ")
 
 
-def test_channel_create_update_delete(said):
-    made = said("channel", "create", "Gossip")
-    assert made == {"id": made["id"], "name": "Gossip", "description": None, "hidden": False}
-    hidden = said("channel", "create", "cellar", "--description", "Dark.", "--hidden")
+def test_channel_create_update_delete(output):
+    created = output("channel", "create", "Gossip")
+    assert created == {"id": created["id"], "name": "Gossip", "description": None, "hidden": False}
+    hidden = output("channel", "create", "cellar", "--description", "Dark.", "--hidden")
     assert hidden == {"id": hidden["id"], "name": "cellar", "description": "Dark.", "hidden": True}
-    updated = said("channel", "update", "GOSSIP", "--name", "talk", "--description", "Words.", "--hidden")
-    assert updated == {"id": made["id"], "name": "talk", "description": "Words.", "hidden": True}
-    assert said("channel", "update", "talk", "--visible")["hidden"] is False
-    assert said("channel", "update", "talk", "--description", "")["description"] is None
-    gone = said("channel", "delete", "TALK")
+    updated = output("channel", "update", "GOSSIP", "--name", "talk", "--description", "Words.", "--hidden")
+    assert updated == {"id": created["id"], "name": "talk", "description": "Words.", "hidden": True}
+    assert output("channel", "update", "talk", "--visible")["hidden"] is False
+    assert output("channel", "update", "talk", "--description", "")["description"] is None
+    gone = output("channel", "delete", "TALK")
     assert {key: gone[key] for key in ("id", "name", "description", "hidden")} == {
-        "id": made["id"],
+        "id": created["id"],
         "name": "talk",
         "description": None,
         "hidden": False,
@@ -319,7 +321,7 @@ def test_channel_create_update_delete(said):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["create", "GOSSIP"], "name: "),
         (["create", "all"], "name: "),
@@ -331,10 +333,10 @@ def test_channel_create_update_delete(said):
         (["delete", "nothing"], "there is no channel nothing"),
     ],
 )
-def test_channel_refused(complaint, stored, arguments, says):
+def test_channel_refused(error, stored, arguments, message):
     stored.channel("gossip")
     stored.channel("testing")
-    assert says in complaint("channel", *arguments)
+    assert message in error("channel", *arguments)
     with db.reading() as session:
         assert versions.last_cursor(session) == 2
 
@@ -342,12 +344,12 @@ def test_channel_refused(complaint, stored, arguments, says):
 # The network
 
 
-def test_restart_notice(said, complaint, app):
+def test_restart_notice(output, error, app):
     pubsub = app.extensions["bus"].redis.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe("gossip:network")
     pubsub.get_message(timeout=1)
-    assert said("network", "restart-notice") == {"downtime": 15}
-    assert said("network", "restart-notice", "--downtime", "3600") == {"downtime": 3600}
+    assert output("network", "restart-notice") == {"downtime": 15}
+    assert output("network", "restart-notice", "--downtime", "3600") == {"downtime": 3600}
     sent = []
     while len(sent) < 2:
         message = pubsub.get_message(timeout=5)
@@ -356,13 +358,13 @@ def test_restart_notice(said, complaint, app):
             sent.append(json.loads(message["data"]))
     assert sent == [{"restart": 15}, {"restart": 3600}]
     for downtime in ("0", "-1", "3601"):
-        assert complaint("network", "restart-notice", "--downtime", downtime).startswith("downtime: ")
+        assert error("network", "restart-notice", "--downtime", downtime).startswith("downtime: ")
     pubsub.close()
 
 
-def test_network_status(said, stored):
+def test_network_status(output, stored):
     stored.channel()
-    assert said("network", "status") == {
+    assert output("network", "status") == {
         "cursor": 1,
         "redis": True,
         "games": [],
@@ -373,7 +375,7 @@ def test_network_status(said, stored):
 
 
 def test_without_redis(run_flask, own_valkey):
-    """Records can be changed, with a warning that the signal is lost; what only Redis can carry is refused."""
+    """Records can be changed, with a warning that the signal is lost. What only Redis can deliver is refused."""
     own_valkey.stop()
     done = run_flask("channel", "create", "gossip")
     assert done.returncode == 0 and json.loads(done.stdout)["name"] == "gossip"
@@ -388,7 +390,7 @@ def test_without_redis(run_flask, own_valkey):
 
 
 def test_a_command_in_a_shell(run_flask):
-    """One line out, one line of error, nothing else on either."""
+    """One line of output or one line of error, and nothing else."""
     done = run_flask("channel", "create", "gossip")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["name"] == "gossip" and done.stdout.count("\n") == 1
@@ -397,7 +399,7 @@ def test_a_command_in_a_shell(run_flask):
     assert again.stderr.startswith("error: name: ")
 
 
-def test_the_list_of_commands_holds_what_is_of_use(run_flask):
+def test_the_list_of_commands_hides_misleading_ones(run_flask):
     done = run_flask("--help")
     listed = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()}
     assert listed == {
@@ -406,21 +408,21 @@ def test_the_list_of_commands_holds_what_is_of_use(run_flask):
     }
 
 
-def test_a_database_without_tables_or_out_of_reach_is_one_line(run_flask, tmp_path):
-    for url, says in (
+def test_an_unusable_database_is_one_line_of_error(run_flask, tmp_path):
+    for url, message in (
         (f"sqlite:///{tmp_path}/empty.db", "flask db upgrade"),
         (f"sqlite:///{tmp_path}/missing/gossip.db", "cannot be reached"),
         ("postgresql://me:secret-word@127.0.0.1:1/gossip", "cannot be reached"),
     ):
         done = run_flask("channel", "create", "gossip", DATABASE_URL=url)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-        assert says in done.stderr and "secret-word" not in done.stderr
+        assert message in done.stderr and "secret-word" not in done.stderr
 
 
 # Settings
 
 
-def test_settings_say_where_they_came_from(said, monkeypatch, tmp_path):
+def test_settings_say_where_they_came_from(output, monkeypatch, tmp_path):
     """The environment, a file that the flask command reads into it, and defaults."""
     (tmp_path / ".flaskenv").write_text("BIND=127.0.0.1\nLOG_FORMAT=json\n")
     monkeypatch.chdir(tmp_path)
@@ -428,7 +430,7 @@ def test_settings_say_where_they_came_from(said, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MODERATION_DAYS", raising=False)
 
-    rows = said("settings")
+    rows = output("settings")
 
     assert rows["BIND"] == {"value": "127.0.0.1", "source": ".flaskenv"}
     assert rows["LOG_FORMAT"]["source"] == rows["MESSAGE_DAYS"]["source"] == "environment"

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 from flask import Flask, abort, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import LoginManager, current_user, login_required, login_user
-from flask_login import UserMixin as FlaskLoginUser
+from flask_login import LoginManager, UserMixin, current_user, login_user
+from flask_login import login_required as flask_login_required
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import known_browsers
@@ -30,7 +30,7 @@ RETURN_AFTER = timedelta(days=1)
 RENEWED_KEY = "renewed"
 
 
-class SignedIn(FlaskLoginUser):
+class SignedIn(UserMixin):
     """The signed-in account. Its cookie holds the session token, so a new token on the account ends all sessions.
 
     Attributes:
@@ -142,6 +142,11 @@ def end_session() -> None:
             )
             return
     flash("You are signed out.", "success")
+
+
+def login_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
+    """Restrict a view to signed-in users: Flask-Login's decorator, with types."""
+    return cast(Callable[P, ResponseReturnValue], flask_login_required(view))
 
 
 def admin_required(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.accounts import mails
 from app.accounts.forms import ChangeEmailForm, ChangePasswordForm, DeleteAccountForm, PrivacyForm
-from app.accounts.identity import keep_session
+from app.accounts.identity import keep_session, login_required
 from app.current_actor import actor_transaction, current_actor
 from app.errors import add_error, errors_on
 from app.templating import form_page

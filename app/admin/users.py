@@ -37,7 +37,7 @@ def set_role(username: str) -> ResponseReturnValue:
         with actor_transaction() as (session, actor):
             user = users.set_role(session, actor, username=username, role=form.role.data)
     except Forbidden as error:
-        if error.field != "role":  # the viewer may not set roles at all
+        if error.field != "role":  # the viewer is not allowed to set roles
             raise
         flash(sentence(error.message), "notice")
         return _page(username), 403

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 
-from app.accounts.identity import viewer_id
+from app.accounts.identity import login_required, viewer_id
 from app.channels.forms import DescribeForm, ProposeForm
 from app.current_actor import actor_reading, actor_transaction, current_actor
 from app.errors import errors_on

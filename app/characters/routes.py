@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 
+from app.accounts.identity import login_required
 from app.current_actor import actor_transaction
 from app.templating import secret_page
 from shared.db import reading

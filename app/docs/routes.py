@@ -47,9 +47,10 @@ def asyncapi() -> ResponseReturnValue:
 @cache
 def yaml_document(socket_url: str) -> str:
     """Return the document as YAML, with its keys in their original order."""
-    return yaml.dump(
+    text: str = yaml.dump(
         document(socket_url, PROTOCOL_VERSION), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110
     )
+    return text
 
 
 class _Dumper(yaml.SafeDumper):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import login_required
 
+from app.accounts.identity import login_required
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games.forms import ConnectionForm

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 from sqlalchemy.orm import Session
 
 from app import one_time_secrets
+from app.accounts.identity import login_required
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games import owner

@@ -6,8 +6,9 @@ import logging
 
 from flask import Blueprint, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 
+from app.accounts.identity import login_required
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games.forms import TransferForm

@@ -58,7 +58,7 @@ BUTTON_ACTS: dict[str, tuple[Callable[..., object], str]] = {
     "approve": (channel_states.approve, "is public now"),
     "hide": (channel_states.hide, "is hidden now"),
     "reopen": (channel_states.reopen, "is open again"),
-    "resume": (channel_states.resume, "may talk again"),
+    "resume": (channel_states.resume, "is resumed"),
 }
 """Acts that need only a button. Each one is a route."""
 

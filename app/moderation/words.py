@@ -32,9 +32,9 @@ ACTS: dict[str, str] = {
     Act.RESOLVE_REPORT: "report decided",
     Act.DECIDE_APPEAL: "appeal decided",
     Act.EDIT_FILTERS: "filter changed",
-    Act.GIVE_ROLE: "role given",
+    Act.GIVE_ROLE: "role changed",
     Act.SET_PASSWORD: "password set",
-    Act.GIVE_SCOPES: "scopes given",
+    Act.GIVE_SCOPES: "scopes changed",
 }
 """What pages call the acts in the audit trail."""
 

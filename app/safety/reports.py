@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import login_required
 from sqlalchemy.orm import Session
 
+from app.accounts.identity import login_required
 from app.arguments import number_argument, page_number
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 
+from app.accounts.identity import login_required
 from app.arguments import number_argument
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on

@@ -1,4 +1,4 @@
-// Keeps the list of characters as it is on the server, and says so when one waits.
+// Keeps the list of characters up to date and announces new ones to approve.
 "use strict";
 
 (() => {

@@ -1,5 +1,5 @@
-// The lines of a chat page: those it came with, those that are said, older ones when the reader comes near the top, and
-// those that were missed. What is not heard live is fetched from the site as HTML; text is only ever put in as text.
+// The lines of a chat page: those loaded with it, new ones, older ones when the reader scrolls up, and missed ones.
+// New lines arrive on the socket and are inserted as text. All others are fetched from the site as HTML.
 "use strict";
 
 function span(kind, text, tag = "span") {
@@ -9,14 +9,19 @@ function span(kind, text, tag = "span") {
   return piece;
 }
 
-// onSeen: set it to be called when the reader may have seen more.
+/**
+ * Manage the lines of a chat page.
+ *
+ * @param {HTMLElement} chat The element with the page's data attributes.
+ * @returns The functions below. Set `onSeen` to a function to call when the reader may have seen more lines.
+ */
 function chatLines(chat) {
   const log = document.getElementById("chat-log");
   const list = document.getElementById("chat-lines");
   const news = document.getElementById("chat-news");
 
-  const LINES_AT_MOST = 2000; // on the page; the oldest go
-  const OVERLAP = 20; // lines may arrive out of order, so a gap begins some lines before the last
+  const MAX_LINES = 2000; // on the page; older ones are removed
+  const OVERLAP = 20; // lines may arrive out of order, so refetch some lines before the last one
   const lines = { onSeen() {} };
 
   const shown = new Map(); // by id
@@ -26,9 +31,9 @@ function chatLines(chat) {
   const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
   const days = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 
-  // Put times into the reader's zone.
+  // Show the time in the reader's time zone.
   function localize(row) {
-    if (row.hidden) return; // of somebody whom the reader ignores: its place alone
+    if (row.hidden) return; // a line of somebody whom the reader ignores: it has only an id
     const time = row.querySelector("time");
     const moment = new Date(time.dateTime);
     time.textContent = clock.format(moment);
@@ -39,7 +44,7 @@ function chatLines(chat) {
     return new Date(row.querySelector("time").dateTime).toDateString();
   }
 
-  // A heading wherever a new day begins, as the reader's calendar has it.
+  // Insert a heading where a new day begins in the reader's time zone.
   function separateDays() {
     for (const row of list.querySelectorAll(".day")) row.remove();
     let day = "";
@@ -57,20 +62,20 @@ function chatLines(chat) {
     }
   }
 
-  // The same rules as app/chat/text.py.
+  // Turn web addresses into links, with the same rules as app/chat/text.py.
   function linked(text) {
     const pieces = document.createDocumentFragment();
     let end = 0;
-    for (const found of text.matchAll(/https?:\/\/[^\s<>"']+/gi)) {
-      const address = withoutPunctuation(found[0]);
+    for (const match of text.matchAll(/https?:\/\/[^\s<>"']+/gi)) {
+      const address = withoutPunctuation(match[0]);
       if (!address.includes("://") || address.length <= "https://".length) continue;
       const link = document.createElement("a");
       link.href = address;
       link.rel = "nofollow noopener ugc";
       link.target = "_blank";
       link.textContent = address;
-      pieces.append(text.slice(end, found.index), link);
-      end = found.index + address.length;
+      pieces.append(text.slice(end, match.index), link);
+      end = match.index + address.length;
     }
     pieces.append(text.slice(end));
     return pieces;
@@ -97,7 +102,7 @@ function chatLines(chat) {
     return link;
   }
 
-  // around: what stands before and after the name, of a tell.
+  // around: for a tell, the texts before and after the name.
   function makeLine({ id, sent_at, name, game, message }, around) {
     const row = document.createElement("li");
     row.className = around ? "line tell" : "line";
@@ -113,7 +118,7 @@ function chatLines(chat) {
     return row;
   }
 
-  // Put a line where its id belongs. False if it is there already.
+  // Insert a line in the order of ids. Returns false if the line is already on the page.
   function place(row) {
     const id = Number(row.dataset.id);
     if (shown.has(id)) return false;
@@ -129,11 +134,11 @@ function chatLines(chat) {
     return true;
   }
 
-  // The log is laid out from its end, so that 0 is the bottom, and what is above has negative places.
+  // The log is a reversed column: scrollTop is 0 at the bottom and negative above.
   const isAtEnd = () => log.scrollTop > -40;
 
-  // Change the lines; who has scrolled up sees the same lines as before.
-  function keepingPlace(change, { atTop = false } = {}) {
+  // Change the lines. A reader who has scrolled up still sees the same lines afterwards.
+  function keepingPosition(change, { atTop = false } = {}) {
     const wasAtEnd = isAtEnd();
     const before = { top: log.scrollTop, height: log.scrollHeight };
     change();
@@ -142,24 +147,24 @@ function chatLines(chat) {
     return wasAtEnd;
   }
 
-  // False if the line is there already: what fills a gap and what comes live may be the same.
+  // Add a new line at the end. Returns false if it is already on the page, since a line can arrive live and by fillGap.
   function append(row, { isOwn = false } = {}) {
     if (row.dataset.id && shown.has(Number(row.dataset.id))) return false;
     let last = list.lastElementChild;
     while (last?.hidden) last = last.previousElementSibling;
-    const wasAtEnd = keepingPlace(() => {
+    const wasAtEnd = keepingPosition(() => {
       if (row.dataset.id) place(row);
       else list.append(row);
       if (!last || !last.querySelector("time") || dayOf(last) !== dayOf(row)) separateDays();
     });
     if (isOwn) log.scrollTop = 0;
     else if (!wasAtEnd) showNews(1);
-    if (wasAtEnd && shown.size > LINES_AT_MOST) forgetOldest();
+    if (wasAtEnd && shown.size > MAX_LINES) removeOldest();
     lines.onSeen();
     return true;
   }
 
-  // A moderator took the text of a line away.
+  // Remove the text of a line that a moderator redacted.
   function redact(id) {
     const row = shown.get(id);
     if (!row || row.hidden) return;
@@ -167,8 +172,8 @@ function chatLines(chat) {
     row.querySelector(".report")?.remove();
   }
 
-  function forgetOldest() {
-    for (const [id, row] of [...shown].sort(([a], [b]) => a - b).slice(0, shown.size - LINES_AT_MOST)) {
+  function removeOldest() {
+    for (const [id, row] of [...shown].sort(([a], [b]) => a - b).slice(0, shown.size - MAX_LINES)) {
       row.remove();
       shown.delete(id);
     }
@@ -176,27 +181,27 @@ function chatLines(chat) {
     offerOlder();
   }
 
-  // There may have been no older ones until now.
+  // Show the link to older lines. Until now there may have been none.
   function offerOlder() {
     let older = document.getElementById("chat-older");
     if (!older) {
       older = document.createElement("a");
       older.id = "chat-older";
       older.rel = "prev";
-      older.textContent = "Older lines";
-      let place = list.previousElementSibling;
-      if (!place) list.before((place = document.createElement("p")));
-      place.className = "chat-more";
-      place.replaceChildren(older);
+      older.textContent = "Older messages";
+      let paragraph = list.previousElementSibling;
+      if (!paragraph) list.before((paragraph = document.createElement("p")));
+      paragraph.className = "chat-more";
+      paragraph.replaceChildren(older);
     }
     older.href = `${location.pathname}?before=${Math.min(...shown.keys())}`;
   }
 
-  let waiting = 0; // lines below what is seen
+  let unseen = 0; // new lines below the visible part
   function showNews(count) {
-    waiting = count ? waiting + count : 0;
-    news.hidden = !waiting;
-    news.textContent = waiting === 1 ? "1 new line ↓" : `${waiting} new lines ↓`;
+    unseen = count ? unseen + count : 0;
+    news.hidden = !unseen;
+    news.textContent = unseen === 1 ? "1 new message ↓" : `${unseen} new messages ↓`;
   }
   news.addEventListener("click", () => {
     log.scrollTop = 0;
@@ -206,21 +211,21 @@ function chatLines(chat) {
   async function fetchLines(query) {
     const answer = await fetch(`${chat.dataset.lines}?${query}`, { cache: "no-store" });
     if (!answer.ok) throw Object.assign(new Error(`status ${answer.status}`), { status: answer.status });
-    const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("ol");
-    const rows = [...found.querySelectorAll(".line")].map((row) => document.adoptNode(row));
+    const fragment = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("ol");
+    const rows = [...fragment.querySelectorAll(".line")].map((row) => document.adoptNode(row));
     rows.forEach(localize);
-    const redacted = found.dataset.redacted.split(" ").map(Number);
-    return { rows, more: found.dataset.more === "yes", redacted };
+    const redacted = fragment.dataset.redacted.split(" ").map(Number);
+    return { rows, more: fragment.dataset.more === "yes", redacted };
   }
 
-  // What is loaded in bulk is not read out line by line.
+  // Stop screen readers from reading lines that are loaded in bulk.
   function quietly(change) {
     log.setAttribute("aria-live", "off");
     change();
     setTimeout(() => log.removeAttribute("aria-live"), 1000);
   }
 
-  // Older lines, when the reader comes near the top
+  // Load older lines when the reader scrolls near the top.
 
   let isLoading = false;
   async function loadOlder() {
@@ -229,20 +234,20 @@ function chatLines(chat) {
     isLoading = true;
     try {
       const { rows, more } = await fetchLines(`before=${Math.min(...shown.keys())}`);
-      quietly(() => keepingPlace(() => {
+      quietly(() => keepingPosition(() => {
         rows.forEach(place);
         separateDays();
       }, { atTop: true }));
       if (more) offerOlder();
-      else older.parentElement.replaceChildren("Here the channel begins.");
+      else older.parentElement.replaceChildren("This is the start of the channel.");
     } catch {
-      // The link is still there, and so is the next time somebody scrolls.
+      // The link stays, and the next scroll tries again.
     }
     isLoading = false;
   }
 
-  const isNow = !/[?&](before|after)=/.test(location.search);
-  if (isNow) {
+  const isLatest = !/[?&](before|after)=/.test(location.search);
+  if (isLatest) {
     log.addEventListener("click", (event) => {
       if (event.target.id !== "chat-older") return;
       event.preventDefault();
@@ -254,11 +259,11 @@ function chatLines(chat) {
       showNews(0);
       lines.onSeen();
     }
-    if (isNow && log.scrollHeight - log.clientHeight + log.scrollTop < 200) loadOlder();
+    if (isLatest && log.scrollHeight - log.clientHeight + log.scrollTop < 200) loadOlder();
   }, { passive: true });
 
-  // What was said while this page heard nothing, and what was redacted; what comes by the socket meanwhile has ids too.
-  // False if that is too much to fetch: days were missed.
+  // Fetch the lines and redactions that were missed while disconnected. Lines may arrive on the socket meanwhile; their
+  // ids prevent duplicates. Returns false if too much was missed to fetch it all.
   async function fillGap() {
     const ids = [...shown.keys()].sort((a, b) => a - b);
     let after = ids.at(-OVERLAP - 1) ?? (ids.length ? ids[0] - 1 : 0);
@@ -267,7 +272,7 @@ function chatLines(chat) {
       redacted.forEach(redact);
       const fresh = rows.filter((row) => !shown.has(Number(row.dataset.id)));
       if (fresh.length) {
-        const wasAtEnd = keepingPlace(() => {
+        const wasAtEnd = keepingPosition(() => {
           fresh.forEach(place);
           separateDays();
         });

@@ -1,21 +1,21 @@
-// What of the chat is read, and what is not: the marks of this page, of its tab, and of the other channels.
+// Read and unread lines: the mark on this page, the count in the tab's title, and the counts of other channels.
 "use strict";
 
 function chatReading(chat, lines) {
   const READ_SECONDS = 2;
-  let title = document.title; // begins with the channel
-  let socket = null; // once there is one
-  let missed = 0; // lines that came while nobody looked
-  let readTo = 0; // as the worker was told
+  let title = document.title; // starts with the channel's name
+  let socket = null; // set by useSocket
+  let missed = 0; // lines that arrived while the page was not visible
+  let readTo = 0; // the last id sent to the worker
   let timer = 0;
 
-  // A tab's own memory; a browser that keeps none for this site does without.
+  // Remembered per tab, if the browser allows it.
   const key = `chat-read/${chat.dataset.channelId}`;
   function remember(id) {
     try {
       sessionStorage.setItem(key, id);
     } catch {
-      // Nothing is kept.
+      // Storage is blocked.
     }
   }
   function readBefore() {
@@ -26,15 +26,15 @@ function chatReading(chat, lines) {
     }
   }
 
-  // The mark of what is new stands where the site knew it to be: what this tab has shown since is not new.
+  // The site placed the mark by what it knew. Move it below lines that this tab has already shown.
   const mark = document.querySelector("#chat-lines .new-mark");
   if (mark) {
     const readHere = readBefore();
     const rows = document.querySelectorAll("#chat-lines .line:not([hidden])");
     const first = [...rows].find((row) => Number(row.dataset.id) > readHere);
-    const isFurther = first && mark.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const isBelow = first && mark.compareDocumentPosition(first) & Node.DOCUMENT_POSITION_FOLLOWING;
     if (!first) mark.remove();
-    else if (isFurther) first.before(mark);
+    else if (isBelow) first.before(mark);
   }
 
   const isSeen = () => !document.hidden && lines.isAtEnd() && lines.lastId() > 0;
@@ -42,10 +42,10 @@ function chatReading(chat, lines) {
   function note() {
     if (!isSeen()) return;
     remember(lines.lastId());
-    if (socket?.isLive()) timer ||= setTimeout(tell, READ_SECONDS * 1000);
+    if (socket?.isLive()) timer ||= setTimeout(sendRead, READ_SECONDS * 1000);
   }
 
-  function tell() {
+  function sendRead() {
     clearTimeout(timer);
     timer = 0;
     if (!socket?.isLive() || !isSeen()) return;
@@ -54,7 +54,7 @@ function chatReading(chat, lines) {
     readTo = last;
     socket.send("channels/read", { channel: chat.dataset.channel, id: last });
   }
-  addEventListener("pagehide", tell);
+  addEventListener("pagehide", sendRead);
 
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
@@ -63,15 +63,15 @@ function chatReading(chat, lines) {
     note();
   });
 
-  // A line came on this page's channel.
-  function came() {
+  // Count a new line on this page's channel.
+  function countHere() {
     if (!document.hidden) return;
     missed += 1;
     document.title = `(${missed}) ${title}`;
   }
 
   function count(name, change) {
-    const link = [...document.querySelectorAll(".chat-channels a")].find((one) => one.dataset.channel === name);
+    const link = [...document.querySelectorAll(".chat-channels a")].find((item) => item.dataset.channel === name);
     if (!link || name === chat.dataset.channel) return;
     const badge = link.querySelector(".unread");
     const unread = change(Number(badge.dataset.count ?? (parseInt(badge.textContent, 10) || 0)));
@@ -80,40 +80,40 @@ function chatReading(chat, lines) {
     badge.querySelector(".unread-count").textContent = unread > 99 ? "99+" : unread;
   }
 
-  // The channel is called something else; `chat` says how.
+  // Put the channel's new name, which is already in `chat`, into the title.
   function renamed(before) {
     title = chat.dataset.channel + title.slice(before.length);
     document.title = missed ? `(${missed}) ${title}` : title;
   }
 
-  let cameMeanwhile = new Set(); // channels on which lines came while the site counts: its answer may be older
+  let changedMeanwhile = new Set(); // channels with new lines since the last request: the site's answer may be older
 
-  function cameElsewhere(name) {
-    cameMeanwhile.add(name);
+  function countElsewhere(name) {
+    changedMeanwhile.add(name);
     count(name, (unread) => unread + 1);
   }
 
   async function refresh() {
-    const came = (cameMeanwhile = new Set());
+    const changed = (changedMeanwhile = new Set());
     try {
       const answer = await fetch(chat.dataset.unread, { cache: "no-store" });
       if (!answer.ok) return;
       for (const [name, unread] of Object.entries(await answer.json())) {
-        count(name, (shown) => (came.has(name) ? Math.max(shown, unread) : unread));
+        count(name, (shown) => (changed.has(name) ? Math.max(shown, unread) : unread));
       }
     } catch {
-      // They are counted on as they come.
+      // Keep the counts; new lines are still added.
     }
   }
 
   lines.onSeen = note;
 
   return {
-    came,
-    cameElsewhere,
+    countHere,
+    countElsewhere,
     note,
     refresh,
     renamed,
-    tellTo: (one) => { socket = one; },
+    useSocket: (value) => { socket = value; },
   };
 }

@@ -1,13 +1,22 @@
-// The socket of a chat page (docs/browser-chat.md): signs in with a token from the site, matches answers to what was asked,
-// and connects again by itself.
+// The socket of a chat page (docs/browser-chat.md): signs in with a token from the site, matches answers to requests, and
+// reconnects by itself.
 "use strict";
 
-// channels: the names of those to hear, this page's own first. joined: called once the page hears them; if it fails, the
-// page tries again, else it is live. lost: called when the socket is gone. heard: for each frame that answers nothing.
-// signedOut: when the session has ended.
-function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
+/**
+ * Create the socket of a chat page. Call `connect()` to start.
+ *
+ * @param {HTMLElement} chat The element with the page's data attributes.
+ * @param {object} options
+ * @param {() => string[]} options.channels Returns the channels to subscribe to, this page's first.
+ * @param {(payload: object) => Promise} options.joined Called after signing in. If it fails, the socket reconnects.
+ * @param {() => void} options.live Called when the socket is ready.
+ * @param {() => void} options.lost Called when the connection is lost.
+ * @param {(event: string, payload: object) => void} options.received Called for each frame that is not an answer.
+ * @param {() => void} options.signedOut Called when the session has ended.
+ */
+function chatSocket(chat, { channels, joined, live, lost, received, signedOut }) {
   const state = document.getElementById("chat-state");
-  const LONGEST_SECONDS = 60;
+  const MAX_DELAY_SECONDS = 60;
 
   let socket = null;
   let isLive = false;
@@ -15,7 +24,7 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
   let timer = 0;
   let lastRef = 0;
   let hasEnded = false;
-  const asked = new Map(); // by ref: what to do with the answer
+  const requests = new Map(); // callbacks for answers, by ref
 
   function say(text, kind = "") {
     state.textContent = text;
@@ -26,16 +35,16 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
     socket.send(JSON.stringify({ event, ref, payload }));
   }
 
-  function ask(event, payload, answered) {
+  function ask(event, payload, callback) {
     lastRef += 1;
-    asked.set(lastRef, answered);
+    requests.set(lastRef, callback);
     send(event, payload, lastRef);
   }
 
   async function connect() {
     clearTimeout(timer);
     timer = 0;
-    say(attempt ? "Connecting again…" : "Connecting…");
+    say(attempt ? "Reconnecting…" : "Connecting…");
     let token;
     try {
       const answer = await fetch(chat.dataset.token, { cache: "no-store" });
@@ -45,7 +54,7 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       ({ token } = await answer.json());
     } catch {
-      return later();
+      return reconnectLater();
     }
     const opened = new WebSocket(chat.dataset.socket);
     socket = opened;
@@ -59,16 +68,16 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
   async function signedIn(answer) {
     if (answer.status !== "success") {
       say(sentence(answer.error), "bad");
-      if (answer.code === "rate-limited") attempt = Math.max(attempt, 6); // too many pages: that takes a while to change
+      if (answer.code === "rate-limited") attempt = Math.max(attempt, 6); // too many open pages: wait longer
       return;
     }
-    const own = socket;
+    const current = socket;
     try {
       await joined(answer.payload);
     } catch {
-      return own.close(); // and try again
+      return current.close(); // reconnects
     }
-    if (socket !== own) return; // lost meanwhile
+    if (socket !== current) return; // the connection was lost meanwhile
     isLive = true;
     attempt = 0;
     say("Live", "good");
@@ -78,12 +87,12 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
   function closed(code) {
     isLive = false;
     socket = null;
-    asked.clear();
+    requests.clear();
     lost();
-    if (!hasEnded) later(code);
+    if (!hasEnded) reconnectLater(code);
   }
 
-  // For good: there is nothing here to come back to. Returns where more may be said about it.
+  // Close the socket and do not reconnect. Returns the status element, so that the caller can add a link.
   function end(text) {
     hasEnded = true;
     say(text, "bad");
@@ -91,43 +100,44 @@ function chatSocket(chat, { channels, joined, live, lost, heard, signedOut }) {
     return state;
   }
 
-  // Each time later, and never all pages at once. After a restart another worker may be there at once.
-  function later(code) {
-    const longest = code === 1012 ? 2 : Math.min(2 ** attempt, LONGEST_SECONDS);
-    const seconds = longest * (code === 1012 ? Math.random() : 0.5 + Math.random() / 2);
+  // Reconnect with growing, random delays, so that not all pages return at once. After a restart (1012), another worker
+  // may be ready, so return sooner.
+  function reconnectLater(code) {
+    const maxDelay = code === 1012 ? 2 : Math.min(2 ** attempt, MAX_DELAY_SECONDS);
+    const seconds = maxDelay * (code === 1012 ? Math.random() : 0.5 + Math.random() / 2);
     attempt += 1;
     if (state.dataset.kind !== "bad") say("Not connected. Trying again…", "");
     clearTimeout(timer);
     timer = setTimeout(connect, seconds * 1000);
   }
 
-  // Coming back to the page, or onto the network, is a good moment.
+  // Reconnect at once when the reader returns to the page or the network is back.
   function tryNow() {
     if (!isLive && timer && !document.hidden) connect();
   }
   addEventListener("online", tryNow);
   document.addEventListener("visibilitychange", tryNow);
 
-  // A page that is kept to go back to connects again.
+  // Reconnect when the browser restores the page from its back/forward cache.
   addEventListener("pagehide", () => socket?.close());
   addEventListener("pageshow", (event) => {
     if (event.persisted) tryNow();
   });
 
   function receive(frame) {
-    const answered = asked.get(frame.ref);
-    if (answered) {
-      asked.delete(frame.ref);
-      answered(frame);
+    const callback = requests.get(frame.ref);
+    if (callback) {
+      requests.delete(frame.ref);
+      callback(frame);
     } else if (frame.event === "heartbeat") send("heartbeat");
-    else if (frame.event === "restart") say("The chat restarts, and comes back by itself.");
-    else heard(frame.event, frame.payload);
+    else if (frame.event === "restart") say("The chat is restarting and will reconnect by itself.");
+    else received(frame.event, frame.payload);
   }
 
   return { ask, connect, end, isLive: () => isLive, say, send };
 }
 
-// What the worker says of a failure, as people write.
+// Return an error of the worker with a capital letter and a full stop.
 function sentence(text) {
   const full = text[0].toUpperCase() + text.slice(1);
   return /[.!?]$/.test(full) ? full : full + ".";

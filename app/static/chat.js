@@ -1,4 +1,4 @@
-// A chat page: puts its lines, what is read of them and the socket together; who hears it, and what one says.
+// A chat page: connects the lines, the read marks and the socket; shows who is listening; sends messages.
 "use strict";
 
 (() => {
@@ -8,8 +8,8 @@
   const problem = document.getElementById("chat-problem");
   const HERE_SECONDS = 30;
 
-  const NOT_CONNECTED = "Not connected just now. What you typed stays here: send it when you are live again.";
-  let own = ""; // whom this page speaks for
+  const NOT_CONNECTED = "You are not connected. Your text is kept: send it when you are live again.";
+  let username = ""; // set when the socket signs in
 
   const lines = chatLines(chat);
   const reading = chatReading(chat, lines);
@@ -25,76 +25,76 @@
 
   const socket = chatSocket(chat, {
     channels() {
-      const own = chat.dataset.channel;
+      const current = chat.dataset.channel;
       const all = [...document.querySelectorAll(".chat-channels a")].map((link) => link.dataset.channel);
-      return [own, ...all.filter((name) => name !== own)]; // a worker lets a page hear so many
+      return [current, ...all.filter((name) => name !== current)]; // the first ones win if there are too many
     },
-    async joined({ channels, username }) {
-      own = username;
+    async joined({ channels, username: name }) {
+      username = name;
       try {
         if (!(await lines.fillGap())) startOver();
       } catch (error) {
-        if (error.status === 404) gone();
+        if (error.status === 404) channelIsGone();
         throw error;
       }
-      const isHeard = channels.some((name) => name.toLowerCase() === chat.dataset.channel.toLowerCase());
-      if (!isHeard) throw new Error("the worker does not know of the channel yet");
+      const isSubscribed = channels.some((name) => name.toLowerCase() === chat.dataset.channel.toLowerCase());
+      if (!isSubscribed) throw new Error("the worker does not know the channel yet");
     },
     live() {
       form.hidden = false;
       if (problem.textContent === NOT_CONNECTED) fail("");
-      askWhoHears();
+      askForListeners();
       reading.refresh();
       reading.note();
     },
     lost() {
-      giveBack();
-      knowWhoHears(false);
+      returnPending();
+      showListeners(false);
     },
-    heard(event, payload) {
-      if (event === "channels/broadcast") hear(payload);
-      else if (event === "tells/receive") told(payload);
-      else if (event === "channels/changed") changed(payload);
-      else if (event === "channels/closed") closed(payload.id);
+    received(event, payload) {
+      if (event === "channels/broadcast") showMessage(payload);
+      else if (event === "tells/receive") showTell(payload);
+      else if (event === "channels/changed") renameChannel(payload);
+      else if (event === "channels/closed") closeChannel(payload.id);
       else if (event === "channels/redacted") lines.redact(payload.id);
     },
     signedOut: () => end("You are signed out.", `/sign-in?next=${encodeURIComponent(location.pathname)}`, "Sign in"),
   });
-  reading.tellTo(socket);
+  reading.useSocket(socket);
 
-  function hear(line) {
-    const isOwn = line.game === "Grapevine" && line.name.toLowerCase() === own.toLowerCase(); // said on another page, maybe
+  function showMessage(line) {
+    const isOwn = line.game === "Grapevine" && line.name.toLowerCase() === username.toLowerCase(); // perhaps sent from another page
     const isHere = line.channel === chat.dataset.channel;
     if (isHere && !lines.append(lines.makeLine(line))) return;
     if (isOwn) return;
-    if (isHere) reading.came();
-    else reading.cameElsewhere(line.channel);
+    if (isHere) reading.countHere();
+    else reading.countElsewhere(line.channel);
   }
 
-  // The page anew; what is typed stays.
+  // Reload the page, but keep the text in the input.
   function startOver() {
     addEventListener("pagehide", () => typed.keep(input.value));
     location.reload();
   }
 
-  function closed(id) {
+  function closeChannel(id) {
     if (String(id) !== chat.dataset.channelId) return;
-    socket.say("This channel is not public any more.", "bad");
+    socket.say("This channel is no longer public.", "bad");
     form.hidden = true;
   }
 
-  const gone = () => end("This channel is gone, or is called something else now.", "/chat", "All channels");
+  const channelIsGone = () => end("This channel was deleted or renamed.", "/chat", "All channels");
 
-  function end(text, href, words) {
+  function end(text, href, label) {
     const link = document.createElement("a");
     link.href = href;
-    link.textContent = words;
+    link.textContent = label;
     socket.end(text).append(" ", link);
     form.hidden = true;
   }
 
-  // A channel may be called something else now: what is shown and typed stays.
-  function changed({ id, name }) {
+  // Change the name of a renamed channel. The lines and the input stay.
+  function renameChannel({ id, name }) {
     const link = document.querySelector(`.chat-channels a[data-id="${id}"]`);
     const before = link?.dataset.channel;
     if (!link || before === name) return;
@@ -105,7 +105,7 @@
     chat.dataset.channel = name;
     chat.dataset.lines = `${link.pathname}/lines`;
     for (const piece of document.querySelectorAll("#chat-title .channel, .chat-name")) piece.textContent = name;
-    document.getElementById("chat-log").setAttribute("aria-label", `What is said on ${name}`);
+    document.getElementById("chat-log").setAttribute("aria-label", `Messages on ${name}`);
     const older = document.getElementById("chat-older");
     if (older) older.pathname = link.pathname;
     history.replaceState(null, "", link.pathname);
@@ -113,22 +113,22 @@
   }
 
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && socket.isLive()) askWhoHears();
+    if (!document.hidden && socket.isLive()) askForListeners();
   });
 
-  // Who hears this
+  // Listeners
 
-  function knowWhoHears(isKnown) {
-    document.getElementById("chat-who").hidden = !isKnown;
-    document.getElementById("chat-who-unknown").hidden = isKnown;
+  function showListeners(areKnown) {
+    document.getElementById("chat-who").hidden = !areKnown;
+    document.getElementById("chat-who-unknown").hidden = areKnown;
   }
 
   let hereTimer = 0;
-  function askWhoHears() {
+  function askForListeners() {
     clearTimeout(hereTimer);
     socket.ask("channels/listeners", { channel: chat.dataset.channel }, ({ payload }) => {
       if (!payload) return;
-      knowWhoHears(true);
+      showListeners(true);
       document.getElementById("chat-people-count").textContent = payload.people_count;
       const entry = (href, text, more) => {
         const item = document.createElement("li");
@@ -145,20 +145,20 @@
       );
     });
     hereTimer = setTimeout(() => {
-      if (socket.isLive() && !document.hidden) askWhoHears();
+      if (socket.isLive() && !document.hidden) askForListeners();
     }, HERE_SECONDS * 1000);
   }
 
   // Speaking
 
-  // What was typed before the page was loaded anew. A browser that keeps nothing for this site does without.
+  // Text to restore after a reload, if the browser allows storage.
   const typed = {
     key: `chat-typed/${chat.dataset.channelId}`,
     keep(text) {
       try {
         sessionStorage.setItem(this.key, text);
       } catch {
-        // Nothing is kept.
+        // Storage is blocked.
       }
     },
     take() {
@@ -172,7 +172,7 @@
     },
   };
 
-  const pending = new Map(); // by its order: what was sent and has no answer yet
+  const pending = new Map(); // texts that were sent and have no answer yet, in order
   let lastSent = 0;
   let lastTeller = "";
 
@@ -181,28 +181,29 @@
     problem.append(text, ...more);
   }
 
-  // What is typed is never lost: what was refused comes back, before what has been typed since.
+  // Put a refused text back into the input, before anything typed since.
   function putBack(text) {
     input.value = input.value ? `${text}\n${input.value}` : text;
     fit();
   }
 
-  function giveBack() {
+  function returnPending() {
     if (!pending.size) return;
     putBack([...pending.values()].join("\n"));
     pending.clear();
-    fail("The connection was lost before an answer came. If it is not above once you are live again, send it again.");
+    fail("The connection was lost before an answer arrived. If your message does not appear once you are live again, send it again.");
   }
 
-  const wrong = {
+  const errors = {
     "game-offline": "That game is not online.",
     "player-offline": "That player is not online.",
-    "not-supported": "That game takes no tells.",
-    "not-subscribed": "This channel is not public any more.",
-    internal: "That could not be stored. Try again in a moment.",
+    "not-supported": "That game does not accept tells.",
+    "not-subscribed": "This channel is no longer public.",
+    internal: "Your message could not be stored. Try again in a moment.",
   };
 
-  // Of a mute or a ban: for how long still, why, and where to appeal. The worker's sentence is for games.
+  // Return the text for a refusal. Mutes and bans show the remaining time and the reason, since the worker's sentence is
+  // written for games.
   function refusal(answer) {
     if (answer.code === "muted" || answer.code === "banned") {
       const reason = answer.error.replace(/^\w+( until \S+Z)?: /, "");
@@ -210,19 +211,19 @@
       const left = answer.seconds_left;
       const [unit, size] = units.find(([, size]) => left >= size) ?? units[3];
       const count = Math.ceil((left ?? 0) / size);
-      const length = left == null ? "for good" : `for another ${count} ${unit}${count === 1 ? "" : "s"}`;
+      const length = left == null ? "permanently" : `for another ${count} ${unit}${count === 1 ? "" : "s"}`;
       return `You are ${answer.code} ${length}: ${sentence(reason)}`;
     }
-    if (answer.code !== "rate-limited") return wrong[answer.code] ?? sentence(answer.error);
+    if (answer.code !== "rate-limited") return errors[answer.code] ?? sentence(answer.error);
     const seconds = Math.ceil((answer.retry_after_ms ?? 1000) / 1000);
-    return `That was too fast. Try again in ${seconds === 1 ? "a second" : `${seconds} seconds`}.`;
+    return `You are sending too fast. Try again in ${seconds === 1 ? "a second" : `${seconds} seconds`}.`;
   }
 
-  function appeal(answer) {
+  function appealLink(answer) {
     if (answer.code !== "muted" && answer.code !== "banned") return [];
     const link = document.createElement("a");
     link.href = "/account/sanctions";
-    link.textContent = "See it, and appeal";
+    link.textContent = "See it and appeal";
     return [" ", link];
   }
 
@@ -233,7 +234,7 @@
       pending.delete(order);
       if (answer.status === "success") return succeeded?.();
       putBack(text);
-      fail(refusal(answer), ...appeal(answer));
+      fail(refusal(answer), ...appealLink(answer));
     });
   }
 
@@ -246,7 +247,7 @@
     if (tell) {
       const [, name, game, message] = tell;
       const to = name ? `${name.trim()}@${game}` : lastTeller;
-      if (!to) return fail("Nobody has told you anything yet.");
+      if (!to) return fail("You have not received a tell yet.");
       const at = to.lastIndexOf("@");
       const who = { to_name: to.slice(0, at), to_game: to.slice(at + 1) };
       send("tells/send", { ...who, message }, text, () => {
@@ -254,7 +255,7 @@
         lines.append(lines.makeLine(line, ["You tell ", ":"]), { isOwn: true });
       });
     } else if (/^\/\w/.test(text)) {
-      return fail("There are two commands: /tell Name@Game Hello! and /r Hello! to answer the last tell.");
+      return fail("The commands are /tell Name@Game Hello! and /r Hello! (answers the last tell).");
     } else {
       send("channels/send", { channel: chat.dataset.channel, message: text }, text, lines.toEnd);
     }
@@ -263,12 +264,12 @@
     input.focus();
   }
 
-  function told({ from_game, from_name, message, sent_at }) {
+  function showTell({ from_game, from_name, message, sent_at }) {
     lastTeller = `${from_name}@${from_game}`;
     lines.append(lines.makeLine({ sent_at, name: from_name, game: from_game, message }, ["", " tells you:"]));
   }
 
-  // As high as its lines, up to the limit in the stylesheet.
+  // Fit the input's height to its lines, up to the limit in the stylesheet.
   function fit() {
     input.style.height = "auto";
     input.style.height = `${input.scrollHeight + 2}px`;

@@ -1,4 +1,4 @@
-// Buttons that copy what stands beside them. They are shown only where this script runs; pieces that come later work too.
+// Buttons that copy the code beside them. They are hidden without this script, and also work in parts loaded later.
 "use strict";
 
 (() => {
@@ -9,8 +9,8 @@
   document.body.append(news);
   document.documentElement.classList.add("can-copy");
 
-  // Sites without TLS have no clipboard of their own: there the browser copies what is selected.
-  async function put(text, source) {
+  // The clipboard API needs TLS. Without it, select the text and let the browser copy the selection.
+  async function copy(text, source) {
     try {
       await navigator.clipboard.writeText(text);
       return true;
@@ -29,14 +29,14 @@
     if (!button) return;
     const source = button.closest(".copy-box").querySelector("code");
     const label = button.firstChild;
-    const before = button.dataset.label ?? label.textContent;
-    button.dataset.label = before;
-    const isDone = await put(source.textContent.trim(), source);
+    const originalLabel = button.dataset.label ?? label.textContent;
+    button.dataset.label = originalLabel;
+    const isDone = await copy(source.textContent.trim(), source);
     label.textContent = isDone ? "Copied" : "Select it and copy";
-    news.textContent = isDone ? `Copied ${button.dataset.what}.` : "It could not be copied: it is selected now.";
+    news.textContent = isDone ? `Copied ${button.dataset.what}.` : "Copying failed. The text is selected now.";
     clearTimeout(button.timer);
     button.timer = setTimeout(() => {
-      label.textContent = before;
+      label.textContent = originalLabel;
       news.textContent = "";
     }, SECONDS * 1000);
   });

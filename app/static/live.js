@@ -1,51 +1,56 @@
-// Parts of a page that stay as they are on the server: asks every other second, and is told 304 while nothing changed.
+// Keeps parts of a page up to date: polls every two seconds. The server answers 304 while nothing has changed.
 "use strict";
 
-// part: the element with the address to ask (data-live) and the state that is shown (data-mark). replace: puts what came
-// into the page. isHeld: true while nothing is to be replaced.
+/**
+ * Poll for changes of an element.
+ *
+ * @param {HTMLElement} part The element, with the address (data-live) and the mark of the current state (data-mark).
+ * @param {(html: string) => void} replace Puts the new state into the page.
+ * @param {() => boolean} isHeld Returns true while nothing should be replaced.
+ */
 function keepLive(part, replace, isHeld = () => false) {
   const SECONDS = 2;
-  const LONGEST = 60;
+  const MAX_SECONDS = 60;
   let mark = `"${part.dataset.mark}"`;
   let wait = SECONDS;
   let timer = 0;
-  let isAsking = false;
+  let isPolling = false;
 
-  async function ask() {
-    if (isAsking) return;
-    isAsking = true;
+  async function poll() {
+    if (isPolling) return;
+    isPolling = true;
     try {
-      if (!isHeld()) await look();
+      if (!isHeld()) await update();
     } catch {
-      wait = Math.min(2 * wait, LONGEST);
+      wait = Math.min(2 * wait, MAX_SECONDS);
     }
-    isAsking = false;
-    plan();
+    isPolling = false;
+    schedule();
   }
 
-  async function look() {
+  async function update() {
     const answer = await fetch(part.dataset.live, { cache: "no-store", headers: { "If-None-Match": mark } });
     if (answer.status === 401) return location.reload();
     if (answer.status === 200) {
       replace(await answer.text());
       mark = answer.headers.get("ETag");
     }
-    wait = answer.status < 400 ? SECONDS : Math.min(2 * wait, LONGEST);
+    wait = answer.status < 400 ? SECONDS : Math.min(2 * wait, MAX_SECONDS);
   }
 
-  function plan() {
+  function schedule() {
     clearTimeout(timer);
-    if (!document.hidden) timer = setTimeout(ask, wait * 1000);
+    if (!document.hidden) timer = setTimeout(poll, wait * 1000);
   }
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden) ask();
+    if (!document.hidden) poll();
   });
-  plan();
+  schedule();
 }
 
-// The button that had the focus has it again after a change, if its form is still there.
+// Change an element and give the focus back to the button that had it, if its form still exists.
 function keepingFocus(part, change) {
   const focused = part.contains(document.activeElement) && document.activeElement.closest("form")?.getAttribute("action");
   change();

@@ -1,4 +1,4 @@
-// Adds to the live page what was said since: asks every other second, and is told 304 while nobody spoke.
+// Adds new messages to the live page: polls every two seconds. The server answers 304 if there are none.
 "use strict";
 
 (() => {
@@ -7,8 +7,8 @@
   const hold = document.getElementById("live-hold");
   const state = document.getElementById("live-state");
   const SECONDS = 2;
-  const LONGEST = 60;
-  const most = Number(list.dataset.most);
+  const MAX_SECONDS = 60;
+  const maxLines = Number(list.dataset.most);
   let after = list.dataset.after;
   let wait = SECONDS;
   let timer = 0;
@@ -22,16 +22,16 @@
     state.textContent = text;
   }
 
-  // What comes while the list is held waits on the server: the place to ask from stays.
+  // While the list is paused, new messages stay on the server, because `after` does not change.
   function add(html) {
     const follows = isAtEnd();
     list.insertAdjacentHTML("beforeend", html);
     document.getElementById("live-empty")?.remove();
-    while (list.children.length > most) list.firstElementChild.remove();
+    while (list.children.length > maxLines) list.firstElementChild.remove();
     if (follows) toEnd();
   }
 
-  async function ask() {
+  async function poll() {
     const address = new URL(list.dataset.live, location.href);
     address.searchParams.set("after", after);
     try {
@@ -41,18 +41,18 @@
         add(await answer.text());
         after = answer.headers.get("ETag").replace(/\D/g, "");
       }
-      wait = answer.status < 400 ? SECONDS : Math.min(2 * wait, LONGEST);
-      say(answer.status < 400 ? "" : "The site cannot be reached now.");
+      wait = answer.status < 400 ? SECONDS : Math.min(2 * wait, MAX_SECONDS);
+      say(answer.status < 400 ? "" : "The site cannot be reached.");
     } catch {
-      wait = Math.min(2 * wait, LONGEST);
-      say("The site cannot be reached now.");
+      wait = Math.min(2 * wait, MAX_SECONDS);
+      say("The site cannot be reached.");
     }
-    plan();
+    schedule();
   }
 
-  function plan() {
+  function schedule() {
     clearTimeout(timer);
-    if (!document.hidden && !isHeld) timer = setTimeout(ask, wait * 1000);
+    if (!document.hidden && !isHeld) timer = setTimeout(poll, wait * 1000);
   }
 
   hold.hidden = false;
@@ -60,12 +60,12 @@
     isHeld = !isHeld;
     hold.setAttribute("aria-pressed", String(isHeld));
     if (isHeld) clearTimeout(timer);
-    else ask();
+    else poll();
   });
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden && !isHeld) ask();
+    if (!document.hidden && !isHeld) poll();
   });
   toEnd();
-  plan();
+  schedule();
 })();

@@ -1,4 +1,4 @@
-// Keeps the parts of an owner's page as they are on the server, and says so when the game comes or goes.
+// Keeps the owner's page up to date and announces when the game connects or disconnects.
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
 
   const state = () => (document.getElementById("connected") ? "connected" : document.getElementById("not-connected") ? "gone" : "");
 
-  // What was opened stays open.
+  // Replace a part. Open details stay open.
   function put(part, fresh) {
     const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
     keepingFocus(part, () => part.replaceChildren(...fresh.childNodes));
@@ -22,10 +22,10 @@
       put(live.querySelector(`[data-part="${part.dataset.part}"]`), part);
     }
     const after = state();
-    if (before !== after) news.textContent = { connected: "Your game is connected.", gone: "Your game is not connected any more." }[after] ?? "";
+    if (before !== after) news.textContent = { connected: "Your game is connected.", gone: "Your game is no longer connected." }[after] ?? "";
   }
 
-  // Whoever is copying something from these parts is not to lose it.
+  // Do not replace anything while the reader is selecting text in it.
   function isSelecting() {
     const selection = document.getSelection();
     return !selection.isCollapsed && live.contains(selection.anchorNode);

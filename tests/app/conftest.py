@@ -1,4 +1,4 @@
-"""A visitor of the site: gets pages, and sends their forms back as a browser would, CSRF token and all."""
+"""A visitor of the site who opens pages and sends their forms as a browser would, including the CSRF token."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
 class Visitor:
-    """One browser with its cookies. `answer` is the last response, `page` its text with entities resolved."""
+    """A browser with its own cookies. `answer` is the last response, `page` its text with entities resolved."""
 
     def __init__(self, app: Flask) -> None:
         self.client = app.test_client()
@@ -42,18 +42,18 @@ class Visitor:
         return self.answer.status_code
 
     def open(self, path: str) -> str:
-        """Get a page, follow redirects, return its text."""
+        """Open a page, follow redirects, and return its text."""
         self.answer = self.client.get(path, follow_redirects=True)
         return self.page
 
     def token(self, page: str) -> str:
-        """The CSRF token of the forms on a page."""
-        found = TOKEN.search(self.client.get(page, follow_redirects=True).get_data(as_text=True))
-        assert found, f"no form on {page}"
-        return found[1]
+        """Return the CSRF token of the forms on a page."""
+        match = TOKEN.search(self.client.get(page, follow_redirects=True).get_data(as_text=True))
+        assert match, f"no form on {page}"
+        return match[1]
 
     def send(self, path: str, *, form_on: str | None = None, follow: bool = False, **fields: str) -> TestResponse:
-        """Fill in the form on `form_on` (the path itself, if not said) and post it to `path`."""
+        """Fill in the form on `form_on` (default: `path`) and post it to `path`."""
         token = self.token(form_on or path)
         self.answer = self.client.post(path, data={"csrf_token": token, **fields}, follow_redirects=follow)
         return self.answer
@@ -64,12 +64,12 @@ class Visitor:
         return self
 
     def text_of(self, element_id: str) -> str | None:
-        """The text of the element with this id on the last page, None if it is not there."""
-        found = re.search(rf'id="{element_id}"[^>]*>([^<]*)<', self.answer.get_data(as_text=True))
-        return html.unescape(found[1]) if found else None
+        """Return the text of the element with this id on the last page; None if there is none."""
+        match = re.search(rf'id="{element_id}"[^>]*>([^<]*)<', self.answer.get_data(as_text=True))
+        return html.unescape(match[1]) if match else None
 
     def problem_of(self, field: str) -> str | None:
-        """What stands beside a field; the input must point to it."""
+        """Return the error shown beside a field. Checks that the input refers to it."""
         problem = self.text_of(f"{field}-problem")
         if problem is not None:
             tag = re.search(rf'<(?:input|select|textarea)[^>]*id="{field}"[^>]*>', self.page)
@@ -77,21 +77,21 @@ class Visitor:
         return problem
 
     def value_of(self, field: str) -> str | None:
-        """What is filled in in an input."""
+        """Return the value of an input."""
         tag = re.search(rf'<input[^>]*id="{field}"[^>]*>', self.answer.get_data(as_text=True))
-        found = tag and re.search(r'value="([^"]*)"', tag[0])
-        return html.unescape(found[1]) if found else None
+        match = tag and re.search(r'value="([^"]*)"', tag[0])
+        return html.unescape(match[1]) if match else None
 
 
 @pytest.fixture(autouse=True)
 def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes as slow as the real ones would be most of what these tests take."""
+    """Hash passwords quickly: slow hashes would take most of the time of these tests."""
     monkeypatch.setattr(users, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture
 def new_visitor(app: Flask) -> Callable[[], Visitor]:
-    """Opens one more browser, with cookies of its own."""
+    """Return a function that opens a new browser with its own cookies."""
     return lambda: Visitor(app)
 
 
@@ -102,26 +102,26 @@ def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
 
 
 class Mailbox:
-    """The mails that were written instead of sent, each read once."""
+    """The mails that the site wrote to files. Each is read once."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.instance_path / "mail"
         self._read: set[str] = set()
 
     def take(self) -> list[EmailMessage]:
-        """Those written since the last look, the oldest first."""
+        """Return new mails, oldest first."""
         new = sorted(path for path in self._folder.glob("*.eml") if path.name not in self._read)
         self._read.update(path.name for path in new)
         return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in new]  # type: ignore[misc]
 
     def take_one(self, *, to: str) -> str:
-        """The text of the only new mail, which must be to this address."""
+        """Return the text of the only new mail, which must be to this address."""
         (mail,) = self.take()
         assert mail["To"] == to
         return str(mail.get_content())
 
     def take_link(self, *, to: str) -> str:
-        """The path of the only link in the only new mail."""
+        """Return the path of the only link in the only new mail."""
         (link,) = re.findall(r"^http://[^/\s]+(/\S+)$", self.take_one(to=to), re.MULTILINE)
         return str(link)
 

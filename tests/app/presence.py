@@ -1,4 +1,4 @@
-"""Games that seem to be online, as a worker would tell of them."""
+"""Make games appear online, as a worker would."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 def be_online(app: Flask, valkey: TestValkey, game: Game, players: list[str]) -> None:
-    """Give a game one more socket with these players; the site looks again at once."""
+    """Add a socket with these players to a game, and make the site read Redis again."""
     socket = SocketPresence(
         id=f"socket{next(_numbers)}", worker="w", peer=f"game:{game.id}", game=game.short_name, players=players
     )

@@ -1,4 +1,4 @@
-"""The account's own pages: password, privacy, sessions, the end."""
+"""The account pages: password, privacy, sessions, deletion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def user(stored):
 
 
 @pytest.fixture
-def at_home(visitor, user):
+def user_browser(visitor, user):
     return visitor.sign_in("wren")
 
 
@@ -32,25 +32,27 @@ def test_strangers_are_asked_to_sign_in(client, path):
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_strangers_change_nothing(visitor, path):
+def test_strangers_cannot_change_anything(visitor, path):
     assert visitor.send(path, form_on="/sign-in").location == "/sign-in"
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_pages_are_whole(at_home, path):
-    page = at_home.open(path)
-    assert at_home.status == 200 and page.count("<h1") == 1 and len(page) < 20_000
+def test_the_pages_are_complete(user_browser, path):
+    page = user_browser.open(path)
+    assert user_browser.status == 200 and page.count("<h1") == 1 and len(page) < 20_000
     assert "style=" not in page and "not verified yet" not in page
 
 
-def test_a_new_password_ends_every_other_session(at_home, new_visitor, mailbox):
-    """Here one stays signed in; the owner is told."""
+def test_a_new_password_ends_every_other_session(user_browser, new_visitor, mailbox):
+    """This session stays signed in, and the owner gets a mail."""
     elsewhere = new_visitor().sign_in("wren")
-    at_home.send("/account/password", current_password=PASSWORD, password=NEW, password_confirmation=NEW, follow=True)
-    assert "Your password is changed" in at_home.page and at_home.status == 200
+    user_browser.send(
+        "/account/password", current_password=PASSWORD, password=NEW, password_confirmation=NEW, follow=True
+    )
+    assert "Your password is changed" in user_browser.page and user_browser.status == 200
     assert elsewhere.client.get("/account").status_code == 303
     assert elsewhere.client.get("/manage/characters/live").status_code == 401
-    assert at_home.client.get("/account").status_code == 200
+    assert user_browser.client.get("/account").status_code == 200
     assert '"wren" at Gossip has a new password' in mailbox.take_one(to="wren@example.com")
     new_visitor().sign_in("wren", NEW)
 
@@ -58,42 +60,42 @@ def test_a_new_password_ends_every_other_session(at_home, new_visitor, mailbox):
 @pytest.mark.parametrize(
     ("changed", "field", "words"),
     [
-        ({"current_password": ""}, "current_password", "Type your password"),
+        ({"current_password": ""}, "current_password", "Enter your password"),
         ({"current_password": "wrong"}, "current_password", "not your password"),
         ({"password": "short", "password_confirmation": "short"}, "password", "8 characters"),
         ({"password": "x" * 1001, "password_confirmation": "x" * 1001}, "password", "1,000 characters"),
-        ({"password_confirmation": "else"}, "password_confirmation", "not the same"),
+        ({"password_confirmation": "else"}, "password_confirmation", "do not match"),
     ],
 )
-def test_what_is_wrong_with_a_new_password(at_home, changed, field, words):
+def test_errors_of_a_new_password_are_shown(user_browser, changed, field, words):
     sent = {"current_password": PASSWORD, "password": NEW, "password_confirmation": NEW, **changed}
-    assert at_home.send("/account/password", **sent).status_code == 422
-    assert words in (at_home.problem_of(field) or "")
-    assert NEW not in at_home.page and PASSWORD not in at_home.page
+    assert user_browser.send("/account/password", **sent).status_code == 422
+    assert words in (user_browser.problem_of(field) or "")
+    assert NEW not in user_browser.page and PASSWORD not in user_browser.page
 
 
-def test_signing_out_everywhere_else(at_home, new_visitor):
+def test_signing_out_everywhere_else(user_browser, new_visitor):
     elsewhere = new_visitor().sign_in("wren")
-    at_home.send("/account/sessions", form_on="/account", follow=True)
-    assert "signed out everywhere but here" in at_home.page
+    user_browser.send("/account/sessions", form_on="/account", follow=True)
+    assert "signed out everywhere else" in user_browser.page
     assert elsewhere.client.get("/account").status_code == 303
 
 
-def test_deleting_says_first_what_it_means(any_database, at_home, stored, user, new_visitor):
-    """Games must go first; the password is asked for; the name stays reserved."""
+def test_deleting_explains_what_it_means_first(any_database, user_browser, stored, user, new_visitor):
+    """Games must be deleted first, the password is required, and the name stays reserved."""
     stored.game("Harbour", owner=user)
-    page = at_home.open("/account/delete")
-    assert 'href="/manage/games/Harbour"' in page and "Delete my account for good" not in page
-    assert at_home.send("/account/delete", current_password=PASSWORD).status_code == 422
-    assert "delete them first" in at_home.page
+    page = user_browser.open("/account/delete")
+    assert 'href="/manage/games/Harbour"' in page and "Delete my account permanently" not in page
+    assert user_browser.send("/account/delete", current_password=PASSWORD).status_code == 422
+    assert "delete them first" in user_browser.page
 
-    at_home.send("/manage/games/Harbour/delete", form_on="/manage/games/Harbour")
-    assert "stays reserved" in at_home.open("/account/delete")
+    user_browser.send("/manage/games/Harbour/delete", form_on="/manage/games/Harbour")
+    assert "stays reserved" in user_browser.open("/account/delete")
     for password in ("", "wrong"):
-        assert at_home.send("/account/delete", current_password=password).status_code == 422
-        assert at_home.problem_of("current_password")
-    at_home.send("/account/delete", current_password=PASSWORD, follow=True)
-    assert "Your account is deleted" in at_home.page and "Sign in" in at_home.page
+        assert user_browser.send("/account/delete", current_password=password).status_code == 422
+        assert user_browser.problem_of("current_password")
+    user_browser.send("/account/delete", current_password=PASSWORD, follow=True)
+    assert "Your account is deleted" in user_browser.page and "Sign in" in user_browser.page
     with db.reading() as session, pytest.raises(NotFound):
         users.get_user_by_username(session, "wren")
     again = {"username": "Wren", "email": "w@example.com", "password": PASSWORD, "password_confirmation": PASSWORD}
@@ -101,21 +103,21 @@ def test_deleting_says_first_what_it_means(any_database, at_home, stored, user, 
     assert other.send("/register", **again).status_code == 422 and "taken" in (other.problem_of("username") or "")
 
 
-def test_the_last_admin_is_told(visitor, stored):
+def test_the_last_admin_cannot_delete_the_account(visitor, stored):
     visitor.sign_in(stored.admin("keeper").username)
     assert visitor.send("/account/delete", current_password=PASSWORD).status_code == 422
     assert "last admin" in visitor.page
 
 
 def test_an_account_without_an_address(visitor, stored, mailbox):
-    """As the first admin's: nothing is mailed to nowhere, and one can be set."""
+    """Such as the first admin's: no mail is sent, and an address can be set."""
     visitor.sign_in(stored.user("keeper-2", email=None, role="admin").username)
     page = visitor.open("/account")
     assert "None yet" in page and "Send the mail again" not in page and "Set one" in page
     visitor.send("/account/verify", form_on="/account", follow=True)
-    assert mailbox.take() == [] and "no address" in visitor.page
+    assert mailbox.take() == [] and "no email address" in visitor.page
     visitor.send("/account/password", current_password=PASSWORD, password=NEW, password_confirmation=NEW)
     assert mailbox.take() == []
     visitor.send("/account/email", email="me@example.com", current_password=NEW)
     visitor.open(mailbox.take_link(to="me@example.com"))
-    assert "me@example.com is verified" in visitor.page
+    assert "me@example.com is now verified" in visitor.page

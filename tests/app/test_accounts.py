@@ -47,13 +47,13 @@ def test_a_new_account_is_signed_in_and_can_sign_out_and_in_again(visitor):
         ({"username": "Admin"}, "username", "not allowed"),
         ({"username": "TAKEN"}, "username", "taken"),
         ({"email": "nothing"}, "email", "not an email address"),
-        ({"email": "ö@example.com"}, "email", "no letters but a to z"),
+        ({"email": "ö@example.com"}, "email", "only have the letters a to z"),
         ({"password": "short", "password_confirmation": "short"}, "password", "8 characters"),
-        ({"password_confirmation": "another one"}, "password_confirmation", "not the same"),
+        ({"password_confirmation": "another one"}, "password_confirmation", "do not match"),
     ],
 )
-def test_what_is_wrong_stands_beside_the_field_and_the_rest_is_kept(visitor, stored, changed, field, words):
-    """Bad input is answered with 422, a message at the field, and what was typed; passwords never come back."""
+def test_errors_are_shown_beside_the_field_and_input_is_kept(visitor, stored, changed, field, words):
+    """Bad input returns 422 with a message at the field and keeps the input, except passwords."""
     stored.user("taken")
     sent = {**REGISTER, **changed}
     answer = visitor.send("/register", **sent)
@@ -68,21 +68,21 @@ def test_what_is_wrong_stands_beside_the_field_and_the_rest_is_kept(visitor, sto
         assert users.find_user_by_username(session, "Wren") is None
 
 
-def test_an_empty_form_names_every_field_at_once(visitor):
-    """Nobody has to send a form five times to learn five things."""
+def test_an_empty_form_shows_all_errors_at_once(visitor):
+    """Users should not have to send a form five times to see five errors."""
     visitor.send("/register", username="", email="", password="", password_confirmation="")
     assert all(visitor.problem_of(field) for field in ("username", "email", "password"))
 
 
 def test_a_wrong_password_and_an_unknown_name_look_the_same(any_database, visitor, stored):
-    """Nothing tells a stranger who has an account."""
+    """Strangers cannot find out who has an account."""
     user = stored.user()
     visitor.send("/sign-in", login=user.username, password="not the password")
-    known = visitor.problem_of("password")
+    message = visitor.problem_of("password")
     visitor.send("/sign-in", login="nobody", password="not the password")
     assert visitor.status == 422
-    assert known
-    assert known == visitor.problem_of("password")
+    assert message
+    assert message == visitor.problem_of("password")
     visitor.send("/sign-in", login="no\0body", password="not the password")
     assert visitor.status == 422
 
@@ -98,8 +98,8 @@ def test_a_wrong_password_and_an_unknown_name_look_the_same(any_database, visito
         ("", "/"),
     ],
 )
-def test_signing_in_goes_on_to_local_pages_only(visitor, stored, target, goes_to):
-    """An address elsewhere in `next` is not followed."""
+def test_signing_in_redirects_only_to_local_pages(visitor, stored, target, goes_to):
+    """A foreign address in `next` is ignored."""
     user = stored.user()
     token = visitor.token("/sign-in")
     answer = visitor.client.post(
@@ -110,8 +110,8 @@ def test_signing_in_goes_on_to_local_pages_only(visitor, stored, target, goes_to
     assert (answer.status_code, answer.location) == (303, goes_to)
 
 
-def test_signing_in_leads_to_what_one_has(new_visitor, stored):
-    """Whoever owns a game comes for it, moderators too; then the desk, the characters, the home page."""
+def test_signing_in_leads_to_the_most_likely_page(new_visitor, stored):
+    """Games first, then moderation, characters, and the home page."""
     stored.game("Mine", owner=stored.user("wright"))
     stored.game("Theirs", owner=stored.user("both", role="moderator"))
     stored.user("mod", role="moderator")
@@ -122,11 +122,11 @@ def test_signing_in_leads_to_what_one_has(new_visitor, stored):
         game = games.get_game(session, "Mine")
         characters.register_character(session, game_id=game.id, name="Wren", key=key)
     stored.user("newcomer")
-    found = {
+    start_pages = {
         name: new_visitor().sign_in(name).answer.location
         for name in ("wright", "both", "mod", "keeper", player.username, "newcomer")
     }
-    assert found == {
+    assert start_pages == {
         "wright": "/manage/games",
         "both": "/manage/games",
         "mod": "/moderation",
@@ -137,15 +137,15 @@ def test_signing_in_leads_to_what_one_has(new_visitor, stored):
 
 
 def test_signing_in_starts_a_new_session(visitor, stored):
-    """A token from before the sign-in is worth nothing after it."""
+    """A token from before signing in is not accepted afterwards."""
     user = stored.user()
     before = visitor.token("/sign-in")
     visitor.sign_in(user.username)
     assert visitor.client.post("/sign-out", data={"csrf_token": before}).status_code == 400
 
 
-def test_signing_out_ends_the_session_wherever_its_cookie_is(new_visitor, stored):
-    """A copy of it opens nothing, and is of no use to get another; the account's other sessions go on."""
+def test_signing_out_ends_copies_of_the_session_too(new_visitor, stored):
+    """A copy of the cookie opens nothing. Other sessions of the account continue."""
     user = stored.user()
     here, elsewhere, copy = new_visitor(), new_visitor(), new_visitor()
     for visitor in (here, elsewhere):
@@ -163,8 +163,8 @@ def test_signing_out_ends_the_session_wherever_its_cookie_is(new_visitor, stored
     assert elsewhere.client.get("/account").status_code == 200
 
 
-def test_signing_out_works_here_while_nothing_can_be_written(visitor, stored, settings, monkeypatch):
-    """The browser may be somebody else's; but the page says what it could not do."""
+def test_signing_out_works_in_this_browser_if_nothing_can_be_stored(visitor, stored, settings, monkeypatch):
+    """Other copies of the session may continue, and the page says so."""
     visitor.sign_in(stored.user().username)
     visitor.open("/account")
     monkeypatch.setattr(db, "LOCK_SECONDS", 0.1)
@@ -176,7 +176,7 @@ def test_signing_out_works_here_while_nothing_can_be_written(visitor, stored, se
     assert visitor.client.get("/account").status_code == 303
 
 
-def test_sessions_that_ended_long_ago_are_forgotten(stored):
+def test_old_ended_sessions_are_deleted(stored):
     user = stored.user()
     with db.transaction() as session:
         sessions.end(session, "a" * 32, user_id=user.id)
@@ -188,7 +188,7 @@ def test_sessions_that_ended_long_ago_are_forgotten(stored):
 
 
 def test_a_changed_session_token_ends_the_session(visitor, stored):
-    """This is how all of a person's sessions are ended at once."""
+    """This is how all sessions of an account are ended at once."""
     user = stored.user()
     visitor.sign_in(user.username)
     assert visitor.client.get("/manage/games").status_code == 200
@@ -199,12 +199,12 @@ def test_a_changed_session_token_ends_the_session(visitor, stored):
 
 @pytest.fixture
 def limited(make_settings, engine):
-    """A site with its limits on."""
+    """A site with rate limits."""
     return create_app(make_settings(RATE_LIMITS="on"))
 
 
 def fail_to_sign_in(visitor, login, addresses, *, each=10):
-    """Wrong passwords, so many from each address; what the last was answered."""
+    """Send wrong passwords, several from each address, and return the last response."""
     token = visitor.token("/sign-in")
     for number in range(addresses * each):
         answer = visitor.client.post(
@@ -215,15 +215,15 @@ def fail_to_sign_in(visitor, login, addresses, *, each=10):
     return answer.status_code
 
 
-def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(limited, stored):
-    """After ten failures who tried must wait, with the form and the other way in; others may still sign in."""
+def test_failed_sign_ins_are_limited_per_account(limited, stored):
+    """After ten failures the visitor must wait and can reset the password. Others can still sign in."""
     visitor, user, other = Visitor(limited), stored.user(), stored.user()
     for _ in range(10):
         assert visitor.send("/sign-in", login=user.username, password="wrong").status_code == 422
     answer = visitor.send("/sign-in", login=user.username.upper(), password=PASSWORD)
 
     assert answer.status_code == 429
-    assert "too many attempts to sign in" in visitor.page
+    assert "Too many failed attempts to sign in" in visitor.page
     assert "Try again in 15 minutes" in visitor.page
     assert visitor.value_of("login") == user.username.upper() and PASSWORD not in visitor.page
     assert 'href="/reset"' in visitor.page
@@ -233,22 +233,22 @@ def test_failed_sign_ins_are_limited_by_account_and_successful_ones_are_not(limi
         visitor.sign_in(other.username)
 
 
-def test_who_guesses_elsewhere_does_not_lock_the_person_out(limited, stored):
-    """Ten failures at one address stop that address; a hundred in all stop browsers that are new to it."""
+def test_guessing_from_elsewhere_does_not_lock_the_owner_out(limited, stored):
+    """Ten failures block an address; a hundred in total block browsers that are new to the account."""
     stored.user("wren")
-    known, new = Visitor(limited), Visitor(limited)
-    known.sign_in("wren").send("/sign-out", form_on="/account")
+    known_browser, new_browser = Visitor(limited), Visitor(limited)
+    known_browser.sign_in("wren").send("/sign-out", form_on="/account")
     assert fail_to_sign_in(Visitor(limited), "wren", 1, each=11) == 429
-    new.sign_in("wren").send("/sign-out", form_on="/account")
+    new_browser.sign_in("wren").send("/sign-out", form_on="/account")
 
     assert fail_to_sign_in(Visitor(limited), "wren", 10) == 422
     assert Visitor(limited).send("/sign-in", login="wren", password=PASSWORD).status_code == 429
-    known.sign_in("wren")
+    known_browser.sign_in("wren")
     Visitor(limited).sign_in(stored.user("robin").username)
 
 
-def test_a_known_browser_guesses_no_longer_than_another(limited, stored):
-    """Its ten go with it, from whichever address it comes; and it is known to its own account only."""
+def test_a_known_browser_gets_no_extra_attempts(limited, stored):
+    """Its ten attempts are counted across addresses, and it is known only to its own account."""
     for username in ("wren", "robin"):
         stored.user(username)
     visitor = Visitor(limited)
@@ -258,23 +258,23 @@ def test_a_known_browser_guesses_no_longer_than_another(limited, stored):
     assert visitor.send("/sign-in", login="robin", password=PASSWORD).status_code == 429
 
 
-def test_what_a_browser_is_known_for_cannot_be_made_up(app, visitor, stored):
-    """The cookie is signed, and names an address only when it was proved."""
+def test_the_cookie_of_known_browsers_cannot_be_forged(app, visitor, stored):
+    """The cookie is signed and contains an address only if it was verified."""
     stored.user("wren", is_verified=True)
     stored.user("robin")
     for login in ("wren", "robin"):
         visitor.sign_in(login).send("/sign-out", form_on="/account")
     cookie = visitor.client.get_cookie(known_browsers.COOKIE).value
-    forged = cookie[:-9] + ("A" if cookie[-9] != "A" else "B") + cookie[-8:]  # within its signature
-    for value, known in ((cookie, True), (forged, False), ("", False)):
+    forged = cookie[:-9] + ("A" if cookie[-9] != "A" else "B") + cookie[-8:]  # changes the signature
+    for value, is_known in ((cookie, True), (forged, False), ("", False)):
         with app.test_request_context(headers={"Cookie": f"{known_browsers.COOKIE}={value}"}):
-            assert known_browsers.knows("WREN") is known
-            assert known_browsers.knows("wren@example.com") is known
+            assert known_browsers.knows("WREN") is is_known
+            assert known_browsers.knows("wren@example.com") is is_known
             assert not known_browsers.knows("robin@example.com")
 
 
-def test_another_spelling_is_no_other_account_to_the_limits(make_settings, engine, stored):
-    """What the form takes out of a name starts no count of its own."""
+def test_other_spellings_count_as_the_same_account(make_settings, engine, stored):
+    """Characters that the form removes do not start a new count."""
     visitor, user = Visitor(create_app(make_settings(RATE_LIMITS="on"))), stored.user("wren")
     spellings = ["w\0ren", "\0 WREN ", *(f"wren{NUL * count}" for count in range(8))]
     statuses = [visitor.send("/sign-in", login=login, password="wrong").status_code for login in spellings]
@@ -292,8 +292,8 @@ def test_another_spelling_is_no_other_account_to_the_limits(make_settings, engin
         ("192.0.2.1", "192.0.2.2", False),
     ],
 )
-def test_an_ipv6_network_is_one_address_to_the_limits(app, first, second, is_one):
-    """Whoever has one of its addresses has them all."""
+def test_an_ipv6_network_counts_as_one_address(app, first, second, is_one):
+    """A client usually controls all addresses of its network."""
     seen = set()
     for address in (first, second):
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
@@ -301,8 +301,8 @@ def test_an_ipv6_network_is_one_address_to_the_limits(app, first, second, is_one
     assert (len(seen) == 1) is is_one
 
 
-def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored, own_valkey):
-    """The counts are then kept in the process."""
+def test_sign_ins_are_limited_while_redis_is_down(make_settings, engine, stored, own_valkey):
+    """The process keeps the counts then."""
     own_valkey.stop()
     app = create_app(make_settings(RATE_LIMITS="on"))
     visitor, user = Visitor(app), stored.user()
@@ -311,16 +311,16 @@ def test_sign_ins_are_limited_while_redis_is_away(make_settings, engine, stored,
 
 
 @pytest.mark.parametrize("path", ["/account", "/manage/characters/live", "/docs/asyncapi.yaml", "/static/site.css"])
-def test_answers_that_change_no_session_set_no_cookie(visitor, stored, path):
-    """One that was slow would sign somebody in again who just signed out; one that a cache keeps, somebody else."""
+def test_responses_set_no_cookie_unless_the_session_changed(visitor, stored, path):
+    """A slow or cached response could otherwise restore an old session."""
     visitor.sign_in(stored.user().username).open("/account")
     answer = visitor.client.get(path)
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_session_in_use_lives_on(visitor, stored, monkeypatch):
-    """Each day that it is used, it has its whole time again."""
+def test_a_session_in_use_is_extended(visitor, stored, monkeypatch):
+    """Each day of use extends it."""
     visitor.sign_in(stored.user().username)
     tomorrow = db.utc_now() + timedelta(days=1)
     monkeypatch.setattr(identity, "utc_now", lambda: tomorrow)

@@ -15,7 +15,7 @@ def stored_channel(name):
 
 
 def test_lists_show_public_channels_only(visitor, stored):
-    """A hidden one is in no list, and is not there for strangers."""
+    """A hidden channel is not listed, and strangers get 404."""
     stored.channel("gossip", description="All <b>sorts</b>.")
     stored.channel("cellar", is_hidden=True)
     page = visitor.client.get("/channels").get_data(as_text=True)
@@ -26,17 +26,17 @@ def test_lists_show_public_channels_only(visitor, stored):
 
 
 def test_an_owner_proposes_and_describes_a_channel(new_visitor, stored):
-    """It is hidden; its owner finds it in the list of proposals, others do not see it."""
+    """It is hidden. Its owner sees it among the proposals; others do not."""
     owner = stored.user()
     stored.game(owner=owner)
-    at_home = new_visitor().sign_in(owner.username)
-    answer = at_home.send("/channels/new", name="poetry", description="Haiku.")
+    owner_browser = new_visitor().sign_in(owner.username)
+    answer = owner_browser.send("/channels/new", name="poetry", description="Haiku.")
     assert answer.location == "/channels/poetry"
     channel = stored_channel("poetry")
     assert channel.is_hidden and channel.proposed_by_id == owner.id
-    assert "poetry" in at_home.open("/channels")
+    assert "poetry" in owner_browser.open("/channels")
 
-    at_home.send("/channels/poetry/edit", description="Haiku and limericks.")
+    owner_browser.send("/channels/poetry/edit", description="Haiku and limericks.")
     assert stored_channel("poetry").description == "Haiku and limericks."
 
     stranger = new_visitor().sign_in(stored.user().username)
@@ -44,8 +44,8 @@ def test_an_owner_proposes_and_describes_a_channel(new_visitor, stored):
     assert stranger.client.get("/channels/poetry/edit").status_code == 404
 
 
-def test_only_who_proposed_a_public_channel_describes_it(new_visitor, stored):
-    """Everyone sees it, and others are told that they may not."""
+def test_only_the_proposer_describes_a_public_channel(new_visitor, stored):
+    """Everyone sees it, but others are refused."""
     stored.channel("gossip")
     stranger = new_visitor().sign_in(stored.user().username)
     assert stranger.client.get("/channels/gossip/edit").status_code == 403
@@ -53,8 +53,8 @@ def test_only_who_proposed_a_public_channel_describes_it(new_visitor, stored):
     assert answer.status_code == 403
 
 
-def test_without_a_game_nobody_proposes(new_visitor, stored):
-    """The page says what is missing; a form sent all the same is refused."""
+def test_only_owners_of_games_propose_channels(new_visitor, stored):
+    """The page explains that, and a form sent anyway is refused."""
     visitor = new_visitor().sign_in(stored.user().username)
     assert "Register your game" in visitor.open("/channels/new")
     assert visitor.send("/channels/new", form_on="/manage/games/new", name="poetry").status_code == 403
@@ -73,8 +73,8 @@ def test_without_a_game_nobody_proposes(new_visitor, stored):
         ("GOSSIP", "exists already"),
     ],
 )
-def test_a_bad_name_is_named(new_visitor, stored, name, words):
-    """Beside the field, with what was typed."""
+def test_a_bad_name_is_shown_beside_the_field(new_visitor, stored, name, words):
+    """The input is kept."""
     owner = stored.user()
     stored.game(owner=owner)
     stored.channel("gossip")
@@ -85,8 +85,8 @@ def test_a_bad_name_is_named(new_visitor, stored, name, words):
     assert "Kept." in visitor.page
 
 
-def test_a_channels_page_says_who_proposed_it_and_what_was_said_last(visitor, stored):
-    """Escaped like all that strangers write."""
+def test_a_channels_page_shows_its_proposer_and_latest_messages(visitor, stored):
+    """User input is escaped."""
     owner = stored.user("wren")
     stored.game("Harbour", owner=owner)
     with db.transaction() as session:

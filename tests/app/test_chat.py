@@ -1,4 +1,4 @@
-"""The chat's pages without scripts, and what its script asks the site for."""
+"""The chat's pages without scripts, and what the script requests from the site."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.servers import SECRET_KEY
 
 
 def say(channel, *texts, name="Ash", game="Harbour", peer="game:1"):
-    """Store lines; returns their ids."""
+    """Store lines and return their ids."""
     with transaction() as session:
         lines = [Line(channel.id, peer, game, name, text, utc_now()) for text in texts]
         return history.store_lines(session, lines, worker="w")
@@ -31,12 +31,12 @@ def ids(page):
 
 @pytest.fixture
 def reader(visitor, stored):
-    """Somebody signed in. `visitor.user` is the account."""
+    """A signed-in visitor. `visitor.user` is the account."""
     visitor.user = stored.user("wren")
     return visitor.sign_in("wren")
 
 
-def test_channels_are_listed_hidden_ones_are_not(visitor, stored):
+def test_only_public_channels_are_listed(visitor, stored):
     stored.channel("harbour", description="Ships & tides")
     stored.channel("secret", is_hidden=True)
     page = visitor.open("/chat")
@@ -46,7 +46,7 @@ def test_channels_are_listed_hidden_ones_are_not(visitor, stored):
 
 
 def test_without_channels_the_page_says_so(visitor):
-    assert "No channel is public yet" in visitor.open("/chat")
+    assert "No public channels yet" in visitor.open("/chat")
 
 
 @pytest.mark.parametrize("path", ["/chat/secret", "/chat/secret/lines", "/chat/nothing", "/chat/nothing/lines"])
@@ -60,7 +60,7 @@ def test_hidden_and_unknown_channels_are_404_for_everybody(visitor, stored, path
     assert visitor.status == 404
 
 
-def test_strangers_may_read_and_are_asked_to_sign_in(visitor, stored):
+def test_strangers_can_read_and_are_asked_to_sign_in(visitor, stored):
     channel = stored.channel("gossip")
     say(channel, "hello all")
     page = visitor.open("/chat/gossip")
@@ -72,40 +72,40 @@ def test_strangers_may_read_and_are_asked_to_sign_in(visitor, stored):
 
 def test_an_empty_channel_says_so(visitor, stored):
     stored.channel("gossip")
-    assert "Nobody has said anything here yet" in visitor.open("/chat/gossip")
+    assert "No messages yet" in visitor.open("/chat/gossip")
 
 
 def test_pages_of_lines_lead_to_each_other(visitor, stored):
     channel = stored.channel("gossip")
     say(stored.channel("other"), "elsewhere")
-    made = say(channel, *(f"line {number}" for number in range(120)))
+    line_ids = say(channel, *(f"line {number}" for number in range(120)))
 
     page = visitor.open("/chat/gossip")
-    assert ids(page) == made[70:]
+    assert ids(page) == line_ids[70:]
     older = re.search(r'id="chat-older"[^>]*href="([^"]+)"', page)[1]
     page = visitor.open(older)
-    assert ids(page) == made[20:70] and "Back to now" in page
+    assert ids(page) == line_ids[20:70] and "Back to the latest" in page
     page = visitor.open(re.search(r'id="chat-older"[^>]*href="([^"]+)"', page)[1])
-    assert ids(page) == made[:20] and "Here the channel begins" in page
+    assert ids(page) == line_ids[:20] and "This is the start of the channel" in page
     newer = re.search(r'rel="next" href="([^"]+)"', page)[1]
     page = visitor.open(newer)
-    assert ids(page) == made[20:70]
+    assert ids(page) == line_ids[20:70]
     page = visitor.open(re.search(r'rel="next" href="([^"]+)"', page)[1])
-    assert ids(page) == made[70:] and 'rel="next"' not in page
+    assert ids(page) == line_ids[70:] and 'rel="next"' not in page
 
 
 def test_lines_for_the_script(visitor, stored):
     channel = stored.channel("gossip")
-    made = say(channel, *(f"line {number}" for number in range(60)))
-    page = visitor.open(f"/chat/gossip/lines?after={made[0]}")
-    assert ids(page) == made[1:51] and 'data-more="yes"' in page
-    page = visitor.open(f"/chat/gossip/lines?before={made[10]}")
-    assert ids(page) == made[:10] and 'data-more="no"' in page
+    line_ids = say(channel, *(f"line {number}" for number in range(60)))
+    page = visitor.open(f"/chat/gossip/lines?after={line_ids[0]}")
+    assert ids(page) == line_ids[1:51] and 'data-more="yes"' in page
+    page = visitor.open(f"/chat/gossip/lines?before={line_ids[10]}")
+    assert ids(page) == line_ids[:10] and 'data-more="no"' in page
     assert "<html" not in page
 
 
 @pytest.mark.parametrize("place", ["x", "-1", "", "9" * 19, "9" * 30, "1.5", "١"])
-def test_nonsense_in_the_address_is_no_error(visitor, stored, place):
+def test_invalid_ids_in_the_address_are_ignored(visitor, stored, place):
     say(stored.channel("gossip"), "hello")
     for path in ("/chat/gossip", "/chat/gossip/lines"):
         for name in ("before", "after"):
@@ -113,8 +113,8 @@ def test_nonsense_in_the_address_is_no_error(visitor, stored, place):
             assert visitor.status == 200
 
 
-def test_what_strangers_write_is_text(visitor, stored):
-    """Nothing that a game sends is cleaned enough to be trusted here."""
+def test_messages_are_escaped(visitor, stored):
+    """The page does not rely on what games send having been cleaned."""
     channel = stored.channel("gossip", description="<script>alert(1)</script>")
     evil = "<img src=x onerror=alert(1)> & \"quotes\" 'too'"
     say(channel, evil, name="<b>Ash</b>", game="<i>G</i>")
@@ -141,19 +141,19 @@ def test_what_strangers_write_is_text(visitor, stored):
         ("", []),
     ],
 )
-def test_addresses_become_links_that_vouch_for_nothing(text, links):
-    made = str(linked(text))
-    found = re.findall(r'<a href="([^"]*)" rel="nofollow noopener ugc" target="_blank">', made)
-    assert [address.replace("&amp;", "&") for address in found] == links
-    assert re.sub(r"</?a[^>]*>", "", made).count("<") == 0
+def test_addresses_become_nofollow_links(text, links):
+    rendered = str(linked(text))
+    addresses = re.findall(r'<a href="([^"]*)" rel="nofollow noopener ugc" target="_blank">', rendered)
+    assert [address.replace("&amp;", "&") for address in addresses] == links
+    assert re.sub(r"</?a[^>]*>", "", rendered).count("<") == 0
 
 
-def test_a_line_of_brackets_costs_no_more_than_another():
-    """Looking at all of the address for each bracket that is taken off would take minutes."""
+def test_a_line_of_brackets_takes_linear_time():
+    """Scanning the whole address for each trimmed bracket would take minutes."""
     began = time.monotonic()
-    made = str(linked("http://example.com/" + ")" * 300_000))
+    rendered = str(linked("http://example.com/" + ")" * 300_000))
     assert time.monotonic() - began < 5
-    assert made.count('href="http://example.com/"') == 1
+    assert rendered.count('href="http://example.com/"') == 1
 
 
 def test_a_page_has_what_its_script_needs(reader, stored, settings):
@@ -168,12 +168,12 @@ def test_a_page_has_what_its_script_needs(reader, stored, settings):
     assert "ws:" not in reader.answer.headers["Content-Security-Policy"]
 
 
-def test_without_scripts_one_is_told_how_far_it_goes(reader, stored):
+def test_the_page_explains_what_works_without_scripts(reader, stored):
     stored.channel("gossip")
-    assert re.search(r"<noscript>.*Speaking needs JavaScript.*</noscript>", reader.open("/chat/gossip"))
+    assert re.search(r"<noscript>.*please enable JavaScript.*</noscript>", reader.open("/chat/gossip"))
 
 
-def test_the_token_is_for_who_is_signed_in(reader, visitor, app):
+def test_only_signed_in_users_get_a_token(reader, visitor, app):
     assert app.test_client().get("/chat/token.json").status_code == 401
     answer = reader.client.get("/chat/token.json")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -202,22 +202,22 @@ def test_unread_lines_are_counted_and_marked(reader, stored):
     assert re.search(r'unread-count">2<', reader.open("/chat"))
     assert re.search(r'unread-count">2<', reader.open("/chat/harbour"))
     page = reader.open("/chat/gossip")
-    assert page.index("one") < page.index("New since you were here") < page.index("two")
+    assert page.index("one") < page.index("New since your last visit") < page.index("two")
     assert reader.client.get("/chat/unread.json").json["gossip"] == 0
-    assert "New since you were here" not in reader.open("/chat/gossip")
+    assert "New since your last visit" not in reader.open("/chat/gossip")
 
 
 @pytest.fixture
 def ignoring(reader, stored):
-    """The reader ignores Pest@Harbour."""
+    """A reader who ignores Pest@Harbour."""
     stored.game("Harbour")
     with transaction() as session:
         ignores.add_ignore(session, actors.of_user(session, reader.user.id), pattern="Pest@Harbour")
     return reader
 
 
-def test_lines_of_the_ignored_are_not_shown(ignoring, new_visitor, stored):
-    """Not a word of them is in the page; their places are, so that pages of lines and marks stay as they are."""
+def test_ignored_lines_are_not_shown(ignoring, new_visitor, stored):
+    """Their text is not in the page, but their ids are, for paging and read marks."""
     channel = stored.channel("gossip")
     first, pest, last = say(channel, "one") + say(channel, "buy", name="PEST") + say(channel, "two")
     for path in ("/chat/gossip", "/chat/gossip/lines", f"/chat/gossip?before={last + 1}", "/channels/gossip"):
@@ -227,29 +227,29 @@ def test_lines_of_the_ignored_are_not_shown(ignoring, new_visitor, stored):
     assert ids(ignoring.open("/chat/gossip")) == [first, pest, last]
 
 
-def test_lines_of_the_ignored_are_not_new(ignoring, stored):
+def test_ignored_lines_are_not_unread(ignoring, stored):
     gossip = stored.channel("gossip")
     say(gossip, "one")
     ignoring.open("/chat/gossip")
     say(gossip, "buy", "buy", name="Pest")
     assert ignoring.client.get("/chat/unread.json").json == {"gossip": 0}
-    assert "New since you were here" not in ignoring.open("/chat/gossip")
+    assert "New since your last visit" not in ignoring.open("/chat/gossip")
     say(gossip, "buy", name="Pest")
     say(gossip, "two")
     assert ignoring.client.get("/chat/unread.json").json == {"gossip": 1}
     page = ignoring.open("/chat/gossip")
-    assert page.index("one") < page.index("New since you were here") < page.index("two")
+    assert page.index("one") < page.index("New since your last visit") < page.index("two")
 
 
 def test_older_lines_mark_nothing(reader, stored):
     gossip = stored.channel("gossip")
-    made = say(gossip, *(f"line {number}" for number in range(60)))
-    reader.open(f"/chat/gossip?before={made[55]}")
+    line_ids = say(gossip, *(f"line {number}" for number in range(60)))
+    reader.open(f"/chat/gossip?before={line_ids[55]}")
     with transaction() as session:
         assert read_marks.last_read(session, user_id=reader.user.id, channel_id=gossip.id) is None
 
 
-def test_who_hears_a_channel(visitor, stored, app):
+def test_the_page_lists_listeners(visitor, stored, app):
     channel = stored.channel("gossip")
     bus = app.extensions["bus"]
 
@@ -274,7 +274,7 @@ def test_who_hears_a_channel(visitor, stored, app):
     assert "Hidden" not in page and "Eve" not in page
 
 
-def test_the_chat_is_there_while_redis_is_away(own_valkey, visitor, stored):
+def test_the_chat_works_while_redis_is_down(own_valkey, visitor, stored):
     say(stored.channel("gossip"), "hello")
     own_valkey.stop()
     assert "hello" in visitor.open("/chat/gossip")

@@ -1,4 +1,4 @@
-"""What tells others of the network's pages: Open Graph tags, sitemap, robots.txt, the feed of new games."""
+"""What search engines and other sites read: Open Graph tags, sitemap, robots.txt, the feed of new games."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ def tags(client, path):
     }
 
 
-def test_pages_say_what_they_are_to_those_who_show_links(make_settings, engine, stored):
-    """Title, description, address, kind, picture; what strangers wrote is escaped."""
+def test_pages_have_open_graph_tags(make_settings, engine, stored):
+    """Title, description, address, type and image. User input is escaped."""
     client = create_app(make_settings(PUBLIC_URL="https://gossip.example")).test_client()
     stored.game("Harbour", name='The "Harbour" <b>', description='Fog &\nlanterns "at" night. ' * 40)
     stored.user("wren")
-    found = tags(client, "/games/Harbour")
-    assert found["title"].startswith('The "Harbour" <b>')
-    assert found["description"].startswith('Fog & lanterns "at" night.') and len(found["description"]) <= 200
-    assert (found["url"], found["type"]) == ("https://gossip.example/games/Harbour", "website")
-    assert found["site_name"]
-    picture = found["image"].removeprefix("https://gossip.example")
+    properties = tags(client, "/games/Harbour")
+    assert properties["title"].startswith('The "Harbour" <b>')
+    assert properties["description"].startswith('Fog & lanterns "at" night.') and len(properties["description"]) <= 200
+    assert (properties["url"], properties["type"]) == ("https://gossip.example/games/Harbour", "website")
+    assert properties["site_name"]
+    picture = properties["image"].removeprefix("https://gossip.example")
     assert client.get(picture).content_type == "image/png"
     assert tags(client, "/players/wren")["type"] == "profile"
     for path in ("/", "/games", "/channels", "/conduct", "/docs"):
         assert tags(client, path)["url"] == f"https://gossip.example{path}"
 
 
-def test_the_sitemap_has_what_everyone_may_see_and_no_more(any_database, app, stored):
-    """Pages, visible games and channels, profiles that are not hidden."""
+def test_the_sitemap_lists_only_public_pages(any_database, app, stored):
+    """Pages, displayed games, public channels, and profiles that are not hidden."""
     stored.game("Harbour", owner=stored.user("wren"))
     stored.game("Cellar", owner=stored.user("odo"), is_displayed=False)
     stored.channel("gossip")
     stored.channel("backroom", is_hidden=True)
     with db.transaction() as session:
         session.execute(update(User).where(User.username == "odo").values(is_profile_hidden=True))
-    found = addresses(app.test_client())
+    listed = addresses(app.test_client())
     site = app.extensions["settings"].public_url
-    assert found == [
+    assert listed == [
         f"{site}{path}"
         for path in (
             "/",
@@ -74,11 +74,11 @@ def test_the_sitemap_has_what_everyone_may_see_and_no_more(any_database, app, st
         )
     ]
     client = app.test_client()
-    assert {client.get(address.removeprefix(site)).status_code for address in found} == {200}
+    assert {client.get(address.removeprefix(site)).status_code for address in listed} == {200}
 
 
 def test_a_long_sitemap_has_an_index(any_database, app, stored, monkeypatch):
-    """The files together are the whole, each address once."""
+    """The files together list each address once."""
     owner = stored.user("wren")
     for number in range(4):
         stored.game(f"G{number}", owner=owner)
@@ -99,7 +99,7 @@ def test_a_long_sitemap_has_an_index(any_database, app, stored, monkeypatch):
     assert client.get(f"/sitemap-{'9' * 30}.xml").status_code == 404
 
 
-def test_robots_are_told_where_the_sitemap_is(app):
+def test_robots_txt_names_the_sitemap(app):
     answer = app.test_client().get("/robots.txt")
     lines = answer.get_data(as_text=True).splitlines()
     assert answer.mimetype == "text/plain" and "User-agent: *" in lines and "Disallow: /manage" in lines
@@ -108,7 +108,7 @@ def test_robots_are_told_where_the_sitemap_is(app):
 
 
 def test_the_feed_of_new_games(any_database, app, stored):
-    """Well formed, the newest first, hidden ones never; an id outlives a new short name."""
+    """It is well-formed, lists the newest games first, and leaves out hidden ones. An id survives a new short name."""
 
     client = app.test_client()
     assert ElementTree.fromstring(client.get("/games/feed.atom").data).findall(f"{ATOM}entry") == []
@@ -128,20 +128,20 @@ def test_the_feed_of_new_games(any_database, app, stored):
             for entry in feed.findall(f"{ATOM}entry")
         ]
 
-    found = entries()
-    assert len(found) == 30 and "Cellar" not in str(found)
-    assert found[0][0] == "<Odd> &  ]]>" and found[0][1].endswith("/games/Odd")
-    assert [title for title, *_ in found[1:3]] == ["The G31", "The G30"]
-    assert len({mark for *_, mark in found}) == 30
+    feed = entries()
+    assert len(feed) == 30 and "Cellar" not in str(feed)
+    assert feed[0][0] == "<Odd> &  ]]>" and feed[0][1].endswith("/games/Odd")
+    assert [title for title, *_ in feed[1:3]] == ["The G31", "The G30"]
+    assert len({mark for *_, mark in feed}) == 30
     with db.transaction() as session:
         edit_game(session, "Odd", short_name="Even")
-    assert entries()[0][1].endswith("/games/Even") and entries()[0][2] == found[0][2]
+    assert entries()[0][1].endswith("/games/Even") and entries()[0][2] == feed[0][2]
     for path in ("/", "/games"):
         assert 'type="application/atom+xml" title="New games" href="/games/feed.atom"' in client.get(path).text
 
 
 @pytest.mark.parametrize("path", ["/sitemap.xml", "/robots.txt", "/games/feed.atom"])
-def test_they_may_be_kept_for_a_while(client, path):
-    """They are the same for everybody, and set no cookie."""
+def test_the_files_can_be_cached(client, path):
+    """They are the same for everybody and set no cookie."""
     answer = client.get(path)
     assert "public, max-age=" in answer.headers["Cache-Control"] and "Set-Cookie" not in answer.headers

@@ -1,4 +1,4 @@
-"""The page of the protocol shows what the classes say, and the frames that the tests send; so does its YAML."""
+"""The protocol's page and its YAML show the classes' documentation and the frames from the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.docs import reading
+from app.docs import protocol_page
 from shared.limits import DEFAULTS
 from shared.protocol import INCOMING, OUTGOING
 from shared.protocol.asyncapi import document
@@ -27,9 +27,9 @@ def page(client) -> str:
 
 
 def examples(page: str) -> dict[str, Any]:
-    """The frames on the page, by their names."""
-    found = re.findall(r'<pre tabindex="0" id="([^"]+)"><code>(.*?)</code></pre>', page, re.DOTALL)
-    return {name: json.loads(html.unescape(text)) for name, text in found}
+    """The frames on the page, by name."""
+    blocks = re.findall(r'<pre tabindex="0" id="([^"]+)"><code>(.*?)</code></pre>', page, re.DOTALL)
+    return {name: json.loads(html.unescape(text)) for name, text in blocks}
 
 
 def text_of(markup: str) -> str:
@@ -47,13 +47,13 @@ def test_every_frame_is_shown_as_the_tests_send_it(page: str) -> None:
     assert shown == {failure.name: failure.example}
 
 
-def test_every_event_has_a_place_and_a_link(page: str) -> None:
+def test_every_event_has_an_anchor_and_a_link(page: str) -> None:
     for event in {*INCOMING, *OUTGOING}:
         assert f'<h3 id="{anchor(event)}">' in page
         assert f'<li><a href="#{anchor(event)}">{event}</a></li>' in page
 
 
-def test_links_on_the_page_lead_somewhere_on_it(page: str) -> None:
+def test_links_within_the_page_have_a_target(page: str) -> None:
     ids = re.findall(r'\sid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
@@ -75,7 +75,7 @@ def test_every_field_has_a_row_with_a_meaning(page: str) -> None:
         assert all(rows.values()), cls.event
 
 
-def test_what_is_optional_is_said(page: str) -> None:
+def test_optional_fields_are_marked(page: str) -> None:
     authenticate = page[page.index('<h3 id="authenticate">') : page.index('<h3 id="heartbeat">')]
     row = re.compile(r"<tr><th scope=\"row\"><code>(\w+)</code></th><td>(.*?)</td>")
     optional = {name for name, about in row.findall(authenticate) if "optional" in about}
@@ -83,7 +83,7 @@ def test_what_is_optional_is_said(page: str) -> None:
     assert {"channels", "players", "version", "debug", "sync", "ignored"} <= optional
 
 
-def test_codes_are_listed_with_what_is_said(page: str) -> None:
+def test_codes_are_listed_with_their_sentences(page: str) -> None:
     for code, sentences in SENTENCES.items():
         row = re.search(rf'<tr id="{code}">(.*?)</tr>', page)
         assert row and all(sentence in text_of(row[1]) for sentence in sentences), code
@@ -92,20 +92,20 @@ def test_codes_are_listed_with_what_is_said(page: str) -> None:
         assert row and text_of(row[1]) == (close.meaning + close.advice).replace("`", "")
 
 
-def test_limits_are_those_of_the_settings(make_settings, engine) -> None:
-    """The operator's, not the ones that would hold otherwise."""
+def test_the_page_shows_the_configured_limits(make_settings, engine) -> None:
+    """Not the defaults."""
     from app import create_app
 
     changed = make_settings(LIMITS="tells/send:player=7/0.25", RATE_LIMITS="on")
     page = create_app(changed).test_client().get("/docs").get_data(as_text=True)
     assert "<code>tells/send</code></th><td>player</td><td>7</td><td>1 in 4 s</td>" in page
     assert "<code>channels/send</code></th><td>game</td><td>100</td><td>20 a second</td>" in page
-    assert "switched off" not in page
+    assert "switched them off" not in page
 
 
-def test_limits_are_of_events_that_there_are() -> None:
-    """Whoever reads the table looks for them above."""
-    rows = reading.limits(DEFAULTS)
+def test_every_limit_belongs_to_an_event_on_the_page() -> None:
+    """Readers look for the event above."""
+    rows = protocol_page.limits(DEFAULTS)
     assert len(rows) == len(DEFAULTS)
     assert {row.event for row in rows} <= {*INCOMING, None}
     assert all(row.of_each.split(",")[0] in ("socket", "player", "game") for row in rows)
@@ -124,8 +124,8 @@ def test_the_yaml_is_the_document(client, settings) -> None:
     assert text.startswith("asyncapi: 3.0.0\n") and "&id0" not in text
 
 
-def test_the_yaml_is_sent_once(client) -> None:
-    """Who has it is told that it is the same."""
+def test_the_yaml_is_not_sent_again(client) -> None:
+    """A client that has it gets 304."""
     first = client.get("/docs/asyncapi.yaml")
     assert "max-age" in first.headers["Cache-Control"]
     again = client.get("/docs/asyncapi.yaml", headers={"If-None-Match": first.headers["ETag"]})

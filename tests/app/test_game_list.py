@@ -13,9 +13,9 @@ from tests.app.presence import be_online
 from tests.support.factory import edit_game
 
 
-def shown(visitor, **wanted):
-    """The short names on the list's page, in order."""
-    page = visitor.open("/games?" + urlencode(wanted))
+def shown(visitor, **filters):
+    """Return the short names on the page, in order."""
+    page = visitor.open("/games?" + urlencode(filters))
     return [part.split("</p>")[0] for part in page.split('<p class="short">')[1:]]
 
 
@@ -25,7 +25,7 @@ def runs(game, user_agent):
 
 
 def test_online_games_come_first_then_all_by_name(any_database, app, visitor, stored, valkey):
-    """With their players; the counts on top are of displayed games alone."""
+    """The list shows their players. The totals count only displayed games."""
     _, moss, tide = (stored.game(name, name=name) for name in ("Ash", "Moss", "Tide"))
     hidden = stored.game("Cellar", is_displayed=False)
     be_online(app, valkey, moss, ["Odo", "Wren"])
@@ -34,15 +34,15 @@ def test_online_games_come_first_then_all_by_name(any_database, app, visitor, st
     assert shown(visitor) == ["Moss", "Ash", "Tide"]
     assert "3 players</span>" in visitor.page and "Cellar" not in visitor.page
     assert "<strong>3 games</strong>" in visitor.page
-    assert "<strong>1 online</strong> now" in visitor.page and "<strong>3 players</strong> in them" in visitor.page
+    assert "<strong>1 online</strong> now" in visitor.page and "<strong>3 players</strong> playing" in visitor.page
 
     be_online(app, valkey, tide, [])
     assert shown(visitor) == ["Moss", "Tide", "Ash"]
     assert "<strong>2 online</strong> now" in visitor.page
 
 
-def test_filters_combine_and_stay_over_pages(any_database, app, visitor, stored, valkey):
-    """Each narrows what the others leave; the link to the next page has all of them."""
+def test_filters_combine_and_stay_on_other_pages(any_database, app, visitor, stored, valkey):
+    """Each filter narrows the list, and the link to the next page keeps all of them."""
     owner = stored.user()
     for number in range(30):
         game = stored.game(f"G{number:02}", owner=owner, description="Fog & “GULLS”, Ärger")
@@ -53,8 +53,8 @@ def test_filters_combine_and_stay_over_pages(any_database, app, visitor, stored,
     stored.connection(plain, type="web", url="https://play.example.com/", host="", port=None)
     runs(plain, "Other")
 
-    wanted = {"q": "ärGER", "online": "1", "connection": "secure telnet", "software": "Evennia 6 & more"}
-    assert len(shown(visitor, **wanted)) == 24
+    filters = {"q": "ärGER", "online": "1", "connection": "secure telnet", "software": "Evennia 6 & more"}
+    assert len(shown(visitor, **filters)) == 24
     assert "30 games found with “ärGER”" in visitor.page
     following = visitor.page.split('rel="next" href="')[1].split('"')[0]
     visitor.open(following)
@@ -65,19 +65,19 @@ def test_filters_combine_and_stay_over_pages(any_database, app, visitor, stored,
     assert shown(visitor, connection="web") == ["Plain"]
     assert shown(visitor, software="Other", q="GULLS") == ["Plain"]
     assert shown(visitor, connection="web", online="1") == []
-    assert "No game is like that" in visitor.page
+    assert "No games match" in visitor.page
 
 
 @pytest.mark.parametrize("search", ["%", "_", "\\", "\\%", "100\\", "' OR 1=1 --", "{{ 7 * 7 }}"])
-def test_a_search_is_text(any_database, visitor, stored, search):
-    """What has a meaning to the database is looked for as it was typed."""
+def test_a_search_is_literal(any_database, visitor, stored, search):
+    """Wildcards of the database have no special meaning."""
     stored.game("Without", name="Plain", description="nothing of note")
     stored.game("With", name="Odd", description=f"before {search} after")
     assert shown(visitor, q=search) == ["With"]
 
 
-def test_a_search_folds_case_in_all_three_fields(any_database, visitor, stored):
-    """Beyond ASCII too, and after an edit."""
+def test_a_search_ignores_case_in_all_three_fields(any_database, visitor, stored):
+    """Also beyond ASCII, and after an edit."""
     stored.game("Zwolf", name="ZWÖLF Türme", description="Straße am МОРЕ")
     for search in ("zwölf tür", "ZWOLF", "STRASSE", "strasse AM море", "Straße"):
         assert shown(visitor, q=search) == ["Zwolf"], search
@@ -88,7 +88,7 @@ def test_a_search_folds_case_in_all_three_fields(any_database, visitor, stored):
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "filters",
     [
         {"connection": "pigeon"},
         {"connection": "<script>alert(1)</script>"},
@@ -101,17 +101,17 @@ def test_a_search_folds_case_in_all_three_fields(any_database, visitor, stored):
         {"unknown": "field"},
     ],
 )
-def test_filters_that_make_no_sense_ask_for_nothing(visitor, stored, wanted):
+def test_invalid_filters_are_ignored(visitor, stored, filters):
     """The whole list is shown."""
     stored.game("Ash")
-    assert shown(visitor, **wanted) == ["Ash"]
+    assert shown(visitor, **filters) == ["Ash"]
     assert "found" not in visitor.page
 
 
 @pytest.mark.parametrize("value", ["<script>alert(1)</script>", '"><b onclick=x>', "x" * 5000, "\ud800"])
 @pytest.mark.parametrize("field", ["q", "software"])
-def test_filters_that_find_nothing_are_shown_as_text(visitor, stored, field, value):
-    """Nothing is found, or nothing was asked for; whatever it is, it is escaped."""
+def test_filters_without_matches_are_escaped(visitor, stored, field, value):
+    """Whether the filter is valid or not."""
     stored.game("Ash")
     answer = visitor.client.get("/games?" + urlencode({field: value}, errors="surrogatepass"))
     text = answer.get_data(as_text=True)
@@ -128,13 +128,13 @@ def test_software_of_hidden_games_is_not_offered(visitor, stored):
 
 
 def test_without_games_the_page_says_so(visitor):
-    """And offers no filters."""
+    """It offers no filters."""
     page = visitor.open("/games")
-    assert "No game is here yet" in page and 'name="connection"' not in page
+    assert "No games yet" in page and 'name="connection"' not in page
 
 
-def test_while_redis_is_away_nobody_is_online(app, visitor, stored, own_valkey):
-    """The list is there, by name; the filter finds nobody."""
+def test_nobody_is_online_while_redis_is_down(app, visitor, stored, own_valkey):
+    """Games are listed by name, and the filter matches none."""
     game = stored.game("Moss")
     stored.game("Ash")
     be_online(app, own_valkey, game, ["Odo"])
@@ -144,13 +144,13 @@ def test_while_redis_is_away_nobody_is_online(app, visitor, stored, own_valkey):
     assert shown(visitor) == ["Ash", "Moss"]
     assert "0 online" in visitor.page
     assert shown(visitor, online="1") == []
-    assert "No game is online just now" in visitor.page
-    assert "All is quiet" in visitor.open("/") and visitor.status == 200
+    assert "No game is online right now" in visitor.page
+    assert "Nobody is online" in visitor.open("/") and visitor.status == 200
     assert "offline" in visitor.open("/games/Moss") and visitor.status == 200
 
 
-def test_the_list_asks_the_database_as_often_for_many_games_as_for_few(app, visitor, stored, valkey):
-    """No query for each game."""
+def test_the_number_of_queries_does_not_grow_with_the_list(app, visitor, stored, valkey):
+    """There is no query per game."""
     statements = []
     with app.app_context():
         event.listen(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from sqlalchemy import update
 
-from app.games.chart import draw, player_charts, unbroken, y_scale
+from app.games.chart import draw, player_charts, split_into_runs, y_scale
 from shared import db
 from shared.models import User, UserAgent
 from shared.services import characters, games, player_counts
@@ -29,9 +29,9 @@ def game(stored):
 def claim(game, user, name):
     with db.transaction() as session:
         key = session.get(User, user.id).registration_key
-        made = characters.register_character(session, game_id=game.id, name=name, key=key)
+        character = characters.register_character(session, game_id=game.id, name=name, key=key)
         session.flush()
-        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id)
 
 
 def change(user, **fields):
@@ -40,13 +40,13 @@ def change(user, **fields):
 
 
 def part(page, element_id):
-    """The element's content, up to the end of its list or paragraph."""
-    found = re.search(rf'id="{element_id}"[^>]*>(.*?)</(?:ul|p)>', page, re.DOTALL)
-    return found[1] if found else None
+    """Return the content of an element, up to the end of its list or paragraph."""
+    match = re.search(rf'id="{element_id}"[^>]*>(.*?)</(?:ul|p)>', page, re.DOTALL)
+    return match[1] if match else None
 
 
 def test_ways_to_connect_are_links_and_text_to_copy(visitor, stored, game):
-    """Nothing but web addresses and telnet becomes a link."""
+    """Only web and telnet addresses become links."""
     stored.connection(game, host="mud.example.com", port=4000)
     stored.connection(game, host="2001:db8::1", port=23)
     stored.connection(game, type="secure telnet", host="tls.example.com", port=4443)
@@ -61,7 +61,7 @@ def test_ways_to_connect_are_links_and_text_to_copy(visitor, stored, game):
 
 
 def test_server_software_with_its_source(visitor, game):
-    """The link only where it is known, and only to the web."""
+    """The source is linked only if it is a web address."""
     with db.transaction() as session:
         games.remember_client(session, game_id=game.id, user_agent="Moss <3> 1.0", protocol_version="2.3.0")
     page = visitor.open("/games/Harbour")
@@ -74,7 +74,7 @@ def test_server_software_with_its_source(visitor, game):
 
 
 def test_who_is_online(any_database, app, visitor, stored, game, valkey):
-    """Characters lead to their profile, unless that is hidden; who hides being online is not named."""
+    """Characters link to their profile unless it is hidden. Users who hide when they are online are not named."""
     wren, odo, bea = stored.user("wren"), stored.user("odo"), stored.user("bea")
     for user, name in ((wren, "Wren"), (odo, "Odo"), (bea, "Bea")):
         claim(game, user, name)
@@ -87,7 +87,7 @@ def test_who_is_online(any_database, app, visitor, stored, game, valkey):
     assert "<span>odo</span>" in players and "/players/odo" not in page
     assert "bea" not in players.lower() and "and 1 more" in players
     assert "&lt;b&gt;Guest&lt;/b&gt;" in players and "<b>" not in page
-    assert "4 players are here" in part(page, "game-online")
+    assert "4 players are online" in part(page, "game-online")
     assert '<a href="/players/bea">Bea' in part(page, "game-characters")
 
     change(bea, is_online_hidden=False)
@@ -95,34 +95,37 @@ def test_who_is_online(any_database, app, visitor, stored, game, valkey):
 
 
 def test_an_owner_hides_who_is_online(app, new_visitor, visitor, stored, game, valkey):
-    """By the form of the game; how many there are is still shown. Applications hear nothing of it."""
+    """With the game's form. The number is still shown, and applications are not notified."""
     from shared.services import users, versions
 
     be_online(app, valkey, game, ["Odo", "Bea"])
     with db.reading() as session:
         owner = users.find_user(session, game.owner_id)
         before = versions.last_cursor(session)
-    at_home = new_visitor().sign_in(owner.username)
+    owner_browser = new_visitor().sign_in(owner.username)
     assert re.search(
-        r'name="show_players"[^>]*checked|checked[^>]*name="show_players"', at_home.open("/manage/games/Harbour/edit")
+        r'name="show_players"[^>]*checked|checked[^>]*name="show_players"',
+        owner_browser.open("/manage/games/Harbour/edit"),
     )
     fields = {"name": game.name, "short_name": "Harbour", "display": "y", "allow_character_registration": "y"}
-    assert at_home.send("/manage/games/Harbour/edit", **fields, show_players="n").status_code == 303
+    assert owner_browser.send("/manage/games/Harbour/edit", **fields, show_players="n").status_code == 303
     page = visitor.open("/games/Harbour")
-    assert "2 players are here" in page and "does not say who" in page
+    assert "2 players are online" in page and "does not show who" in page
     assert "Odo" not in page and "game-players" not in page
 
-    assert at_home.send("/manage/games/Harbour/edit", **fields).status_code == 303, "without the field it stays"
+    assert owner_browser.send("/manage/games/Harbour/edit", **fields).status_code == 303, (
+        "the value stays without the field"
+    )
     assert "Odo" not in visitor.open("/games/Harbour")
-    assert at_home.send("/manage/games/Harbour/edit", **fields, show_players="y").status_code == 303
+    assert owner_browser.send("/manage/games/Harbour/edit", **fields, show_players="y").status_code == 303
     assert "Odo" in visitor.open("/games/Harbour")
     with db.reading() as session:
         assert versions.last_cursor(session) == before
 
 
 def test_offline_games_say_when_they_were_last_online(any_database, app, visitor, game, valkey):
-    """As far as the counts tell."""
-    assert "has not been seen on the network yet" in visitor.open("/games/Harbour")
+    """According to the counts."""
+    assert "has not been on the network yet" in visitor.open("/games/Harbour")
     assert "No counts yet" in visitor.page
     with db.transaction() as session:
         player_counts.record(session, {game.id: 3}, at=db.utc_now() - 3 * HOUR)
@@ -130,11 +133,11 @@ def test_offline_games_say_when_they_were_last_online(any_database, app, visitor
     assert re.search(r'Last online <time datetime="[^"]+">3 hours ago', page)
     assert "No counts yet" not in page
     be_online(app, valkey, game, [])
-    assert "Nobody is here just now" in visitor.open("/games/Harbour") and "Last online" not in visitor.page
+    assert "Nobody is online right now" in visitor.open("/games/Harbour") and "Last online" not in visitor.page
 
 
-def test_charts_are_svg_with_words_and_a_table(visitor, game):
-    """Well formed, named and described, without a style of its own that the policy would refuse."""
+def test_charts_are_svg_with_a_description_and_a_table(visitor, game):
+    """The SVG is well-formed and has no inline style, which the content security policy would refuse."""
     with db.transaction() as session:
         for hours in range(30):
             if hours not in (4, 5):
@@ -156,16 +159,22 @@ def test_charts_are_svg_with_words_and_a_table(visitor, game):
     assert len(text) < 100_000
 
 
-def test_a_chart_s_line_stops_where_the_game_was_away():
-    """Steps as wide as a span; the area goes down to the axis on both sides of the gap."""
+def test_a_chart_breaks_where_the_game_was_not_connected():
+    """Steps are as wide as a span, and the area goes down to the axis on both sides of the gap."""
     spans = [Span(NOON + hour * HOUR, most, most, 1) for hour, most in ((0, 2), (1, 2), (2, 4), (6, 1))]
     chart = draw("x", "X", spans, end=NOON + 8 * HOUR, length=8 * HOUR, step=HOUR, ticks=[(NOON, "12:00")], rows=[])
     assert chart.line == "M40 80H118V10H157M274 115H313"
     assert chart.area == "M40 150V80H118V10H157V150ZM274 150V115H313V150Z"
-    assert [(mark.at, mark.text) for mark in chart.y_marks] == [(150, "0"), (115, "1"), (80, "2"), (45, "3"), (10, "4")]
-    assert [mark.at for mark in chart.x_marks] == [40]
+    assert [(mark.position, mark.text) for mark in chart.y_marks] == [
+        (150, "0"),
+        (115, "1"),
+        (80, "2"),
+        (45, "3"),
+        (10, "4"),
+    ]
+    assert [mark.position for mark in chart.x_marks] == [40]
     assert "At most 4 players" in chart.summary and "2.2 on average" in chart.summary
-    assert len(unbroken(spans, step=HOUR)) == 2
+    assert len(split_into_runs(spans, step=HOUR)) == 2
 
     empty = draw("x", "X", [], end=NOON, length=HOUR, step=HOUR, ticks=[], rows=[])
     assert (empty.line, empty.area) == ("", "") and "Not connected" in empty.summary
@@ -187,7 +196,7 @@ def test_axes_have_few_round_numbers(most, scale):
 
 
 def test_a_year_of_counts_in_three_charts(any_database, engine, stored):
-    """Each covers its time and no more; what is older is in none."""
+    """Each chart covers exactly its time."""
     game = stored.game()
     now = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
     with db.transaction() as session:

@@ -18,7 +18,7 @@ def owner(stored):
 
 
 @pytest.fixture
-def at_home(visitor, owner):
+def owner_browser(visitor, owner):
     """The owner's browser, signed in."""
     return visitor.sign_in(owner.username)
 
@@ -28,47 +28,47 @@ def stored_game(short_name):
         return games.get_game(session, short_name)
 
 
-def test_registering_shows_the_secret_once(any_database, at_home):
-    """After the redirect the page has id and secret; loaded again, the id alone."""
-    answer = at_home.send("/manage/games/new", **GAME, homepage_url="https://example.com/")
+def test_registering_shows_the_secret_once(any_database, owner_browser):
+    """The page after the redirect shows id and secret. A reload shows only the id."""
+    answer = owner_browser.send("/manage/games/new", **GAME, homepage_url="https://example.com/")
     assert (answer.status_code, answer.location) == (303, "/manage/games/Harbour")
 
-    at_home.open(answer.location)
-    secret = at_home.text_of("client-secret")
+    owner_browser.open(answer.location)
+    secret = owner_browser.text_of("client-secret")
     game = stored_game("harbour")
-    assert at_home.text_of("client-id") == game.client_id
+    assert owner_browser.text_of("client-id") == game.client_id
     assert secret_matches(secret, game.client_secret_digest)
-    assert at_home.answer.headers["Cache-Control"] == "no-store"
+    assert owner_browser.answer.headers["Cache-Control"] == "no-store"
     assert game.is_displayed and game.allows_character_registration
 
-    at_home.open(answer.location)
-    assert at_home.text_of("client-id") == game.client_id
-    assert at_home.text_of("client-secret") is None
-    assert secret not in at_home.page
+    owner_browser.open(answer.location)
+    assert owner_browser.text_of("client-id") == game.client_id
+    assert owner_browser.text_of("client-secret") is None
+    assert secret not in owner_browser.page
 
 
-def test_the_cookie_does_not_hold_the_secret(at_home, valkey):
-    """Flask's cookie can be read by whoever has it: neither it nor Redis has the whole secret."""
+def test_the_cookie_does_not_hold_the_secret(owner_browser, valkey):
+    """Anyone who has Flask's cookie can read it, so neither the cookie nor Redis holds the whole secret."""
     import redis
 
-    at_home.send("/manage/games/new", **GAME)
-    with at_home.client.session_transaction() as session:
-        ticket = dict(session["once"])
+    owner_browser.send("/manage/games/new", **GAME)
+    with owner_browser.client.session_transaction() as session:
+        ticket = dict(session["one_time_secret"])
     with redis.Redis.from_url(valkey.url) as client:
-        half = client.get(f"once:{ticket['key']}")
-    at_home.open("/manage/games/Harbour")
-    secret = at_home.text_of("client-secret")
+        half = client.get(f"one-time-secret:{ticket['key']}")
+    owner_browser.open("/manage/games/Harbour")
+    secret = owner_browser.text_of("client-secret")
     assert secret.encode() != half
     assert secret not in str(ticket)
     assert bytes.fromhex(ticket["pad"]) != secret.encode()
 
 
-def test_while_redis_is_away_the_answer_to_the_form_shows_the_secret(at_home, own_valkey):
-    """A secret that could not be kept for the next page would be lost."""
+def test_the_response_to_the_form_shows_the_secret_while_redis_is_down(owner_browser, own_valkey):
+    """Otherwise the secret would be lost."""
     own_valkey.stop()
-    answer = at_home.send("/manage/games/new", **GAME)
+    answer = owner_browser.send("/manage/games/new", **GAME)
     assert answer.status_code == 201
-    assert secret_matches(at_home.text_of("client-secret"), stored_game("Harbour").client_secret_digest)
+    assert secret_matches(owner_browser.text_of("client-secret"), stored_game("Harbour").client_secret_digest)
     assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -90,33 +90,33 @@ def test_while_redis_is_away_the_answer_to_the_form_shows_the_secret(at_home, ow
     ],
 )
 @pytest.mark.parametrize("page", ["/manage/games/new", "/manage/games/Mine/edit"])
-def test_bad_input_is_named_beside_its_field(at_home, owner, stored, page, changed, field, words):
-    """The same for a new game and for one that is edited; nothing is changed and what was typed is kept."""
+def test_errors_are_shown_beside_their_field(owner_browser, owner, stored, page, changed, field, words):
+    """For new and for edited games. Nothing changes, and the input is kept."""
     stored.game("Taken")
     stored.game("Mine", owner=owner, name="Mine")
     sent = {**GAME, **changed}
-    answer = at_home.send(page, **sent)
+    answer = owner_browser.send(page, **sent)
 
     assert answer.status_code == 422
-    assert words.lower() in (at_home.problem_of(field) or "").lower()
-    assert at_home.value_of("short_name") == sent["short_name"]
+    assert words.lower() in (owner_browser.problem_of(field) or "").lower()
+    assert owner_browser.value_of("short_name") == sent["short_name"]
     assert stored_game("Mine").name == "Mine"
     with pytest.raises(NotFound):
         stored_game("Harbour")
 
 
 def test_an_owner_with_the_full_number_of_games_cannot_register_another(
-    at_home, new_visitor, owner, stored, monkeypatch
+    owner_browser, new_visitor, owner, stored, monkeypatch
 ):
     """The form says so beside the name, and keeps what was typed. The limit is not for admins."""
     monkeypatch.setattr(games, "GAMES_PER_OWNER", 2)
     for short_name in ("One", "Two"):
         stored.game(short_name, owner=owner)
-    answer = at_home.send("/manage/games/new", **GAME)
+    answer = owner_browser.send("/manage/games/new", **GAME)
 
     assert answer.status_code == 422
-    assert at_home.problem_of("name") == "An owner may have at most 2 games."
-    assert at_home.value_of("short_name") == "Harbour"
+    assert owner_browser.problem_of("name") == "An owner may have at most 2 games."
+    assert owner_browser.value_of("short_name") == "Harbour"
     with pytest.raises(NotFound):
         stored_game("Harbour")
 
@@ -126,40 +126,40 @@ def test_an_owner_with_the_full_number_of_games_cannot_register_another(
     assert stored_game("Harbour")
 
 
-def test_a_game_is_edited_renamed_and_hidden(at_home, owner, stored):
-    """An empty box means no, as browsers send it; the new short name is the address from then on."""
+def test_a_game_is_edited_renamed_and_hidden(owner_browser, owner, stored):
+    """A missing checkbox means no, as browsers send it. The new short name becomes the address."""
     stored.game("Old", owner=owner)
-    answer = at_home.send("/manage/games/Old/edit", name="A new name", short_name="Fresh", description="Words.")
+    answer = owner_browser.send("/manage/games/Old/edit", name="A new name", short_name="Fresh", description="Words.")
     assert answer.location == "/manage/games/Fresh"
     game = stored_game("Fresh")
     assert (game.name, game.description, game.is_displayed) == ("A new name", "Words.", False)
-    at_home.open("/manage/games/Fresh/edit")
-    assert at_home.value_of("name") == "A new name"
+    owner_browser.open("/manage/games/Fresh/edit")
+    assert owner_browser.value_of("name") == "A new name"
 
 
-def test_regenerating_replaces_both_credentials_and_shows_the_secret_once(at_home, owner, stored):
-    """The old ones match no more."""
+def test_regenerating_replaces_both_credentials_and_shows_the_secret_once(owner_browser, owner, stored):
+    """The old ones no longer match."""
     before = stored.game("Mine", owner=owner)
-    answer = at_home.send("/manage/games/Mine/regenerate", form_on="/manage/games/Mine")
-    at_home.open(answer.location)
+    answer = owner_browser.send("/manage/games/Mine/regenerate", form_on="/manage/games/Mine")
+    owner_browser.open(answer.location)
     after = stored_game("Mine")
     assert after.client_id != before.client_id
-    assert secret_matches(at_home.text_of("client-secret"), after.client_secret_digest)
-    at_home.open(answer.location)
-    assert at_home.text_of("client-secret") is None
+    assert secret_matches(owner_browser.text_of("client-secret"), after.client_secret_digest)
+    owner_browser.open(answer.location)
+    assert owner_browser.text_of("client-secret") is None
 
 
-def test_deleting_takes_the_game_away(at_home, owner, stored):
-    """It is in no list any more."""
+def test_a_deleted_game_is_gone(owner_browser, owner, stored):
+    """It is no longer listed."""
     stored.game("Mine", owner=owner)
-    at_home.send("/manage/games/Mine/delete", form_on="/manage/games/Mine", follow=True)
-    assert "The game is deleted" in at_home.page
-    at_home.open("/manage/games/Mine")
-    assert at_home.status == 404
+    owner_browser.send("/manage/games/Mine/delete", form_on="/manage/games/Mine", follow=True)
+    assert "The game is deleted" in owner_browser.page
+    owner_browser.open("/manage/games/Mine")
+    assert owner_browser.status == 404
 
 
 def test_others_cannot_see_or_change_a_game(new_visitor, owner, stored):
-    """For a stranger who is signed in the owner's pages do not exist; the signed-out are asked to sign in."""
+    """Other users get 404, and signed-out visitors the sign-in page."""
     game = stored.game("Mine", owner=owner)
     way = stored.connection(game)
     stranger = new_visitor().sign_in(stored.user().username)
@@ -176,24 +176,24 @@ def test_others_cannot_see_or_change_a_game(new_visitor, owner, stored):
     assert len(stored_game("Mine").connections) == 1
 
 
-def test_ways_to_connect_are_added_edited_and_removed(any_database, at_home, owner, stored):
-    """Several of one type are fine."""
+def test_ways_to_connect_are_added_edited_and_removed(any_database, owner_browser, owner, stored):
+    """A game may have several of one type."""
     stored.game("Mine", owner=owner)
     add = "/manage/games/Mine/connections"
     for port in ("4000", "4001"):
-        answer = at_home.send(add, form_on="/manage/games/Mine", type="telnet", host="mud.example.com", port=port)
+        answer = owner_browser.send(add, form_on="/manage/games/Mine", type="telnet", host="mud.example.com", port=port)
         assert answer.location == "/manage/games/Mine"
-    at_home.send(add, type="web", url="https://play.example.com/", follow=True)
+    owner_browser.send(add, type="web", url="https://play.example.com/", follow=True)
     ways = stored_game("Mine").connections
     assert sorted((way.type, way.port) for way in ways if way.port) == [("telnet", 4000), ("telnet", 4001)]
-    assert "https://play.example.com/" in at_home.open("/games/Mine")
+    assert "https://play.example.com/" in owner_browser.open("/games/Mine")
 
     first = next(way for way in ways if way.port == 4000)
-    at_home.open(f"/manage/connections/{first.id}")
-    assert at_home.value_of("port") == "4000"
-    at_home.send(f"/manage/connections/{first.id}", type="secure telnet", host="tls.example.com", port="4443")
+    owner_browser.open(f"/manage/connections/{first.id}")
+    assert owner_browser.value_of("port") == "4000"
+    owner_browser.send(f"/manage/connections/{first.id}", type="secure telnet", host="tls.example.com", port="4443")
     other = next(way for way in ways if way.port == 4001)
-    at_home.send(f"/manage/connections/{other.id}/delete", form_on="/manage/games/Mine", follow=True)
+    owner_browser.send(f"/manage/connections/{other.id}/delete", form_on="/manage/games/Mine", follow=True)
     left = stored_game("Mine").connections
     assert len(left) == 2
     assert ("secure telnet", "tls.example.com", 4443) in [(way.type, way.host, way.port) for way in left]
@@ -214,19 +214,19 @@ def test_ways_to_connect_are_added_edited_and_removed(any_database, at_home, own
         ({"type": ""}, "type"),
     ],
 )
-def test_a_bad_way_to_connect_is_named_beside_its_field(at_home, owner, stored, sent, field):
-    """Adding and editing alike, and what was typed is kept."""
+def test_errors_of_a_way_to_connect_are_shown_beside_their_field(owner_browser, owner, stored, sent, field):
+    """When adding and when editing. The input is kept."""
     game = stored.game("Mine", owner=owner)
     way = stored.connection(game)
     for path in ("/manage/games/Mine/connections", f"/manage/connections/{way.id}"):
-        assert at_home.send(path, **sent).status_code == 422
-        assert at_home.problem_of(field)
-        assert at_home.value_of("port") == sent.get("port", "4000" if way.id in path else "")
+        assert owner_browser.send(path, **sent).status_code == 422
+        assert owner_browser.problem_of(field)
+        assert owner_browser.value_of("port") == sent.get("port", "4000" if way.id in path else "")
     assert [kept.port for kept in stored_game("Mine").connections] == [4000]
 
 
 def test_the_list_searches_pages_and_hides(any_database, visitor, stored):
-    """24 a page, by name; what is not displayed is in no list."""
+    """24 games per page, by name, without games that are not displayed."""
     owner = stored.user()
     for number in range(30):
         stored.game(f"G{number:02}", owner=owner, name=f"Game {number:02}")
@@ -237,12 +237,12 @@ def test_the_list_searches_pages_and_hides(any_database, visitor, stored):
     assert "Game 29" in visitor.open("/games?page=99")
     assert "Game 00" in visitor.open("/games?page=nonsense")
     assert "Game 07" in visitor.open("/games?q=game 07") and "Game 08" not in visitor.page
-    assert "No game with" in visitor.open("/games?q=%25_nothing")
+    assert "No games match" in visitor.open("/games?q=%25_nothing")
     assert "<script>" not in visitor.client.get("/games?q=<script>").get_data(as_text=True)
 
 
-def test_a_hidden_game_is_there_for_its_owner_and_the_staff_only(new_visitor, visitor, stored):
-    """Strangers, signed in or not, get the same page as for a game that does not exist."""
+def test_a_hidden_game_is_visible_only_to_its_owner_and_the_staff(new_visitor, visitor, stored):
+    """Others get the same page as for a game that does not exist."""
     owner = stored.user()
     stored.game("Hidden", owner=owner, is_displayed=False)
     assert visitor.client.get("/games/Hidden").status_code == 404
@@ -251,8 +251,8 @@ def test_a_hidden_game_is_there_for_its_owner_and_the_staff_only(new_visitor, vi
     assert new_visitor().sign_in(stored.admin().username).client.get("/games/Hidden").status_code == 200
 
 
-def test_what_strangers_write_is_text(visitor, stored):
-    """HTML in a field that an owner fills shows as it was typed."""
+def test_owners_input_is_escaped(visitor, stored):
+    """HTML is shown as it was typed."""
     hostile = "<script>alert(1)</script><b onclick=x>\"'&"
     stored.game("Hostile", name=hostile, description=hostile)
     for path in ("/", "/games", "/games/Hostile"):
@@ -261,22 +261,22 @@ def test_what_strangers_write_is_text(visitor, stored):
         assert "&lt;script&gt;" in text
 
 
-def test_a_game_called_new_has_its_pages(at_home, owner):
-    """`/manage/games/new` is the form; names match in any case, so the game is at another spelling."""
-    answer = at_home.send("/manage/games/new", **{**GAME, "short_name": "new"})
-    at_home.open(answer.location)
-    assert at_home.text_of("client-secret")
+def test_a_game_called_new_has_its_pages(owner_browser, owner):
+    """`/manage/games/new` is the form. Names match without case, so the game uses another spelling."""
+    answer = owner_browser.send("/manage/games/new", **{**GAME, "short_name": "new"})
+    owner_browser.open(answer.location)
+    assert owner_browser.text_of("client-secret")
 
 
-def test_an_admin_keeps_any_game(new_visitor, stored):
-    """Admins may open and change the owner's pages."""
+def test_an_admin_can_manage_any_game(new_visitor, stored):
+    """Admins can use all of the owner's pages."""
     stored.game("Theirs")
     admin = new_visitor().sign_in(stored.admin().username)
     assert admin.client.get("/manage/games/Theirs").status_code == 200
 
 
-def test_faults_are_listed_in_the_order_of_the_fields(visitor, stored):
-    """From the top of the form to its end."""
+def test_errors_are_listed_in_the_order_of_the_fields(visitor, stored):
+    """From the top of the form to the bottom."""
     visitor.sign_in(stored.user().username)
     visitor.send("/manage/games/new", name="", short_name="not a name", homepage_url="nothing")
     linked = re.findall(r'<li><a href="#([\w-]+)">', visitor.page)

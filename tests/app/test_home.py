@@ -1,4 +1,4 @@
-"""The home page: the network's numbers, a game to try, what is new."""
+"""The home page: the network's numbers, a random game, new games."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ def say(channel, *moments):
         history.store_lines(session, lines, worker="w")
 
 
-def test_an_empty_network_is_friendly(visitor):
-    """No number is missing, and there is something to do."""
+def test_an_empty_network_has_a_helpful_page(visitor):
+    """All numbers are there, and there is something to do."""
     page = visitor.open("/")
     assert "0 games</strong> online" in page and "0 messages</strong> today" in page
-    assert "All is quiet" in page and "No game is here yet" in page and "/manage/games/new" in page
+    assert "Nobody is online" in page and "No games yet" in page and "/manage/games/new" in page
 
 
-def test_numbers_and_a_game_to_try(any_database, app, visitor, stored, valkey):
-    """Of displayed games alone; the game picked says how to connect."""
+def test_numbers_and_a_random_game(any_database, app, visitor, stored, valkey):
+    """Only displayed games count. The random game shows how to connect."""
     _, lists_none, lists_one = (stored.game(name) for name in ("Ash", "Moss", "Tide"))
     stored.connection(lists_one, host="tide.example.com", port=4000)
     hidden = stored.game("Cellar", is_displayed=False)
     stored.connection(hidden, host="cellar.example.com", port=4000)
-    assert "All is quiet" in visitor.open("/") and "all 3 that are registered" in visitor.page
+    assert "Nobody is online" in visitor.open("/") and "all 3 registered games" in visitor.page
     be_online(app, valkey, hidden, ["Ghost"])
-    assert "All is quiet" in visitor.open("/") and "0 games</strong> online" in visitor.page
+    assert "Nobody is online" in visitor.open("/") and "0 games</strong> online" in visitor.page
 
     be_online(app, valkey, lists_none, ["Odo", "Bea"])
     page = visitor.open("/")
-    assert "1 game</strong> online" in page and "2 players</strong> in them" in page
+    assert "1 game</strong> online" in page and "2 players</strong> playing" in page
     assert "The Moss" in page.split('id="picked-name"')[1].split("</h3>")[0]
     be_online(app, valkey, lists_one, ["Wren"])
     page = visitor.open("/")
-    assert "2 games</strong> online" in page and "3 players</strong> in them" in page
+    assert "2 games</strong> online" in page and "3 players</strong> playing" in page
     assert "The Tide" in page.split('id="picked-name"')[1].split("</h3>")[0]
     assert "telnet://tide.example.com:4000" in page
     assert "Cellar" not in page and "cellar.example.com" not in page
 
 
-def test_every_game_online_may_be_picked_and_a_hidden_one_never(any_database, engine, stored):
-    """By chance, so often that it would show."""
+def test_any_online_game_can_be_picked_but_never_a_hidden_one(any_database, engine, stored):
+    """Picked so often that a failure would show."""
     from shared.services import game_lists
 
     shown = [stored.game() for _ in range(3)]
@@ -66,10 +66,10 @@ def test_every_game_online_may_be_picked_and_a_hidden_one_never(any_database, en
 
 
 def test_messages_are_counted_from_midnight(any_database, app, stored, monkeypatch):
-    """Those of other days are not; new ones come in, counted once; at midnight it begins anew."""
+    """Only today's messages count. New ones are added once, and the count restarts at midnight."""
     from app.pages import live
 
-    monkeypatch.setattr(live, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(live, "CACHE_SECONDS", 0.0)
     channel = stored.channel("gossip")
     noon = floor(db.utc_now(), timedelta(days=1)) + timedelta(hours=12)
 
@@ -89,8 +89,8 @@ def test_messages_are_counted_from_midnight(any_database, app, stored, monkeypat
     assert counted(tomorrow) == 1
 
 
-def test_the_database_is_not_asked_for_messages_on_each_look(app, visitor, stored):
-    """The number may be some seconds old."""
+def test_the_count_of_messages_is_cached(app, visitor, stored):
+    """The number may be a few seconds old."""
     channel = stored.channel("gossip")
     assert "0 messages</strong> today" in visitor.open("/")
     say(channel, db.utc_now())
@@ -100,7 +100,7 @@ def test_the_database_is_not_asked_for_messages_on_each_look(app, visitor, store
 
 
 def test_newest_games_and_public_channels(any_database, visitor, stored):
-    """The last six registered; nothing hidden."""
+    """The last six registered games, without hidden ones."""
     owner = stored.user()
     for number in range(8):
         stored.game(f"G{number}", owner=owner)
@@ -114,24 +114,24 @@ def test_newest_games_and_public_channels(any_database, visitor, stored):
 
 
 @pytest.mark.parametrize("is_signed_in", [False, True])
-def test_it_says_what_there_is_for_players_and_for_owners(new_visitor, stored, is_signed_in):
-    """To strangers with the way in, to others with the ways to what is theirs."""
+def test_the_page_speaks_to_players_and_owners(new_visitor, stored, is_signed_in):
+    """Strangers get links to register, users links to their own pages."""
     visitor = new_visitor()
     if is_signed_in:
         visitor.sign_in(stored.user("wren").username)
     main = visitor.open("/").split("<main")[1]
-    assert "You play" in main and "You run a game" in main
+    assert "For players" in main and "For game owners" in main
     assert ("/players/wren" in main) is is_signed_in
     assert ('href="/register?next=/manage/characters"' in main) is not is_signed_in
     assert ('href="/register?next=/manage/games/new"' in main) is not is_signed_in
 
 
-def test_conduct_says_what_happens_and_how_to_appeal(visitor):
+def test_the_conduct_page_explains_moderation_and_appeals(visitor):
     page = visitor.open("/conduct")
     for words in (
         "For everyone",
         "For owners of games",
-        "What moderators may do",
+        "What moderators do",
         "no part in the decision",
         "never stored",
     ):

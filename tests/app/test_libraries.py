@@ -1,4 +1,4 @@
-"""The libraries, as the site hands them out."""
+"""The archives of the libraries that the site serves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.processes import ROOT
 
 
 @pytest.mark.parametrize(("name", "package"), [("gossip-client", "gossip_client"), ("gossip-backbone", "backbone")])
-def test_an_archive_has_what_makes_the_package_and_nothing_else(client, name, package):
+def test_an_archive_has_only_the_files_of_the_package(client, name, package):
     answer = client.get(f"/docs/libraries/{name}.zip")
     assert answer.status_code == 200 and answer.mimetype == "application/zip"
     files = zipfile.ZipFile(io.BytesIO(answer.data))
@@ -26,12 +26,12 @@ def test_an_archive_has_what_makes_the_package_and_nothing_else(client, name, pa
     assert {f"{name}/{path}" for path in project.get("license-files", ())} <= names
 
 
-def test_what_was_fetched_before_is_not_sent_again(client):
+def test_an_unchanged_archive_is_not_sent_again(client):
     first = client.get("/docs/libraries/gossip-client.zip")
     again = client.get("/docs/libraries/gossip-client.zip", headers={"If-None-Match": first.headers["ETag"]})
     assert again.status_code == 304 and not again.data
 
 
 @pytest.mark.parametrize("name", ["nothing", "tests", "..", "gossip-client%2F..%2Ftests"])
-def test_nothing_else_is_handed_out(client, name):
+def test_only_the_libraries_are_served(client, name):
     assert client.get(f"/docs/libraries/{name}.zip").status_code == 404

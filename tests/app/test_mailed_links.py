@@ -1,4 +1,4 @@
-"""Links in mails: they prove addresses, change them, and let people back in; and no form tells who has an account."""
+"""Links in mails: they verify addresses, change them, and reset passwords. No form reveals who has an account."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def without_tokens(page):
     return re.sub(r'name="csrf_token" value="[^"]+"', "", page)
 
 
-def test_registering_sends_a_link_that_verifies_at_once_where_one_is_signed_in(any_database, visitor, mailbox):
-    """And clicking it again does no harm."""
+def test_registering_sends_a_link_that_verifies_the_address(any_database, visitor, mailbox):
+    """Following it again does no harm."""
     register(visitor)
     assert "not verified yet" in visitor.open("/manage/games") and EMAIL in visitor.page
     link = mailbox.take_link(to=EMAIL)
     for _ in range(2):
         visitor.open(link)
-        assert visitor.status == 200 and f"{EMAIL} is verified" in visitor.page
+        assert visitor.status == 200 and f"{EMAIL} is" in visitor.page
     assert "not verified yet" not in visitor.open("/manage/games")
     assert stored_user().is_verified
 
 
-def test_elsewhere_the_link_asks_first(visitor, new_visitor, mailbox):
-    """What looks into mails for people opens links too: opening one changes nothing by itself."""
+def test_a_signed_out_browser_must_confirm(visitor, new_visitor, mailbox):
+    """Mail scanners open links too, so opening one changes nothing."""
     register(visitor)
     link = mailbox.take_link(to=EMAIL)
     other = new_visitor()
@@ -56,25 +56,25 @@ def test_elsewhere_the_link_asks_first(visitor, new_visitor, mailbox):
     assert other.client.head(link).status_code == 200
     assert not stored_user().is_verified
     other.send(link, follow=True)
-    assert "is verified" in other.page and other.answer.request.path == "/sign-in"
+    assert "is now verified" in other.page and other.answer.request.path == "/sign-in"
     assert stored_user().is_verified
 
 
-def test_the_mail_can_be_asked_for_again(visitor, mailbox):
+def test_the_mail_can_be_requested_again(visitor, mailbox):
     register(visitor)
     first = mailbox.take_link(to=EMAIL)
     visitor.send("/account/verify", form_on="/account", follow=True)
     assert f"A mail is on its way to {EMAIL}" in visitor.page
     visitor.open(mailbox.take_link(to=EMAIL))
-    assert "is verified" in visitor.page
+    assert "is now verified" in visitor.page
     visitor.send("/account/verify", form_on="/account", follow=True)
-    assert "verified already" in visitor.page and mailbox.take() == []
+    assert "already verified" in visitor.page and mailbox.take() == []
     visitor.open(first)
     assert visitor.status == 200
 
 
 def test_registering_with_a_known_address_looks_the_same(any_database, new_visitor, stored, mailbox):
-    """To the byte, on the answer, the pages after it, and at every try to sign in; the owner is told by mail."""
+    """The response, the next pages and each attempt to sign in are the same, byte for byte. The owner gets a mail."""
     stored.user("owner", email="known@example.com", is_verified=True)
     seen = []
     for username, email in (("stranger1", "known@example.com"), ("stranger2", "fresh@example.com")):
@@ -91,14 +91,14 @@ def test_registering_with_a_known_address_looks_the_same(any_database, new_visit
         seen.append("\n".join(pages).replace(username, "NAME").replace(email, "EMAIL"))
     assert seen[0] == seen[1]
 
-    told = [mail.get_content() for mail in mailbox.take() if mail["To"] == "known@example.com"]
-    assert len(told) == 2 and told[0] == told[1]
-    assert '"owner"' in told[0] and '"stranger1"' in told[0] and "/account/verify/" not in told[0]
+    mails = [mail.get_content() for mail in mailbox.take() if mail["To"] == "known@example.com"]
+    assert len(mails) == 2 and mails[0] == mails[1]
+    assert '"owner"' in mails[0] and '"stranger1"' in mails[0] and "/account/verify/" not in mails[0]
     Visitor.sign_in(new_visitor(), "known@example.com")
 
 
-def test_asking_for_a_new_password_looks_the_same(any_database, new_visitor, stored, mailbox):
-    """Known or unknown, one mail goes out; only its reader learns more."""
+def test_requesting_a_reset_looks_the_same(any_database, new_visitor, stored, mailbox):
+    """One mail is sent whether or not the address is known. Only its reader learns which."""
     stored.user("owner", email="known@example.com", is_verified=True)
     seen = []
     for email in ("known@example.com", "fresh@example.com"):
@@ -110,8 +110,8 @@ def test_asking_for_a_new_password_looks_the_same(any_database, new_visitor, sto
     assert seen[0] == seen[1] and seen[0][0] == 200
 
 
-def test_a_reset_lets_people_back_in_and_everybody_else_out(any_database, visitor, new_visitor, mailbox):
-    """The link works once; what was wrong with the password can be mended first."""
+def test_a_reset_ends_all_other_sessions(any_database, visitor, new_visitor, mailbox):
+    """The link works once, but errors in the new password can be corrected first."""
     thief = register(new_visitor())
     assert thief.client.get("/account").status_code == 200
     mailbox.take()
@@ -128,21 +128,21 @@ def test_a_reset_lets_people_back_in_and_everybody_else_out(any_database, visito
     assert thief.client.get("/account").status_code == 303
     assert thief.client.get("/manage/characters/live").status_code == 401
     visitor.open(link)
-    assert visitor.status == 404 and "works no more" in visitor.page
+    assert visitor.status == 404 and "does not work any more" in visitor.page
     visitor.sign_in(EMAIL, NEW_PASSWORD)
     assert stored_user().is_verified
 
 
-def test_an_address_that_looks_alike_is_another_one(any_database, visitor, stored, mailbox):
-    """Whoever has straße.example must not get into the account of somebody at strasse.example."""
+def test_a_similar_address_is_a_different_one(any_database, visitor, stored, mailbox):
+    """The owner of straße.example must not get into an account of strasse.example."""
     stored.user("owner", email="wren@strasse.example", is_verified=True)
     visitor.send("/reset", email="wren@straße.example")
     (mail,) = mailbox.take()
     assert mail["To"] == "wren@xn--strae-oqa.example" and "No account has this address" in mail.get_content()
 
 
-def test_another_spelling_of_an_address_is_the_same(any_database, visitor, stored, mailbox):
-    """As its host is written in DNS, or with wide letters; the mail goes where the account says."""
+def test_other_spellings_of_an_address_match(any_database, visitor, stored, mailbox):
+    """The host in its DNS form, or in wide letters. The mail goes to the account's spelling."""
     stored.user("owner", email="wren@münchen.example", is_verified=True)
     for spelling in ("Wren@xn--mnchen-3ya.example", "WREN@ＭÜNCHEN.example"):
         visitor.send("/reset", email=spelling)
@@ -151,18 +151,18 @@ def test_another_spelling_of_an_address_is_the_same(any_database, visitor, store
         visitor.sign_in(spelling)
 
 
-def test_the_same_address_in_another_case_is_taken_over(visitor, mailbox):
-    """The account shows it, and is mailed to, as its owner spells it now."""
+def test_an_address_can_be_changed_to_another_case(visitor, mailbox):
+    """The account shows the new spelling and mails go to it."""
     register(visitor)
     visitor.open(mailbox.take_link(to=EMAIL))
     visitor.send("/account/email", email="Wren@example.com", current_password=PASSWORD)
     visitor.open(mailbox.take_link(to="Wren@example.com"))
-    assert "Wren@example.com is verified" in visitor.page and stored_user().email == "Wren@example.com"
+    assert "Wren@example.com is now verified" in visitor.page and stored_user().email == "Wren@example.com"
     assert mailbox.take() == []
 
 
-def test_another_address_is_had_by_its_mail(visitor, stored, mailbox):
-    """Until then all stays; the old address is told."""
+def test_a_new_address_must_be_confirmed_by_mail(visitor, stored, mailbox):
+    """Nothing changes until then, and the old address is notified."""
     stored.user("owner", email="known@example.com", is_verified=True)
     register(visitor)
     visitor.open(mailbox.take_link(to=EMAIL))
@@ -176,25 +176,25 @@ def test_another_address_is_had_by_its_mail(visitor, stored, mailbox):
         visitor.send("/account/email", follow=True, email=email, current_password=PASSWORD)
         pages.append(without_tokens(visitor.page).replace(email, "EMAIL"))
     assert pages[0] == pages[1] and "on its way to EMAIL" in pages[0]
-    taken, told, new, told_again = mailbox.take()
-    assert {mail["To"] for mail in (told, told_again)} == {EMAIL}
-    assert "asked to change it to new@example.com" in " ".join(told_again.get_content().split())
-    assert "new@example.com" in visitor.page and "waits for you" in visitor.page
+    taken, first_notice, new, second_notice = mailbox.take()
+    assert {mail["To"] for mail in (first_notice, second_notice)} == {EMAIL}
+    assert "asked to change it to new@example.com" in " ".join(second_notice.get_content().split())
+    assert "new@example.com" in visitor.page and "not confirmed" in visitor.page
     assert '"owner"' in taken.get_content() and "/account/email/" not in taken.get_content()
     assert stored_user().email == EMAIL
 
     visitor.open(re.search(r"http://[^/]+(/account/email/\S+)", new.get_content())[1])
-    assert "new@example.com is verified" in visitor.page and stored_user().email == "new@example.com"
-    assert "has another one now" in mailbox.take_one(to=EMAIL)
-    assert "waits for you" not in visitor.open("/account")
+    assert "new@example.com is now verified" in visitor.page and stored_user().email == "new@example.com"
+    assert "was changed to another one" in mailbox.take_one(to=EMAIL)
+    assert "not confirmed" not in visitor.open("/account")
 
 
 def test_a_change_of_address_can_be_cancelled(visitor, mailbox):
-    """Its link does nothing then."""
+    """Its link no longer works."""
     register(visitor)
     visitor.open(mailbox.take_link(to=EMAIL))
     visitor.send("/account/email", email="new@example.com", current_password=PASSWORD)
-    new, _told = mailbox.take()
+    new, _notice = mailbox.take()
     assert visitor.open("/account/email") and visitor.value_of("email") == "new@example.com"
     visitor.send("/account/email/cancel", form_on="/account", follow=True)
     assert "stays as it is" in visitor.page and "new@example.com" not in visitor.page
@@ -202,30 +202,30 @@ def test_a_change_of_address_can_be_cancelled(visitor, mailbox):
     assert visitor.status == 404 and stored_user().email == EMAIL
 
 
-def test_a_link_that_was_followed_says_so(visitor, new_visitor, mailbox):
-    """Signed in or not, nothing is left to press."""
+def test_a_used_link_says_so(visitor, new_visitor, mailbox):
+    """Signed in or not, there is nothing left to confirm."""
     register(visitor)
     link = mailbox.take_link(to=EMAIL)
-    assert "is verified: it belongs" in visitor.open(link)
-    assert "verified already" in new_visitor().open(link) and "verified already" in visitor.open(link)
+    assert "is now verified for" in visitor.open(link)
+    assert "already verified" in new_visitor().open(link) and "already verified" in visitor.open(link)
 
 
 @pytest.mark.parametrize("path", ["/account/verify/", "/account/email/", "/reset/"])
 @pytest.mark.parametrize("token", ["x", "WzEsImEiLCJiIl0.aaaa.bbbb", "é", "a" * 3000])
-def test_made_up_links_say_that_they_do_nothing(client, path, token):
+def test_forged_links_do_not_work(client, path, token):
     answer = client.get(path + token)
     assert answer.status_code == 404
-    assert "too old, or was cut short" in answer.get_data(as_text=True)
+    assert "expired or is incomplete" in answer.get_data(as_text=True)
 
 
-def test_a_link_is_good_for_one_purpose(visitor, mailbox):
-    """A verification does not reset a password."""
+def test_a_link_works_for_one_purpose(visitor, mailbox):
+    """A link to verify an address cannot reset a password."""
     register(visitor)
     token = mailbox.take_link(to=EMAIL).rsplit("/", 1)[1]
     assert visitor.client.get(f"/reset/{token}").status_code == 404
 
 
-def test_links_grow_old(visitor, mailbox, monkeypatch):
+def test_links_expire(visitor, mailbox, monkeypatch):
     from itsdangerous import TimestampSigner
 
     register(visitor)
@@ -239,7 +239,7 @@ def test_links_grow_old(visitor, mailbox, monkeypatch):
 
 
 def test_links_point_to_the_public_address_whatever_the_host(app, mailbox):
-    """Else a made-up Host would send somebody's link elsewhere."""
+    """A forged Host header must not send somebody's link elsewhere."""
     client = app.test_client()
     page = client.get("/reset", headers={"Host": "evil.example"}).get_data(as_text=True)
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
@@ -247,8 +247,8 @@ def test_links_point_to_the_public_address_whatever_the_host(app, mailbox):
     assert "evil.example" not in mailbox.take_one(to=EMAIL)
 
 
-def test_a_mail_server_that_is_away_loses_no_account(make_settings, engine, stored):
-    """The pages say so, alike for known and unknown addresses, and the mail can be asked for later."""
+def test_a_mail_server_that_is_down_loses_no_account(make_settings, engine, stored):
+    """The pages say so, in the same way for known and unknown addresses, and the mail can be requested later."""
     from app import create_app
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -258,13 +258,13 @@ def test_a_mail_server_that_is_away_loses_no_account(make_settings, engine, stor
     for username, email in (("Wren", EMAIL), ("Robin", "known@example.com")):
         visitor = register(Visitor(app), username, email)
         page = visitor.open("/manage/games")
-        assert "could not be sent" in page and "Your account is kept" in page and "Send the mail again" in page
+        assert "could not be sent" in page and "Your account is ready" in page and "Send the mail again" in page
         visitor.send("/account/verify", form_on="/account", follow=True)
-        assert "Try again later" in visitor.page
+        assert "try again later" in visitor.page
         assert visitor.send("/reset", email=email).status_code == 503
         assert "could not be sent" in visitor.page
         assert visitor.send("/account/email", email="x@example.com", current_password=PASSWORD).status_code == 503
-        assert "waits for you" not in visitor.open("/account")
+        assert "not confirmed" not in visitor.open("/account")
         visitor.send(
             "/account/password",
             current_password=PASSWORD,
@@ -283,7 +283,7 @@ def test_a_mail_server_that_is_away_loses_no_account(make_settings, engine, stor
     ],
 )
 def test_mails_to_one_address_are_limited(make_settings, engine, path, fields, tries):
-    """With words that say so; other addresses are not in it."""
+    """The page says so. Other addresses are not affected."""
     from app import create_app
 
     visitor = Visitor(create_app(make_settings(RATE_LIMITS="on")))
@@ -294,8 +294,8 @@ def test_mails_to_one_address_are_limited(make_settings, engine, path, fields, t
     assert visitor.send(path, **{**fields, "email": "other@example.com"}).status_code in (200, 422)
 
 
-def test_many_accounts_send_no_more_mails_to_one_address(make_settings, engine, mailbox):
-    """Anybody may give somebody's address, in as many accounts as they like."""
+def test_many_accounts_cannot_send_more_mails_to_one_address(make_settings, engine, mailbox):
+    """Anybody can enter somebody's address in many accounts."""
     from app import create_app
 
     app = create_app(make_settings(RATE_LIMITS="on"))
@@ -308,15 +308,15 @@ def test_many_accounts_send_no_more_mails_to_one_address(make_settings, engine, 
     assert other.send("/account/verify", form_on="/account").status_code == 303
 
 
-def test_requests_at_the_same_moment_are_counted_too(make_settings, engine):
-    """Each is, before its mail is sent: a slow mail server must not be a way to more of them."""
+def test_concurrent_requests_are_counted(make_settings, engine):
+    """Each is counted before its mail is sent, so a slow mail server does not allow more of them."""
     from app import create_app
 
     app = create_app(make_settings(RATE_LIMITS="on"))
     sent = []
 
     class SlowMailer:
-        """While it sends a mail, the next one is asked for."""
+        """While it sends a mail, the next one is requested."""
 
         def send(self, mail):
             sent.append(mail)
@@ -328,7 +328,7 @@ def test_requests_at_the_same_moment_are_counted_too(make_settings, engine):
     assert len(sent) == 5
 
 
-def test_one_address_on_the_internet_may_ask_so_often(make_settings, engine):
+def test_requests_from_one_client_address_are_limited(make_settings, engine):
     from app import create_app
 
     visitor = Visitor(create_app(make_settings(RATE_LIMITS="on")))
@@ -336,8 +336,8 @@ def test_one_address_on_the_internet_may_ask_so_often(make_settings, engine):
     assert statuses == [200] * 30 + [429]
 
 
-def test_what_a_signed_in_person_asks_for_is_limited(make_settings, engine, stored):
-    """By account: another one at the same address goes on."""
+def test_requests_of_a_signed_in_user_are_limited(make_settings, engine, stored):
+    """Per account. Another account at the same client address is not affected."""
     from app import create_app
 
     app = create_app(make_settings(RATE_LIMITS="on"))

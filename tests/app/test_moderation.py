@@ -1,4 +1,4 @@
-"""The moderators' pages: each act as its form does it, what bad input gets, and that nothing typed becomes markup."""
+"""The moderators' pages: each act, the errors of each form, and that all input is escaped."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def world(stored):
 
 
 @pytest.fixture
-def at_desk(visitor, world):
+def moderator_browser(visitor, world):
     """A moderator's browser, signed in."""
     return visitor.sign_in(world.moderator.username)
 
@@ -56,8 +56,8 @@ def channel_state(name):
 # Messages
 
 
-def test_the_history_is_searched(at_desk, world):
-    """By words, player, game, channel and time; alone and together."""
+def test_the_history_is_searched(moderator_browser, world):
+    """By text, player, game, channel and time, alone and combined."""
     speak(world.channel, world.game, "Odo", "Good evening")
     tomorrow, yesterday = ((utc_now() + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M") for days in (1, -1))
     for query, finds in {
@@ -74,146 +74,163 @@ def test_the_history_is_searched(at_desk, world):
         f"until={yesterday}": False,
         f"text=gold&player=wren&game=Harbour&channel=gossip&since={yesterday}&until={tomorrow}": True,
     }.items():
-        assert ("Buy gold" in at_desk.open(f"/moderation/messages?{query}")) == finds, query
-    at_desk.open("/moderation/messages?since=yesterday&text=gold")
-    assert at_desk.problem_of("since") and at_desk.value_of("since") == "yesterday" and "Buy gold" in at_desk.page
+        assert ("Buy gold" in moderator_browser.open(f"/moderation/messages?{query}")) == finds, query
+    moderator_browser.open("/moderation/messages?since=yesterday&text=gold")
+    assert (
+        moderator_browser.problem_of("since")
+        and moderator_browser.value_of("since") == "yesterday"
+        and "Buy gold" in moderator_browser.page
+    )
 
 
-def test_long_lists_have_pages_that_keep_the_search(at_desk, world):
-    """50 messages a page."""
+def test_long_lists_have_pages_that_keep_the_search(moderator_browser, world):
+    """50 messages per page."""
     for number in range(51):
         speak(world.channel, world.game, "Odo", f"Line {number}.")
-    page = at_desk.open("/moderation/messages?player=Odo")
+    page = moderator_browser.open("/moderation/messages?player=Odo")
     assert "Line 50." in page and "Line 0." not in page and "Page 1 of 2" in page
     assert "player=Odo&page=2" in page
-    assert "Line 0." in at_desk.open("/moderation/messages?player=Odo&page=2") and "Buy gold" not in at_desk.page
+    assert (
+        "Line 0." in moderator_browser.open("/moderation/messages?player=Odo&page=2")
+        and "Buy gold" not in moderator_browser.page
+    )
 
 
-def test_a_message_has_a_page_for_good(at_desk, world):
-    """With what was said around it on its channel, its reports, and its redaction."""
+def test_a_message_has_a_permanent_page(moderator_browser, world):
+    """It shows the context on the channel, the reports, and a redaction."""
     speak(world.channel, world.game, "Odo", "No adverts here")
-    page = at_desk.open(f"/moderation/messages/{world.message}")
+    page = moderator_browser.open(f"/moderation/messages/{world.message}")
     assert "Buy gold" in page and "No adverts here" in page and f"/moderation/reports/{world.report}" in page
     path = f"/moderation/messages/{world.message}/redact"
-    assert at_desk.send(path, form_on=f"/moderation/messages/{world.message}", reason=" ").status_code == 422
-    assert at_desk.problem_of("reason") == "Enter a reason."
-    answer = at_desk.send(path, form_on=f"/moderation/messages/{world.message}", reason="An advert", follow=True)
-    assert answer.status_code == 200 and "Buy gold" not in at_desk.page and "Redacted by mod" in at_desk.page
+    assert moderator_browser.send(path, form_on=f"/moderation/messages/{world.message}", reason=" ").status_code == 422
+    assert moderator_browser.problem_of("reason") == "Enter a reason."
+    answer = moderator_browser.send(
+        path, form_on=f"/moderation/messages/{world.message}", reason="An advert", follow=True
+    )
+    assert (
+        answer.status_code == 200
+        and "Buy gold" not in moderator_browser.page
+        and "Redacted by mod" in moderator_browser.page
+    )
     assert read(Message, world.message).text == ""
     assert acts()[-1] == ("redact", "Wren@Harbour")
-    assert at_desk.send(path, form_on="/moderation/sanctions/new", reason="Again").status_code == 422
-    assert "already" in at_desk.page
+    assert moderator_browser.send(path, form_on="/moderation/sanctions/new", reason="Again").status_code == 422
+    assert "already" in moderator_browser.page
     for number in (999, 2**53, 2**53 + 1, 10**30):
-        assert at_desk.client.get(f"/moderation/messages/{number}").status_code == 404
+        assert moderator_browser.client.get(f"/moderation/messages/{number}").status_code == 404
 
 
-def test_the_live_page_asks_for_what_is_new(at_desk, world):
-    """304 while there is nothing; then the new lines alone, and where to ask from next."""
-    page = at_desk.open("/moderation/live")
+def test_the_live_page_polls_for_new_lines(moderator_browser, world):
+    """304 if there are none, else only the new lines and the next id to ask for."""
+    page = moderator_browser.open("/moderation/live")
     assert "Buy gold" in page and f'data-after="{world.message}"' in page
     lines = f"/moderation/live/lines?after={world.message}"
-    answer = at_desk.client.get(lines)
+    answer = moderator_browser.client.get(lines)
     assert (answer.status_code, answer.get_etag()[0], answer.data) == (304, str(world.message), b"")
     new = speak(world.channel, world.game, "Odo", HTML)
-    answer = at_desk.client.get(lines)
+    answer = moderator_browser.client.get(lines)
     assert answer.status_code == 200 and answer.get_etag()[0] == str(new)
     assert ESCAPED in answer.text and "Buy gold" not in answer.text and "<html" not in answer.text
-    assert at_desk.client.get(lines + "&channel=gossip").status_code == 200
-    assert at_desk.client.get(lines + "&channel=nowhere").status_code == 404
-    assert at_desk.client.get("/moderation/live/lines?after=x" + "9" * 40).status_code == 200
+    assert moderator_browser.client.get(lines + "&channel=gossip").status_code == 200
+    assert moderator_browser.client.get(lines + "&channel=nowhere").status_code == 404
+    assert moderator_browser.client.get("/moderation/live/lines?after=x" + "9" * 40).status_code == 200
 
 
 # Sanctions
 
 
-def test_a_sanction_is_imposed_from_a_message(at_desk, world):
-    """The form knows whom; the sanction is there, and on the record of the player."""
+def test_a_sanction_is_imposed_from_a_message(moderator_browser, world):
+    """The form is filled in with the player. The sanction appears on the player's record."""
     path = f"/moderation/sanctions/new?message={world.message}"
-    assert "Buy gold" in at_desk.open(path) and at_desk.value_of("target") == "Wren@Harbour"
+    assert "Buy gold" in moderator_browser.open(path) and moderator_browser.value_of("target") == "Wren@Harbour"
     fields = {"kind": "mute", "target_kind": "player", "target": "Wren@Harbour", "channel": "gossip"}
-    answer = at_desk.send(path, **fields, seconds="600", reason="Adverts again")
-    made = read(Sanction, int(answer.location.rpartition("/")[2]))
-    assert (made.kind, made.target, made.channel, made.reason, made.actor_name) == (
+    answer = moderator_browser.send(path, **fields, seconds="600", reason="Adverts again")
+    imposed = read(Sanction, int(answer.location.rpartition("/")[2]))
+    assert (imposed.kind, imposed.target, imposed.channel, imposed.reason, imposed.actor_name) == (
         "mute",
         "Wren@Harbour",
         "gossip",
         "Adverts again",
         "mod",
     )
-    assert made.until is not None and 590 < (made.until - utc_now()).total_seconds() <= 600
+    assert imposed.until is not None and 590 < (imposed.until - utc_now()).total_seconds() <= 600
     assert acts()[-1] == ("sanction", "Wren@Harbour")
     for address in ("/moderation/sanctions", "/moderation/records/player?name=wren@harbour"):
-        assert "Adverts again" in at_desk.open(address)
-    assert "Adverts again" not in at_desk.open("/moderation/sanctions?q=nobody")
+        assert "Adverts again" in moderator_browser.open(address)
+    assert "Adverts again" not in moderator_browser.open("/moderation/sanctions?q=nobody")
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "says"),
+    ("field", "value", "message"),
     [
-        ("target", "", "Say whom"),
+        ("target", "", "Enter who"),
         ("target", "Wren", "name@game"),
         ("target", "Wren@Nowhere", "no game Nowhere"),
         ("target", HTML, "name@game"),
         ("channel", "nowhere", "no channel nowhere"),
-        ("reason", "", "Say why"),
+        ("reason", "", "Enter a reason"),
         ("reason", "x" * 501, "too long"),
-        ("seconds", "soon", "Choose one of these"),
-        ("seconds", "99999999999", "Choose one of these"),
+        ("seconds", "soon", "Choose one of the listed durations"),
+        ("seconds", "99999999999", "Choose one of the listed durations"),
     ],
 )
-def test_a_sanctions_fault_is_named_beside_its_field(at_desk, field, value, says):
-    """And all that was typed is still there."""
+def test_errors_of_a_sanction_are_shown_beside_their_field(moderator_browser, field, value, message):
+    """The input is kept."""
     good = {"kind": "mute", "target_kind": "player", "target": "Wren@Harbour", "channel": "gossip", "seconds": "600"}
-    answer = at_desk.send("/moderation/sanctions/new", **{**good, "reason": "Adverts", field: value})
-    assert answer.status_code == 422 and says in (at_desk.problem_of(field) or "")
+    answer = moderator_browser.send("/moderation/sanctions/new", **{**good, "reason": "Adverts", field: value})
+    assert answer.status_code == 422 and message in (moderator_browser.problem_of(field) or "")
     if field != "reason":
-        assert at_desk.value_of("reason") == "Adverts"
+        assert moderator_browser.value_of("reason") == "Adverts"
     if field != "seconds":
-        assert at_desk.value_of(field) == value
+        assert moderator_browser.value_of(field) == value
     assert "<script>alert" not in answer.text
     with db.reading() as session:
         assert sanctions.list_sanctions(session).total == 1
 
 
-def test_kinds_are_chosen_and_ranks_are_kept(at_desk, admin, world):
-    """Nonsense is refused; a moderator sanctions no admin and not themselves, and is told so beside the field."""
+def test_invalid_kinds_and_protected_targets_are_refused(moderator_browser, admin, world):
+    """A moderator cannot sanction an admin or themselves. The error is shown beside the field."""
     good = {"target_kind": "player", "target": "Wren@Harbour", "seconds": "", "reason": "Adverts"}
     for kind in ("", "hang"):
-        assert at_desk.send("/moderation/sanctions/new", **good, kind=kind).status_code == 422
-        assert at_desk.text_of("kind-problem")
+        assert moderator_browser.send("/moderation/sanctions/new", **good, kind=kind).status_code == 422
+        assert moderator_browser.text_of("kind-problem")
     path = "/moderation/sanctions/new"
     for name in (world.admin.username, world.moderator.username):
         fields = {**good, "kind": "ban", "target_kind": "user", "target": name}
-        assert at_desk.send(path, **fields).status_code == 422
-        assert at_desk.problem_of("target")
+        assert moderator_browser.send(path, **fields).status_code == 422
+        assert moderator_browser.problem_of("target")
     answer = admin.send(path, **{**good, "kind": "ban", "target_kind": "user", "target": "mod"})
     assert answer.status_code == 303
-    assert at_desk.client.get("/moderation/sanctions").status_code == 200
-    assert at_desk.send(path, form_on="/account", **good, kind="mute").status_code == 403, "a banned moderator acts not"
+    assert moderator_browser.client.get("/moderation/sanctions").status_code == 200
+    assert moderator_browser.send(path, form_on="/account", **good, kind="mute").status_code == 403, (
+        "a banned moderator acts not"
+    )
 
 
-def test_a_sanction_is_lifted_restored_and_undone(at_desk, world):
-    """By buttons of its page; each way back is an act of its own."""
+def test_a_sanction_is_lifted_restored_and_undone(moderator_browser, world):
+    """With the buttons on its page. Each change is an act in the audit trail."""
     page = f"/moderation/sanctions/{world.sanction}"
-    assert at_desk.send(f"{page}/lift", form_on=page, reason="").status_code == 422 and at_desk.problem_of("reason")
+    assert moderator_browser.send(
+        f"{page}/lift", form_on=page, reason=""
+    ).status_code == 422 and moderator_browser.problem_of("reason")
     states = []
     for act in ("lift", "restore", "undo", "restore"):
-        assert at_desk.send(f"{page}/{act}", form_on=page, reason=f"To {act}").status_code == 303
+        assert moderator_browser.send(f"{page}/{act}", form_on=page, reason=f"To {act}").status_code == 303
         states.append(read(Sanction, world.sanction).state)
     assert states == ["lifted", "in force", "undone", "in force"]
     assert [act for act, _target in acts()[-4:]] == ["lift", "restore", "undo", "restore"]
-    assert at_desk.send(f"{page}/restore", form_on=page, reason="Again").status_code == 422
-    assert "was not lifted" in at_desk.page
-    assert at_desk.send("/moderation/sanctions/99/lift", form_on=page, reason="No").status_code == 404
+    assert moderator_browser.send(f"{page}/restore", form_on=page, reason="Again").status_code == 422
+    assert "was not lifted" in moderator_browser.page
+    assert moderator_browser.send("/moderation/sanctions/99/lift", form_on=page, reason="No").status_code == 404
 
 
-def test_pages_say_who_may_end_a_sanction(at_desk, admin, new_visitor, stored, world):
-    """Of a moderator's, admins alone, whether it is about the account or a character; of one's own, another."""
+def test_pages_say_who_can_end_a_sanction(moderator_browser, admin, new_visitor, stored, world):
+    """Only admins end a moderator's, whether it is about the account or a character. Nobody ends their own."""
     other = stored.user("second", role="moderator")
     targets, about = [("user", "second"), ("player", "second@Grapevine"), ("user", "reader"), ("user", "mod")], {}
     for target_kind, target in targets:
         with db.transaction() as session:
-            made = sanctions.sanction(
+            imposed = sanctions.sanction(
                 session,
                 actor(session, world.admin),
                 kind="mute",
@@ -221,48 +238,53 @@ def test_pages_say_who_may_end_a_sanction(at_desk, admin, new_visitor, stored, w
                 target=target,
                 reason="Adverts",
             )
-            about[target_kind, target] = made.id
+            about[target_kind, target] = imposed.id
     for key, number in about.items():
         page = f"/moderation/sanctions/{number}"
         only_admins = key[1] != "reader"
-        for visitor, may_end in ((at_desk, not only_admins), (admin, True)):
+        for visitor, may_end in ((moderator_browser, not only_admins), (admin, True)):
             visitor.open(page)
-            assert ("Lift it" in visitor.page) is may_end, key
-            assert ("Admins alone" in visitor.page) is only_admins, key
-    at_desk.open(f"/moderation/sanctions/{about[targets[0]]}")
-    assert "Only admins may decide on a sanction of a moderator" in at_desk.page
-    assert "You cannot decide on a sanction against yourself" in at_desk.open(f"/moderation/sanctions/{made.id}")
-    own = new_visitor().sign_in(other.username).open("/account/sanctions")
-    assert own.count("Admins alone may lift it") == 2 and "Any moderator" not in own
-    assert "Any moderator or admin may lift it" in new_visitor().sign_in("reader").open("/account/sanctions")
+            assert (">Lift</button>" in visitor.page) is may_end, key
+            assert ("Only admins," in visitor.page) is only_admins, key
+    moderator_browser.open(f"/moderation/sanctions/{about[targets[0]]}")
+    assert "Only admins may decide on a sanction of a moderator" in moderator_browser.page
+    assert "You cannot decide on a sanction against yourself" in moderator_browser.open(
+        f"/moderation/sanctions/{imposed.id}"
+    )
+    own_page = new_visitor().sign_in(other.username).open("/account/sanctions")
+    assert own_page.count("Only admins can lift it") == 2 and "Any moderator" not in own_page
+    assert "Any moderator or admin can lift it" in new_visitor().sign_in("reader").open("/account/sanctions")
 
 
 # Reports and appeals
 
 
-def test_a_report_is_decided_and_its_reporter_told(at_desk, new_visitor, world):
-    """The outcome is on the reporter's page."""
-    assert "Wren@Harbour" in at_desk.open("/moderation/reports")
+def test_a_report_is_decided_and_its_reporter_sees_the_outcome(moderator_browser, new_visitor, world):
+    """It is on the reporter's page."""
+    assert "Wren@Harbour" in moderator_browser.open("/moderation/reports")
     page = f"/moderation/reports/{world.report}"
-    assert "This is an advert" in at_desk.open(page) and "Buy gold" in at_desk.page
-    assert at_desk.send(page, state="", outcome="").status_code == 422
-    assert at_desk.text_of("state-problem") and at_desk.problem_of("outcome")
-    assert at_desk.send(page, state="maybe", outcome="Who knows").status_code == 422
-    assert at_desk.text_of("state-problem")
-    assert at_desk.send(page, state="upheld", outcome=HTML).status_code == 303
+    assert "This is an advert" in moderator_browser.open(page) and "Buy gold" in moderator_browser.page
+    assert moderator_browser.send(page, state="", outcome="").status_code == 422
+    assert moderator_browser.text_of("state-problem") and moderator_browser.problem_of("outcome")
+    assert moderator_browser.send(page, state="maybe", outcome="Who knows").status_code == 422
+    assert moderator_browser.text_of("state-problem")
+    assert moderator_browser.send(page, state="upheld", outcome=HTML).status_code == 303
     assert read(Report, world.report).state == "upheld"
-    assert "Nothing waits" in at_desk.open("/moderation/reports")
-    assert at_desk.send(page, form_on="/moderation/sanctions/new", state="dismissed", outcome="No").status_code == 422
+    assert "There are no open reports" in moderator_browser.open("/moderation/reports")
+    assert (
+        moderator_browser.send(page, form_on="/moderation/sanctions/new", state="dismissed", outcome="No").status_code
+        == 422
+    )
     reader = new_visitor().sign_in("reader")
     reader.open("/account/reports")
     assert ESCAPED in reader.answer.text and "upheld" in reader.page
 
 
-def test_an_appeal_is_decided_by_another(at_desk, admin, new_visitor, world):
-    """Not by who acted; granting it undoes the sanction, and who appealed reads why."""
+def test_an_appeal_is_decided_by_somebody_else(moderator_browser, admin, new_visitor, world):
+    """Granting it undoes the sanction, and the person who appealed can read the reason."""
     page = f"/moderation/appeals/{world.appeal}"
-    assert "another moderator or an admin" in at_desk.open(page)
-    answer = at_desk.send(page, form_on="/moderation/filters/new", decision="granted", outcome="Fine")
+    assert "Another moderator or an admin" in moderator_browser.open(page)
+    answer = moderator_browser.send(page, form_on="/moderation/filters/new", decision="granted", outcome="Fine")
     assert answer.status_code == 403
     assert admin.send(page, decision="", outcome="").status_code == 422 and admin.text_of("decision-problem")
     assert admin.send(page, decision="granted", outcome="It was a guest").status_code == 303
@@ -275,14 +297,14 @@ def test_an_appeal_is_decided_by_another(at_desk, admin, new_visitor, world):
 # Channels
 
 
-def test_a_channel_goes_through_all_that_can_be_done_to_it(at_desk, stored):
-    """Approved, hidden, described, renamed, paused, resumed, slowed down, closed, opened again."""
+def test_a_channel_goes_through_every_act(moderator_browser, stored):
+    """Approved, hidden, described, renamed, paused, resumed, slowed down, closed, reopened."""
     stored.channel("den", is_hidden=True)
     page = "/moderation/channels/den"
 
     def send(act, **fields):
-        answer = at_desk.send(f"{page}/{act}", form_on=page, **fields)
-        assert answer.status_code == 303, at_desk.page
+        answer = moderator_browser.send(f"{page}/{act}", form_on=page, **fields)
+        assert answer.status_code == 303, moderator_browser.page
 
     def seen():
         with db.reading() as session:
@@ -294,21 +316,24 @@ def test_a_channel_goes_through_all_that_can_be_done_to_it(at_desk, stored):
     assert seen().is_hidden
     send("describe", **{"describe-description": HTML})
     assert seen().description == HTML
-    assert "<script>alert" not in at_desk.client.get(page).text + at_desk.client.get("/moderation/channels").text
+    assert (
+        "<script>alert"
+        not in moderator_browser.client.get(page).text + moderator_browser.client.get("/moderation/channels").text
+    )
     send("pause", **{"pause-minutes": "5", "pause-reason": "Calm down"})
-    assert channel_state("den").is_paused_at(utc_now()) and "Calm down" in at_desk.open("/moderation")
+    assert channel_state("den").is_paused_at(utc_now()) and "Calm down" in moderator_browser.open("/moderation")
     send("resume")
     assert not channel_state("den").is_paused_at(utc_now())
     send("slow", **{"slow-seconds": "30"})
     assert channel_state("den").slow_seconds == 30
     send("slow", **{"slow-seconds": "0"})
-    assert "den is no longer in slow mode." in at_desk.open(page)
+    assert "den is no longer in slow mode." in moderator_browser.open(page)
     send("close", **{"close-reason": "Over"})
     assert channel_state("den").is_closed
     send("reopen")
     assert not channel_state("den").is_closed
-    answer = at_desk.send(f"{page}/rename", form_on=page, **{"rename-name": "lair"})
-    assert answer.location == "/moderation/channels/lair" and at_desk.client.get(page).status_code == 404
+    answer = moderator_browser.send(f"{page}/rename", form_on=page, **{"rename-name": "lair"})
+    assert answer.location == "/moderation/channels/lair" and moderator_browser.client.get(page).status_code == 404
     assert [act for act, target in acts() if target in ("den", "lair")] == [
         "channel/approve",
         "channel/hide",
@@ -339,48 +364,52 @@ def test_a_channel_goes_through_all_that_can_be_done_to_it(at_desk, stored):
         ("close", {"close-reason": ""}, "close-reason"),
     ],
 )
-def test_a_channels_bad_form_is_named_beside_its_field(at_desk, stored, act, fields, wrong):
-    """Only that form has a fault, and keeps what was typed."""
+def test_errors_of_a_channel_form_are_shown_beside_their_field(moderator_browser, stored, act, fields, wrong):
+    """Only that form shows an error and keeps its input."""
     stored.channel("taken")
     page = "/moderation/channels/gossip"
-    assert at_desk.send(f"{page}/{act}", form_on=page, **fields).status_code == 422
-    assert at_desk.problem_of(wrong) and at_desk.value_of(wrong) == fields[wrong]
-    assert at_desk.answer.text.count('class="problem"') == 1
-    assert "<script>alert" not in at_desk.answer.text
+    assert moderator_browser.send(f"{page}/{act}", form_on=page, **fields).status_code == 422
+    assert moderator_browser.problem_of(wrong) and moderator_browser.value_of(wrong) == fields[wrong]
+    assert moderator_browser.answer.text.count('class="problem"') == 1
+    assert "<script>alert" not in moderator_browser.answer.text
 
 
-def test_a_long_description_is_refused(at_desk):
-    """500 characters."""
+def test_a_long_description_is_refused(moderator_browser):
+    """More than 500 characters."""
     page = "/moderation/channels/gossip"
-    at_desk.send(f"{page}/describe", form_on=page, **{"describe-description": "x" * 501})
-    assert at_desk.status == 422 and at_desk.problem_of("describe-description")
+    moderator_browser.send(f"{page}/describe", form_on=page, **{"describe-description": "x" * 501})
+    assert moderator_browser.status == 422 and moderator_browser.problem_of("describe-description")
 
 
 # Filters
 
 
-def test_a_filter_is_tried_before_it_is_made_and_switched_on(at_desk, world):
-    """The box shows what it would have done, and saves nothing."""
+def test_a_filter_is_tested_before_it_is_created_and_switched_on(moderator_browser, world):
+    """The page shows what it would have done and saves nothing."""
     speak(world.channel, world.game, "Odo", f"silver {HTML}")
     path = "/moderation/filters/new"
-    answer = at_desk.send(path, kind="word", action="mask", text="silver", try_it="1")
-    assert answer.status_code == 200 and "touched <strong>1</strong> of the last 2 messages" in answer.text
-    assert "****** &lt;script&gt;" in answer.text and at_desk.value_of("text") == "silver"
+    answer = moderator_browser.send(path, kind="word", action="mask", text="silver", try_it="1")
+    assert answer.status_code == 200 and "matched <strong>1</strong> of the last 2 messages" in answer.text
+    assert "****** &lt;script&gt;" in answer.text and moderator_browser.value_of("text") == "silver"
     with db.reading() as session:
         assert len(filters.list_filters(session)) == 1
-    answer = at_desk.send(path, kind="word", action="mask", text="silver", note=HTML, save="1")
+    answer = moderator_browser.send(path, kind="word", action="mask", text="silver", note=HTML, save="1")
     page = answer.location
-    made = int(page.rpartition("/")[2])
-    assert not read(Filter, made).is_on
-    assert ESCAPED in at_desk.client.get("/moderation/filters").text
-    at_desk.send(f"{page}/on", form_on=page)
-    assert read(Filter, made).is_on
-    at_desk.send(page, kind="flood", action="refuse", count="5", seconds="10", save="1")
-    assert (read(Filter, made).kind, read(Filter, made).count, read(Filter, made).seconds) == ("flood", 5, 10)
-    at_desk.send(f"{page}/off", form_on=page)
-    assert not read(Filter, made).is_on
-    at_desk.send(f"{page}/delete", form_on=page)
-    assert read(Filter, made) is None and at_desk.client.get(page).status_code == 404
+    filter_id = int(page.rpartition("/")[2])
+    assert not read(Filter, filter_id).is_on
+    assert ESCAPED in moderator_browser.client.get("/moderation/filters").text
+    moderator_browser.send(f"{page}/on", form_on=page)
+    assert read(Filter, filter_id).is_on
+    moderator_browser.send(page, kind="flood", action="refuse", count="5", seconds="10", save="1")
+    assert (read(Filter, filter_id).kind, read(Filter, filter_id).count, read(Filter, filter_id).seconds) == (
+        "flood",
+        5,
+        10,
+    )
+    moderator_browser.send(f"{page}/off", form_on=page)
+    assert not read(Filter, filter_id).is_on
+    moderator_browser.send(f"{page}/delete", form_on=page)
+    assert read(Filter, filter_id) is None and moderator_browser.client.get(page).status_code == 404
 
 
 @pytest.mark.parametrize("button", ["save", "try_it"])
@@ -401,69 +430,82 @@ def test_a_filter_is_tried_before_it_is_made_and_switched_on(at_desk, world):
         ({"kind": "link", "count": "101", "action": "flag"}, "count"),
     ],
 )
-def test_a_filters_fault_is_named_beside_its_field(at_desk, fields, wrong, button):
-    """Whether it is to be saved or to be tried."""
-    assert at_desk.send("/moderation/filters/new", **fields, **{button: "1"}).status_code == 422
-    assert at_desk.problem_of(wrong)
+def test_errors_of_a_filter_are_shown_beside_their_field(moderator_browser, fields, wrong, button):
+    """When saving and when testing."""
+    assert moderator_browser.send("/moderation/filters/new", **fields, **{button: "1"}).status_code == 422
+    assert moderator_browser.problem_of(wrong)
     if "text" in fields:
-        assert at_desk.value_of("text") == fields["text"]
+        assert moderator_browser.value_of("text") == fields["text"]
 
 
 # Records and the trail
 
 
-def test_records_are_found_and_show_what_is_known(at_desk, world):
-    """By one box: a player, a game, a person; strangers get a friendly answer."""
+def test_records_are_looked_up(moderator_browser, world):
+    """One search box for players, games and users. Unknown names get a helpful page."""
     for search, location in {
         "Wren@Harbour": "/moderation/records/player?name=Wren@Harbour",
         "harbour": "/moderation/records/games/Harbour",
         "READER": "/moderation/records/users/reader",
     }.items():
-        assert at_desk.client.get(f"/moderation/records?q={search}").location == location
-    assert "Nobody is found" in at_desk.open(f"/moderation/records?q={HTML}")
-    assert "<script>alert" not in at_desk.answer.text
-    assert at_desk.client.get("/moderation/records/player?name=x@Nowhere").status_code == 404
-    assert at_desk.client.get("/moderation/records/player?name=Harbour").status_code == 404
-    assert at_desk.client.get("/moderation/records/games/Nowhere").status_code == 404
-    assert at_desk.client.get("/moderation/records/users/nobody").status_code == 404
-    assert "Adverts" in at_desk.open("/moderation/records/games/Harbour") and "Buy gold" in at_desk.page
-    assert "wright" in at_desk.page
-    assert "Buy gold" in at_desk.open("/moderation/records/users/reader"), "what they reported"
-    assert "It was a guest" not in at_desk.page and "Harbour" in at_desk.open("/moderation/records/users/wright")
-    assert "reader@example.com" not in at_desk.open("/moderation/records/users/reader"), "addresses are for admins"
+        assert moderator_browser.client.get(f"/moderation/records?q={search}").location == location
+    assert "No record" in moderator_browser.open(f"/moderation/records?q={HTML}")
+    assert "<script>alert" not in moderator_browser.answer.text
+    assert moderator_browser.client.get("/moderation/records/player?name=x@Nowhere").status_code == 404
+    assert moderator_browser.client.get("/moderation/records/player?name=Harbour").status_code == 404
+    assert moderator_browser.client.get("/moderation/records/games/Nowhere").status_code == 404
+    assert moderator_browser.client.get("/moderation/records/users/nobody").status_code == 404
+    assert (
+        "Adverts" in moderator_browser.open("/moderation/records/games/Harbour")
+        and "Buy gold" in moderator_browser.page
+    )
+    assert "wright" in moderator_browser.page
+    assert "Buy gold" in moderator_browser.open("/moderation/records/users/reader"), "what they reported"
+    assert "It was a guest" not in moderator_browser.page and "Harbour" in moderator_browser.open(
+        "/moderation/records/users/wright"
+    )
+    assert "reader@example.com" not in moderator_browser.open("/moderation/records/users/reader"), (
+        "addresses are for admins"
+    )
 
 
-def test_the_trail_is_searched_and_taken_away(at_desk, world):
-    """By words, act and target; as CSV, whose cells no spreadsheet runs, and as JSON."""
+def test_the_audit_trail_is_searched_and_exported(moderator_browser, world):
+    """By text, act and target; as CSV without formulas that a spreadsheet would run, and as JSON."""
     page = "/moderation/channels/gossip"
-    at_desk.send(f"{page}/pause", form_on=page, **{"pause-minutes": "", "pause-reason": "=cmd|'/c calc'!A1"})
-    assert "cmd|" in at_desk.open("/moderation/audit?act=channel/pause") and "Sanction: Harbour" not in at_desk.page
-    assert "Adverts" in at_desk.open("/moderation/audit?q=adverts") and "cmd|" not in at_desk.page
-    assert "cmd|" in at_desk.open(f"/moderation/audit?target=channel:{world.channel.id}")
-    assert "cmd|" in at_desk.open("/moderation/audit?target=GOSSIP") and "Filter made" not in at_desk.page
-    assert "Nothing is found" in at_desk.open(f"/moderation/audit?q={HTML}")
-    assert "<script>alert" not in at_desk.answer.text
+    moderator_browser.send(f"{page}/pause", form_on=page, **{"pause-minutes": "", "pause-reason": "=cmd|'/c calc'!A1"})
+    assert (
+        "cmd|" in moderator_browser.open("/moderation/audit?act=channel/pause")
+        and "Sanction: Harbour" not in moderator_browser.page
+    )
+    assert "Adverts" in moderator_browser.open("/moderation/audit?q=adverts") and "cmd|" not in moderator_browser.page
+    assert "cmd|" in moderator_browser.open(f"/moderation/audit?target=channel:{world.channel.id}")
+    assert (
+        "cmd|" in moderator_browser.open("/moderation/audit?target=GOSSIP")
+        and "Filter made" not in moderator_browser.page
+    )
+    assert "No entries" in moderator_browser.open(f"/moderation/audit?q={HTML}")
+    assert "<script>alert" not in moderator_browser.answer.text
 
-    answer = at_desk.client.get("/moderation/audit/export.csv")
+    answer = moderator_browser.client.get("/moderation/audit/export.csv")
     assert answer.mimetype == "text/csv" and "attachment" in answer.headers["Content-Disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["act"] for row in rows] == [act for act, _target in acts()]
     assert rows[-1]["reason"] == "'=cmd|'/c calc'!A1"
-    answer = at_desk.client.get("/moderation/audit/export.json")
+    answer = moderator_browser.client.get("/moderation/audit/export.json")
     assert [entry["number"] for entry in json.loads(answer.text)] == [int(row["number"]) for row in rows]
     assert json.loads(answer.text)[-1]["reason"] == "=cmd|'/c calc'!A1"
 
 
-def test_what_a_stranger_says_is_never_markup(at_desk, admin, stored, world):
-    """A message, a name, a report, an appeal, a reason: on every page that shows them."""
+def test_all_input_is_escaped(moderator_browser, admin, stored, world):
+    """Messages, names, reports, appeals and reasons, on every page that shows them."""
     message = speak(world.channel, world.game, NAME, HTML)
     with db.transaction() as session:
         reader, keeper, owner = (actor(session, user) for user in (world.player, world.moderator, world.owner))
         report = reports.create_report(session, reader, game="Harbour", name=NAME, text=HTML, message_id=message)
-        made = sanctions.sanction(
+        imposed = sanctions.sanction(
             session, keeper, kind="mute", target_kind="player", target=f"{NAME}@Harbour", reason=HTML, seconds=60
         )
-        appeal = appeals.create_appeal(session, owner, sanction_id=made.id, text=HTML)
+        appeal = appeals.create_appeal(session, owner, sanction_id=imposed.id, text=HTML)
     for address in (
         "/moderation",
         "/moderation/live",
@@ -474,7 +516,7 @@ def test_what_a_stranger_says_is_never_markup(at_desk, admin, stored, world):
         f"/moderation/sanctions/new?message={message}",
         f"/moderation/sanctions/new?report={report.id}",
         "/moderation/sanctions",
-        f"/moderation/sanctions/{made.id}",
+        f"/moderation/sanctions/{imposed.id}",
         "/moderation/appeals",
         f"/moderation/appeals/{appeal.id}",
         "/moderation/records/games/Harbour",
@@ -489,18 +531,18 @@ def test_what_a_stranger_says_is_never_markup(at_desk, admin, stored, world):
         assert ESCAPED in answer.text or "Kit &lt;3 &amp;" in answer.text, address
 
 
-def test_the_overview_counts_what_waits(at_desk, world):
+def test_the_overview_counts_pending_work(moderator_browser, world):
     """Reports, appeals, sanctions in force."""
-    at_desk.open("/moderation")
-    assert [at_desk.text_of(name) for name in ("open-reports", "open-appeals", "in-force")] == ["1", "1", "1"]
+    moderator_browser.open("/moderation")
+    assert [moderator_browser.text_of(name) for name in ("open-reports", "open-appeals", "in-force")] == ["1", "1", "1"]
     page = f"/moderation/sanctions/{world.sanction}"
-    at_desk.send(f"{page}/lift", form_on=page, reason="Enough")
-    at_desk.open("/moderation")
-    assert at_desk.text_of("in-force") == "0"
+    moderator_browser.send(f"{page}/lift", form_on=page, reason="Enough")
+    moderator_browser.open("/moderation")
+    assert moderator_browser.text_of("in-force") == "0"
 
 
-def test_tells_are_only_counted(at_desk, world):
-    """Of all, and of one game's players, by day; never what they say."""
+def test_tells_are_only_counted(moderator_browser, world):
+    """All tells, and those of one game's players, by day. Their text is never shown."""
     now = utc_now()
     with db.transaction() as session:
         game = session.scalar(select(Game).where(Game.short_name == "Harbour"))
@@ -509,8 +551,8 @@ def test_tells_are_only_counted(at_desk, world):
         tell_counts.add(session, {mine: 1}, at=now)
         tell_counts.add(session, {mine: 10}, at=now - timedelta(days=6))
         tell_counts.add(session, {mine: 100}, at=now - timedelta(days=7))
-    assert '<dd id="tells">6 <span class="soft">(16 in 7 days)</span></dd>' in at_desk.open("/moderation")
-    page = at_desk.open("/moderation/records/games/Harbour")
+    assert '<dd id="tells">6 <span class="soft">(16 in 7 days)</span></dd>' in moderator_browser.open("/moderation")
+    page = moderator_browser.open("/moderation/records/games/Harbour")
     assert '<dd id="tells">4 today, 14 in 7 days</dd>' in page
     with db.transaction() as session:
         assert tell_counts.prune(session, before=now - timedelta(days=6)) == 1

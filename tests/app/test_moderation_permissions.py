@@ -1,6 +1,6 @@
-"""Who may open and send what of moderation: one table, held against the site's own list of routes.
+"""Who can open each page and send each form of moderation: one table, checked against the site's routes.
 
-A route without a line here fails, so that nobody adds one without saying whose it is.
+A route that is missing here fails the test, so that nobody adds one without deciding who can use it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKAGES = ("moderation", "reports", "safety", "ignores", "mutes", "transparency
 
 
 class Rule(NamedTuple):
-    """Who is let in, and an example. refused: what those signed in get who are not let in."""
+    """Who is admitted, with an example. `refused` is the status for other signed-in users."""
 
     admits: frozenset[str]
     example: str
@@ -33,7 +33,7 @@ class Rule(NamedTuple):
 
 
 OWN_SANCTION = frozenset(["owner"])
-OWN_GAME = frozenset(["owner", "admin"])  # admins keep everybody's games
+OWN_GAME = frozenset(["owner", "admin"])  # admins can manage every game
 RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/transparency"): Rule(EVERYBODY, "/transparency"),
     ("GET", "/report"): Rule(PEOPLE, "/report?message={message}"),
@@ -87,7 +87,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ),
     ("GET", "/moderation/appeals"): Rule(STAFF, "/moderation/appeals"),
     ("GET", "/moderation/appeals/<id:appeal_id>"): Rule(STAFF, "/moderation/appeals/{appeal}"),
-    # The moderator of these tests imposed the sanction: the service lets another decide.
+    # The moderator in these tests imposed the sanction, so somebody else has to decide.
     ("POST", "/moderation/appeals/<id:appeal_id>"): Rule(
         frozenset(["admin"]), "/moderation/appeals/{appeal}", {"decision": "refused", "outcome": "It was you"}
     ),
@@ -134,23 +134,23 @@ RULES: dict[tuple[str, str], Rule] = {
 }
 
 
-def is_ours(rule) -> bool:
-    """True for a route of moderation: by its package, or by where it lies."""
+def is_moderation_route(rule) -> bool:
+    """Return whether a route belongs to moderation, by its package or its path."""
     return rule.endpoint.partition(".")[0] in PACKAGES or rule.rule.startswith(PLACES)
 
 
 def routes(app) -> set[tuple[str, str]]:
-    """Each route of moderation with each method it takes."""
+    """Return each route of moderation with each method it accepts."""
     return {
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
-        if is_ours(rule)
+        if is_moderation_route(rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
 
 def test_every_route_has_a_rule(app) -> None:
-    """And every rule a route."""
+    """And every rule belongs to a route."""
     assert routes(app) == RULES.keys()
 
 
@@ -161,7 +161,7 @@ def world(stored):
 
 @pytest.fixture
 def examples(stored, world) -> dict[str, str]:
-    """Numbers of records for the examples' addresses."""
+    """The ids of records for the examples' addresses."""
     stored.channel("paused")
     with db.transaction() as session:
         keeper = actor(session, world.moderator)
@@ -175,7 +175,7 @@ def examples(stored, world) -> dict[str, str]:
 
 @pytest.fixture
 def sign_in(new_visitor, world):
-    """Opens a browser as somebody of a role; returns it, and the token of its forms."""
+    """Open a browser as somebody with a role. Returns it and its CSRF token."""
     accounts = {"player": world.player, "owner": world.owner, "moderator": world.moderator, "admin": world.admin}
 
     def open_browser(role: str):
@@ -190,8 +190,8 @@ def sign_in(new_visitor, world):
 POSTS = sorted(rule for rule in RULES if rule[0] == "POST")
 
 
-def test_pages_open_to_those_of_the_table_alone(any_database, sign_in, examples) -> None:
-    """Every page, by every role, on both databases: what the table says and nothing else."""
+def test_pages_open_only_to_the_roles_in_the_table(any_database, sign_in, examples) -> None:
+    """Every page with every role, on both databases."""
     wrong = []
     for role in ROLES:
         client, _token = sign_in(role)
@@ -200,13 +200,13 @@ def test_pages_open_to_those_of_the_table_alone(any_database, sign_in, examples)
                 answer = client.get(rule.example.format(**examples))
                 to_sign_in = answer.status_code == 303 and answer.location.startswith("/sign-in?next=")
                 expected = 200 if role in rule.admits else "sign-in" if role == "visitor" else rule.refused
-                if (found := "sign-in" if to_sign_in else answer.status_code) != expected:
-                    wrong.append((route, role, found, expected))
+                if (result := "sign-in" if to_sign_in else answer.status_code) != expected:
+                    wrong.append((route, role, result, expected))
     assert wrong == []
 
 
-def test_forms_are_refused_to_all_others(sign_in, examples) -> None:
-    """Every form, by every role that the table does not name: refused, though the form itself is right."""
+def test_forms_are_refused_to_other_roles(sign_in, examples) -> None:
+    """Every valid form with every role that the table does not list."""
     wrong = []
     for role in ROLES:
         client, token = sign_in(role)
@@ -215,30 +215,30 @@ def test_forms_are_refused_to_all_others(sign_in, examples) -> None:
                 answer = client.post(rule.example.format(**examples), data={"csrf_token": token, **rule.fields})
                 to_sign_in = answer.status_code == 303 and answer.location.startswith("/sign-in")
                 expected = "sign-in" if role == "visitor" else rule.refused
-                if (found := "sign-in" if to_sign_in else answer.status_code) != expected:
-                    wrong.append((route, role, found, expected))
+                if (result := "sign-in" if to_sign_in else answer.status_code) != expected:
+                    wrong.append((route, role, result, expected))
     assert wrong == []
 
 
 @pytest.mark.parametrize("route", [route for _method, route in POSTS])
-def test_a_form_is_taken_from_the_first_who_may(sign_in, examples, route) -> None:
-    """That the others are refused says nothing if nobody is let in."""
+def test_a_form_is_accepted_from_an_admitted_role(sign_in, examples, route) -> None:
+    """Without this, refusing everybody would pass the other tests."""
     rule = RULES["POST", route]
     client, token = sign_in(next(role for role in ROLES if role in rule.admits))
     answer = client.post(rule.example.format(**examples), data={"csrf_token": token, **rule.fields})
     assert answer.status_code == 303 and "/sign-in" not in answer.location, answer.text[-600:]
 
 
-def test_no_form_is_taken_without_its_token(sign_in, examples) -> None:
-    """CSRF: the same forms from another site change nothing."""
+def test_no_form_is_accepted_without_its_csrf_token(sign_in, examples) -> None:
+    """The same forms sent from another site change nothing."""
     client, _token = sign_in("admin")
     for method, route in POSTS:
         rule = RULES[method, route]
         assert client.post(rule.example.format(**examples), data=rule.fields).status_code == 400, route
 
 
-def test_a_ban_closes_every_form_but_those_named(app, sign_in, world) -> None:
-    """Of the whole site; the banned read, look after their account, and appeal."""
+def test_a_ban_closes_every_form_that_is_not_listed(app, sign_in, world) -> None:
+    """On the whole site. Banned users can read, manage their account, and appeal."""
     client, token = sign_in("owner")
     with db.transaction() as session:
         ban = sanctions.sanction(

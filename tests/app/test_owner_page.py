@@ -1,4 +1,4 @@
-"""The owner's page of a game: its sockets, what went wrong, its checks; live, and in words when parts are away."""
+"""The owner's page of a game: its sockets, errors and checks, live, and its messages while Redis is down."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def game(stored, owner):
 
 
 @pytest.fixture
-def at_home(visitor, game):
+def owner_browser(visitor, game):
     return visitor.sign_in("wren")
 
 
 @pytest.fixture
 def put(redis_url, app, monkeypatch):
-    """Writes into Redis what workers write; the page looks again at once."""
-    monkeypatch.setattr("app.online.KEPT_SECONDS", 0.0)
+    """Write into Redis what workers write, and make the page read it again."""
+    monkeypatch.setattr("app.online.CACHE_SECONDS", 0.0)
     with redis.Redis.from_url(redis_url) as client:
 
         class Put:
@@ -79,15 +79,15 @@ def check(way, outcome, **fields):
         )
 
 
-def test_a_game_that_was_never_here_is_told_what_to_do(at_home):
-    page = at_home.open(PAGE)
-    assert at_home.status == 200 and page.count("<h1") == 1
-    assert "Not connected" in page and "has never been here" in page and 'href="#connect"' in page
+def test_a_game_that_never_connected_gets_instructions(owner_browser):
+    page = owner_browser.open(PAGE)
+    assert owner_browser.status == 200 and page.count("<h1") == 1
+    assert "Not connected" in page and "has never connected" in page and 'href="#connect"' in page
     assert "style=" not in page and len(page) < 40_000
-    assert "Nothing in the last day" in page and "None is listed" in page
+    assert "Nothing in the last 24 hours" in page and "None listed" in page
 
 
-def test_each_socket_is_shown_with_all_that_is_known_of_it(at_home, game, stored, put):
+def test_each_socket_is_shown_with_its_details(owner_browser, game, stored, put):
     stored.channel("gossip")
     channel = stored.channel("secret", is_hidden=True)
     now = time.time()
@@ -104,7 +104,7 @@ def test_each_socket_is_shown_with_all_that_is_known_of_it(at_home, game, stored
     )
     put.socket(game, id="s2", since=now, supports=["channels"])
     put.socket(stored.game("Other"), id="s3", address="198.51.100.1")
-    page = at_home.open(PAGE)
+    page = owner_browser.open(PAGE)
     for words in (
         "Connected",
         "with 2 sockets",
@@ -116,11 +116,11 @@ def test_each_socket_is_shown_with_all_that_is_known_of_it(at_home, game, stored
     ):
         assert words in page, words
     assert ">secret</span>" in page and "Wren, Odo" in page and "Players (2)" in page
-    assert "none: the game hears nothing" in page and "not told: the game does not support" in page
+    assert "none, so the game receives no messages" in page and "unknown, because the game does not support" in page
     assert "198.51.100.1" not in page and "Not connected" not in page
 
 
-def test_what_went_wrong_is_shown_newest_first_with_what_was_expected(at_home, game, put):
+def test_errors_are_shown_newest_first_with_what_was_expected(owner_browser, game, put):
     now = time.time()
     put.seen(
         game,
@@ -137,36 +137,43 @@ def test_what_went_wrong_is_shown_newest_first_with_what_was_expected(at_home, g
     )
     put.seen(game, "frames", SeenFrame(now - 60, "in", "{nope"), SeenFrame(now - 59, "out", '{"event":"heartbeat"}'))
     put.limits(game, Headroom("channels/send:player", "alice", 3.7, 10, 2.0))
-    page = at_home.open(PAGE)
-    order = ["Too many at once", "Not a frame", "Authentication failed", "The connection just went", "4001", "from you"]
+    page = owner_browser.open(PAGE)
+    order = ["Too many at once", "Not a frame", "Authentication failed", "The connection was lost", "4001", "from you"]
     assert [page.index(words) for words in order] == sorted(page.index(words) for words in order)
-    for words in ("We said: not a frame", "Expected: one JSON object", "after 2 h", "after 59 s", "3 of 10", "alice"):
+    for words in (
+        "Our answer: not a frame",
+        "Expected: one JSON object",
+        "after 2 h",
+        "after 59 s",
+        "3 of 10",
+        "alice",
+    ):
         assert words in page, words
     assert page.index('{"event":"heartbeat"}') < page.rindex("{nope")
 
 
-def test_what_strangers_wrote_is_never_markup(at_home, game, stored, put):
-    """Also where it was cut off."""
+def test_frames_are_escaped(owner_browser, game, stored, put):
+    """Also where they are cut off."""
     put.socket(game, address=EVIL, user_agent=EVIL, version=EVIL, supports=[EVIL], players=[EVIL])
     put.seen(game, "refusals", Refusal(time.time(), EVIL * 20, EVIL, EVIL, EVIL * 20))
     put.seen(game, "disconnects", Disconnect(time.time(), 1001, EVIL, 1.0))
     put.seen(game, "frames", SeenFrame(time.time(), "in", EVIL * 100))
     put.limits(game, Headroom("x:player", EVIL, 1.0, 2, 1.0))
     for path in (PAGE, f"{PAGE}/live"):
-        at_home.open(path)
-        raw = at_home.answer.get_data(as_text=True)
+        owner_browser.open(path)
+        raw = owner_browser.answer.get_data(as_text=True)
         assert "<script>alert" not in raw and "&lt;script&gt;alert" in raw
 
 
-def test_the_page_stays_small_whatever_is_kept(at_home, game, put):
+def test_the_page_stays_small(owner_browser, game, put):
     put.seen(game, "frames", *[SeenFrame(time.time(), "in", "x" * 1024)] * 100)
     put.seen(game, "refusals", *[Refusal(time.time(), "x" * 1024, "invalid", "y" * 300, "z" * 1024)] * 50)
-    assert len(at_home.open(PAGE)) < 100_000
+    assert len(owner_browser.open(PAGE)) < 100_000
 
 
 @pytest.fixture
 def sanctioned(stored):
-    """Sanctions the game, for a given reason."""
+    """Impose sanctions on the game."""
     moderator = stored.user("mod", role="moderator")
 
     def impose(kind, target="Mine", target_kind="game", **options):
@@ -183,48 +190,48 @@ def sanctioned(stored):
     return impose
 
 
-def test_a_banned_game_is_told_so_and_not_what_to_fill_in(at_home, sanctioned):
+def test_a_banned_game_gets_the_ban_instead_of_instructions(owner_browser, sanctioned):
     sanctioned("ban", seconds=3600, reason=EVIL)
-    page = at_home.open(PAGE)
+    page = owner_browser.open(PAGE)
     now = page[page.index('id="now"') : page.index('id="connect"')]
-    for words in ("Banned</span> everywhere, until <time", f"Why: <bdi>{EVIL}", "Mine/sanctions", "appeal"):
+    for words in ("Banned</span> everywhere, until <time", f"Reason: <bdi>{EVIL}", "Mine/sanctions", "appeal"):
         assert words in now, words
     assert "Not connected" in now and "credentials in its settings" not in now and "Restart" not in now
-    assert EVIL not in at_home.answer.text
-    assert 'id="sanctioned"' in at_home.open(f"{PAGE}/live")
+    assert EVIL not in owner_browser.answer.text
+    assert 'id="sanctioned"' in owner_browser.open(f"{PAGE}/live")
 
 
-def test_a_muted_game_is_told_so_while_it_is_connected(at_home, game, stored, sanctioned, put):
+def test_a_mute_is_shown_while_the_game_is_connected(owner_browser, game, stored, sanctioned, put):
     stored.channel("gossip")
     put.socket(game)
-    before = at_home.client.get(f"{PAGE}/live").headers["ETag"]
-    made = sanctioned("mute", channel="gossip")
-    page = at_home.open(PAGE)
-    assert "Muted</span> on " in page and ", for good. Why: " in page and 'id="connected"' in page
-    assert "nobody hears the game's players" in page and "cannot connect" not in page
-    assert at_home.client.get(f"{PAGE}/live").headers["ETag"] != before
+    before = owner_browser.client.get(f"{PAGE}/live").headers["ETag"]
+    mute = sanctioned("mute", channel="gossip")
+    page = owner_browser.open(PAGE)
+    assert "Muted</span> on " in page and ", permanently. Reason: " in page and 'id="connected"' in page
+    assert "players are not delivered there" in page and "cannot connect" not in page
+    assert owner_browser.client.get(f"{PAGE}/live").headers["ETag"] != before
     with db.transaction() as session:
-        sanctions.lift(session, actors.of_user(session, stored.admin().id), sanction_id=made.id, reason="Enough")
-    assert 'id="sanctioned"' not in at_home.open(PAGE)
+        sanctions.lift(session, actors.of_user(session, stored.admin().id), sanction_id=mute.id, reason="Enough")
+    assert 'id="sanctioned"' not in owner_browser.open(PAGE)
 
 
-def test_a_game_is_not_called_muted_for_what_its_players_did(at_home, game, sanctioned):
-    """Nor for a warning."""
+def test_sanctions_of_players_do_not_show_the_game_as_muted(owner_browser, game, sanctioned):
+    """Nor do warnings."""
     sanctioned("mute", "Wren@Mine", "player")
     sanctioned("warn")
-    page = at_home.open(PAGE)
+    page = owner_browser.open(PAGE)
     assert 'id="sanctioned"' not in page and "Restart the game" in page
 
 
-def test_live_answers_only_when_something_changed(at_home, game, put):
-    page = at_home.open(PAGE)
+def test_live_answers_only_when_something_changed(owner_browser, game, put):
+    page = owner_browser.open(PAGE)
     mark = re.search('data-mark="([0-9a-f]+)"', page)[1]
 
     def ask():
-        return at_home.client.get(f"{PAGE}/live", headers={"If-None-Match": f'"{mark}"'})
+        return owner_browser.client.get(f"{PAGE}/live", headers={"If-None-Match": f'"{mark}"'})
 
     answer = ask()
-    if answer.status_code == 200:  # a minute began in between
+    if answer.status_code == 200:  # a new minute has begun
         mark = answer.headers["ETag"].strip('"')
         answer = ask()
     assert (answer.status_code, answer.get_data()) == (304, b"")
@@ -236,30 +243,30 @@ def test_live_answers_only_when_something_changed(at_home, game, put):
     assert set(re.findall('data-part="([a-z]+)"', text)) == set(re.findall('data-part="([a-z]+)"', page))
 
 
-def test_live_is_for_the_owner_only(at_home, new_visitor, stored):
+def test_live_is_for_the_owner_only(owner_browser, new_visitor, stored):
     assert new_visitor().client.get(f"{PAGE}/live").status_code == 401
     assert new_visitor().sign_in(stored.user().username).client.get(f"{PAGE}/live").status_code == 404
     assert new_visitor().sign_in(stored.admin().username).client.get(f"{PAGE}/live").status_code == 200
 
 
-def test_while_redis_is_away_the_page_says_so(own_valkey, at_home, stored, game, monkeypatch):
+def test_the_page_says_when_redis_is_down(own_valkey, owner_browser, stored, game, monkeypatch):
     """Everything else on it works."""
-    monkeypatch.setattr("app.online.KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("app.online.CACHE_SECONDS", 0.0)
     stored.connection(game)
     own_valkey.stop()
-    page = at_home.open(PAGE)
-    assert at_home.status == 200
-    assert "cannot see at this moment who is connected" in page and "cannot be seen at this moment" in page
+    page = owner_browser.open(PAGE)
+    assert owner_browser.status == 200
+    assert "cannot tell who is connected" in page and "cannot be shown at the moment" in page
     assert "Not connected" not in page and "mud.example.com 4000" in page
-    assert at_home.client.get(f"{PAGE}/live").status_code == 200
+    assert owner_browser.client.get(f"{PAGE}/live").status_code == 200
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_what_came_of_a_check_is_said_with_advice(at_home, stored, game, outcome, app):
-    """On the owner's page in full, on the public page in two words, where it is known."""
+def test_the_result_of_a_check_is_shown_with_advice(owner_browser, stored, game, outcome, app):
+    """In full on the owner's page, and briefly on the public page if it is known."""
     way = stored.connection(game)
     check(way, outcome, http_status=404 if outcome == Outcome.HTTP_ERROR else None)
-    page = at_home.open(PAGE)
+    page = owner_browser.open(PAGE)
     meaning = MEANINGS[outcome]
     assert meaning.title in page and meaning.advice in page and "in 120 ms" in page and "a moment ago" in page
     assert ("(404)" in page) is (outcome == Outcome.HTTP_ERROR)
@@ -269,47 +276,47 @@ def test_what_came_of_a_check_is_said_with_advice(at_home, stored, game, outcome
     assert (words in shown) if words else shown == ""
 
 
-def test_visitors_are_told_nothing_of_what_was_not_tried(app, stored, game):
+def test_visitors_see_nothing_about_unchecked_ways_to_connect(app, stored, game):
     way = stored.connection(game)
     with app.test_request_context(), db.reading() as session:
         assert render_template("games/_checked.html", connection=session.get(GameConnection, way.id)).strip() == ""
 
 
-def test_check_now(at_home, stored, game):
-    """The checks are due at once, and the page says that they are under way."""
-    assert "no way to connect yet" in _check_now(at_home)
+def test_check_now(owner_browser, stored, game):
+    """The checks are due at once, and the page says that they are running."""
+    assert "There is nothing to check yet" in _check_now(owner_browser)
     way = stored.connection(game)
-    assert "Not tried yet" in at_home.open(PAGE)
-    assert "are being tried" in _check_now(at_home)
-    assert "Being tried" in at_home.page
+    assert "Not checked yet" in owner_browser.open(PAGE)
+    assert "are being checked" in _check_now(owner_browser)
+    assert "Checking" in owner_browser.page
     with db.reading() as session:
         assert session.get(ConnectionCheck, way.id).due_at <= db.utc_now()
 
 
-def _check_now(at_home: Visitor) -> str:
-    at_home.send(f"{PAGE}/check", form_on=PAGE, follow=True)
-    assert at_home.status == 200
-    return at_home.page
+def _check_now(owner_browser: Visitor) -> str:
+    owner_browser.send(f"{PAGE}/check", form_on=PAGE, follow=True)
+    assert owner_browser.status == 200
+    return owner_browser.page
 
 
-def test_others_cannot_ask_for_checks(at_home, new_visitor, stored):
+def test_others_cannot_request_checks(owner_browser, new_visitor, stored):
     stranger = new_visitor().sign_in(stored.user().username)
     assert stranger.send(f"{PAGE}/check", form_on="/manage/games/new").status_code == 404
     assert new_visitor().send(f"{PAGE}/check", form_on="/sign-in").location == "/sign-in"
 
 
-def test_checks_are_not_asked_for_without_end(engine, make_settings, stored, game):
+def test_requests_for_checks_are_limited(engine, make_settings, stored, game):
     from app import create_app
 
     visitor = Visitor(create_app(make_settings(RATE_LIMITS="on"))).sign_in("wren")
     for _ in range(10):
         assert visitor.send(f"{PAGE}/check", form_on=PAGE).status_code == 303
     assert visitor.send(f"{PAGE}/check", form_on=PAGE).status_code == 429
-    assert "tried often enough" in visitor.page
+    assert "checked too often" in visitor.page
 
 
 def test_many_ways_to_connect_cost_no_more_queries_than_one(app, visitor, stored):
-    """An owner's page is asked for every two seconds."""
+    """The owner's page is polled every two seconds."""
     owner = stored.user("keeper")
     for short_name, count in (("One", 1), ("Many", 12)):
         game = stored.game(short_name, owner=owner)
@@ -321,7 +328,7 @@ def test_many_ways_to_connect_cost_no_more_queries_than_one(app, visitor, stored
     counts = {}
     for path in ("/games/{}", "/manage/games/{}/live"):
         for short_name in ("One", "Many"):
-            visitor.open("/games")  # what a first page asks once is asked
+            visitor.open("/games")  # warm the caches
             with counted_statements(engine) as statements:
                 visitor.open(path.format(short_name))
             counts[path, short_name] = len(statements)

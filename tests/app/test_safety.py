@@ -1,4 +1,4 @@
-"""Moderation as those see it who are no moderators: reports, sanctions, appeals, ignores, mutes, transparency."""
+"""Moderation for users: reports, sanctions, appeals, ignores, mutes, transparency."""
 
 import pytest
 
@@ -36,20 +36,20 @@ def open_reports(world):
 
 
 def test_a_message_is_reported_once_by_many(reader, owner, world):
-    """Reports of one message gather; the same person again changes nothing; each sees it on their page."""
+    """Reports of one message are merged. A second report by the same person changes nothing. Each reporter sees it."""
     path = f"/report?message={world.message}"
     assert "Buy gold" in owner.open(path) and owner.value_of("target") == "Wren@Harbour"
     for browser in (owner, owner, reader):
         answer = browser.send(path, target="Somebody@Else", text=HTML)
         assert answer.location == "/account/reports"
     (report,) = open_reports(world)
-    assert report.id == world.report and [one.name for one in report.reporters] == ["reader", "wright"]
-    assert "Thank you" in owner.open("/account/reports") and "waits" in owner.page
+    assert report.id == world.report and [reporter.name for reporter in report.reporters] == ["reader", "wright"]
+    assert "Thank you" in owner.open("/account/reports") and ">open</span>" in owner.page
     assert ESCAPED in owner.answer.text and "<script>alert" not in owner.answer.text
 
 
 def test_a_player_is_reported_by_name(reader, world):
-    """The profile leads there, with the name filled in."""
+    """The link on the profile fills in the name."""
     assert "/report?player=wright@Grapevine" in reader.client.get("/players/wright").text
     reader.open("/report?player=wright@Grapevine")
     assert reader.value_of("target") == "wright@Grapevine"
@@ -68,8 +68,8 @@ def test_a_player_is_reported_by_name(reader, world):
         ({"target": "Wren@Harbour", "text": "x" * 1001}, "text"),
     ],
 )
-def test_a_reports_fault_is_named_beside_its_field(reader, world, fields, wrong):
-    """And what was typed stays."""
+def test_errors_of_a_report_are_shown_beside_their_field(reader, world, fields, wrong):
+    """The input is kept."""
     answer = reader.send("/report", **fields)
     assert answer.status_code == 422 and reader.problem_of(wrong)
     assert reader.value_of("target") == fields["target"] and fields["text"] in reader.page
@@ -77,8 +77,8 @@ def test_a_reports_fault_is_named_beside_its_field(reader, world, fields, wrong)
     assert len(open_reports(world)) == 1
 
 
-def test_what_one_may_not_read_cannot_be_reported_open(reader, stored, world):
-    """Numbers of messages are guessed easily: a hidden channel's, a redacted one and none at all look alike."""
+def test_unreadable_messages_cannot_be_opened_by_reporting_them(reader, stored, world):
+    """Ids are easy to guess: a message on a hidden channel, a redacted one and a missing one look the same."""
     hidden = stored.channel("den", is_hidden=True)
     secret = speak(hidden, world.game, "Wren", "A secret")
     with db.transaction() as session:
@@ -90,8 +90,8 @@ def test_what_one_may_not_read_cannot_be_reported_open(reader, stored, world):
     assert answer.status_code == 404
 
 
-def test_the_reporter_reads_what_came_of_it(reader, world):
-    """State and outcome."""
+def test_the_reporter_sees_the_outcome(reader, world):
+    """State and text."""
     with db.transaction() as session:
         reports.resolve_report(
             session, actor(session, world.admin), report_id=world.report, state="dismissed", outcome="It was a joke"
@@ -99,14 +99,14 @@ def test_the_reporter_reads_what_came_of_it(reader, world):
     assert "It was a joke" in reader.open("/account/reports") and "dismissed" in reader.page
 
 
-def test_an_owner_reads_what_came_of_a_games_report(owner, reader, world):
-    """By whom the game's owner is told; other people's games stay shut."""
+def test_an_owner_sees_the_outcome_of_a_games_report(owner, reader, world):
+    """Only the game's owner can open the page."""
     with db.transaction() as session:
-        made = reports.create_report(
+        report = reports.create_report(
             session, actors.of_game(session, world.game.id), game="Harbour", name="Kit", text="Sells <b>gold"
         )
         reports.resolve_report(
-            session, actor(session, world.admin), report_id=made.id, state="upheld", outcome="They are muted"
+            session, actor(session, world.admin), report_id=report.id, state="upheld", outcome="They are muted"
         )
     path = "/manage/games/Harbour/reports"
     assert path in owner.open("/manage/games/Harbour")
@@ -120,10 +120,10 @@ def test_an_owner_reads_what_came_of_a_games_report(owner, reader, world):
 # Sanctions and appeals
 
 
-def test_the_sanctioned_see_why_until_when_and_how_to_appeal(reader, world):
-    """On the account's page while in force, and on a page of its own for good."""
+def test_users_see_their_sanctions_and_how_to_appeal(reader, world):
+    """On the account page while in force, and permanently on their own page."""
     with db.transaction() as session:
-        made = sanctions.sanction(
+        imposed = sanctions.sanction(
             session,
             actor(session, world.moderator),
             kind="mute",
@@ -135,14 +135,14 @@ def test_the_sanctioned_see_why_until_when_and_how_to_appeal(reader, world):
     for address in ("/account", "/account/sanctions"):
         text = reader.client.get(address).text
         assert ESCAPED in text and "by a moderator" in text and "until <time" in text, address
-        assert f"/appeals/new?sanction={made.id}" in text and "may lift it" in text
+        assert f"/appeals/new?sanction={imposed.id}" in text and "can lift it" in text
         assert "mod</" not in text, "the role, not the name"
-    path = f"/appeals/new?sanction={made.id}"
+    path = f"/appeals/new?sanction={imposed.id}"
     assert reader.send(path, text=" ").status_code == 422 and reader.problem_of("text")
     assert reader.send(path, text="x" * 2001).status_code == 422 and reader.problem_of("text")
     assert reader.send(path, text="It was my cat").location == "/account/appeals"
     assert "It was my cat" in reader.open("/account/appeals") and "open" in reader.page
-    assert f"/appeals/new?sanction={made.id}" not in reader.client.get("/account/sanctions").text
+    assert f"/appeals/new?sanction={imposed.id}" not in reader.client.get("/account/sanctions").text
     assert reader.send(path, text="Once more").status_code == 422 and "already" in reader.page
     with db.transaction() as session:
         (appeal,) = appeals.list_appeals_of(session, world.player.id)
@@ -150,17 +150,17 @@ def test_the_sanctioned_see_why_until_when_and_how_to_appeal(reader, world):
             session, actor(session, world.admin), appeal_id=appeal.id, is_granted=True, outcome="It was a cat"
         )
     assert "It was a cat" in reader.open("/account/sanctions") and "granted" in reader.page
-    assert "You are sanctioned" not in reader.open("/account")
+    assert "Sanctions in force" not in reader.open("/account")
 
 
-def test_only_those_concerned_appeal(reader, world):
-    """Another's sanction is not there."""
+def test_only_the_people_concerned_can_appeal(reader, world):
+    """Sanctions of others look as if they did not exist."""
     for query in (f"?sanction={world.sanction}", "?sanction=999", "", "?sanction=x"):
         assert reader.client.get(f"/appeals/new{query}").status_code == 404
 
 
-def test_an_owner_sees_what_is_against_the_game_and_its_players(owner, world):
-    """A hint on the game's page, the rest on one of its own; other people's games stay shut."""
+def test_an_owner_sees_sanctions_of_the_game_and_its_players(owner, world):
+    """A notice on the game's page leads to the list. Other people's games cannot be opened."""
     with db.transaction() as session:
         sanctions.sanction(
             session,
@@ -172,20 +172,20 @@ def test_an_owner_sees_what_is_against_the_game_and_its_players(owner, world):
         )
     assert "2 sanctions are in force" in " ".join(owner.open("/manage/games/Harbour").split())
     page = owner.open("/manage/games/Harbour/sanctions")
-    assert "Threats" in page and "Adverts" in page and "for good" in page
+    assert "Threats" in page and "Adverts" in page and "permanently" in page
 
 
 # Ignores and mutes
 
 
 def test_ignores_by_pattern_and_by_person(reader, owner, world):
-    """Added, listed, deleted; another's cannot be deleted."""
+    """Added, listed and deleted. Ignores of others cannot be deleted."""
     path = "/account/ignores"
     assert reader.send(path, pattern="Spam*@*").status_code == 303
     assert reader.send(path, pattern="wright@Grapevine", is_person="y").status_code == 303
     page = reader.open(path)
     assert "spam*@*" in page and "wright@Grapevine and all their characters" in page
-    assert "tell system@Grapevine ignore Bob@Harbour" in page and "In your games you still read them" in page
+    assert "tell system@Grapevine ignore Bob@Harbour" in page and "Your games still show their messages" in page
     for fields in (
         {"pattern": ""},
         {"pattern": "Bob"},
@@ -204,11 +204,11 @@ def test_ignores_by_pattern_and_by_person(reader, owner, world):
     assert owner.send(delete, form_on=path).status_code == 404
     assert reader.send(delete, form_on=path).status_code == 303
     with db.reading() as session:
-        assert world.ignore not in [found.id for found in ignores.list_ignores(session, world.player.id)]
+        assert world.ignore not in [ignore.id for ignore in ignores.list_ignores(session, world.player.id)]
 
 
 def test_mutes_of_a_game(owner, stored, world):
-    """Patterns, added and deleted."""
+    """Patterns are added and deleted."""
     stored.game("Ashfall")
     path = "/manage/games/Harbour/mutes"
     for pattern in ("*@Ashfall", "spam*@*", "Bob@Ashfall"):
@@ -227,7 +227,7 @@ def test_mutes_of_a_game(owner, stored, world):
 
 
 def test_transparency_names_nobody(visitor, world):
-    """Acts, kinds, roles and reasons; neither who acted nor who it was about."""
+    """It lists acts, kinds, roles and reasons, but not who acted or whom it concerned."""
     with db.transaction() as session:
         keeper = actor(session, world.moderator)
         sanctions.sanction(
@@ -252,10 +252,10 @@ def test_transparency_names_nobody(visitor, world):
             assert name not in text, name
     assert "/transparency" in visitor.client.get("/").text
     for address in ("/docs", "/conduct"):
-        assert "their number is counted" in visitor.client.get(address).text
+        assert "count tells per day and game" in visitor.client.get(address).text
 
 
-def test_an_application_is_given_its_scopes(visitor, stored):
+def test_scopes_of_an_application_are_set(visitor, stored):
     """When it is created, and later."""
     browser = visitor.sign_in(stored.admin().username)
 
@@ -283,8 +283,8 @@ def ban(world, **fields):
 
 
 @pytest.mark.parametrize("target", ["192.0.2.7", "192.0.2.0/24"])
-def test_from_a_banned_address_nobody_registers_or_writes(new_visitor, world, target):
-    """Reading stays open, and so does signing in: the account may have its own say elsewhere."""
+def test_nobody_can_register_or_write_from_a_banned_address(new_visitor, world, target):
+    """Reading and signing in still work."""
     ban(world, target_kind="address", target=target)
     for address, status in (("192.0.2.7", 403), ("::ffff:192.0.2.7", 403), ("198.51.100.7", 200)):
         client = new_visitor().client
@@ -295,12 +295,12 @@ def test_from_a_banned_address_nobody_registers_or_writes(new_visitor, world, ta
         assert client.get("/games").status_code == client.get("/sign-in").status_code == 200
 
 
-def test_the_ban_that_is_shown_is_the_longest(any_database, stored):
-    """A ban for good has no end, which the two databases sort at different ends."""
+def test_the_longest_ban_is_shown(any_database, stored):
+    """A permanent ban has no end, and the two databases sort NULL differently."""
     world = make_moderated(stored)
     ban(world, seconds=600)
     ban(world, reason="for good")
     ban(world, seconds=86_400)
     with db.reading() as session:
-        found = sanctions.find_site_ban(session, users.get_user_by_username(session, "reader").id)
-    assert found is not None and found.reason == "for good"
+        longest = sanctions.find_site_ban(session, users.get_user_by_username(session, "reader").id)
+    assert longest is not None and longest.reason == "for good"

@@ -1,4 +1,4 @@
-"""What holds for the whole site: headers, cookies, error pages, health, metrics."""
+"""What applies to the whole site: headers, cookies, error pages, health, metrics."""
 
 import re
 
@@ -12,8 +12,8 @@ PUBLIC = ["/", "/games", "/channels", "/docs", "/conduct", "/register", "/sign-i
 
 
 @pytest.mark.parametrize("path", PUBLIC)
-def test_public_pages_are_small_whole_and_safe(client, path):
-    """One title, one h1, a language, a description; no script or style that the policy would refuse."""
+def test_public_pages_are_small_valid_and_safe(client, path):
+    """One title, one h1, a language, a description, and no inline script or style, which the policy would refuse."""
     answer = client.get(path)
     text = answer.get_data(as_text=True)
     assert answer.status_code == 200
@@ -30,13 +30,13 @@ def test_public_pages_are_small_whole_and_safe(client, path):
 
 
 def test_pages_without_a_form_set_no_cookie(client):
-    """Readers are not followed."""
+    """Readers are not tracked."""
     assert "Set-Cookie" not in client.get("/games").headers
 
 
 @pytest.mark.parametrize(("public_url", "is_secure"), [("https://gossip.example", True), ("http://127.0.0.1:0", False)])
 def test_the_session_cookie(make_settings, engine, public_url, is_secure):
-    """Out of reach of scripts and other sites; over TLS only where the site is public with TLS."""
+    """Scripts and other sites cannot read it. It is limited to TLS if the public site uses TLS."""
     from app import create_app
 
     cookie = create_app(make_settings(PUBLIC_URL=public_url)).test_client().get("/sign-in").headers["Set-Cookie"]
@@ -48,7 +48,7 @@ def test_the_session_cookie(make_settings, engine, public_url, is_secure):
     ("public_url", "is_trusted"), [("https://gossip.example", True), ("http://127.0.0.1:0", False)]
 )
 def test_a_proxys_headers_are_trusted_only_behind_one(make_settings, engine, public_url, is_trusted):
-    """Else anyone could take any address, and get around the limits."""
+    """Otherwise clients could choose their address and get around the limits."""
     from flask import request
 
     from app import create_app
@@ -59,8 +59,8 @@ def test_a_proxys_headers_are_trusted_only_behind_one(make_settings, engine, pub
         assert (request.remote_addr == "203.0.113.9") is is_trusted
 
 
-def test_assets_are_kept_for_a_year_under_an_address_of_their_content(client):
-    """The page names the stylesheet with a mark of what is in it."""
+def test_assets_are_cached_for_a_year_by_content(client):
+    """The stylesheet's address contains a hash of its content."""
     href = re.search(r'href="(/static/site\.css\?v=[0-9a-f]+)"', client.get("/").get_data(as_text=True))[1]
     answer = client.get(href)
     assert answer.status_code == 200
@@ -69,13 +69,13 @@ def test_assets_are_kept_for_a_year_under_an_address_of_their_content(client):
     assert client.get("/static/favicon.svg").content_type.startswith("image/svg+xml")
 
 
-def test_a_missing_token_gets_a_page_that_says_so(client):
-    """What happened, that nothing was changed, and what to do."""
+def test_a_missing_csrf_token_gets_an_explanation(client):
+    """It says what happened, that nothing was changed, and what to do."""
     for data in ({}, {"csrf_token": "made up"}):
         answer = client.post("/register", data={"username": "wren", **data})
         text = answer.get_data(as_text=True)
         assert answer.status_code == 400
-        assert "could not be checked" in text and "nothing was changed" in text and "reload the page" in text
+        assert "could not be verified" in text and "nothing was changed" in text and "reload the page" in text
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_missing_token_gets_a_page_that_says_so(client):
     ],
 )
 def test_errors_are_pages_of_the_site(any_database, client, method, path, status):
-    """With the way back, whatever went wrong."""
+    """Each has a link back."""
     answer = client.open(path, method=method)
     assert answer.status_code == status
     assert f"error {status}" in answer.get_data(as_text=True)
@@ -98,7 +98,7 @@ def test_errors_are_pages_of_the_site(any_database, client, method, path, status
 
 
 def test_a_form_that_is_too_big_is_refused(visitor):
-    """A page, not a dropped connection."""
+    """With a page, not a dropped connection."""
     answer = visitor.send("/register", username="x" * 300_000)
     assert answer.status_code == 413
     assert "256 KiB" in visitor.page
@@ -106,13 +106,13 @@ def test_a_form_that_is_too_big_is_refused(visitor):
 
 @pytest.fixture
 def new_site(settings):
-    """A site that no other test uses: its counters are at zero, and a test may add routes."""
+    """A site of its own, with counters at zero. A test can add routes to it."""
     yield create_app(settings)
     bus.publish_after_commit(None)
 
 
-def test_a_bug_is_a_page_too(new_site):
-    """It says nothing about what broke."""
+def test_a_bug_gets_an_error_page(new_site):
+    """The page says nothing about the cause."""
 
     @new_site.get("/broken")
     def broken():
@@ -121,11 +121,11 @@ def test_a_bug_is_a_page_too(new_site):
     answer = new_site.test_client().get("/broken")
     assert answer.status_code == 500
     assert "secret detail" not in answer.get_data(as_text=True)
-    assert "broke on our side" in answer.get_data(as_text=True)
+    assert "went wrong on our side" in answer.get_data(as_text=True)
 
 
-def test_the_site_is_well(client):
-    """As load balancers are told."""
+def test_a_healthy_site_says_so(client):
+    """The response for load balancers."""
     answer = client.get("/_health")
     assert answer.status_code == 200
     body = answer.get_json()
@@ -133,7 +133,7 @@ def test_the_site_is_well(client):
     assert body == {"status": "ok", "database": "ok", "redis": "ok"}
 
 
-def test_without_redis_pages_work_and_health_says_so(visitor, stored, own_valkey):
+def test_pages_work_without_redis_and_health_reports_it(visitor, stored, own_valkey):
     """Redis is never the only copy of a record."""
     user = stored.user()
     own_valkey.stop()
@@ -144,8 +144,8 @@ def test_without_redis_pages_work_and_health_says_so(visitor, stored, own_valkey
     assert visitor.client.get("/games").status_code == 200
 
 
-def test_without_a_database_there_is_a_page_and_health_says_so(client, tmp_path, caplog):
-    """503 and one line in the log, also for somebody whose session would have to be looked up."""
+def test_a_missing_database_gets_a_page_and_health_reports_it(client, tmp_path, caplog):
+    """503 and one line in the log, also if the session would have to be looked up."""
     db.bind(db.make_engine(f"sqlite:///{tmp_path}/missing/folder.db"))
     with client.session_transaction() as session:
         session["_user_id"] = "1:token"
@@ -156,12 +156,12 @@ def test_without_a_database_there_is_a_page_and_health_says_so(client, tmp_path,
         answer = client.get(path)
         assert answer.status_code == 503
         assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
-        assert "cannot be reached" in answer.get_data(as_text=True)
+        assert "is not available" in answer.get_data(as_text=True)
 
 
 @pytest.fixture
 def locked(settings, monkeypatch):
-    """Somebody else writes, for longer than anybody waits."""
+    """Lock the database for longer than a request waits."""
     monkeypatch.setattr(db, "LOCK_SECONDS", 0.1)
     db.bind(db.make_engine(settings.database_url))
     with db.make_engine(settings.database_url).connect() as other:
@@ -169,23 +169,23 @@ def locked(settings, monkeypatch):
         yield other
 
 
-def test_a_form_that_finds_no_turn_to_write_keeps_what_was_typed(visitor, stored, request):
-    """Nothing of it is done, and the page says so; a moment later it goes through."""
+def test_a_busy_database_keeps_the_input_of_a_form(visitor, stored, request):
+    """Nothing is changed and the page says so. A moment later the form works."""
     visitor.sign_in(stored.user().username)
     fields = {"name": "The Harbour", "short_name": "Harbour", "description": "Ships <b>come"}
     visitor.open("/manage/games/new")
     other = request.getfixturevalue("locked")
     answer = visitor.send("/manage/games/new", **fields)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert "This was not saved" in visitor.page and "very busy" in visitor.page
+    assert "Nothing was saved" in visitor.page and "very busy" in visitor.page
     assert all(visitor.value_of(name) == value for name, value in fields.items() if name != "description")
     assert "Ships &lt;b&gt;come" in answer.text
     other.rollback()
     assert visitor.send("/manage/games/new", **fields).status_code == 303
 
 
-def test_what_has_no_form_and_finds_no_turn_to_write_is_a_page(visitor, stored, caplog, request):
-    """Or JSON, where that is asked for; one line in the log."""
+def test_a_busy_database_gets_an_error_page_where_there_is_no_form(visitor, stored, caplog, request):
+    """Or JSON, if requested, and one line in the log."""
     visitor.sign_in(stored.user().username)
     visitor.open("/account")
     request.getfixturevalue("locked")
@@ -195,10 +195,10 @@ def test_what_has_no_form_and_finds_no_turn_to_write_is_a_page(visitor, stored, 
     assert "very busy" in visitor.page and "Nothing was changed" in visitor.page
     assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
     token = visitor.client.get("/chat/token.json")
-    assert token.status_code == 200, "reading goes on"
+    assert token.status_code == 200, "reading still works"
 
 
-def test_errors_are_json_where_that_is_asked_for(client):
+def test_errors_are_json_if_requested(client):
     answer = client.get("/nowhere.json")
     assert (answer.status_code, answer.get_json()["status"]) == (404, 404)
     answer = client.get("/nowhere", headers={"Accept": "application/json"})
@@ -208,7 +208,7 @@ def test_errors_are_json_where_that_is_asked_for(client):
 
 
 def test_requests_are_counted(new_site):
-    """By endpoint, method and status, for Prometheus; made-up methods share one row."""
+    """By endpoint, method and status, for Prometheus. Unknown methods share one series."""
     client = new_site.test_client()
     client.get("/games")
     client.open("/games", method="BREW")

@@ -1,4 +1,4 @@
-"""The ready-made lines of the owner's page: filled in, well-formed, and working on a real worker where that can be."""
+"""The ready-made lines on the owner's page: filled in, well-formed, and tested against a real worker where possible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIBRARY = ROOT / "libraries" / "gossip-client" / "src"
 
 
 class Snippets:
-    """The lines of one page, by what they are for; the program of two snippets has one name, so these are lists."""
+    """The lines of one page by label. Two snippets have the same label, so the values are lists."""
 
     def __init__(self, page: str) -> None:
         self._found: dict[str, dict[str, str]] = {}
@@ -39,7 +39,7 @@ class Snippets:
 
 @pytest.fixture
 def url(request):
-    """What the network tells owners to connect to; the address of the worker where a test has one."""
+    """The socket address for owners; the worker's address if a test has one."""
     if "worker" in request.fixturenames:
         return request.getfixturevalue("worker").url
     return "wss://gossip.example/socket"
@@ -47,7 +47,7 @@ def url(request):
 
 @pytest.fixture
 def game(visitor_here):
-    """The visitor's game, made in the browser: its page shows the secret."""
+    """The visitor's game, created in the browser, whose page shows the secret."""
     visitor_here.send("/manage/games/new", name="The Harbour", short_name="Harbour", follow=True)
     assert visitor_here.status == 200
     return visitor_here
@@ -64,8 +64,8 @@ def snippets(game):
     return Snippets(game.answer.get_data(as_text=True))
 
 
-def test_every_snippet_has_the_address_and_what_identifies_the_game(snippets, game, url):
-    """The secret itself while it is shown, once; afterwards words in its place."""
+def test_every_snippet_has_the_address_and_the_credentials(snippets, game, url):
+    """It contains the secret while the page shows it, and a placeholder afterwards."""
     client_id, secret = game.text_of("client-id"), game.text_of("client-secret")
     assert {name for name, _ in snippets} == {
         "evennia", "exventure", "ranvier", "gossip_client", "websockets", "curl", "websocat"
@@ -80,7 +80,7 @@ def test_every_snippet_has_the_address_and_what_identifies_the_game(snippets, ga
 
 
 def test_configuration_is_well_formed(snippets, game, url):
-    """As each server reads it."""
+    """In each server's format."""
     credentials = (game.text_of("client-id"), game.text_of("client-secret"))
     settings: dict[str, object] = {}
     exec(snippets["evennia"]["server/conf/settings.py"], settings)
@@ -97,7 +97,7 @@ def test_configuration_is_well_formed(snippets, game, url):
     assert dict(elixir) == {"url": url, "client_id": credentials[0], "client_secret": credentials[1]}
 
 
-def test_evennia_is_told_what_the_test_with_a_real_evennia_tells_it(snippets, game, url):
+def test_the_evennia_snippet_matches_the_test_with_evennia(snippets, game, url):
     """`make test-evennia` runs a game with these settings."""
     from tests.evennia import game as evennia
 
@@ -115,7 +115,7 @@ def test_shell_commands_parse(snippets):
         assert shlex.split(lines)
 
 
-def test_what_is_typed_into_websocat_lets_the_game_in(worker, snippets, connect):
+def test_the_websocat_line_signs_the_game_in(worker, snippets, connect):
     """It is one frame on one line."""
     line = snippets["websocat"]["then type"]
     assert "\n" not in line
@@ -141,8 +141,8 @@ def test_curl_is_answered_by_a_web_socket(worker, snippets):
         ),
     ],
 )
-def test_the_programs_connect_and_hear(worker, snippets, stored, connect, tmp_path, name):
-    """As printed: a line that another game says arrives."""
+def test_the_programs_connect_and_receive(worker, snippets, stored, connect, tmp_path, name):
+    """As printed. A message from another game arrives."""
     program = tmp_path / "game.py"
     program.write_text(snippets[name]["game.py"])
     running = ServerProcess(
@@ -151,15 +151,15 @@ def test_the_programs_connect_and_hear(worker, snippets, stored, connect, tmp_pa
     _, credentials = stored.game_with_credentials("Other")
     other = connect()
     other.authenticate(credentials.client_id, credentials.client_secret, channels=["gossip"])
-    heard = None
-    for _ in range(40):  # it takes a moment to start and to subscribe
+    line = None
+    for _ in range(40):  # the program takes a moment to start and subscribe
         other.request("channels/send", {"channel": "gossip", "name": "Odo", "message": "Hello, Harbour"})
         try:
-            heard = running.wait_for_line("Hello, Harbour", seconds=1)
+            line = running.wait_for_line("Hello, Harbour", seconds=1)
             break
         except AssertionError:
             continue
-    assert heard is not None, running.output
+    assert line is not None, running.output
     running.kill()
 
 

@@ -1,4 +1,4 @@
-"""Chat between real browsers and a real game, over real workers."""
+"""Chat between real browsers and a real game, through real workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAIR = ("Pest", "Ash")
 
 
 class Chat:
-    """A site whose pages connect to a worker on a port that stays the same over restarts."""
+    """A site whose pages connect to a worker on a port that stays the same across restarts."""
 
     def __init__(self, start_site: Any, start_worker: Any, browser: Browser, **settings: str) -> None:
         self.socket_port = free_port()
@@ -47,14 +47,14 @@ class Chat:
         return self.worker
 
     def open(self, **options: Any) -> Page:
-        """A page in a profile of its own."""
+        """Open a page in its own browser profile."""
         context = self._browser.new_context(base_url=self.site.url, **options)
         context.set_default_timeout(10_000)
         self.contexts.append(context)
         return context.new_page()
 
     def sign_in(self, username: str, path: str = "/chat/gossip", **options: Any) -> Page:
-        """A page of somebody signed in, that is live."""
+        """Return a page of a signed-in user that is live."""
         page = self.open(**options)
         sign_in(page, username, path)
         return page
@@ -94,11 +94,11 @@ def open_chat(start_site: Any, start_worker: Any, browser: Browser) -> Iterator[
         return opened[-1]
 
     yield make
-    for one in opened:
-        for context in one.contexts:
+    for chat in opened:
+        for context in chat.contexts:
             context.close()
-        assert "Traceback" not in one.worker.output, one.worker.output
-        assert "Traceback" not in one.site.output, one.site.output
+        assert "Traceback" not in chat.worker.output, chat.worker.output
+        assert "Traceback" not in chat.site.output, chat.site.output
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def gossip(stored: Any) -> Any:
 
 @pytest.fixture
 def join(stored: Any, connect: Any) -> Callable[..., SocketClient]:
-    """Opens sockets of the game Harbour."""
+    """Open sockets of the game Harbour."""
     _, credentials = stored.game_with_credentials("Harbour")
 
     def open_socket(url: str, name: str = "gossip") -> SocketClient:
@@ -129,7 +129,7 @@ def join(stored: Any, connect: Any) -> Callable[..., SocketClient]:
 
 @pytest.fixture
 def announced(redis_url: str) -> Iterator[None]:
-    """What the test commits is announced at once, as the site's commits are."""
+    """Announce commits of the test at once, as the site does."""
     publish_after_commit(Bus(redis_url))
     yield
     publish_after_commit(None)
@@ -141,7 +141,7 @@ def speak(game: SocketClient, text: str, *, name: str = "Ash", channel: str = "g
 
 
 def test_browser_and_game_talk_with_a_restart_in_between(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
-    """Nothing is missed, nothing comes twice, and nobody reloads."""
+    """Nothing is lost or duplicated, and nobody reloads."""
     stored.user("starling")
     chat = open_chat()
     game = join(chat.socket_url)
@@ -151,17 +151,17 @@ def test_browser_and_game_talk_with_a_restart_in_between(open_chat: Any, gossip:
     speak(game, "hello from the game")
     expect(line(page, "hello from the game")).to_contain_text("Ash@Harbour")
     say(page, "hello from the browser")
-    heard = game.wait_for("channels/broadcast")["payload"]
-    assert heard == {"channel": "gossip", "game": "Grapevine", "name": "wren", "message": "hello from the browser"}
-    for one in (page, other):
-        expect(line(one, "hello from the browser")).to_contain_text("wren@Grapevine")
+    received = game.wait_for("channels/broadcast")["payload"]
+    assert received == {"channel": "gossip", "game": "Grapevine", "name": "wren", "message": "hello from the browser"}
+    for reader in (page, other):
+        expect(line(reader, "hello from the browser")).to_contain_text("wren@Grapevine")
     expect(page.locator("#chat-text")).to_have_value("")
 
     chat.worker.process.terminate()
     assert chat.worker.process.wait(15) == 0
     expect(page.locator("#chat-state")).not_to_have_text("Live")
     say(page, "typed while away")
-    expect(page.locator("#chat-problem")).to_contain_text("Not connected")
+    expect(page.locator("#chat-problem")).to_contain_text("You are not connected")
     expect(page.locator("#chat-text")).to_have_value("typed while away")
     with transaction() as session:  # as another worker would have stored it
         history.store_lines(
@@ -174,18 +174,18 @@ def test_browser_and_game_talk_with_a_restart_in_between(open_chat: Any, gossip:
     page.locator("#chat-text").press("Enter")
     game = join(chat.socket_url)
     speak(game, "the game is back")
-    for one in (page, other):
-        expect(line(one, "the game is back")).to_be_visible()
-        assert texts(one)[:3] == ["hello from the game", "hello from the browser", "said meanwhile"]
-        assert sorted(texts(one)[3:]) == ["the game is back", "typed while away"]
+    for reader in (page, other):
+        expect(line(reader, "the game is back")).to_be_visible()
+        assert texts(reader)[:3] == ["hello from the game", "hello from the browser", "said meanwhile"]
+        assert sorted(texts(reader)[3:]) == ["the game is back", "typed while away"]
     expect(page.locator("body")).to_have_attribute("data-loaded", "once")
 
 
 def test_two_workers(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
-    """Browsers and games at different workers hear each other, and a tell comes to each page of its person."""
-    one, other = open_chat(), open_chat()
+    """Browsers and games at different workers talk to each other, and a tell reaches each page of its recipient."""
+    first, other = open_chat(), open_chat()
     game = join(other.socket_url)
-    page, second = one.sign_in("wren"), other.sign_in("wren")
+    page, second = first.sign_in("wren"), other.sign_in("wren")
     say(page, "over there")
     assert game.wait_for("channels/broadcast")["payload"]["message"] == "over there"
     expect(line(second, "over there")).to_have_count(1)
@@ -194,11 +194,12 @@ def test_two_workers(open_chat: Any, gossip: Any, join: Any, stored: Any) -> Non
         expect(line(opened, "and back")).to_have_count(1)
         assert texts(opened) == ["over there", "and back"]
 
-    told = {"from_name": "Ash", "to_game": "Grapevine", "to_name": "Wren", "message": "psst"}
+    tell = {"from_name": "Ash", "to_game": "Grapevine", "to_name": "Wren", "message": "psst"}
     wait_until(
-        lambda: len(game.request("players/status", {"game": "Grapevine"})["payload"]["players"]) == 2, what="wren is on"
+        lambda: len(game.request("players/status", {"game": "Grapevine"})["payload"]["players"]) == 2,
+        what="wren is online",
     )
-    assert game.request("tells/send", told)["status"] == "success"
+    assert game.request("tells/send", tell)["status"] == "success"
     for opened in (page, second):
         expect(opened.locator(".line.tell")).to_contain_text("Ash@Harbour tells you: psst")
     say(page, "/r who is there?")
@@ -211,14 +212,14 @@ def test_two_workers(open_chat: Any, gossip: Any, join: Any, stored: Any) -> Non
     expect(page.locator("#chat-lines .line")).to_have_count(2)
 
 
-def test_what_strangers_write_is_text_and_addresses_are_links(open_chat: Any, gossip: Any, join: Any) -> None:
+def test_messages_are_escaped_and_addresses_are_links(open_chat: Any, gossip: Any, join: Any) -> None:
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.sign_in("wren")
     faults: list[str] = []
     page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
     page.on("pageerror", lambda error: faults.append(str(error)))
-    # The worker takes tags away; these are none for it, and would be some for a careless page.
+    # The worker strips tags. It does not see these as tags, but a careless page would.
     evil = "< img src=x onerror=alert(1)> &lt;b&gt; \" ' `"
     link = "https://example.com/a?b=<c&d=(e),"
     for text in (evil, f"look: {link} or http://example.com/x."):
@@ -229,18 +230,18 @@ def test_what_strangers_write_is_text_and_addresses_are_links(open_chat: Any, go
         assert page.locator("#chat-lines .who").first.inner_text() == "< i>Ash &amp;"
         assert page.locator("#chat-lines :is(img, i, script)").count() == 0
         links = page.locator("#chat-lines a:not(.report)")
-        assert [one.get_attribute("href") for one in links.all()] == [
+        assert [link.get_attribute("href") for link in links.all()] == [
             "https://example.com/a?b=",
             "http://example.com/x",
         ]
-        assert {one.get_attribute("rel") for one in links.all()} == {"nofollow noopener ugc"}
+        assert {link.get_attribute("rel") for link in links.all()} == {"nofollow noopener ugc"}
         page.reload()
         is_live(page)
     assert faults == []
 
 
-def test_lines_of_brackets_hold_up_no_page(open_chat: Any, gossip: Any, join: Any) -> None:
-    """Lines of strangers: how long a page takes over one may not grow with the square of its length."""
+def test_lines_of_brackets_do_not_block_the_page(open_chat: Any, gossip: Any, join: Any) -> None:
+    """The time for a line must not grow with the square of its length."""
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.sign_in("wren")
@@ -248,12 +249,12 @@ def test_lines_of_brackets_hold_up_no_page(open_chat: Any, gossip: Any, join: An
         address = f"http://example.com/{number}"
         speak(game, address + ")" * (4000 - len(address)))
     speak(game, "the last one")
-    expect(line(page, "the last one")).to_be_visible()  # the others took no third of a second each
+    expect(line(page, "the last one")).to_be_visible()  # the earlier lines took less than a third of a second each
     assert page.locator("#chat-lines a:not(.report)").first.get_attribute("href") == "http://example.com/0"
 
 
-def test_the_ignored_are_not_seen(open_chat: Any, gossip: Any, join: Any) -> None:
-    """Neither as they speak, nor in the history, nor among the lines that were missed; the page goes on as ever."""
+def test_ignored_players_are_not_seen(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Not live, not in the history, and not among missed lines. The page works as usual."""
     faults: list[str] = []
     with transaction() as session:
         user = accounts.users.find_user_by_username(session, "wren")
@@ -273,19 +274,19 @@ def test_the_ignored_are_not_seen(open_chat: Any, gossip: Any, join: Any) -> Non
     assert texts(page) == [f"Ash {n}" for n in range(60)]
     speak(game, "Pest live", name="Pest")
     speak(game, "Ash live")
-    expect(page.locator("#chat-news")).to_have_text("1 new line ↓")
+    expect(page.locator("#chat-news")).to_have_text("1 new message ↓")
     expect(line(page, "Pest live")).to_have_count(0)
     chat.worker.kill()
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", name, f"{name} meanwhile", utc_now()) for name in PAIR]
         history.store_lines(session, lines, worker="another")
     chat.start_worker()
-    expect(page.locator("#chat-news")).to_have_text("2 new lines ↓", timeout=20_000)
+    expect(page.locator("#chat-news")).to_have_text("2 new messages ↓", timeout=20_000)
     assert texts(page)[60:] == ["Ash live", "Ash meanwhile"]
     assert faults == []
 
 
-def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gossip: Any, join: Any) -> None:
+def test_scrolling_up_loads_older_lines_and_keeps_the_position(open_chat: Any, gossip: Any, join: Any) -> None:
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(130)]
         history.store_lines(session, lines, worker="w")
@@ -300,12 +301,12 @@ def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gos
     expect(line(page, "line 80")).to_be_in_viewport()
 
     speak(game, "something new")
-    expect(page.locator("#chat-news")).to_have_text("1 new line ↓")
+    expect(page.locator("#chat-news")).to_have_text("1 new message ↓")
     expect(line(page, "line 80")).to_be_in_viewport()
     page.keyboard.press("Home")
     expect(page.locator("#chat-lines .line")).to_have_count(131)
     page.keyboard.press("Home")
-    expect(page.locator(".chat-more")).to_have_text("Here the channel begins.")
+    expect(page.locator(".chat-more")).to_have_text("This is the start of the channel.")
     assert texts(page) == [*(f"line {n}" for n in range(130)), "something new"]
     expect(line(page, "line 0")).to_be_in_viewport()
     page.locator("#chat-news").click()
@@ -313,7 +314,7 @@ def test_scrolling_up_loads_what_is_older_and_stays_in_place(open_chat: Any, gos
     expect(page.locator("#chat-news")).to_be_hidden()
 
 
-def test_a_stranger_scrolls_too_and_a_browser_without_scripts_follows_links(open_chat: Any, gossip: Any) -> None:
+def test_strangers_scroll_and_browsers_without_scripts_follow_links(open_chat: Any, gossip: Any) -> None:
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(60)]
         history.store_lines(session, lines, worker="w")
@@ -328,9 +329,9 @@ def test_a_stranger_scrolls_too_and_a_browser_without_scripts_follows_links(open
     plain = chat.open(java_script_enabled=False)
     plain.goto("/chat/gossip")
     assert texts(plain)[-1] == "line 59"
-    plain.get_by_role("link", name="Older lines").click()
+    plain.get_by_role("link", name="Older messages").click()
     assert texts(plain) == [f"line {n}" for n in range(10)]
-    plain.get_by_role("link", name="Newer lines").click()
+    plain.get_by_role("link", name="Newer messages").click()
     assert texts(plain)[0] == "line 10"
 
 
@@ -363,7 +364,7 @@ def test_unread_marks(open_chat: Any, gossip: Any, join: Any) -> None:
         with reading() as session:
             return read_marks.count_unread(session, user_id=user.id, channel_ids=[testing.id])
 
-    wait_until(lambda: unread() == {testing.id: 0}, what="what is read live is noted")
+    wait_until(lambda: unread() == {testing.id: 0}, what="lines read live are marked as read")
     page.goto("/chat")
     expect(page.locator("main .unread:visible")).to_have_count(0)
 
@@ -381,28 +382,28 @@ def test_a_session_that_ends_elsewhere_ends_the_chat(open_chat: Any, gossip: Any
     expect(page).to_have_url(re.compile("/sign-in.*next="))
 
 
-def test_who_speaks_too_fast_is_told_and_loses_nothing(open_chat: Any, gossip: Any) -> None:
+def test_sending_too_fast_shows_an_error_and_keeps_the_text(open_chat: Any, gossip: Any) -> None:
     chat = open_chat(RATE_LIMITS="on", LIMITS="channels/send:player=2/0.05")
     page = chat.sign_in("wren")
     for number in range(3):
         say(page, f"flood {number}")
-    expect(page.locator("#chat-problem")).to_contain_text("That was too fast. Try again in")
+    expect(page.locator("#chat-problem")).to_contain_text("You are sending too fast. Try again in")
     expect(page.locator("#chat-text")).to_have_value("flood 2")
     assert texts(page) == ["flood 0", "flood 1"]
 
 
-def test_a_channel_that_is_hidden_meanwhile(open_chat: Any, gossip: Any, run_flask: Any) -> None:
+def test_a_channel_is_hidden_while_its_page_is_open(open_chat: Any, gossip: Any, run_flask: Any) -> None:
     chat = open_chat()
     page = chat.sign_in("wren")
     assert run_flask("channel", "update", "gossip", "--hidden").returncode == 0
-    expect(page.locator("#chat-state")).to_have_text("This channel is not public any more.")
+    expect(page.locator("#chat-state")).to_have_text("This channel is no longer public.")
     expect(page.locator("#chat-form")).to_be_hidden()
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
 
 
-def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: Any) -> None:
-    """The page goes on under the new name: what it shows, what is typed, what comes, and what is unread elsewhere."""
+def test_a_channel_is_renamed_while_its_page_is_open(open_chat: Any, gossip: Any, join: Any) -> None:
+    """The page continues under the new name, with its lines, its input and the unread counts."""
     chat = open_chat()
     page, other = chat.sign_in("wren"), chat.sign_in("wren", "/chat/testing")
     game = join(chat.socket_url)
@@ -419,7 +420,7 @@ def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: 
     speak(game, "after", channel="small-talk")
     expect(line(page, "after")).to_be_visible()
     mark = other.locator('.chat-channels a[data-channel="small-talk"] .unread-count')
-    expect(mark).to_have_text("2")  # one's own is none
+    expect(mark).to_have_text("2")  # the reader's own line does not count
     chat.worker.kill()
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", "meanwhile", utc_now())]
@@ -430,8 +431,8 @@ def test_a_channel_that_is_renamed_meanwhile(open_chat: Any, gossip: Any, join: 
     expect(line(other, "after")).to_be_visible()
 
 
-def test_a_channel_that_is_renamed_while_the_page_hears_nothing(open_chat: Any, gossip: Any) -> None:
-    """Nobody can tell the page where it went, so it says so, and asks no more."""
+def test_a_channel_is_renamed_while_its_page_is_disconnected(open_chat: Any, gossip: Any) -> None:
+    """The page cannot learn the new name, so it says so and stops reconnecting."""
     chat = open_chat()
     page = chat.sign_in("wren")
     chat.worker.kill()
@@ -439,14 +440,14 @@ def test_a_channel_that_is_renamed_while_the_page_hears_nothing(open_chat: Any, 
     with transaction() as session:
         channels.update_channel(session, OPERATOR, name="gossip", new_name="small-talk")
     chat.start_worker()
-    expect(page.locator("#chat-state")).to_contain_text("This channel is gone", timeout=20_000)
+    expect(page.locator("#chat-state")).to_contain_text("This channel was deleted or renamed", timeout=20_000)
     expect(page.locator("#chat-form")).to_be_hidden()
     page.locator("#chat-state").get_by_role("link", name="All channels").click()
     page.locator("main").get_by_role("link", name="small-talk").click()
     is_live(page)
 
 
-def test_who_is_there(open_chat: Any, gossip: Any, join: Any) -> None:
+def test_the_page_shows_who_is_listening(open_chat: Any, gossip: Any, join: Any) -> None:
     chat = open_chat()
     join(chat.socket_url)
     page = chat.sign_in("wren", viewport={"width": 1280, "height": 800})
@@ -455,7 +456,7 @@ def test_who_is_there(open_chat: Any, gossip: Any, join: Any) -> None:
     expect(page.locator("#chat-people-count")).to_have_text("1")
 
 
-def test_who_is_there_is_not_known_while_nothing_is_heard(open_chat: Any, gossip: Any) -> None:
+def test_listeners_are_unknown_while_disconnected(open_chat: Any, gossip: Any) -> None:
     chat = open_chat()
     page = chat.sign_in("wren", viewport={"width": 1280, "height": 800})
     expect(page.locator("#chat-people")).to_have_text("wren")
@@ -468,7 +469,7 @@ def test_who_is_there_is_not_known_while_nothing_is_heard(open_chat: Any, gossip
 
 
 @pytest.mark.usefixtures("announced")
-def test_a_line_that_filled_a_gap_and_comes_live_too_is_one_new_line(open_chat: Any, gossip: Any, join: Any) -> None:
+def test_a_line_that_is_fetched_and_arrives_live_counts_once(open_chat: Any, gossip: Any, join: Any) -> None:
     with transaction() as session:
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(130)]
         history.store_lines(session, lines, worker="w")
@@ -482,16 +483,16 @@ def test_a_line_that_filled_a_gap_and_comes_live_too_is_one_new_line(open_chat: 
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", "meanwhile", utc_now())]
         (number,) = history.store_lines(session, lines, worker="another")
     chat.start_worker()
-    expect(page.locator("#chat-news")).to_have_text("1 new line ↓", timeout=20_000)
-    with transaction() as session:  # another worker's, late; then a new one, which shows that it has come
+    expect(page.locator("#chat-news")).to_have_text("1 new message ↓", timeout=20_000)
+    with transaction() as session:  # a late line of another worker, then a new line that shows that it has arrived
         history.announce_lines(session, [number], lines, worker="another")
     speak(join(chat.socket_url), "after it")
     expect(line(page, "after it")).to_have_count(1)
-    expect(page.locator("#chat-news")).to_have_text("2 new lines ↓")
+    expect(page.locator("#chat-news")).to_have_text("2 new messages ↓")
 
 
-def test_lines_that_were_let_go_can_be_fetched_again(open_chat: Any, gossip: Any, join: Any) -> None:
-    """Also where the channel's first line was on the page."""
+def test_removed_lines_can_be_loaded_again(open_chat: Any, gossip: Any, join: Any) -> None:
+    """Also if the first line of the channel was on the page."""
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.open()
@@ -500,23 +501,23 @@ def test_lines_that_were_let_go_can_be_fetched_again(open_chat: Any, gossip: Any
     for number in range(8):
         speak(game, f"line {number}")
     expect(page.locator("#chat-lines .line")).to_have_count(5)
-    page.get_by_role("link", name="Older lines").click()
+    page.get_by_role("link", name="Older messages").click()
     expect(page.locator("#chat-lines .line")).to_have_count(8)
-    expect(page.locator(".chat-more")).to_have_text("Here the channel begins.")
+    expect(page.locator(".chat-more")).to_have_text("This is the start of the channel.")
     speak(game, "one more")
-    expect(page.get_by_role("link", name="Older lines")).to_have_count(1)
+    expect(page.get_by_role("link", name="Older messages")).to_have_count(1)
     assert texts(page) == [*(f"line {n}" for n in range(4, 8)), "one more"]
 
 
 def few_lines(route: Route) -> None:
-    """The script, of which a page holds five lines."""
+    """Serve the script with a limit of five lines per page."""
     answer = route.fetch()
     text = answer.text()
-    assert "LINES_AT_MOST = 2000" in text
-    route.fulfill(response=answer, body=text.replace("LINES_AT_MOST = 2000", "LINES_AT_MOST = 5"))
+    assert "MAX_LINES = 2000" in text
+    route.fulfill(response=answer, body=text.replace("MAX_LINES = 2000", "MAX_LINES = 5"))
 
 
-def test_what_is_typed_stays_when_days_were_missed(open_chat: Any, gossip: Any) -> None:
+def test_the_input_is_kept_if_too_much_was_missed(open_chat: Any, gossip: Any) -> None:
     chat = open_chat()
     page = chat.sign_in("wren")
     page.evaluate("document.body.dataset.loaded = 'once'")
@@ -535,7 +536,7 @@ def test_what_is_typed_stays_when_days_were_missed(open_chat: Any, gossip: Any) 
     expect(page.locator("#chat-text")).to_have_value("")
 
 
-def test_what_one_says_on_another_page_is_not_unread(open_chat: Any, gossip: Any, join: Any) -> None:
+def test_own_lines_from_another_page_are_not_unread(open_chat: Any, gossip: Any, join: Any) -> None:
     chat = open_chat()
     game = join(chat.socket_url)
     page, elsewhere = chat.sign_in("wren"), chat.sign_in("wren", "/chat/testing")
@@ -546,7 +547,7 @@ def test_what_one_says_on_another_page_is_not_unread(open_chat: Any, gossip: Any
 
 
 @pytest.mark.usefixtures("announced")
-def test_a_line_that_is_redacted_goes_from_open_pages(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
+def test_a_redacted_line_is_removed_from_open_pages(open_chat: Any, gossip: Any, join: Any, stored: Any) -> None:
     moderator = stored.user("mod", role="moderator")
     chat = open_chat()
     game = join(chat.socket_url)
@@ -563,10 +564,8 @@ def test_a_line_that_is_redacted_goes_from_open_pages(open_chat: Any, gossip: An
     expect(page.locator("#chat-lines .report")).to_have_count(1)
 
 
-def test_a_line_that_is_redacted_while_a_page_is_away_goes_when_it_is_back(
-    open_chat: Any, gossip: Any, stored: Any
-) -> None:
-    """However long ago it was said; lines that stay are left as they are."""
+def test_a_line_redacted_while_disconnected_is_removed_later(open_chat: Any, gossip: Any, stored: Any) -> None:
+    """However old it is. Other lines are not changed."""
     moderator = stored.user("mod", role="moderator")
     with transaction() as session:
         said = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(40)]
@@ -587,8 +586,8 @@ def test_a_line_that_is_redacted_while_a_page_is_away_goes_when_it_is_back(
 
 
 @pytest.mark.usefixtures("announced")
-def test_what_the_network_says_cannot_be_reported(open_chat: Any, gossip: Any) -> None:
-    """Neither where the page came with it, nor where it was heard live."""
+def test_the_networks_own_lines_cannot_be_reported(open_chat: Any, gossip: Any) -> None:
+    """Whether they were loaded with the page or arrived live."""
     chat = open_chat()
     page = chat.sign_in("wren")
     notice = Line(gossip.id, "grapevine", "Grapevine", "system", "The channel is slow now.", utc_now())
@@ -601,7 +600,7 @@ def test_what_the_network_says_cannot_be_reported(open_chat: Any, gossip: Any) -
         page.reload()
 
 
-def test_times_are_the_readers_own(open_chat: Any, gossip: Any) -> None:
+def test_times_are_in_the_readers_zone(open_chat: Any, gossip: Any) -> None:
     from datetime import UTC, datetime
 
     with transaction() as session:
@@ -616,7 +615,7 @@ def test_times_are_the_readers_own(open_chat: Any, gossip: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_input_is_always_within_reach(open_chat: Any, gossip: Any, join: Any, width: int) -> None:
+def test_the_input_is_always_visible(open_chat: Any, gossip: Any, join: Any, width: int) -> None:
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.sign_in("wren", viewport={"width": width, "height": 700})
@@ -632,8 +631,8 @@ def test_the_input_is_always_within_reach(open_chat: Any, gossip: Any, join: Any
     assert page.evaluate("document.activeElement.closest('#chat-log') !== null")
 
 
-def test_a_line_that_comes_while_the_unread_are_counted_counts(open_chat: Any, gossip: Any, join: Any) -> None:
-    """The site's answer may be older than what came by the socket meanwhile."""
+def test_a_line_that_arrives_during_the_unread_request_counts(open_chat: Any, gossip: Any, join: Any) -> None:
+    """The site's response may be older than what arrived on the socket meanwhile."""
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.sign_in("wren")
@@ -652,7 +651,7 @@ def test_a_line_that_comes_while_the_unread_are_counted_counts(open_chat: Any, g
     expect(badge).to_have_text("1")
 
 
-def test_what_was_just_read_is_not_new_after_a_reload(open_chat: Any, gossip: Any, join: Any) -> None:
+def test_lines_just_read_are_not_new_after_a_reload(open_chat: Any, gossip: Any, join: Any) -> None:
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.sign_in("wren")
@@ -667,4 +666,4 @@ def test_what_was_just_read_is_not_new_after_a_reload(open_chat: Any, gossip: An
     speak(game, "three")
     expect(page.locator('.chat-channels a[data-channel="gossip"] .unread-count')).to_have_text("1")
     page.goto("/chat/gossip")
-    assert page.locator("#chat-lines > li:not(.day)").all_inner_texts()[2] == "New since you were here"
+    assert page.locator("#chat-lines > li:not(.day)").all_inner_texts()[2] == "New since your last visit"

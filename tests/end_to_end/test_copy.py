@@ -1,4 +1,4 @@
-"""Copying credentials with a button, and finding one's way on a phone."""
+"""Copying credentials with a button, and navigation on a phone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def owner(page: Page, stored):
-    """An owner at the page of a game."""
+    """An owner's browser on the page of a game."""
     wren = stored.user("wren", is_verified=True)
     _, credentials = stored.game_with_credentials("Harbour", owner=wren)
     page.goto("/sign-in?next=/manage/games/Harbour")
@@ -23,8 +23,8 @@ def owner(page: Page, stored):
     return page, credentials
 
 
-def test_a_button_copies_what_stands_beside_it_and_says_so(owner):
-    """By the keyboard too; what is read out and what is shown agree."""
+def test_a_button_copies_the_text_beside_it_and_says_so(owner):
+    """Also with the keyboard. The announcement matches what is shown."""
     page, credentials = owner
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = page.get_by_role("button", name="Copy the client id")
@@ -36,16 +36,16 @@ def test_a_button_copies_what_stands_beside_it_and_says_so(owner):
     expect(page.get_by_role("button", name="Copy the client id")).to_be_visible()  # and "Copy" again
 
 
-def test_without_a_clipboard_it_is_copied_from_the_selection(owner):
-    """As on a site that is reached without TLS."""
+def test_without_a_clipboard_the_selection_is_copied(owner):
+    """As on a site without TLS."""
     page, _credentials = owner
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.get_by_role("button", name="Copy the client id").click()
     expect(page.get_by_role("status").filter(has_text="Copied the client id.")).to_have_count(1)
 
 
-def test_without_scripts_there_is_no_such_button(browser, site, stored):
-    """Nothing that does nothing is shown."""
+def test_without_scripts_the_button_is_hidden(browser, site, stored):
+    """Because it would do nothing."""
     context = browser.new_context(base_url=site.url, java_script_enabled=False)
     page = context.new_page()
     stored.channel("gossip")
@@ -55,7 +55,7 @@ def test_without_scripts_there_is_no_such_button(browser, site, stored):
     context.close()
 
 
-def test_a_phone_reaches_what_is_mine_and_folds_the_contents(owner):
+def test_a_phone_has_a_menu_and_folds_the_contents(owner):
     page, _credentials = owner
     page.set_viewport_size({"width": 390, "height": 800})
     header = page.get_by_role("banner")

@@ -1,6 +1,6 @@
-"""Every page there is, in a real browser: accessible, light, self-contained, and no wider than a phone.
+"""Every page in a real browser: accessible, light, self-contained, and no wider than a phone.
 
-The pages are those of the site's own table of routes: a new one without an example here fails.
+The pages come from the site's table of routes. A new page without an example here fails the test.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.moderating import make_moderated
 from tests.support.processes import free_port
 
 PASSWORD = "correct horse battery"
-HEAVIEST_KIB = 100  # without images
+MAX_KIB = 100  # without images
 
 NO_PAGES = {
     "/_health",
@@ -43,7 +43,7 @@ NO_PAGES = {
     "/sitemap.xml",
     "/static/<path:filename>",
 }
-MAILED = {  # what a link that has run out shows
+MAILED = {  # what expired links show
     "/account/email/<token>": "/account/email/gone",
     "/account/verify/<token>": "/account/verify/gone",
     "/reset/<token>": "/reset/gone",
@@ -98,7 +98,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def environment(environment) -> dict[str, str]:
-    """The chat's page connects to the worker, whose port it must know before."""
+    """Choose the worker's port in advance, because the chat page connects to it."""
     port = free_port()
     return {**environment, "SOCKET_PORT": str(port), "SOCKET_URL": f"ws://127.0.0.1:{port}/socket"}
 
@@ -110,7 +110,7 @@ def worker(start_worker, site):
 
 @pytest.fixture
 def world(stored, worker, connect) -> dict[str, str]:
-    """A network with something on every page; long words among it. Its admin owns a game and plays another."""
+    """A network with something on every page, including long words. Its admin owns a game and plays in another."""
     admin = stored.admin("keeper")
     game, credentials = stored.game_with_credentials(
         "Harbour", owner=admin, name="Midnight Harbour", description=f"Ships & fog. {LONG}"
@@ -142,7 +142,7 @@ def world(stored, worker, connect) -> dict[str, str]:
 
 @pytest.fixture
 def addresses(app, world) -> list[str]:
-    """A page of each route that shows one."""
+    """An address for each route that shows a page."""
     rules = {rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ())} - NO_PAGES
     unknown = {rule for rule in rules if "<" in rule} - EXAMPLES.keys()
     assert not unknown, f"name an example of {unknown} in EXAMPLES"
@@ -150,7 +150,7 @@ def addresses(app, world) -> list[str]:
 
 
 class Watched:
-    """A page that notes what it is sent, and from where."""
+    """A page that records its responses and where they came from."""
 
     def __init__(self, page: Page, origin: str) -> None:
         self.page = page
@@ -165,7 +165,7 @@ class Watched:
         page.on("pageerror", lambda error: self._complain(f"script: {error}"))
 
     def visit(self, address: str, status: int) -> None:
-        """Load a page, on a wide screen in the light and on a phone in the dark, and look at it."""
+        """Load a page on a wide light screen and on a dark phone, and check it."""
         self._address, self._status = address, status
         self._answers.clear()
         self._requested.clear()
@@ -190,21 +190,21 @@ class Watched:
             self._complain(f"needs {foreign}")
         bodies = [answer for answer in self._answers if answer.request.resource_type != "image" and answer.ok]
         kib = sum(answer.request.sizes()["responseBodySize"] for answer in bodies) / 1024
-        if kib > HEAVIEST_KIB:
+        if kib > MAX_KIB:
             self._complain(f"weighs {kib:.0f} KiB")
 
     def look(self, how: str, options: dict[str, Any]) -> None:
-        """Note what axe finds on the page as it is."""
+        """Record what axe reports about the page."""
         if self.page.evaluate("typeof axe") == "undefined":
-            self.page.evaluate(self.axe.axe_script)  # once a page: it is half a megabyte
-        found = self.page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})
-        for violation in found["violations"]:
+            self.page.evaluate(self.axe.axe_script)  # once per page: it is half a megabyte
+        result = self.page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **options})
+        for violation in result["violations"]:
             where = [node["target"] for node in violation["nodes"]]
             self._complain(f"{how}: {violation['impact']} {violation['id']} at {where[:3]}: {violation['help']}")
 
     def _complain(self, fault: str) -> None:
         if self._status != 200 and fault.startswith("console:"):
-            return  # Chromium notes a page that is not there
+            return  # Chromium reports a missing page
         self.faults.append(f"{self._address}: {fault}")
 
 
@@ -235,12 +235,12 @@ def test_every_page_of_a_visitor(watch, addresses) -> None:
         if not address.startswith(CLOSED):
             watched.visit(address, status_of(address))
     watched.visit("/nowhere", 404)
-    watched.visit("/admin", 200)  # the page to sign in, with a word on why
+    watched.visit("/admin", 200)  # redirects to the sign-in page, which says why
     assert watched.faults == []
 
 
-def test_pages_that_have_nothing_to_show_yet(watch, app, site, stored) -> None:
-    """A network without games or channels, an account without anything, and the links of mails that still work."""
+def test_empty_pages(watch, app, site, stored) -> None:
+    """A network without games or channels, an empty account, and links of mails that still work."""
     user = stored.user("newcomer")
     with app.test_request_context():
         links = [urlsplit(make_link(purpose, user)).path for purpose in (VERIFY, CHANGE_EMAIL, RESET)]
@@ -258,15 +258,15 @@ def test_pages_that_have_nothing_to_show_yet(watch, app, site, stored) -> None:
     assert watched.faults == []
 
 
-def test_a_poor_page_is_found_out(watch, site) -> None:
+def test_a_bad_page_is_detected(watch, site) -> None:
     watched = watch()
     poor = f"""<!doctype html><title>Poor</title><p style="color:#ddd;background:#fff;width:600px">Pale</p>
         <img src="/static/none.png"><script src="https://elsewhere.example/x.js"></script><!--{"x" * 120_000}-->"""
     watched.page.route("**/poor", lambda route: route.fulfill(body=poor, content_type="text/html"))
     watched.visit("/poor", 200)
-    found = "\n".join(watched.faults)
+    reported = "\n".join(watched.faults)
     for fault in ("color-contrast", "image-alt", "html-has-lang", "pixels wide", "main heading", "elsewhere", "weighs"):
-        assert fault in found, found
+        assert fault in reported, reported
 
 
 def status_of(address: str) -> int:

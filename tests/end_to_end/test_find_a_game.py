@@ -1,4 +1,4 @@
-"""Somebody on a phone looks for a game, without scripts, while one is online."""
+"""Somebody on a phone looks for an online game, without scripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
 def test_find_a_game_on_a_phone_without_scripts(browser, site, worker, connect, stored):
-    """The list, its filters, the game's page with who is there; nothing is wider than the screen."""
+    """The list, its filters, and the game's page with its players. Nothing is wider than the screen."""
     owner = stored.user()
     for number in range(26):
         stored.game(f"G{number}", owner=owner, name=f"Quiet {number:02}")
@@ -36,7 +36,7 @@ def test_find_a_game_on_a_phone_without_scripts(browser, site, worker, connect, 
         page.on("console", lambda message: faults.append(message.text))
 
         def too_wide():
-            """What sticks out on the right, if the page can be moved sideways."""
+            """Return the elements that stick out on the right, if the page can be scrolled sideways."""
             return page.evaluate(
                 """() => document.documentElement.scrollWidth <= innerWidth ? [] :
                     [...document.querySelectorAll("main *")]
@@ -48,7 +48,7 @@ def test_find_a_game_on_a_phone_without_scripts(browser, site, worker, connect, 
             page.goto("/games")
             return "Midnight Harbour" in page.locator(".card").first.inner_text()
 
-        wait_until(is_listed_first, what="the game online comes first")
+        wait_until(is_listed_first, what="the online game comes first")
         expect(page.locator(".card").first).to_contain_text("2 players")
         expect(page.locator("#games-online")).to_have_text("1 online now")
         assert too_wide() == []

@@ -1,4 +1,4 @@
-"""The journey of a new player in a real browser, with a game's real socket at the other end."""
+"""The journey of a new player in a real browser, with a game's real socket."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
 def mailed_link(instance_path: str) -> str:
-    """The link of the newest mail."""
+    """Return the link in the newest mail."""
     newest = max(Path(instance_path, "mail").glob("*.eml"))
     text = email.message_from_bytes(newest.read_bytes(), policy=email.policy.default).get_content()
     return re.search(r"^http\S+?(/account/verify/\S+)$", text, re.MULTILINE)[1]
 
 
 def test_from_an_account_to_a_public_profile(page: Page, new_page, worker, connect, stored, environment):
-    """Register, verify by the mail, tell the key from a game: the character turns up without a reload."""
+    """Register, verify by mail, and send the key as a tell from a game. The character appears without a reload."""
     _, credentials = stored.game_with_credentials("Harbour", name="Midnight Harbour")
     game = connect()
     game.authenticate(
@@ -38,12 +38,12 @@ def test_from_an_account_to_a_public_profile(page: Page, new_page, worker, conne
     page.locator("main form.stack button").click()
     expect(page.locator(".unverified")).to_contain_text("wren@example.com")
     page.goto(mailed_link(environment["INSTANCE_PATH"]))
-    expect(page.locator(".flash")).to_contain_text("wren@example.com is verified")
+    expect(page.locator(".flash")).to_contain_text("wren@example.com is now verified")
     expect(page.locator(".unverified")).to_have_count(0)
 
     page.get_by_role("link", name="Characters").first.click()
     key = page.locator("#registration-key").inner_text()
-    # A mark that a reload would wipe away.
+    # A mark that a reload would remove.
     page.evaluate("document.body.dataset.loaded = 'once'")
     game.request(
         "tells/send",
@@ -72,17 +72,17 @@ def test_from_an_account_to_a_public_profile(page: Page, new_page, worker, conne
     expect(stranger).to_have_url(re.compile("/players/wren-of-harbour$"))
 
 
-def test_the_page_of_a_session_that_ended_goes_to_sign_in(page: Page, new_page, stored):
-    """A changed password ends what is live too, in every other browser."""
+def test_an_ended_session_goes_to_the_sign_in_page(page: Page, new_page, stored):
+    """A new password also ends live pages in every other browser."""
     stored.user("wren")
     pages = [page, new_page()]
-    for one in pages:
-        one.goto("/sign-in?next=/manage/characters")
-        one.get_by_label("Username or email").fill("wren")
-        one.get_by_label("Password").fill(PASSWORD)
-        one.locator("main form.stack button").click()
-        expect(one.locator("#registration-key")).to_be_visible()
+    for each_page in pages:
+        each_page.goto("/sign-in?next=/manage/characters")
+        each_page.get_by_label("Username or email").fill("wren")
+        each_page.get_by_label("Password").fill(PASSWORD)
+        each_page.locator("main form.stack button").click()
+        expect(each_page.locator("#registration-key")).to_be_visible()
     pages[1].goto("/account")
     pages[1].get_by_role("button", name="Sign out everywhere else").click()
-    expect(pages[1].locator(".flash")).to_contain_text("signed out everywhere but here")
+    expect(pages[1].locator(".flash")).to_contain_text("signed out everywhere else")
     expect(page).to_have_url(re.compile("/sign-in"))

@@ -1,4 +1,4 @@
-"""The journey of a new owner in a real browser, with real sockets at the other end."""
+"""The journey of a new owner in a real browser, with real sockets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 
 def register(page: Page, username: str) -> None:
-    """Make an account, and sign in to it."""
+    """Create an account and sign in to it."""
     page.goto("/register")
     page.get_by_label("Username", exact=True).fill(username)
     page.get_by_label("Email").fill(f"{username}@example.com")
@@ -27,8 +27,8 @@ def register(page: Page, username: str) -> None:
     expect(page.locator(".flash").last).to_contain_text(username)
 
 
-def make_game(page: Page, name: str, short_name: str) -> dict[str, str]:
-    """Register a game; returns the credentials that the next page shows."""
+def register_game(page: Page, name: str, short_name: str) -> dict[str, str]:
+    """Register a game and return the credentials from the next page."""
     page.goto("/manage/games/new")
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Short name").fill(short_name)
@@ -41,7 +41,7 @@ def make_game(page: Page, name: str, short_name: str) -> dict[str, str]:
 
 
 def test_register_a_game_connect_it_talk_and_be_synced(page, worker, connect, stored):
-    """From an empty site to a line that another game hears, and an edit that an application is told of."""
+    """From an empty site to a message that another game receives, and an edit that an application receives."""
     stored.channel("gossip")
     _, application_credentials = stored.application_with_credentials("Mirror")
     application = connect()
@@ -50,27 +50,27 @@ def test_register_a_game_connect_it_talk_and_be_synced(page, worker, connect, st
     assert complete["counts"] == {"channels": 1, "games": 0}
 
     register(page, "wren")
-    harbour = make_game(page, "Midnight Harbour", "Harbour")
+    harbour = register_game(page, "Midnight Harbour", "Harbour")
     page.reload()
     assert page.locator("#client-secret").count() == 0, "the secret is shown once"
-    ashfall = make_game(page, "Ashfall", "Ashfall")
-    made = [application.wait_for("sync/games")["payload"] for _ in range(2)]
-    assert [record["game"] for payload in made for record in payload["games"]] == ["Harbour", "Ashfall"]
+    ashfall = register_game(page, "Ashfall", "Ashfall")
+    created = [application.wait_for("sync/games")["payload"] for _ in range(2)]
+    assert [record["game"] for payload in created for record in payload["games"]] == ["Harbour", "Ashfall"]
 
     speaker, listener = connect(), connect()
     speaker.authenticate(**harbour, channels=["gossip"])
     listener.authenticate(**ashfall, channels=["gossip"])
     line = {"channel": "gossip", "name": "Wren", "message": "Is anyone awake?"}
     assert speaker.request("channels/send", line)["status"] == "success"
-    heard = listener.wait_for("channels/broadcast")["payload"]
-    assert heard == {**line, "game": "Harbour"}
+    received = listener.wait_for("channels/broadcast")["payload"]
+    assert received == {**line, "game": "Harbour"}
 
     page.goto("/manage/games/Harbour/edit")
     page.get_by_label("Description").fill("Fog, gulls and lanterns.")
     page.locator("main form.stack button").click()
     expect(page.locator(".flash")).to_be_visible()
     edited = application.wait_for("sync/games", payload={})["payload"]
-    assert edited["cursor"] > made[-1]["cursor"]
+    assert edited["cursor"] > created[-1]["cursor"]
     assert [(game["game"], game["description"]) for game in edited["games"]] == [
         ("Harbour", "Fog, gulls and lanterns.")
     ]

@@ -1,4 +1,4 @@
-"""A moderator at work in a real browser; the effect on real sockets, at two workers."""
+"""A moderator at work in a real browser, and the effects on real sockets at two workers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sign_in(page: Page, username: str) -> Page:
 
 
 class World:
-    """Two games at two workers, and what was said."""
+    """Two games at two workers, and their messages."""
 
     def __init__(self, stored, start_worker, connect) -> None:
         self.moderated: Moderated = make_moderated(stored, channel="noise")
@@ -64,7 +64,7 @@ def world(stored, start_worker, connect) -> World:
 
 
 @pytest.fixture
-def desk(world, new_page) -> Page:
+def moderator_page(world, new_page) -> Page:
     """A moderator's page, signed in."""
     return sign_in(new_page(), "mod")
 
@@ -74,12 +74,12 @@ def say(socket: SocketClient, text: str, name: str = "Wren") -> dict:
 
 
 def until_refused(socket: SocketClient, text: str, name: str = "Wren") -> dict:
-    """The first refusal: the commit is told to the workers after the browser has its answer, or before."""
+    """Send until a message is refused: the workers may learn of the commit after the browser has its response."""
     return _until(socket, text, name, "failure")
 
 
-def until_heard(socket: SocketClient, text: str, name: str = "Wren") -> dict:
-    """The first success."""
+def until_accepted(socket: SocketClient, text: str, name: str = "Wren") -> dict:
+    """Send until a message is accepted."""
     return _until(socket, text, name, "success")
 
 
@@ -98,112 +98,116 @@ def done(page: Page, words: str) -> None:
     expect(page.locator(".flash").last).to_contain_text(words)
 
 
-def test_lines_turn_up_live_and_a_mute_stops_them(desk, world) -> None:
-    """From the line on the live page to the sanction of its speaker, whose next line is refused; then lifted."""
-    desk.goto("/moderation/live")
+def test_lines_appear_live_and_a_mute_stops_them(moderator_page, world) -> None:
+    """From a line on the live page to a mute of its speaker, whose next line is refused; then the mute is lifted."""
+    moderator_page.goto("/moderation/live")
     assert say(world.ashfall, "Buy silver <b>now</b>")["status"] == "success"
-    line = desk.locator("#live .said", has_text="Buy silver")
+    line = moderator_page.locator("#live .said", has_text="Buy silver")
     expect(line).to_be_visible()
     expect(line.locator(".channel")).to_have_text("gossip")
     line.locator("time").click()
-    desk.get_by_role("link", name="Sanction Wren").click()
-    expect(desk.get_by_label("Who")).to_have_value("Wren@Ashfall")
-    desk.get_by_label("Reason").fill("Adverts")
-    desk.get_by_role("button", name="Impose it").click()
-    done(desk, "in force at once")
+    moderator_page.get_by_role("link", name="Sanction Wren").click()
+    expect(moderator_page.get_by_label("Who")).to_have_value("Wren@Ashfall")
+    moderator_page.get_by_label("Reason").fill("Adverts")
+    moderator_page.get_by_role("button", name="Impose").click()
+    done(moderator_page, "in force")
     assert "Adverts" in until_refused(world.ashfall, "Again")["error"]
     assert say(world.ashfall, "I am another", name="Odo")["status"] == "success"
-    desk.get_by_label("Reason").fill("They promised")
-    desk.get_by_role("button", name="Lift it").click()
-    done(desk, "lifted")
-    until_heard(world.ashfall, "Thank you")
+    moderator_page.get_by_label("Reason").fill("They promised")
+    moderator_page.get_by_role("button", name="Lift").click()
+    done(moderator_page, "lifted")
+    until_accepted(world.ashfall, "Thank you")
 
 
-def test_a_banned_game_is_disconnected(desk, world) -> None:
-    """At once, with 4003; the owner reads why on the game's page."""
-    desk.goto("/moderation/sanctions/new?target_kind=game&target=Ashfall")
-    desk.get_by_label("Ban", exact=True).check()
-    desk.get_by_label("For how long").select_option("For good")
-    desk.get_by_label("Reason").fill("Its owner floods us")
-    desk.get_by_role("button", name="Impose it").click()
-    done(desk, "Ashfall")
+def test_a_banned_game_is_disconnected(moderator_page, world) -> None:
+    """At once, with code 4003. The owner sees the reason on the game's page."""
+    moderator_page.goto("/moderation/sanctions/new?target_kind=game&target=Ashfall")
+    moderator_page.get_by_label("Ban", exact=True).check()
+    moderator_page.get_by_label("For how long").select_option("Permanently")
+    moderator_page.get_by_label("Reason").fill("Its owner floods us")
+    moderator_page.get_by_role("button", name="Impose").click()
+    done(moderator_page, "Ashfall")
     assert world.ashfall.wait_closed() == 4003
     assert say(world.reef, "Peace")["status"] == "success"
 
 
-def test_a_channel_is_paused_resumed_slowed_and_closed(desk, world) -> None:
-    """The channel is told, and nobody speaks until it goes on."""
-    desk.goto("/moderation/channels/gossip")
-    desk.get_by_label("Minutes").fill("5")
-    desk.locator("form", has=desk.get_by_role("button", name="Pause the channel")).get_by_label("Reason").fill("Calm")
-    desk.get_by_role("button", name="Pause the channel").click()
-    done(desk, "is paused")
+def test_a_channel_is_paused_resumed_slowed_and_closed(moderator_page, world) -> None:
+    """The channel is notified, and nobody can speak until it is resumed."""
+    moderator_page.goto("/moderation/channels/gossip")
+    moderator_page.get_by_label("Minutes").fill("5")
+    moderator_page.locator("form", has=moderator_page.get_by_role("button", name="Pause the channel")).get_by_label(
+        "Reason"
+    ).fill("Calm")
+    moderator_page.get_by_role("button", name="Pause the channel").click()
+    done(moderator_page, "is paused")
     for socket in (world.reef, world.ashfall):
         notice = socket.wait_for("channels/broadcast", payload={"game": "Grapevine", "name": "system"})
         assert "Calm" in notice["payload"]["message"]
         assert "paused" in until_refused(socket, "But")["error"]
-    desk.get_by_role("button", name="Resume").click()
-    done(desk, "may talk again")
-    until_heard(world.ashfall, "Well")
+    moderator_page.get_by_role("button", name="Resume").click()
+    done(moderator_page, "is resumed")
+    until_accepted(world.ashfall, "Well")
 
-    desk.get_by_label("Seconds between two lines").fill("600")
-    desk.get_by_role("button", name="Set the pace").click()
-    done(desk, "is in slow mode")
+    moderator_page.get_by_label("Seconds between two lines").fill("600")
+    moderator_page.get_by_role("button", name="Set slow mode").click()
+    done(moderator_page, "is in slow mode")
     until_refused(world.ashfall, "And well", name="Odo")
 
-    desk.get_by_label("Seconds between two lines").fill("0")
-    desk.get_by_role("button", name="Set the pace").click()
-    desk.locator("summary", has_text="Close gossip").click()
-    desk.locator("form", has=desk.get_by_role("button", name="Close the channel")).get_by_label("Reason").fill("Over")
-    desk.get_by_role("button", name="Close the channel").click()
-    done(desk, "is closed")
+    moderator_page.get_by_label("Seconds between two lines").fill("0")
+    moderator_page.get_by_role("button", name="Set slow mode").click()
+    moderator_page.locator("summary", has_text="Close gossip").click()
+    moderator_page.locator("form", has=moderator_page.get_by_role("button", name="Close the channel")).get_by_label(
+        "Reason"
+    ).fill("Over")
+    moderator_page.get_by_role("button", name="Close the channel").click()
+    done(moderator_page, "is closed")
     until_refused(world.reef, "Hello?")
-    desk.get_by_role("button", name="Open it again").click()
-    done(desk, "open again")
-    until_heard(world.reef, "Hello!")
+    moderator_page.get_by_role("button", name="Reopen").click()
+    done(moderator_page, "open again")
+    until_accepted(world.reef, "Hello!")
 
 
-def test_a_filter_is_tried_switched_on_and_refuses(desk, world) -> None:
-    """The test box first; then the worker does what it showed."""
+def test_a_filter_is_tested_switched_on_and_refuses(moderator_page, world) -> None:
+    """First the test result, then the worker acts the same way."""
     assert say(world.ashfall, "Buy silver")["status"] == "success"
-    desk.goto("/moderation/filters/new")
-    desk.get_by_label("Word or pattern").fill("silver")
-    desk.get_by_label("What happens").select_option("Refuse the line")
-    desk.get_by_role("button", name=re.compile("Try it")).click()
-    expect(desk.locator("#tried-count")).to_contain_text("1 of the last 2 messages")
-    desk.get_by_role("button", name="Save").click()
-    done(desk, "It is off")
+    moderator_page.goto("/moderation/filters/new")
+    moderator_page.get_by_label("Word or pattern").fill("silver")
+    moderator_page.get_by_label("What happens").select_option("Refuse the line")
+    moderator_page.get_by_role("button", name=re.compile("Try it")).click()
+    expect(moderator_page.locator("#tried-count")).to_contain_text("1 of the last 2 messages")
+    moderator_page.get_by_role("button", name="Save").click()
+    done(moderator_page, "still off")
     assert say(world.ashfall, "More silver")["status"] == "success"
-    desk.get_by_role("button", name="Switch on").click()
-    done(desk, "on, everywhere")
+    moderator_page.get_by_role("button", name="Switch on").click()
+    done(moderator_page, "is now on")
     until_refused(world.ashfall, "Yet more silver")
     assert say(world.reef, "Gold is better")["status"] == "success"
 
 
-def test_a_report_is_made_decided_and_answered(desk, world, new_page) -> None:
-    """From a player's form to the moderator's queue and back; on the way the message is redacted."""
+def test_a_report_is_sent_decided_and_answered(moderator_page, world, new_page) -> None:
+    """From a player's form to the moderators and back. The message is redacted on the way."""
     say(world.ashfall, "You are all fools")
     reader = sign_in(new_page(), "reader")
     number = world.moderated.message + 1
     reader.goto(f"/report?message={number}")
     expect(reader.locator(".quote")).to_contain_text("You are all fools")
     reader.get_by_label("What is wrong").fill("Rude")
-    reader.get_by_role("button", name="Report it").click()
+    reader.get_by_role("button", name="Send report").click()
     done(reader, "Thank you")
 
-    desk.goto("/moderation/reports")
-    desk.get_by_role("link", name="Wren@Ashfall").click()
-    desk.get_by_role("link", name="See what was said around it").click()
-    desk.locator("summary", has_text="Redact").click()
-    desk.get_by_label("Reason").fill("Insults")
-    desk.get_by_role("button", name="Redact it for good").click()
-    done(desk, "gone for good")
-    expect(desk.locator("main")).not_to_contain_text("You are all fools")
-    desk.get_by_role("link", name=re.compile("Report \\d")).click()
-    desk.get_by_label("Upheld").check()
-    desk.get_by_label("Outcome").fill("The line is gone")
-    desk.get_by_role("button", name="Decide").click()
-    done(desk, "decided")
+    moderator_page.goto("/moderation/reports")
+    moderator_page.get_by_role("link", name="Wren@Ashfall").click()
+    moderator_page.get_by_role("link", name="See the context").click()
+    moderator_page.locator("summary", has_text="Redact").click()
+    moderator_page.get_by_label("Reason").fill("Insults")
+    moderator_page.get_by_role("button", name="Redact permanently").click()
+    done(moderator_page, "permanently deleted")
+    expect(moderator_page.locator("main")).not_to_contain_text("You are all fools")
+    moderator_page.get_by_role("link", name=re.compile("Report \\d")).click()
+    moderator_page.get_by_label("Upheld").check()
+    moderator_page.get_by_label("Outcome").fill("The line is gone")
+    moderator_page.get_by_role("button", name="Decide").click()
+    done(moderator_page, "decided")
 
     reader.goto("/account/reports")
     expect(reader.locator("main")).to_contain_text("The line is gone")
@@ -211,12 +215,12 @@ def test_a_report_is_made_decided_and_answered(desk, world, new_page) -> None:
     assert "You are all fools" not in str(history), history
 
 
-def test_a_sanction_is_appealed_and_the_appeal_granted_by_another(world, new_page) -> None:
-    """The owner appeals; an admin grants; the game speaks again."""
+def test_a_sanction_is_appealed_and_somebody_else_grants_it(world, new_page) -> None:
+    """The owner appeals, an admin grants it, and the game can speak again."""
     moderator, owner, admin = (sign_in(new_page(), name) for name in ("mod", "wright", "warden"))
     moderator.goto("/moderation/sanctions/new?target_kind=game&target=Ashfall")
     moderator.get_by_label("Reason").fill("A flood")
-    moderator.get_by_role("button", name="Impose it").click()
+    moderator.get_by_role("button", name="Impose").click()
     done(moderator, "in force")
     until_refused(world.ashfall, "Why?")
 
@@ -226,28 +230,28 @@ def test_a_sanction_is_appealed_and_the_appeal_granted_by_another(world, new_pag
     owner.get_by_role("link", name=re.compile("^Appeal")).click()
     owner.get_by_label("Your appeal").fill("It was a loop in our code, and is mended")
     owner.get_by_role("button", name="Send the appeal").click()
-    done(owner, "appeal is made")
+    done(owner, "appeal has been sent")
 
     moderator.goto("/moderation/appeals")
     moderator.locator("li", has_text="Ashfall").get_by_role("link", name="wright").click()
-    expect(moderator.locator(".callout")).to_contain_text("another moderator")
+    expect(moderator.locator(".callout")).to_contain_text("Another moderator")
     admin.goto("/moderation/appeals")
     admin.locator("li", has_text="Ashfall").get_by_role("link", name="wright").click()
-    admin.get_by_label("Grant it").check()
-    admin.get_by_label("Why, as who appealed").fill("Mended it is")
+    admin.get_by_label("Grant").check()
+    admin.get_by_label("Reason").fill("Mended it is")
     admin.get_by_role("button", name="Decide").click()
     done(admin, "decided")
-    until_heard(world.ashfall, "Thank you")
+    until_accepted(world.ashfall, "Thank you")
     owner.goto("/account/appeals")
     expect(owner.locator("main")).to_contain_text("Mended it is")
 
 
 def test_an_owner_mutes_a_player_for_a_game(world, new_page) -> None:
-    """Their lines do not reach that game; others' do, and so do theirs again once the mute is gone."""
+    """The player's lines do not reach that game until the mute is removed. Lines of others do."""
     numbers = itertools.count(1)
 
     def hears_wren() -> bool:
-        """Lines come in order: once Odo's is there, Wren's before it will not come any more."""
+        """Return whether Wren's line arrived. Lines arrive in order: after Odo's, Wren's can no longer arrive."""
         number = next(numbers)
         say(world.ashfall, f"Wren {number}")
         say(world.ashfall, f"Odo {number}", name="Odo")
@@ -257,17 +261,17 @@ def test_an_owner_mutes_a_player_for_a_game(world, new_page) -> None:
     assert hears_wren()
     owner = sign_in(new_page(), "wright")
     owner.goto("/manage/games/Reef/mutes")
-    owner.get_by_label("Whom").fill("Wren@Ashfall")
+    owner.get_by_label("Who", exact=True).fill("Wren@Ashfall")
     owner.get_by_role("button", name="Mute").click()
-    done(owner, "hears nothing")
+    done(owner, "now mutes")
     wait_until(lambda: not hears_wren(), what="Wren is muted")
-    owner.get_by_role("button", name="Hear again wren@ashfall").click()
-    done(owner, "hears wren@ashfall again")
-    wait_until(hears_wren, what="Wren is heard again")
+    owner.get_by_role("button", name="Remove wren@ashfall").click()
+    done(owner, "no longer mutes wren@ashfall")
+    wait_until(hears_wren, what="Wren is no longer muted")
 
 
-def test_a_player_ignores_from_the_page_and_the_ignored_cannot_tell(world, stored, new_page) -> None:
-    """What is set on the site holds for a character in a game, at another worker than whoever tells them something."""
+def test_a_player_ignores_on_the_site_and_the_sender_cannot_tell(world, stored, new_page) -> None:
+    """The setting applies to a character in a game, even at another worker than the sender's."""
     reader = sign_in(new_page(), "reader")
     claim(world.moderated.player, "Reef", "Odo")
 
@@ -282,18 +286,18 @@ def test_a_player_ignores_from_the_page_and_the_ignored_cannot_tell(world, store
     assert offline["error"] == "receiving player offline"
 
     reader.goto("/account/ignores")
-    reader.get_by_label("Whom").fill("wREN@ashfall")
+    reader.get_by_label("Who", exact=True).fill("wREN@ashfall")
     reader.get_by_role("button", name="Ignore", exact=True).click()
     expect(reader.locator("#ignores")).to_contain_text("wren@Ashfall")
-    wait_until(lambda: tell("Wren") == offline, what="the answer is that of a player who is offline")
+    wait_until(lambda: tell("Wren") == offline, what="the answer is the same as for an offline player")
     assert tell("Odo")["status"] == "success"
 
-    reader.get_by_role("button", name="Hear again wren@Ashfall").click()
-    done(reader, "You hear")
-    wait_until(lambda: tell("Wren")["status"] == "success", what="they are heard again")
+    reader.get_by_role("button", name="Remove wren@Ashfall").click()
+    done(reader, "You no longer ignore")
+    wait_until(lambda: tell("Wren")["status"] == "success", what="they are no longer ignored")
 
     claim(stored.user("pest"), "Ashfall", "Wren")
-    reader.get_by_label("Whom").fill("pest")
+    reader.get_by_label("Who", exact=True).fill("pest")
     reader.get_by_label("Include all of their registered characters").check()
     reader.get_by_role("button", name="Ignore", exact=True).click()
     wait_until(lambda: tell("Wren") == offline, what="the person's character is ignored")
@@ -304,20 +308,20 @@ def claim(user, short_name: str, name: str) -> None:
     with db.transaction() as session:
         key = session.get(User, user.id).registration_key
         game = games.get_game(session, short_name)
-        made = characters.register_character(session, game_id=game.id, name=name, key=key)
+        character = characters.register_character(session, game_id=game.id, name=name, key=key)
         session.flush()
-        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id)
 
 
-def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, start_site, start_worker, browser) -> None:
-    """A person of the site, muted by their account: the chat says why, and so does their page."""
+def test_a_chat_user_reports_a_line_and_is_muted(stored, start_site, start_worker, browser) -> None:
+    """The account is muted. The chat and the account page show the reason."""
     port = free_port()
     address = f"ws://127.0.0.1:{port}/socket"
     site = start_site(SOCKET_URL=address)
     start_worker(SOCKET_PORT=str(port), PUBLIC_URL=site.url, SOCKET_URL=address)
     world = make_moderated(stored)
     with browser.new_context(base_url=site.url) as readers, browser.new_context(base_url=site.url) as moderators:
-        reader, desk = sign_in(readers.new_page(), "reader"), sign_in(moderators.new_page(), "mod")
+        reader, moderator_page = sign_in(readers.new_page(), "reader"), sign_in(moderators.new_page(), "mod")
         reader.goto("/chat/gossip")
         expect(reader.locator("#chat-state")).to_have_text("Live", timeout=20_000)
         reader.locator(f"#chat-lines [data-id='{world.message}']").hover()
@@ -327,12 +331,12 @@ def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, star
         line = reader.locator("#chat-lines .line", has_text="Hello, <3 everyone")
         expect(line.locator("a.report")).to_have_attribute("href", re.compile(r"^/report\?message=\d+$"))
 
-        desk.goto("/moderation/records/users/reader")
-        expect(desk.locator("main")).to_contain_text("Hello, <3 everyone")
-        desk.get_by_role("link", name="Sanction reader").click()
-        desk.get_by_label("Reason").fill("Enough for today")
-        desk.get_by_role("button", name="Impose it").click()
-        done(desk, "in force")
+        moderator_page.goto("/moderation/records/users/reader")
+        expect(moderator_page.locator("main")).to_contain_text("Hello, <3 everyone")
+        moderator_page.get_by_role("link", name="Sanction reader").click()
+        moderator_page.get_by_label("Reason").fill("Enough for today")
+        moderator_page.get_by_role("button", name="Impose").click()
+        done(moderator_page, "in force")
 
         def is_refused() -> bool:
             reader.locator("#chat-text").fill("Still here?")
@@ -341,7 +345,7 @@ def test_somebody_in_the_chat_reports_a_line_is_muted_and_reads_why(stored, star
 
         wait_until(is_refused, what="the chat says why")
         problem = reader.locator("#chat-problem")
-        expect(problem).to_have_text(re.compile(r"^You are muted for another \d+ \w+: Enough for today\. See it, and"))
+        expect(problem).to_have_text(re.compile(r"^You are muted for another \d+ \w+: Enough for today\. See it and"))
         expect(problem.get_by_role("link")).to_have_attribute("href", "/account/sanctions")
         reader.goto("/account")
         expect(reader.locator("#own-sanctions")).to_contain_text("Enough for today")

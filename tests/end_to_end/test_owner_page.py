@@ -1,4 +1,4 @@
-"""The owner's page in a real browser, live: a game that connects, is refused, and goes; a check; a game given away."""
+"""The owner's page live in a real browser: a game connects, is refused, and disconnects; a check; a transfer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def open_own_page(page: Page) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.locator("main form.stack button").click()
     expect(page.locator("#not-connected")).to_be_visible()
-    # A mark that a reload would wipe away.
+    # A mark that a reload would remove.
     page.evaluate("document.body.dataset.loaded = 'once'")
 
 
-def test_a_game_connects_is_refused_and_goes_without_a_reload(page: Page, start_worker, connect, stored):
-    """Whatever was opened on the page stays open."""
+def test_a_game_connects_is_refused_and_disconnects_without_a_reload(page: Page, start_worker, connect, stored):
+    """Details opened on the page stay open."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     stored.channel("gossip")
     _, credentials = stored.game_with_credentials("Harbour", owner=stored.user("wren", is_verified=True))
@@ -60,17 +60,17 @@ def test_a_game_connects_is_refused_and_goes_without_a_reload(page: Page, start_
 
     client.drop()
     expect(page.locator("#not-connected")).to_contain_text("Harbour 1.0")
-    expect(page.locator("#disconnects")).to_contain_text("The connection just went")
+    expect(page.locator("#disconnects")).to_contain_text("The connection was lost")
     expect(page.locator("body")).to_have_attribute("data-loaded", "once")
 
 
-def test_check_now_shows_what_came_of_it(page: Page, start_worker, stored):
+def test_check_now_shows_the_result(page: Page, start_worker, stored):
     start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game = stored.game("Harbour", owner=stored.user("wren", is_verified=True))
     with listening(greets) as endpoint:
         stored.connection(game, host="127.0.0.1", port=endpoint.port)
         open_own_page(page)
-        expect(page.locator("#ways-list")).to_contain_text("Not tried yet")
+        expect(page.locator("#ways-list")).to_contain_text("Not checked yet")
         page.get_by_role("button", name="Check now").click()
         expect(page.locator("#ways-list .state.on")).to_have_text("It works")
     page.get_by_role("button", name="Check now").click()
@@ -89,9 +89,9 @@ def test_without_scripts_a_reload_shows_it(browser, site, start_worker, connect,
         page.get_by_label("Password").fill(PASSWORD)
         page.locator("main form.stack button").click()
         expect(page.locator("#not-connected")).to_be_visible()
-        assert "Reload this page to see what changed" in page.content()
+        assert "Reload this page to see changes" in page.content()
         connect(worker.url).authenticate(credentials.client_id, credentials.client_secret)
-        for _ in range(50):  # the site looks at Redis every other second
+        for _ in range(50):  # the site reads Redis every two seconds
             page.reload()
             if page.locator("#connected").count():
                 break
