@@ -1,6 +1,12 @@
 // Read and unread lines: the mark on this page, the count in the tab's title, and the counts of other channels.
 "use strict";
 
+/**
+ * Keep track of what the reader has seen, and show what is unread.
+ *
+ * @param {HTMLElement} chat The element with the page's data attributes.
+ * @param {object} lines The lines of the page, from chatLines().
+ */
 function chatReading(chat, lines) {
   const READ_SECONDS = 2;
   let title = document.title; // starts with the channel's name

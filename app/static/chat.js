@@ -63,7 +63,8 @@
   reading.useSocket(socket);
 
   function showMessage(line) {
-    const isOwn = line.game === "Grapevine" && line.name.toLowerCase() === username.toLowerCase(); // perhaps sent from another page
+    // The user's own lines can also come from another page.
+    const isOwn = line.game === "Grapevine" && line.name.toLowerCase() === username.toLowerCase();
     const isHere = line.channel === chat.dataset.channel;
     if (isHere && !lines.append(lines.makeLine(line))) return;
     if (isOwn) return;
