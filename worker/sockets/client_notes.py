@@ -16,7 +16,7 @@ from shared.services.peers import Peer
 from worker.database import Database
 
 WRITE_SECONDS = 1.0
-BATCH = 500
+BATCH = 100  # a transaction of more holds up chat lines for longer than people would notice
 
 _log = structlog.get_logger(__name__)
 

@@ -1,0 +1,221 @@
+"""All games come back at once, as after the restart of a worker: how long until the last one is in and sees the others.
+
+    python -m bench.coming_back [--games 1000 5000] [--workers 1] [--database postgresql://…] [--rounds 3]
+
+Each game opens one socket with the flags of a real game server, and lists twenty players with its first heartbeat. Then
+the workers are restarted, so that every socket drops, and all games connect again as fast as they can, 200 at a time.
+The first round is a first start: each game declares a user agent that the network does not know.
+
+The workers share one core with their Redis, the games have the other. Read for each round:
+
+    seconds              from the first connection to the last successful answer to `authenticate`
+    seconds_to_see_all   the same, until one game sees all others with their players in `players/status`
+    connects_per_s       games / seconds
+    cpu_ms_per_connect   CPU of the workers and their Redis; a growth with the number of games would show here
+    chat_p99_ms          delay of chat lines between two games that are in already, meanwhile
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import struct
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.stack import Stack, pin, quantile
+
+PLAYERS = 20
+AT_ONCE = 200
+CHAT_SECONDS = 0.05
+SUPPORTS = ["channels", "players", "tells", "games"]
+
+
+def masked(frame: dict[str, Any]) -> bytes:
+    """Return a client's text frame; the mask is zero, so that the text goes as it is (RFC 6455, section 5.3)."""
+    text = json.dumps(frame).encode()
+    length = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + struct.pack("!H", len(text))
+    return b"\x81" + length + b"\0\0\0\0" + text
+
+
+@dataclass
+class Game(asyncio.Protocol):
+    """One game's socket, which parses no more than it must."""
+
+    number: int
+    credentials: dict[str, str]
+    user_agent: str
+    authenticated: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: str = ""
+    received: bytearray = field(default_factory=bytearray)
+    keeps: bool = False  # whether everything received is kept, for whoever looks into it
+    transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the handshake and `authenticate` together."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        key = base64.b64encode(os.urandom(16)).decode()
+        transport.write(
+            f"GET /socket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        self.send(
+            {
+                "event": "authenticate",
+                "payload": {
+                    "client_id": self.credentials["client_id"],
+                    "client_secret": self.credentials["client_secret"],
+                    "supports": SUPPORTS,
+                    "channels": ["bench"],
+                    "version": "2.3.0",
+                    "user_agent": self.user_agent,
+                },
+            }
+        )
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Send one frame."""
+        assert self.transport is not None
+        self.transport.write(masked(frame))
+
+    def data_received(self, data: bytes) -> None:
+        """Answer heartbeats; notice the answer to `authenticate`."""
+        if not self.authenticated.is_set():
+            self.received += data
+            if b'"status":"success"' in self.received:
+                self.authenticated.set()
+                if not self.keeps:
+                    self.received.clear()
+            elif b'"status":"failure"' in self.received:
+                self.failed = self.received.decode("utf-8", "replace")
+                self.authenticated.set()
+        elif self.keeps:
+            self.received += data
+        if b'"heartbeat"' in data:
+            names = [f"player{number}of{self.number}" for number in range(PLAYERS)]
+            self.send({"event": "heartbeat", "payload": {"players": names}})
+
+
+async def open_game(port: int, game: Game) -> None:
+    """Connect one game and wait until it is authenticated."""
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: game, "127.0.0.1", port)
+    await asyncio.wait_for(game.authenticated.wait(), 120)
+    if game.failed:
+        raise RuntimeError(game.failed)
+
+
+async def chat(speaker: Game, listener: Game, delays: list[float]) -> None:
+    """Say a line every CHAT_SECONDS and note how long each takes, until cancelled."""
+    number = 0
+    while True:
+        number += 1
+        mark = f"line {number} ends".encode()
+        started = time.perf_counter()
+        line = {"channel": "bench", "name": "player", "message": mark.decode()}
+        speaker.send({"event": "channels/send", "payload": line})
+        while mark not in listener.received:
+            await asyncio.sleep(0.001)
+        delays.append((time.perf_counter() - started) * 1000)
+        listener.received.clear()
+        await asyncio.sleep(CHAT_SECONDS)
+
+
+async def see_all(observer: Game, count: int) -> None:
+    """Ask for `players/status` until every other game is in the answers, with all of its players."""
+    last = f'"player{PLAYERS - 1}of'.encode()
+    while True:
+        observer.received.clear()
+        observer.send({"event": "players/status", "ref": "all"})
+        deadline = time.monotonic() + 0.2
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            if observer.received.count(last) >= count:
+                return
+
+
+async def come_back(port: int, credentials: list[dict[str, str]], agents: str) -> dict[str, float]:
+    """Connect all games; the first two chat meanwhile, the third watches. Closes all of them at the end."""
+    games = [Game(number, each, f"{agents} {number}") for number, each in enumerate(credentials)]
+    speaker, listener, observer = games[:3]
+    listener.keeps = observer.keeps = True
+    for game in games[:3]:
+        await open_game(port, game)
+    delays: list[float] = []
+    chatting = asyncio.create_task(chat(speaker, listener, delays))
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def open_one(game: Game) -> None:
+        async with room:
+            await open_game(port, game)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(open_one(game) for game in games[3:]))
+    seconds = time.perf_counter() - started
+    await see_all(observer, len(games) - 1)
+    seconds_to_see_all = time.perf_counter() - started
+    chatting.cancel()
+    for game in games:
+        assert game.transport is not None
+        game.transport.abort()
+    return {
+        "seconds": round(seconds, 2),
+        "seconds_to_see_all": round(seconds_to_see_all, 2),
+        "connects_per_s": round((len(games) - 3) / seconds),
+        "chat_p99_ms": round(quantile(delays, 0.99), 1) if delays else 0.0,
+    }
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """Return the CPU time that processes have used, all threads together."""
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def measure(count: int, options: argparse.Namespace) -> None:
+    """Print one JSON object for each round with this many games."""
+    with Stack(options.database) as stack:
+        stack.flask("channel", "create", "bench")
+        credentials = stack.games(count, prefix=f"n{count}")
+        assert stack.valkey.process is not None
+        for number in range(options.rounds):
+            if stack.workers:
+                stack.settings["SOCKET_PORT"] = str(stack.workers[0].port)
+            for worker in stack.workers:
+                worker.stop()
+            stack.workers.clear()
+            for _ in range(options.workers):
+                stack.settings["SOCKET_PORT"] = str(stack.worker(cpu=0).port)
+            pids = [worker.pid for worker in stack.workers] + [stack.valkey.process.pid]
+            pin(pids, 0)
+            before = cpu_seconds(pids)
+            result = asyncio.run(come_back(stack.workers[0].port, credentials, "codebase"))
+            result["cpu_ms_per_connect"] = round((cpu_seconds(pids) - before) * 1000 / count, 3)
+            kind = "first start" if number == 0 else "come back"
+            print(json.dumps({"games": count, "workers": options.workers, "round": kind, **result}), flush=True)
+
+
+def main() -> None:
+    """Measure each number of games."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--games", type=int, nargs="+", default=[1000, 5000])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--database", default="")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    for count in options.games:
+        measure(count, options)
+
+
+if __name__ == "__main__":
+    main()
