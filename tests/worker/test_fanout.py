@@ -136,7 +136,7 @@ def test_each_variant_is_made_once_and_only_if_someone_wants_it(fanout: Fanout) 
     assert members[0].transport.text == "01"
 
 
-def test_a_frame_that_cannot_be_made_harms_no_other(fanout: Fanout, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_encoding_error_affects_no_other_broadcast(fanout: Fanout, caplog: pytest.LogCaptureFixture) -> None:
     def fail(variant: int) -> bytes:
         raise KeyError("bug")
 
@@ -147,7 +147,7 @@ def test_a_frame_that_cannot_be_made_harms_no_other(fanout: Fanout, caplog: pyte
     fanout.broadcast("t", same("2"))
     settle(fanout)
     assert member.transport.text == "12"
-    assert "could not be made" in caplog.text
+    assert "could not be encoded" in caplog.text
 
 
 def test_any_channel_stands_for_all_channels_and_for_nothing_else(fanout: Fanout) -> None:

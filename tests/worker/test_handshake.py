@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.wire.handshake import HEADERS_AT_MOST, accept_key, parse_head
+from worker.wire.handshake import MAX_HEADERS, accept_key, parse_head
 from worker.wire.upgrade import check_handshake
 
 HEAD = (
@@ -48,7 +48,7 @@ def test_a_query_is_not_part_of_the_path() -> None:
         HEAD.replace(b"Host: x", b"Host: a\x00b"),
         HEAD.replace(b"Host: x", b"Host: a\nb"),
         HEAD.replace(b"Host: x", b"nonsense"),
-        HEAD + b"".join(b"\r\nX-%d: y" % number for number in range(HEADERS_AT_MOST)),
+        HEAD + b"".join(b"\r\nX-%d: y" % number for number in range(MAX_HEADERS)),
         b"\x16\x03\x01\x02\x00\x01",
     ],
 )

@@ -32,7 +32,7 @@ class Delivery:
         frames = _frames(channel.name, stored)
         muted_by = self._moderation.deaf_listeners(line.peer, line.game, line.name)
         self._fanout.broadcast(
-            ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_also=muted_by
+            ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_peers=muted_by
         )
         return frames
 

@@ -1,1 +1,1 @@
-"""The wire: sockets, frames and the one way out. Imports nothing else of the worker."""
+"""The wire: sockets, frames and the fan-out. Imports nothing else from the worker."""

@@ -1,4 +1,4 @@
-"""What a TCP connection needs beyond reading and writing, given only its file descriptor."""
+"""Functions for a TCP connection, given only its file descriptor."""
 
 import fcntl
 import socket
@@ -7,11 +7,11 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time at all
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for zero seconds
 
 
 def shut_down(fd: int) -> None:
-    """Send our end of the connection; the other direction stays open. Raises OSError."""
+    """Close our direction of the connection. The other one stays open. Raises OSError."""
     with _borrowed(fd) as borrowed:
         borrowed.shutdown(socket.SHUT_WR)
 
@@ -25,8 +25,8 @@ def has_unsent(fd: int) -> bool:
 def reset_on_close(fd: int) -> None:
     """Make close() send a reset.
 
-    A plain close would leave unsent data to the kernel, which retries for minutes. A client that does not read would
-    never learn that the connection has ended, since the end is queued behind that data.
+    After a plain close, the kernel would keep trying to send the rest for minutes. A client that does not read would
+    not notice the end of the connection, which is queued behind that data.
     """
     with _borrowed(fd) as borrowed:
         borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -34,7 +34,7 @@ def reset_on_close(fd: int) -> None:
 
 @contextmanager
 def _borrowed(fd: int) -> Iterator[socket.socket]:
-    """Yield a socket object for a descriptor, without closing it afterwards."""
+    """Yield a socket object for a descriptor. The descriptor stays open."""
     borrowed = socket.socket(fileno=fd)
     try:
         yield borrowed

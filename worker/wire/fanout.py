@@ -1,16 +1,16 @@
 """The one way out of a worker: every byte to every socket passes through `Fanout`.
 
-A `send()` of one frame costs the kernel about as much as a `send()` of forty. So nothing is written when it is
-asked for: broadcasts and single frames wait, and one flusher greenlet takes all that waits, joins it once for each
-group of sockets with the same topics and variant, and writes each socket once, non-blocking. There is no timer:
-what comes while it writes is the next batch. What a socket does not take at once goes into that connection's
-bounded queue (transport.py).
+A `send()` of one frame costs the kernel about as much as a `send()` of forty. So frames are queued, not written at
+once. One flusher greenlet takes everything that is queued, joins it once for each group of sockets with the same topics
+and variant, and writes each socket once, non-blocking. There is no timer: what arrives while the flusher writes becomes
+the next batch. If a socket does not accept everything at once, the rest goes into that connection's bounded queue
+(transport.py).
 
-Order: what is sent to one socket, alone or as a broadcast, arrives in the order of the calls. A socket gets no
-broadcast from before its join and none from after its leave. To keep this, whatever concerns one socket alone (a
-frame of its own, a change of its topics) first settles what the waiting broadcasts owe it, into a private list.
+Order: each socket receives its frames, unicast or broadcast, in the order of the calls. It receives no broadcast from
+before it joined or after it left. To ensure this, a unicast to a socket, or a change of its topics, first moves the
+socket's share of the queued broadcasts to a queue of its own.
 
-Everything here runs in the hub's thread and never blocks; call it from no other thread.
+Everything here runs in the hub's thread and never blocks. Do not call it from other threads.
 """
 
 import logging
@@ -22,14 +22,14 @@ from gevent.event import Event
 
 log = logging.getLogger(__name__)
 
-# A batch is written in pieces of about this size, to all its sockets each, with a turn of the event loop after each:
-# a reader that keeps up never has more than a piece or two waiting, however much is broadcast at once.
+# A batch is written in pieces of about this size. Each piece goes to all sockets, followed by a turn of the event loop.
+# So a client that keeps up never has more than a piece or two queued, however much is broadcast at once.
 PIECE_BYTES = 128 * 1024
 
-# With so many broadcasts waiting, connections are read no further until the flusher has caught up (wait_for_room).
+# When this many broadcasts are queued, no more messages are handled until the flusher has caught up (wait_for_room).
 BATCH_LIMIT = 512
 
-# After so many writes, two or three milliseconds' worth, everything else in the worker gets its turn.
+# After this many writes (two or three milliseconds), everything else in the worker gets its turn.
 WRITES_A_TURN = 256
 
 
@@ -45,42 +45,45 @@ class _AnyChannel:
 
 
 ANY_CHANNEL = _AnyChannel()
-"""A topic that stands for every ChannelTopic, those of channels that do not exist yet too."""
+"""Joining this topic joins every ChannelTopic, including those of future channels."""
 
 
 class Frames:
-    """One broadcast as ready WebSocket frames, one for each variant of the receivers.
+    """One broadcast as ready WebSocket frames, one for each variant of the receivers."""
 
-    make(variant) is called when the first receiver of a variant turns up, at most once each; it must not block.
-    Empty bytes mean that this variant gets nothing. It runs in the flusher: an error in it is logged, and that
-    variant gets nothing.
-    """
+    __slots__ = ("_encode", "_framed")
 
-    __slots__ = ("_made", "_make")
+    def __init__(self, encode: Callable[[int], bytes]) -> None:
+        """Frame the broadcast when it is needed.
 
-    def __init__(self, make: Callable[[int], bytes]) -> None:
-        self._make = make
-        self._made: dict[int, bytes] = {}
+        Args:
+            encode: Returns the frame for a variant, or empty bytes if sockets of this variant receive nothing. It is
+                called at most once for each variant, in the flusher, and must not block. If it raises, the error is
+                logged and the variant receives nothing.
+        """
+        self._encode = encode
+        self._framed: dict[int, bytes] = {}
 
     @classmethod
     def same(cls, framed: bytes) -> "Frames":
-        """The same bytes for every variant."""
+        """Use the same bytes for every variant."""
         return cls(lambda variant: framed)
 
     def framed(self, variant: int) -> bytes:
-        made = self._made.get(variant)
-        if made is None:
+        """Return the frame for a variant, empty if its sockets receive nothing."""
+        framed = self._framed.get(variant)
+        if framed is None:
             try:
-                made = self._make(variant)
+                framed = self._encode(variant)
             except Exception:
-                log.exception("a broadcast could not be made for variant %s", variant)
-                made = b""
-            self._made[variant] = made
-        return made
+                log.exception("a broadcast could not be encoded for variant %s", variant)
+                framed = b""
+            self._framed[variant] = framed
+        return framed
 
 
 class Output(Protocol):
-    """What the fan-out needs of a transport. `group` and `subscriber` are the fan-out's own to set."""
+    """What the fan-out needs of a transport. Only the fan-out sets `group` and `subscriber`."""
 
     group: "Group | None"
     subscriber: "Subscriber | None"
@@ -90,14 +93,17 @@ class Output(Protocol):
     def is_closing(self) -> bool: ...
 
     def write(self, data: bytes) -> None:
-        """Write without blocking; keep what does not go, in a bounded queue. Never raises."""
+        """Write without blocking, and queue the rest, up to a limit. Never raises."""
 
     def flushed(self) -> None:
-        """All that will ever be sent has been given to write()."""
+        """Called after the last frame has been passed to write()."""
 
 
 class Subscriber(Protocol):
-    """What can join topics: a connection. Read when it joins; join it again, to no new topic, after a change."""
+    """A connection, which can join topics.
+
+    The fan-out reads `variant` when the connection joins. If it changes later, join again with no topics.
+    """
 
     @property
     def transport(self) -> Output: ...
@@ -108,7 +114,7 @@ class Subscriber(Protocol):
 
 
 class Group:
-    """Sockets that get exactly the same broadcasts, in the same form."""
+    """Sockets that receive exactly the same broadcasts, in the same form."""
 
     __slots__ = ("has_any_channel", "members", "topics", "variant")
 
@@ -118,7 +124,8 @@ class Group:
         self.has_any_channel = ANY_CHANNEL in topics
         self.members: dict[Subscriber, None] = {}
 
-    def wants(self, topic: Hashable) -> bool:
+    def receives(self, topic: Hashable) -> bool:
+        """Return whether broadcasts to a topic reach this group."""
         return topic in self.topics or (self.has_any_channel and type(topic) is ChannelTopic)
 
 
@@ -126,34 +133,40 @@ class _Broadcast(NamedTuple):
     topic: Hashable
     frames: Frames
     except_peer: Hashable
-    except_also: frozenset[Hashable]
+    except_peers: frozenset[Hashable]
 
-    def is_kept_from(self, peer: Hashable) -> bool:
-        return peer is not None and (peer == self.except_peer or peer in self.except_also)
+    def excludes(self, peer: Hashable) -> bool:
+        return peer is not None and (peer == self.except_peer or peer in self.except_peers)
 
 
-class _Private:
-    """What waits for one socket alone.
+class _SocketQueue:
+    """Frames that are queued for one socket.
 
-    frames: what it is owed so far, its share of the broadcasts before `start` included; of the rest it gets what its
-    group gets. is_last: after this, nothing more is ever sent.
+    Attributes:
+        frames: Its unicasts, and its share of the broadcasts before `start`.
+        start: The index in the batch from which its share has not been added yet.
+        broadcasts: How many of `frames` are broadcasts.
+        unicast_bytes: The size of the others.
+        is_final: Whether the socket is sent nothing after this.
     """
 
-    __slots__ = ("broadcasts", "frames", "is_last", "own_bytes", "start")
+    __slots__ = ("broadcasts", "frames", "is_final", "start", "unicast_bytes")
 
     def __init__(self) -> None:
         self.start = 0
         self.frames: list[bytes] = []
         self.broadcasts = 0
-        self.own_bytes = 0
-        self.is_last = False
+        self.unicast_bytes = 0
+        self.is_final = False
 
 
 class Fanout:
     """The topics of one worker's sockets, and the flusher that writes to them.
 
-    deliveries, writes, flushes: counted since the start, for metrics. deliveries counts the broadcast frames handed to
-    sockets; writes, the pieces they were handed over in; flushes, the batches.
+    Attributes:
+        deliveries: Broadcast frames passed to sockets since the start.
+        writes: The pieces in which they were passed.
+        flushes: Batches.
     """
 
     def __init__(self) -> None:
@@ -163,7 +176,7 @@ class Fanout:
         self._groups: dict[tuple[frozenset[Hashable], int], Group] = {}
         self._groups_by_topic: dict[Hashable, dict[Group, None]] = {}
         self._batch: list[_Broadcast] = []
-        self._privates: dict[Output, _Private] = {}
+        self._queues: dict[Output, _SocketQueue] = {}
         self._is_flushing = False
         self._turn = WRITES_A_TURN
         self._room: Event | None = None
@@ -171,23 +184,22 @@ class Fanout:
     # Topics
 
     def join(self, subscriber: Subscriber, topics: Iterable[Hashable]) -> None:
-        """Add topics to a subscriber's. It gets what is broadcast from now on. One whose transport closes joins
-        nothing.
+        """Add topics to those of a subscriber. It receives broadcasts from now on. Ignored if its transport is closing.
 
-        Sockets share the work of a broadcast when all their topics are the same; so send what is for one socket alone
-        with its transport's send(), not through a topic of its own.
+        Sockets share the work of a broadcast only if all their topics are the same. So do not use a topic to reach one
+        socket; use its transport's send().
         """
         group = subscriber.transport.group
         self._regroup(subscriber, group.topics.union(topics) if group else frozenset(topics))
 
     def leave(self, subscriber: Subscriber, topics: Iterable[Hashable]) -> None:
-        """Take topics from a subscriber's. What was broadcast before still reaches it."""
+        """Remove topics from those of a subscriber. Earlier broadcasts still reach it."""
         group = subscriber.transport.group
         if group is not None:
             self._regroup(subscriber, group.topics.difference(topics))
 
     def forget(self, subscriber: Subscriber) -> None:
-        """Take all topics from a subscriber. May be called again, and for one that never joined."""
+        """Remove all topics of a subscriber, if it has any."""
         self._regroup(subscriber, frozenset())
 
     def _regroup(self, subscriber: Subscriber, topics: frozenset[Hashable]) -> None:
@@ -197,7 +209,7 @@ class Fanout:
         if (group.topics, group.variant) == key if group else not topics:
             return
         if self._batch:
-            self._settle(transport)
+            self._update_queue(transport)
         if group is not None:
             self._remove(transport, group)
         if not topics or transport.is_closing:
@@ -224,7 +236,7 @@ class Fanout:
             if not groups:
                 del self._groups_by_topic[topic]
 
-    # What goes out
+    # Sending
 
     def broadcast(
         self,
@@ -232,44 +244,42 @@ class Fanout:
         frames: Frames,
         *,
         except_peer: Hashable = None,
-        except_also: frozenset[Hashable] = frozenset(),
+        except_peers: frozenset[Hashable] = frozenset(),
     ) -> None:
-        """Send to all who have joined the topic, but for the sockets of one peer, or of several. Never blocks."""
+        """Send to all subscribers of a topic, except the sockets of one peer or of several. Never blocks."""
         if topic not in self._groups_by_topic and not (
             type(topic) is ChannelTopic and ANY_CHANNEL in self._groups_by_topic
         ):
             return
-        self._batch.append(_Broadcast(topic, frames, except_peer, except_also))
+        self._batch.append(_Broadcast(topic, frames, except_peer, except_peers))
         if not self._is_flushing:
             self._start_flushing()
 
     def unicast(self, transport: Output, framed: bytes) -> None:
-        """Send one frame, or several joined, to one socket. Transport.send() calls this."""
-        private = self._settle(transport)
-        private.frames.append(framed)
-        private.own_bytes += len(framed)
+        """Send one frame, or several joined ones, to one socket. Transport.send() calls this."""
+        queue = self._update_queue(transport)
+        queue.frames.append(framed)
+        queue.unicast_bytes += len(framed)
         transport.pending_bytes += len(framed)
         if not self._is_flushing:
             self._start_flushing()
 
     def finish(self, transport: Output, framed: bytes) -> None:
-        """Send the last frame that a socket ever gets: no broadcast follows. Then its transport's flushed() is
-        called."""
+        """Send a last frame to a socket, with no broadcasts after it. Then call its transport's flushed()."""
         self.unicast(transport, framed)
-        self._privates[transport].is_last = True
+        self._queues[transport].is_final = True
         if transport.group is not None:
             self._remove(transport, transport.group)
 
     def drop(self, transport: Output) -> None:
-        """Forget a socket that is gone, and what waits for it."""
-        self._privates.pop(transport, None)
+        """Forget a closed socket, and the frames that are queued for it."""
+        self._queues.pop(transport, None)
         transport.pending_bytes = 0
         if transport.group is not None:
             self._remove(transport, transport.group)
 
     def wait_for_room(self) -> None:
-        """Wait, if more is broadcast than can be written, until the flusher has caught up. For those who cause
-        broadcasts."""
+        """Wait until the flusher has caught up, if too many broadcasts are queued. Call this before causing more."""
         while len(self._batch) >= BATCH_LIMIT:
             if self._room is None:
                 self._room = Event()
@@ -277,17 +287,17 @@ class Fanout:
 
     # The flusher
 
-    def _settle(self, transport: Output) -> _Private:
-        """Put what the waiting broadcasts owe a socket into its private list."""
-        private = self._privates.get(transport)
-        if private is None:
-            private = self._privates[transport] = _Private()
-        if private.start < len(self._batch):
-            share = _share(transport, self._batch, private.start)
-            private.start = len(self._batch)
-            private.frames += share
-            private.broadcasts += len(share)
-        return private
+    def _update_queue(self, transport: Output) -> _SocketQueue:
+        """Return a socket's queue, with its share of all queued broadcasts in it."""
+        queue = self._queues.get(transport)
+        if queue is None:
+            queue = self._queues[transport] = _SocketQueue()
+        if queue.start < len(self._batch):
+            share = _share(transport, self._batch, queue.start)
+            queue.start = len(self._batch)
+            queue.frames += share
+            queue.broadcasts += len(share)
+        return queue
 
     def _start_flushing(self) -> None:
         self._is_flushing = True
@@ -297,33 +307,33 @@ class Fanout:
         try:
             while True:
                 batch, self._batch = self._batch, []
-                privates, self._privates = self._privates, {}
+                queues, self._queues = self._queues, {}
                 if self._room is not None:
                     room, self._room = self._room, None
                     room.set()
                 try:
-                    self._flush(batch, privates)
+                    self._flush(batch, queues)
                 except Exception:
                     log.exception("a batch could not be sent")
-                if not self._batch and not self._privates:
+                if not self._batch and not self._queues:
                     break
                 _let_others_run()
         finally:
             self._is_flushing = False
 
-    def _flush(self, batch: list[_Broadcast], privates: dict[Output, _Private]) -> None:
+    def _flush(self, batch: list[_Broadcast], queues: dict[Output, _SocketQueue]) -> None:
         self.flushes += 1
         jobs: list[tuple[list[Output], list[bytes]]] = []
         if batch:
-            jobs.extend(self._jobs_of_groups(batch, privates))
+            jobs.extend(self._jobs_of_groups(batch, queues))
         last: list[Output] = []
-        for transport, private in privates.items():
-            transport.pending_bytes -= private.own_bytes
-            share = _share(transport, batch, private.start)
-            self.deliveries += private.broadcasts + len(share)
-            if private.frames or share:
-                jobs.append(([transport], _pieces(private.frames + share)))
-            if private.is_last:
+        for transport, queue in queues.items():
+            transport.pending_bytes -= queue.unicast_bytes
+            share = _share(transport, batch, queue.start)
+            self.deliveries += queue.broadcasts + len(share)
+            if queue.frames or share:
+                jobs.append(([transport], _pieces(queue.frames + share)))
+            if queue.is_final:
                 last.append(transport)
 
         number = 0
@@ -338,22 +348,22 @@ class Fanout:
             transport.flushed()
 
     def _jobs_of_groups(
-        self, batch: list[_Broadcast], privates: dict[Output, _Private]
+        self, batch: list[_Broadcast], queues: dict[Output, _SocketQueue]
     ) -> Iterator[tuple[list[Output], list[bytes]]]:
-        """Who gets what of a batch, for sockets without a private list."""
+        """Yield sockets without a queue of their own, with the pieces of the batch that they receive."""
         excluded = {broadcast.except_peer for broadcast in batch}
         for broadcast in batch:
-            if broadcast.except_also:
-                excluded |= broadcast.except_also
+            if broadcast.except_peers:
+                excluded |= broadcast.except_peers
         for group in self._groups_reached_by(batch):
             variant = group.variant
-            wanted = [broadcast for broadcast in batch if group.wants(broadcast.topic)]
-            frames = [framed for broadcast in wanted if (framed := broadcast.frames.framed(variant))]
+            broadcasts = [broadcast for broadcast in batch if group.receives(broadcast.topic)]
+            frames = [framed for broadcast in broadcasts if (framed := broadcast.frames.framed(variant))]
             transports: list[Output] = []
             filtered: dict[Hashable, list[Output]] = {}
             for member in group.members:
                 transport = member.transport
-                if transport in privates:
+                if transport in queues:
                     continue
                 peer = member.listener_key
                 if peer in excluded and peer is not None:
@@ -363,11 +373,11 @@ class Fanout:
             if frames and transports:
                 self.deliveries += len(frames) * len(transports)
                 yield transports, _pieces(frames)
-            for peer, own in filtered.items():
-                frames = [f for b in wanted if not b.is_kept_from(peer) and (f := b.frames.framed(variant))]
+            for peer, transports in filtered.items():
+                frames = [f for b in broadcasts if not b.excludes(peer) and (f := b.frames.framed(variant))]
                 if frames:
-                    self.deliveries += len(frames) * len(own)
-                    yield own, _pieces(frames)
+                    self.deliveries += len(frames) * len(transports)
+                    yield transports, _pieces(frames)
 
     def _groups_reached_by(self, batch: list[_Broadcast]) -> Iterable[Group]:
         topics = {broadcast.topic for broadcast in batch}
@@ -391,7 +401,7 @@ class Fanout:
 
 
 def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes]:
-    """The frames that the broadcasts from a place in the batch on owe one socket."""
+    """Return the frames that one socket receives from a batch, from the index `start` on."""
     group = transport.group
     if group is None or start == len(batch):
         return []
@@ -400,14 +410,14 @@ def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes
     return [
         framed
         for broadcast in (batch[start:] if start else batch)
-        if group.wants(broadcast.topic)
-        and not broadcast.is_kept_from(peer)
+        if group.receives(broadcast.topic)
+        and not broadcast.excludes(peer)
         and (framed := broadcast.frames.framed(group.variant))
     ]
 
 
 def _pieces(frames: list[bytes]) -> list[bytes]:
-    """Join frames into pieces of PIECE_BYTES; one frame that is longer is a piece of its own."""
+    """Join frames into pieces of at most PIECE_BYTES. A longer frame is a piece by itself."""
     joined = b"".join(frames)
     if len(joined) <= PIECE_BYTES or len(frames) == 1:
         return [joined]
@@ -422,8 +432,8 @@ def _pieces(frames: list[bytes]) -> list[bytes]:
 
 
 def _let_others_run() -> None:
-    """Give way for one whole turn of the event loop.
+    """Let everything else run for one whole turn of the event loop.
 
-    sleep(0) is not enough: gevent runs up to 50 of those before it looks at a socket again.
+    sleep(0) is not enough, since gevent runs up to 50 such callbacks before it looks at sockets again.
     """
     gevent.idle(1)

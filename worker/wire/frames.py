@@ -1,4 +1,4 @@
-"""WebSocket frames as the worker sends them: one frame a message, never masked. Source: RFC 6455, section 5.2. Pure."""
+"""WebSocket frames as the worker sends them: one frame for each message, never masked. RFC 6455, section 5.2. Pure."""
 
 import struct
 
@@ -9,9 +9,10 @@ _pack_long = struct.Struct("!BBQ").pack
 
 
 def frame_text(payload: bytes) -> bytes:
-    """Make the text frame that carries a message.
+    """Return the text frame of a message.
 
-    payload: valid UTF-8; nothing checks it again.
+    Args:
+        payload: Valid UTF-8. It is not checked again.
     """
     length = len(payload)
     if length < 126:

@@ -1,8 +1,8 @@
-"""The short way from an ordinary handshake to a connection, without a WSGI request.
+"""A shortcut from an ordinary handshake to a connection, without a WSGI request.
 
-Most handshakes arrive whole, in one segment, and are correct. These are parsed here, which costs a fifth of what pywsgi
-and gevent-websocket need for them. Everything else (other paths, partial or unusual heads, requests to refuse) stays
-unread in the kernel's buffer for the WSGI server, which is the path that upgrade.py describes.
+Most handshakes are correct and arrive whole, in one segment. Parsing them here costs a fifth of what pywsgi and
+gevent-websocket need. Everything else (other paths, partial or unusual heads, requests to refuse) stays unread in the
+kernel's buffer, and the WSGI server handles it (upgrade.py).
 Source: RFC 6455, section 4.2; docs/protocol.md, section 1.
 """
 
@@ -20,7 +20,7 @@ from worker.wire.transport import Wire
 from worker.wire.upgrade import Endpoint, check_handshake, client_address, start_connection
 
 HEAD_BYTES = 4096
-HEADERS_AT_MOST = 50
+MAX_HEADERS = 50
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _REQUEST_LINE = re.compile(rb"GET (/[!-~]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([ -~]*?)[ \t]*")
@@ -39,10 +39,10 @@ def upgrade_at_once(
     Args:
         peer: The other end, as accept() returned it.
         endpoints: The paths that are upgraded.
-        trusts_proxy: Whether X-Forwarded-For may be believed.
+        trusts_proxy: Whether to believe X-Forwarded-For.
 
     Returns:
-        False if nothing was read and the WSGI server must take the request.
+        Whether the connection was upgraded. If not, nothing was read, and the WSGI server must handle the request.
 
     Raises:
         OSError: The connection ended.
@@ -67,12 +67,13 @@ def parse_head(head: bytes) -> dict[str, Any] | None:
     """Parse the head of a GET request without its final blank line.
 
     Returns:
-        The keys of a WSGI environ that a handshake needs; None for anything unusual: another method, repeated, folded
-        or many headers, names with characters other than letters, digits and `-`, values that are not printable ASCII.
+        The keys of a WSGI environ that a handshake needs. None if anything is unusual: another method; repeated, folded
+        or too many headers; names with characters other than letters, digits and `-`; values that are not printable
+        ASCII.
     """
     request_line, *lines = head.split(b"\r\n")
     request = _REQUEST_LINE.fullmatch(request_line)
-    if request is None or len(lines) > HEADERS_AT_MOST:
+    if request is None or len(lines) > MAX_HEADERS:
         return None
     path, _, query = request[1].decode("ascii").partition("?")
     if "%" in path:

@@ -1,7 +1,7 @@
-"""Reading messages off a connection: the parser, what a message may be, and those that wait for the handler.
+"""Reads messages from the bytes of a connection, checks them, and queues them for the handler.
 
-Frames are parsed by `websockets`' sans-I/O protocol. Checked here: the size of a message over its fragments, their
-number, UTF-8, and that it is text (docs/protocol.md, §1). Touches no socket.
+The sans-I/O protocol of `websockets` parses the frames. This module checks that a message is text, is valid UTF-8, and
+does not exceed the limits on its total size and on the number of its fragments (docs/protocol.md, §1). No I/O.
 """
 
 import logging
@@ -13,7 +13,7 @@ from websockets.protocol import OPEN, SERVER
 from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.streams import StreamReader
 
-# The protocol library's own logger, quiet: it would report every connection that ends.
+# Silence the library's logger, which would report the end of each connection.
 _protocol_log = logging.getLogger(f"{__name__}.protocol")
 _protocol_log.setLevel(logging.ERROR)
 
@@ -22,7 +22,7 @@ _CONTROL_BYTES = 125
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection may use."""
+    """Limits for one connection."""
 
     message_bytes: int = 65_536
     message_fragments: int = 64
@@ -30,40 +30,43 @@ class Limits:
     inbox_messages: int = 64
     inbox_bytes: int = 262_144
     close_seconds: float = 5.0
-    """How long a client has to answer our close frame, and to take what was queued before it."""
+    """How long a client has to receive what was queued before our close frame, and to answer it."""
     slow_seconds: float = 2.0
-    """The same where the close is for being too slow."""
+    """The same, if the connection is closed because the client is too slow."""
     stall_seconds: float = 30.0
     idle_readers: int = 64
-    """Readers kept for the next connections that need one."""
+    """How many unused readers are kept for reuse."""
 
 
 class Reader(WebSocketProtocol):
-    """What reading a message needs: the parser, the fragments so far, and the messages that wait for the handler."""
+    """The parser, the fragments so far, and the queue of whole messages for the handler.
+
+    Attributes:
+        farewell: The close frame that must follow the client's last frame, with its code and reason.
+    """
 
     def __init__(self, limits: Limits) -> None:
-        # The parser holds control frames to the same limit as the rest of the message they come amid. The limit
-        # given to it leaves room for one; that of messages is checked to the byte in take().
+        # The parser counts a control frame between fragments as part of the message. So its limit leaves room for one,
+        # and take() enforces the exact limit.
         super().__init__(SERVER, state=OPEN, max_size=limits.message_bytes + _CONTROL_BYTES, logger=_protocol_log)
         self.limits = limits
         self.inbox: deque[bytes] = deque()
         self.inbox_bytes = 0
         self.farewell: tuple[bytes, int, str] | None = None
-        """The close frame that the client's last frame calls for, with its code and reason."""
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
 
     @property
     def is_at_boundary(self) -> bool:
-        """Whether nothing of a message has been read: then a reader is as good as new, and any connection may use it.
+        """Whether no part of a message has been read, so that another connection may use this reader.
 
-        Asks the parser what it waits for. Were that to change in the library, the answer would be False for ever, which
-        costs memory and harms nothing else (a test notices).
+        It looks at which generator the parser is waiting in. If a new version of the library waits elsewhere, this is
+        always False, which only costs memory. A test notices.
         """
-        waits_in = getattr(self.parser, "gi_yieldfrom", None)
+        inner_generator = getattr(self.parser, "gi_yieldfrom", None)
         return (
-            waits_in is not None
-            and waits_in.gi_code is StreamReader.at_eof.__code__
+            inner_generator is not None
+            and inner_generator.gi_code is StreamReader.at_eof.__code__
             and self.state is OPEN
             and self.current_size is None
             and not self.inbox
@@ -71,24 +74,25 @@ class Reader(WebSocketProtocol):
 
     @property
     def is_full(self) -> bool:
+        """Whether to stop reading until the handler has caught up."""
         return len(self.inbox) >= self.limits.inbox_messages or self.inbox_bytes >= self.limits.inbox_bytes
 
     @property
     def has_room(self) -> bool:
+        """Whether to read on after a stop."""
         return len(self.inbox) <= self.limits.inbox_messages // 2 and self.inbox_bytes <= self.limits.inbox_bytes // 2
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
-            reason = (
-                f"a message may have {self.limits.message_bytes} bytes in {self.limits.message_fragments} fragments"
-            )
+            limits = self.limits
+            reason = f"a message may have at most {limits.message_bytes} bytes in {limits.message_fragments} fragments"
         super().fail(code, reason)
 
     def take(self, frame: Frame) -> None:
-        """Put the message that a data frame completes into the inbox, or fail the connection."""
+        """Add a data frame to its message. Queue the message if it is complete, or fail the connection."""
         data = bytes(frame.data)
         if frame.opcode is BINARY:
-            self.fail(CloseCode.UNSUPPORTED_DATA, "only text messages are understood")
+            self.fail(CloseCode.UNSUPPORTED_DATA, "only text messages are accepted")
             return
         if self._fragments or not frame.fin:
             self._fragments.append(data)

@@ -1,4 +1,4 @@
-"""The worker's HTTP side: the listening socket, the handshakes, and the two pages for machines."""
+"""The worker's HTTP server: the listening socket, handshakes, /_health and /metrics."""
 
 import json
 import logging
@@ -24,12 +24,7 @@ Metrics = Callable[[], bytes]
 
 
 class SocketServer:
-    """Listens, upgrades, and hands each connection on.
-
-    endpoints: the paths that are upgraded. health() and metrics() answer /_health and /metrics. With reuse_port,
-    several workers share a port. At most max_handshakes connections are not upgraded yet; the next wait unaccepted. One
-    that takes longer than handshake_seconds over its request and answer is dropped.
-    """
+    """Listens, upgrades requests to WebSocket, and starts a `Transport` for each."""
 
     def __init__(
         self,
@@ -45,6 +40,17 @@ class SocketServer:
         max_handshakes: int = 1024,
         handshake_seconds: float = 20,
     ) -> None:
+        """Prepare the server.
+
+        Args:
+            endpoints: The paths that are upgraded.
+            health: Returns whether this worker is healthy, and the report for /_health.
+            metrics: Returns the body of /metrics.
+            reuse_port: Whether several workers may listen on the port.
+            trusts_proxy: Whether to believe X-Forwarded-For.
+            max_handshakes: How many connections may be open without being upgraded. More are not accepted meanwhile.
+            handshake_seconds: After this time, a connection that is not upgraded is dropped.
+        """
         self._bind = bind
         self._port = port
         self._reuse_port = reuse_port
@@ -53,17 +59,21 @@ class SocketServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on: the real one where 0 was asked for."""
+        """The port it listens on. If 0 was requested, the real one, once the server has started."""
         return self._port
 
     def start(self) -> None:
-        """Listen and begin to accept. Raises OSError, with the address in its text, where that cannot be."""
+        """Listen and start accepting connections.
+
+        Raises:
+            OSError: It cannot listen there. The text contains the address.
+        """
         listener = _listen(self._bind, self._port, reuse_port=self._reuse_port)
         self._port = listener.getsockname()[1]
         self._server.listen_on(listener)
 
     def stop_accepting(self) -> None:
-        """Close the listening socket. Connections stay."""
+        """Close the listening socket. Connections stay open."""
         self._server.close()
 
 
@@ -103,7 +113,7 @@ def _pages(health: Health, metrics: Metrics) -> Callable[[dict[str, Any], Callab
 
 
 class _Server(WSGIServer):
-    """gevent's server, with a bound on the handshakes under way, in number and in time."""
+    """gevent's server, with limits on the number and the duration of handshakes."""
 
     def __init__(
         self,
@@ -130,7 +140,7 @@ class _Server(WSGIServer):
             log=None,
             error_log=log,
             handler_class=UpgradeHandler,
-            # Otherwise the server looks its own name up in the DNS, and a slow resolver delays the start.
+            # Otherwise the server looks up its own name in the DNS, and a slow resolver delays the start.
             environ={"SERVER_NAME": "worker"},
         )
         self.start()
@@ -143,17 +153,17 @@ class _Server(WSGIServer):
 
     def handle(self, sock: socket.socket, address: Any) -> None:
         self._handshakes += 1
-        # At the deadline the socket ends, and whoever reads or writes it finds out; an exception thrown in from outside
-        # could hit any line of the server.
+        # At the deadline the socket is shut down, which the code that reads or writes it notices. A timeout that is
+        # raised into the greenlet could hit any line of the server.
         deadline = get_hub().loop.timer(self._handshake_seconds)
-        deadline.start(_end, sock)
+        deadline.start(_shut_down, sock)
         try:
             if not upgrade_at_once(
                 sock, address, wire=self.wire, endpoints=self.endpoints, trusts_proxy=self.trusts_proxy
             ):
                 super().handle(sock, address)
         except OSError as error:
-            log.debug("a handshake from %s broke off: %s", address, error)
+            log.debug("a handshake from %s failed: %s", address, error)
         finally:
             deadline.stop()
             deadline.close()
@@ -163,7 +173,7 @@ class _Server(WSGIServer):
                 self.start_accepting()
 
 
-def _end(sock: socket.socket) -> None:
+def _shut_down(sock: socket.socket) -> None:
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -1,16 +1,20 @@
-"""One WebSocket connection after its upgrade: messages in, frames out, and the end of it. Source: docs/protocol.md, §1.
+"""One WebSocket connection after its upgrade: reads messages, writes frames, and closes. Source: docs/protocol.md, §1.
 
-An idle connection is a descriptor and a watcher on it: no greenlet, no buffers. Reading borrows a `Reader` (frames are
-parsed by `websockets`' sans-I/O protocol) from a pool for as long as a message is under way; messages are handed on, in
-order, by a greenlet that lives while there are any. Writing is the fan-out's alone (fanout.py): it calls write(), which
-never blocks; what the kernel does not take waits in a bounded `Outbox`, again only as long as there is something in it.
+An idle connection is a descriptor and a watcher on it, without a greenlet or buffers. While a message arrives, the
+connection borrows a `Reader` from a pool. A greenlet passes messages to the handler, in order, and ends when there are
+none left. Only the fan-out (fanout.py) writes: it calls write(), which never blocks. Bytes that the kernel does not
+accept are queued in a bounded `Outbox`, which exists only while it contains something.
 
-Limits, each with the close code that the client gets: a message over `message_bytes`, or in more than
-`message_fragments` fragments, 1009; a binary message 1003; not UTF-8 1007; whatever RFC 6455 forbids 1002; more
-than `outbound_bytes` waiting to be sent 4002. A socket that takes nothing at all for `stall_seconds` while
-something waits is dropped.
+The close codes of the limits are:
 
-Everything here runs in the hub's thread; only received(), closed() and wait_below() may switch greenlets.
+- 1002 for anything that RFC 6455 forbids;
+- 1003 for a binary message, and 1007 for a text that is not UTF-8;
+- 1009 for a message over `message_bytes`, or in more than `message_fragments` fragments;
+- 4002 if more than `outbound_bytes` are queued.
+
+If a socket accepts no bytes for `stall_seconds` while something is queued, it is dropped.
+
+Everything here runs in the hub's thread. Only received(), closed() and wait_below() may switch greenlets.
 """
 
 import logging
@@ -35,29 +39,29 @@ log = logging.getLogger(__name__)
 
 TOO_SLOW = 4002
 
-# So much is read at a time. Small, because all the frames in it are parsed at once, tiny ones at up to 20 µs each.
+# Reads are small, because all frames in one are parsed at once, and even a tiny one can take 20 µs.
 _read_buffer = bytearray(4096)
 _read_view = memoryview(_read_buffer)
 
-# So much of an outbox is joined for one write.
+# At most this much of an outbox is joined for one write, if chunks are shorter.
 _WRITE_BYTES = 256 * 1024
 
-# After so many messages of one connection, the others get their turn.
+# After this many messages of one connection, the others get their turn.
 _MESSAGES_A_TURN = 32
 
 _REASON_BYTES = 123
 _READABLE, _WRITABLE = 1, 2
 
-# Bits of a transport's state; none set while it is open.
-_CLOSING = 1  # our close frame is on its way
-_PEER_DONE = 2  # nothing that still comes is of interest
-_FLUSHED = 4  # all we have to say was given to the kernel
-_GONE = 8  # the descriptor is closed
-_TOLD = 16  # closed() was called
+# Bits of a transport's state. None is set while it is open.
+_CLOSING = 1  # our close frame is queued or sent
+_PEER_DONE = 2  # anything that the client still sends is ignored
+_FLUSHED = 4  # our last frame was passed to write()
+_DROPPED = 8  # the descriptor is closed
+_REPORTED = 16  # closed() was called
 
 
 class SocketHandler(Protocol):
-    """What the layer above makes of a connection."""
+    """What a transport calls: the layer above, for one connection."""
 
     @property
     def transport(self) -> "Transport": ...
@@ -67,18 +71,19 @@ class SocketHandler(Protocol):
     def variant(self) -> int: ...
 
     def received(self, data: bytes) -> None:
-        """Take one whole message, valid UTF-8. Called in order, one at a time, in a greenlet; may block."""
+        """Handle one whole message, valid UTF-8. Called in order, one at a time, in a greenlet. May block."""
 
     def closed(self, code: int | None, reason: str) -> None:
-        """Take leave. Called exactly once, in a greenlet, after the last received() has returned.
+        """Handle the end. Called exactly once, in a greenlet, after the last received() has returned.
 
-        code: the client's own (1005 where its close frame had none), or the one we closed with; None where the socket
-        just vanished.
+        Args:
+            code: The close code that the client or we sent first; 1005 if the client's close frame had none. None if
+                the connection was lost.
         """
 
 
 class Outbox:
-    """What one connection's kernel buffer had no room for."""
+    """Bytes of one connection that did not fit into the kernel's buffer."""
 
     __slots__ = ("chunks", "nbytes", "watcher")
 
@@ -91,7 +96,10 @@ class Outbox:
 class Wire:
     """What all connections of one worker share.
 
-    connections: open now. queue_drops, stall_drops: connections given up for a full outbox, or for taking nothing.
+    Attributes:
+        connections: How many are open now.
+        queue_drops: How many were closed because too much was queued for them.
+        stall_drops: How many were dropped because they accepted nothing for too long.
     """
 
     def __init__(self, fanout: Fanout, limits: Limits | None = None) -> None:
@@ -104,18 +112,21 @@ class Wire:
         self._readers: list[Reader] = []
 
     def borrow_reader(self) -> Reader:
+        """Return an unused reader."""
         return self._readers.pop() if self._readers else Reader(self.limits)
 
     def return_reader(self, reader: Reader) -> None:
+        """Keep a reader for another connection. It must be at the boundary of a message."""
         if len(self._readers) < self.limits.idle_readers:
             self._readers.append(reader)
 
 
 class Transport:
-    """One connection's socket.
+    """The socket of one connection.
 
-    fd: a non-blocking TCP socket, past the upgrade, now the transport's own. Nothing happens before start().
-    opened_at: time.monotonic() of the upgrade.
+    Attributes:
+        address: The client's IP address.
+        opened_at: The time.monotonic() of the upgrade.
     """
 
     __slots__ = (
@@ -139,6 +150,7 @@ class Transport:
     )
 
     def __init__(self, wire: Wire, fd: int, address: str) -> None:
+        """Take ownership of an upgraded, non-blocking TCP socket. Nothing is read before start()."""
         self.address = address
         self.opened_at = time.monotonic()
         self.group: Group | None = None
@@ -159,7 +171,11 @@ class Transport:
         wire.connections += 1
 
     def start(self, handler: SocketHandler, early: bytes = b"") -> None:
-        """Begin to read. early: what the client sent along with its handshake."""
+        """Start reading.
+
+        Args:
+            early: Bytes that the client sent right after its handshake, if they were read already.
+        """
         self._handler = handler
         self._resume_reading()
         if early and not self._state:
@@ -169,25 +185,26 @@ class Transport:
 
     @property
     def is_closing(self) -> bool:
-        """Whether the connection is over: nothing can be sent any more."""
-        return self._state & (_CLOSING | _GONE) != 0
+        """Whether the connection is closing or closed, so that nothing more can be sent."""
+        return self._state & (_CLOSING | _DROPPED) != 0
 
     @property
     def pace_bytes(self) -> int:
-        """More than this should not wait here because of one who sends much at once: see wait_below()."""
+        """How much one sender of many frames may queue here before it must pause (see wait_below)."""
         return self._wire.limits.outbound_bytes // 4
 
     @property
     def queued_bytes(self) -> int:
-        """What was sent here and has not reached the kernel yet. Over the limit, the connection closes with 4002."""
+        """How much has been sent that is not in the kernel yet. Above the limit, the connection closes with 4002."""
         return self.pending_bytes + (self._outbox.nbytes if self._outbox else 0)
 
     def send(self, framed: bytes) -> None:
-        """Send one ready frame. Never blocks; ignored once the connection closes.
+        """Send one ready frame. Never blocks. Ignored if the connection is closing.
 
-        More than `outbound_bytes` sent at once is too much for the fastest reader: pace it with wait_below().
+        Call wait_below() between frames when sending many: sending more than `outbound_bytes` at once closes the
+        connection, however fast the client reads.
         """
-        if self._state & (_CLOSING | _GONE):
+        if self._state & (_CLOSING | _DROPPED):
             return
         if self.queued_bytes + len(framed) > self._wire.limits.outbound_bytes:
             self._close_as_too_slow()
@@ -195,7 +212,7 @@ class Transport:
         self._wire.fanout.unicast(self, framed)
 
     def wait_below(self, nbytes: int, timeout: float) -> bool:
-        """Wait until at most nbytes are queued. False after `timeout` seconds, or once the connection closes."""
+        """Wait until at most nbytes are queued. Return False after `timeout` seconds, or if the connection closes."""
         deadline = time.monotonic() + timeout
         while not self.is_closing and self.queued_bytes > nbytes:
             left = deadline - time.monotonic()
@@ -207,11 +224,13 @@ class Transport:
         return not self.is_closing
 
     def close(self, code: int, reason: str) -> None:
-        """Send what is queued and a close frame, give the client some seconds to answer, then drop the connection.
+        """Send what is queued and a close frame, wait some seconds for the answer, then drop the connection.
 
-        Messages that wait for the handler are thrown away; closed() comes as soon as received() has returned.
-        Ignored if the connection closes already. Raises ValueError for 1000: clients take it for a farewell and do
-        not come back.
+        Discards messages that the handler has not received yet, and calls closed() as soon as received() has returned.
+        Ignored if the connection is closing already.
+
+        Raises:
+            ValueError: The code is 1000, after which clients do not reconnect.
         """
         if code == CloseCode.NORMAL_CLOSURE:
             raise ValueError("the worker never closes with 1000")
@@ -219,7 +238,7 @@ class Transport:
             self._close(code, reason, self._wire.limits.close_seconds)
 
     def abort(self) -> None:
-        """Drop the connection at once, without a close frame. closed() is told that it vanished, if it was open."""
+        """Drop the connection at once, without a close frame. If it was open, closed() is called with None."""
         self._clear_inbox()
         self._drop()
 
@@ -244,7 +263,7 @@ class Transport:
         reader.receive_data(data)  # type: ignore[arg-type]  # it is appended to a bytearray
         events = reader.events_received()
         if self._state:
-            # We closed; the only thing still of interest is the client's close frame.
+            # We are closing: ignore everything except the client's close frame.
             reader.data_to_send()
             if reader.eof_sent:
                 self._state |= _PEER_DONE
@@ -261,10 +280,10 @@ class Transport:
             self._state |= _PEER_DONE
             reader.farewell = (answer, int(reader.close_sent.code), reader.close_sent.reason)
             if reader.inbox or self._is_pumping:
-                # The messages before it are answered first: the pump says farewell.
+                # The messages before it are answered first. Then the pump sends it.
                 self._wake_pump()
             else:
-                self._say_farewell(reader.farewell)
+                self._send_farewell(reader.farewell)
             return
         if answer:
             self.send(answer)
@@ -292,19 +311,19 @@ class Transport:
             self._watcher.stop()
 
     def _resume_reading(self) -> None:
-        if self._is_paused and not self._state & _GONE:
+        if self._is_paused and not self._state & _DROPPED:
             self._is_paused = False
             self._watcher.start(self._on_readable)
 
-    # Handing on
+    # Passing messages to the handler
 
     def _wake_pump(self) -> None:
-        if not self._is_pumping and self._handler is not None and not self._state & _TOLD:
+        if not self._is_pumping and self._handler is not None and not self._state & _REPORTED:
             self._is_pumping = True
             gevent.spawn_raw(self._pump)
 
     def _pump(self) -> None:
-        """Hand the inbox to the handler, and its end if it has come."""
+        """Pass the queued messages to the handler, and the end of the connection if it has ended."""
         handler, reader = self._handler, self._reader
         assert handler is not None
         turn = _MESSAGES_A_TURN
@@ -324,22 +343,22 @@ class Transport:
                 gevent.sleep(0)
             self._wire.fanout.wait_for_room()
         if reader is not None and reader.farewell is not None and self._ending is None:
-            self._say_farewell(reader.farewell)
+            self._send_farewell(reader.farewell)
         self._is_pumping = False
         if self._ending is None:
             self._release_reader()
-        elif not self._state & _TOLD:
-            self._state |= _TOLD
+        elif not self._state & _REPORTED:
+            self._state |= _REPORTED
             self._handler = None
             try:
                 handler.closed(*self._ending)
             except (Exception, gevent.Timeout):
                 log.exception("the end of a connection could not be handled")
 
-    # Writing: the fan-out calls these
+    # Writing, called by the fan-out
 
     def write(self, data: bytes) -> None:
-        """Write without blocking; keep what does not go. The fan-out's alone: others send()."""
+        """Write without blocking, and queue the rest. Only the fan-out calls this; everything else calls send()."""
         if self._state & _FLUSHED:
             return
         outbox = self._outbox
@@ -362,7 +381,7 @@ class Transport:
             self._report_progress()
 
     def flushed(self) -> None:
-        """The close frame was the last thing given to write()."""
+        """Shut down our direction. Called after the close frame has been passed to write()."""
         self._state |= _FLUSHED
         self._shut_down_if_done()
 
@@ -425,20 +444,20 @@ class Transport:
         if self._reader is None:
             self._reader = self._wire.borrow_reader()
         elif self._reader.farewell is not None:
-            self._say_farewell(self._reader.farewell)
+            self._send_farewell(self._reader.farewell)
             return
         self._reader.send_close(code, reason.encode()[:_REASON_BYTES].decode(errors="ignore"))
         frame = b"".join(self._reader.data_to_send())
         self._begin_to_close(frame, code, reason, seconds, at_once=at_once)
 
     def _close_as_too_slow(self) -> None:
-        """Give up a client that does not read.
+        """Close the connection of a client that does not read.
 
-        Its kernel buffer is full, so that even the close frame has little hope. What waits is thrown away, but for the
-        rest of what is half written: the close frame must not land within another frame.
+        The kernel's buffer is full, so even the close frame may not arrive. Discard the queue, except for the rest of a
+        chunk that is half written, since the close frame must not appear inside another frame.
         """
         if self._state:
-            # It overflows while it closes: the close frame would not reach it in time either.
+            # It was closing already, and the close frame would not arrive in time either.
             self._drop()
             return
         self._wire.queue_drops += 1
@@ -450,7 +469,7 @@ class Transport:
         self._wire.fanout.drop(self)
         self._close(TOO_SLOW, "too slow: the outbound queue is full", self._wire.limits.slow_seconds, at_once=True)
 
-    def _say_farewell(self, farewell: tuple[bytes, int, str]) -> None:
+    def _send_farewell(self, farewell: tuple[bytes, int, str]) -> None:
         frame, code, reason = farewell
         self._begin_to_close(frame, code, reason, self._wire.limits.close_seconds)
 
@@ -462,7 +481,7 @@ class Transport:
             self.flushed()
         else:
             self._wire.fanout.finish(self, frame)
-        if self._state & _GONE:
+        if self._state & _DROPPED:
             return
         self._start_timer(seconds)
         self._resume_reading()
@@ -470,13 +489,13 @@ class Transport:
         self._wake_pump()
 
     def _shut_down_if_done(self) -> None:
-        """Once either side has said its last, end our half, and read on until the client ends its own.
+        """Once both sides have sent their close frames, shut down our direction, and read until the client does so too.
 
-        Closing the descriptor while the client's data is unread would make the kernel send a reset, which can
+        If the descriptor were closed while data from the client is unread, the kernel would send a reset, which can
         overtake the close frame.
         """
         done = _PEER_DONE | _FLUSHED
-        if self._state & (done | _GONE) == done and self._outbox is None:
+        if self._state & (done | _DROPPED) == done and self._outbox is None:
             try:
                 shut_down(self._fd)
             except OSError:
@@ -499,11 +518,15 @@ class Transport:
         self._drop(is_late=True)
 
     def _drop(self, *, is_late: bool = False) -> None:
-        """Let go of the socket, whatever state it is in. is_late: the client had its time to take what was sent."""
-        if self._state & _GONE:
+        """Close the descriptor, in whatever state the connection is.
+
+        Args:
+            is_late: Whether a deadline has passed, so that unacknowledged data is discarded.
+        """
+        if self._state & _DROPPED:
             return
         must_reset = self._outbox is not None or (is_late and has_unsent(self._fd))
-        self._state |= _GONE | _PEER_DONE
+        self._state |= _DROPPED | _PEER_DONE
         self._close_outbox()
         self._stop_timer()
         self._watcher.stop()
@@ -511,7 +534,7 @@ class Transport:
         fd, self._fd = self._fd, -1
         if must_reset:
             reset_on_close(fd)
-        # Not os.close: gevent puts that off to a turn of its loop that may be a long time coming.
+        # os.close would be delayed by gevent, possibly for a long time.
         socket.close(fd)
         self._wire.connections -= 1
         self._wire.fanout.drop(self)

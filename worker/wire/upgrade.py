@@ -1,11 +1,13 @@
-"""From an HTTP request to a `Transport`. Source: RFC 6455, section 4.2; docs/protocol.md, §1.
+"""Turns an HTTP request into a `Transport`. Source: RFC 6455, section 4.2; docs/protocol.md, §1.
 
-gevent-websocket makes the upgrade, after the handshake was checked here, and then has no more part in the
-connection: its own reading and writing has no limits and blocks. So its WebSocket is marked closed (it would send a
-close frame when it is collected), what the server had read ahead is taken along, and the descriptor is detached
-from the socket object, so that the server's cleanup finds nothing to read or close. Detached rather than
-duplicated: the event loop may still have the old number registered for the same connection, and a duplicate would
-give it events for a number that it no longer knows.
+This module checks the handshake, and gevent-websocket answers it. After that gevent-websocket is not used any more,
+because its reads and writes block and have no limits:
+
+- Its WebSocket is marked closed, since it would otherwise send a close frame when it is collected.
+- Bytes that the server has read too early are passed to the transport.
+- The descriptor is detached from the socket object, so that the server's cleanup has nothing to read or close. A
+  duplicate would not do: the event loop may still watch the old number for the same connection, and would receive
+  events for a number that it no longer knows.
 """
 
 import binascii
@@ -26,7 +28,7 @@ SOCKET_PATH = "/socket"
 CHAT_SOCKET_PATH = "/chat-socket"
 _VERSION = ("Sec-WebSocket-Version", "13")
 
-# A machine that vanishes without a word is noticed after about two minutes, whatever the layer above does.
+# A lost connection is detected after about two minutes, whatever the layer above does.
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
@@ -47,8 +49,9 @@ class Refusal(NamedTuple):
 class Endpoint(NamedTuple):
     """A path that is upgraded.
 
-    on_connection(transport, address) makes the handler of a new connection; the address is the client's, as a trusted
-    proxy tells it. refuse(environ, address) says why a good handshake is refused all the same, None if it is not.
+    Attributes:
+        on_connection: Called with the transport and the client's address. Returns the connection's handler.
+        refuse: Called with the WSGI environ and the client's address. Returns why to refuse a valid handshake, or None.
     """
 
     on_connection: Callable[[Transport, str], SocketHandler]
@@ -56,9 +59,9 @@ class Endpoint(NamedTuple):
 
 
 def check_handshake(environ: dict[str, Any]) -> Refusal | None:
-    """Say what is wrong with a request for the socket, None if nothing is.
+    """Return why a request is not a valid handshake, or None.
 
-    Any Origin and any Host will do; subprotocols and extensions on offer are declined by saying nothing of them.
+    Accepts any Origin and Host. The answer does not mention subprotocols and extensions, which declines them.
     """
     if environ["REQUEST_METHOD"] != "GET":
         return Refusal("405 Method Not Allowed", "A WebSocket handshake is a GET request.", (("Allow", "GET"),))
@@ -73,7 +76,7 @@ def check_handshake(environ: dict[str, Any]) -> Refusal | None:
     if environ["SERVER_PROTOCOL"] != "HTTP/1.1":
         return Refusal("400 Bad Request", "A WebSocket handshake needs HTTP/1.1.")
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION", "").strip() != "13":
-        return Refusal("426 Upgrade Required", "Only version 13 of the WebSocket protocol is spoken here.", (_VERSION,))
+        return Refusal("426 Upgrade Required", "Only version 13 of the WebSocket protocol is supported.", (_VERSION,))
     if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "").strip()):
         return Refusal("400 Bad Request", "Sec-WebSocket-Key must be 16 bytes in base64.")
     if environ.get("CONTENT_LENGTH", "0").strip() != "0" or environ.get("HTTP_TRANSFER_ENCODING"):
@@ -88,15 +91,17 @@ def _tokens(header: str) -> list[str]:
 def _is_key(key: str) -> bool:
     try:
         return len(key) == 24 and len(binascii.a2b_base64(key, strict_mode=True)) == 16
-    except ValueError:  # not base64 (binascii.Error is one), or not ASCII
+    except ValueError:  # not base64 (binascii.Error is a ValueError), or not ASCII
         return False
 
 
 def address_of(peer: str, forwarded_for: str) -> str:
-    """The address a connection came from.
+    """Return the address that a connection came from.
 
-    forwarded_for: the X-Forwarded-For header, believed only from a proxy on this machine or a private network; of
-    several addresses the last is the one that proxy saw itself.
+    Args:
+        peer: The address of the other end.
+        forwarded_for: The X-Forwarded-For header, which only counts if `peer` is on this machine or a private network.
+            If it has several addresses, the last is the one that the proxy itself has seen.
     """
     if not forwarded_for:
         return peer
@@ -115,7 +120,7 @@ def client_address(peer: object, forwarded_for: str, *, trusts_proxy: bool) -> s
     Args:
         peer: The other end of the TCP connection, as accept() returns it.
         forwarded_for: The X-Forwarded-For header, "" if there is none.
-        trusts_proxy: Whether that header may be believed at all.
+        trusts_proxy: Whether to believe that header.
     """
     return address_of(peer[0] if isinstance(peer, tuple) else "", forwarded_for if trusts_proxy else "")
 
@@ -123,10 +128,10 @@ def client_address(peer: object, forwarded_for: str, *, trusts_proxy: bool) -> s
 def start_connection(
     wire: Wire, endpoint: Endpoint, sock: socket.socket, address: str, early: Callable[[], bytes] = bytes
 ) -> None:
-    """Detach an upgraded socket from whoever accepted it, and start a `Transport` on it.
+    """Detach an upgraded socket from the server, and start a `Transport` on it.
 
     Args:
-        early: Returns what was read beyond the handshake. Called once the socket no longer blocks.
+        early: Returns bytes that were read beyond the handshake. Called once the socket is non-blocking.
     """
     sock.setblocking(False)
     for level, option, value in _KEEPALIVE:
@@ -143,14 +148,14 @@ def start_connection(
 
 
 class UpgradeHandler(WebSocketHandler):
-    """Answers one HTTP request: the path of the socket is upgraded, everything else is the WSGI application's."""
+    """Answers one HTTP request. Upgrades the paths of endpoints; the WSGI application answers the others."""
 
     socket: Any
     websocket: Any
 
     def run_application(self) -> None:
         self.close_connection = True
-        # No answer depends on a body, so that none is waited for; the connection ends with the answer.
+        # No answer depends on a body, so do not wait for one. The connection ends with the answer.
         self.wsgi_input.content_length = 0
         self.wsgi_input.chunked_input = False
         endpoint = self.server.endpoints.get(self.environ["PATH_INFO"])
@@ -173,16 +178,16 @@ class UpgradeHandler(WebSocketHandler):
             return
         self.upgrade_connection()
         self.write(b"")
-        self._take_over(endpoint, address)
+        self._start_connection(endpoint, address)
 
-    def _take_over(self, endpoint: Endpoint, address: str) -> None:
+    def _start_connection(self, endpoint: Endpoint, address: str) -> None:
         websocket, self.websocket = self.websocket, None
         websocket.closed = True
         self.environ["wsgi.websocket"] = None
         sock, self.socket = self.socket, None
         start_connection(self.server.wire, endpoint, sock, address, early=self.rfile.peek)
 
-    # Quieter than the originals, which print a traceback for some bad requests.
+    # The original methods print a traceback for some bad requests.
 
     @property
     def logger(self) -> logging.Logger:
@@ -194,7 +199,7 @@ class UpgradeHandler(WebSocketHandler):
 
     def _handle_client_error(self, ex: BaseException) -> tuple[str, bytes]:
         log.debug("a bad request from %s: %r", self.client_address, ex)
-        text = b"This request is not HTTP as this server understands it.\n"
+        text = b"This server cannot parse the request.\n"
         head = (
             b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
         )
