@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from shared.errors import ChannelRefused, Invalid, NotSubscribed, TooMany
 from shared.models.message import Message
 from shared.protocol.channels import (
@@ -26,7 +28,10 @@ from worker.moderation.sanctions import Speaker
 from worker.parts import Parts
 from worker.sockets.connection import Connection
 
+ENVELOPE_BYTES = 1024  # of an answer's frame without its messages
 PAGES_AT_ONCE = 20  # read for one request while they hold nothing but muted lines
+
+_encode = msgspec.json.Encoder().encode
 
 
 def subscribe(parts: Parts, connection: Connection, request: Subscribe) -> None:
@@ -73,16 +78,25 @@ def history(parts: Parts, connection: Connection, request: RequestHistory) -> Hi
     """
     channel = require_subscribed(parts, connection, request.channel)
     lines, has_more = _read_page(parts, connection, channel.id, request)
-    return HistoryAnswer(
-        channel=channel.name,
-        messages=[
-            HistoryMessage(
-                id=line.id, sent_at=whole_seconds(line.sent_at), game=line.game, name=line.name, message=line.text
-            )
-            for line in lines
-        ],
-        more=has_more,
-    )
+    messages = [
+        HistoryMessage(
+            id=line.id, sent_at=whole_seconds(line.sent_at), game=line.game, name=line.name, message=line.text
+        )
+        for line in lines
+    ]
+    fitting = _cut(messages, connection.transport.pace_bytes - ENVELOPE_BYTES, from_start=request.after is not None)
+    return HistoryAnswer(channel=channel.name, messages=fitting, more=has_more or len(fitting) < len(messages))
+
+
+def _cut(messages: list[HistoryMessage], max_bytes: int, *, from_start: bool) -> list[HistoryMessage]:
+    """Return as many messages as fit into one answer, from the start or the end of the list; always at least one."""
+    count = size = 0
+    for message in messages if from_start else reversed(messages):
+        size += len(_encode(message)) + 1
+        if count and size > max_bytes:
+            break
+        count += 1
+    return messages[:count] if from_start else messages[len(messages) - count :]
 
 
 def _read_page(

@@ -127,7 +127,7 @@ class Connection:
 
     def send(self, frame: bytes) -> None:
         """Send the JSON of one frame. Never waits."""
-        self.trace.append((time.time(), False, frame if len(frame) <= FRAME_BYTES else frame[:FRAME_BYTES]))
+        self._trace(time.time(), False, frame)
         self.transport.send(frame_text(frame))
 
     def send_all(self, frames: Iterable[bytes]) -> None:
@@ -135,7 +135,7 @@ class Connection:
         piece: list[bytes] = []
         size = 0
         for frame in frames:
-            self.trace.append((time.time(), False, frame))
+            self._trace(time.time(), False, frame)
             piece.append(frame_text(frame))
             size += len(frame)
             if size >= self.transport.pace_bytes // 4:
@@ -160,10 +160,14 @@ class Connection:
         self.transport.close(code, reason)
 
     def received(self, data: bytes) -> None:
-        """Handle one message. The transport calls this, in order."""
+        """Handle one message. The transport calls this, in order.
+
+        A client that sends many requests is answered only as fast as it reads the answers.
+        """
         self.seen_at = time.time()
-        self.trace.append((self.seen_at, True, data if len(data) <= FRAME_BYTES else data[:FRAME_BYTES]))
+        self._trace(self.seen_at, True, data)
         for frame in self.callbacks.answer(self, data):
+            self.wait_for_room()
             self.send(frame)
         if self.goodbye is not None:
             self.close(*self.goodbye)
@@ -172,3 +176,6 @@ class Connection:
         """Mark the socket as gone. The transport calls this, once."""
         self.is_open = False
         self.callbacks.closed(self, code, reason)
+
+    def _trace(self, at: float, is_incoming: bool, frame: bytes) -> None:
+        self.trace.append((at, is_incoming, frame if len(frame) <= FRAME_BYTES else frame[:FRAME_BYTES]))

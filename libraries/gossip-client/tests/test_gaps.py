@@ -59,6 +59,19 @@ def test_the_history_is_read_up_to_the_page_limit():
     assert len(driver.events(ChannelMessage)) == 200
 
 
+def test_pages_that_the_server_cuts_do_not_shorten_what_is_read():
+    """The server cuts pages of long lines."""
+    driver = begin_with_history(history_pages=1)
+    driver.open()
+    for start in range(11, 111, 20):
+        (frame,) = driver.sent("channels/history")
+        messages = [history_line(number) for number in range(start, start + 20)]
+        page = {"channel": "gossip", "messages": messages, "more": start < 91}
+        driver.server_sends("channels/history", page, ref=frame["ref"])
+    assert driver.events(GapRemains) == []
+    assert [event.id for event in driver.events(ChannelMessage)] == list(range(11, 111))
+
+
 def test_the_client_s_own_lines_are_not_delivered():
     driver = begin_with_history()
     driver.open()

@@ -173,7 +173,7 @@ class Channels:
             else:
                 channel.is_filling = True
                 self._fill_count += 1
-                self._read_page(channel, channel.read_after, self._config.history_pages, now)
+                self._read_page(channel, channel.read_after, self._config.history_pages * _PAGE_SIZE, now)
 
     def connection_lost(self) -> None:
         """Forget the reads of the history that were under way."""
@@ -211,8 +211,8 @@ class Channels:
 
         self._ask_in_background(requests.history(channel.name, before=None, after=None, limit=1), now, start)
 
-    def _read_page(self, channel: Channel, after: int, pages: int, now: float) -> None:
-        """Read the history after an id: `pages` pages at most."""
+    def _read_page(self, channel: Channel, after: int, lines: int, now: float) -> None:
+        """Read at most this many lines of the history after an id. The server may return less than a whole page."""
 
         def handle(request: Request[HistoryPage]) -> None:
             if not channel.is_filling:
@@ -220,7 +220,7 @@ class Channels:
             error = request.error
             if isinstance(error, RequestFailed) and error.retry_after is not None:
                 retry_at = self._session.received_at + max(0.1, error.retry_after)
-                self._retries.append((retry_at, lambda now: self._read_page(channel, after, pages, now)))
+                self._retries.append((retry_at, lambda now: self._read_page(channel, after, lines, now)))
                 return
             page = _page_of(request)
             if page is None:
@@ -231,15 +231,16 @@ class Channels:
                         self._emit(message)
                 if page.more and page.messages:
                     last = max(message.id or 0 for message in page.messages)
-                    if pages > 1 and last > after:
-                        self._read_page(channel, last, pages - 1, self._session.received_at)
+                    lines_left = lines - len(page.messages)
+                    if lines_left > 0 and last > after:
+                        self._read_page(channel, last, lines_left, self._session.received_at)
                         return
                     self._emit(GapRemains(channel.name, last))
             self._fill_count -= 1
             for message in channel.finish_filling():
                 self._emit(message)
 
-        request = requests.history(channel.name, before=None, after=after, limit=_PAGE_SIZE)
+        request = requests.history(channel.name, before=None, after=after, limit=min(lines, _PAGE_SIZE))
         request.on_done = handle
         self._send(request, now)
 

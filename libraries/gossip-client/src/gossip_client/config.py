@@ -33,7 +33,7 @@ class Config:
         quiet_seconds: Servers before 2.4.0 do not mark the end of a list; it has ended after this much silence.
         silence_seconds: How long a server may be silent before the client considers it gone.
         refresh_seconds: How often to ask for the whole view again.
-        history_pages: How many pages of 100 messages to read after a gap, at most.
+        history_pages: How many messages to read after a gap, at most, in hundreds.
         backoff: How long to wait before connecting again.
     """
 
