@@ -53,7 +53,7 @@ def init_app(app: Flask) -> None:
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             # With several gunicorn processes, the library collects the numbers of all of them from this folder.
             collected = CollectorRegistry()
-            MultiProcessCollector(collected)
+            MultiProcessCollector(collected)  # type: ignore[no-untyped-call]
         return Response(generate_latest(collected), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -22,7 +22,7 @@ TRUE_VALUES = ("1", "y", "yes", "on", "true")
 @bp.get("")
 def index() -> ResponseReturnValue:
     """List displayed games, online ones first, narrowed by a search and filters."""
-    wanted = requested_games()
+    filters = requested_games()
     now = online_now()
     with reading() as session:
         ids = game_lists.find_public_ids(session, now.games)
@@ -30,15 +30,15 @@ def index() -> ResponseReturnValue:
         return render_template(
             "games/index.html",
             page=game_lists.list_public_games(
-                session, wanted=wanted, online=ids, page=page_number(), per_page=PER_PAGE
+                session, wanted=filters, online=ids, page=page_number(), per_page=PER_PAGE
             ),
-            wanted=wanted,
+            filters=filters,
             online=now.games,
             total=game_lists.count_public_games(session),
             games_online=len(ids),
             players_online=now.count_players(ids),
             connection_types=CONNECTION_TYPES,
-            software=software if wanted.software in ("", *software) else [wanted.software, *software],
+            software=software if filters.software in ("", *software) else [filters.software, *software],
         )
 
 
