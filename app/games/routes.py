@@ -30,7 +30,7 @@ def index() -> ResponseReturnValue:
         return render_template(
             "games/index.html",
             page=game_lists.list_public_games(
-                session, wanted=filters, online=ids, page=page_number(), per_page=PER_PAGE
+                session, criteria=filters, online=ids, page=page_number(), per_page=PER_PAGE
             ),
             filters=filters,
             online=now.games,
@@ -60,10 +60,10 @@ def show(short_name: str) -> ResponseReturnValue:
         )
 
 
-def requested_games() -> game_lists.Wanted:
+def requested_games() -> game_lists.Criteria:
     """Return the search and filters in the query. Invalid values are ignored."""
     connection = request.args.get("connection", "").strip().lower()
-    return game_lists.Wanted(
+    return game_lists.Criteria(
         search=_text("q", max_length=100),
         is_online=request.args.get("online", "").strip().lower() in TRUE_VALUES,
         connection=connection if game_lists.is_connection_type(connection) else "",

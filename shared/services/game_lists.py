@@ -19,7 +19,7 @@ SOFTWARE_LISTED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """Criteria for a list of games. A game must match all of them; empty ones match every game.
 
     Attributes:
@@ -40,14 +40,14 @@ class Wanted:
 def list_public_games(
     session: Session,
     *,
-    wanted: Wanted = Wanted(),
+    criteria: Criteria = Criteria(),
     online: Collection[int] = (),
     page: int = 1,
     per_page: int = 25,
 ) -> Page[Game]:
     """Return displayed games that match: those online first, then the others, each by name."""
     statement = select(Game).where(Game.is_displayed)
-    if words := wanted.search.strip():
+    if words := criteria.search.strip():
         key = validation.name_key(words)
         statement = statement.where(
             or_(
@@ -56,13 +56,13 @@ def list_public_games(
                 Game.description_key.contains(key, autoescape=True),
             )
         )
-    if wanted.is_online:
+    if criteria.is_online:
         statement = statement.where(_is_among(online))
-    if wanted.connection:
-        statement = statement.where(Game.connections.any(GameConnection.type == wanted.connection))
-    if wanted.software:
-        statement = statement.where(Game.user_agent.has(UserAgent.name == wanted.software))
-    if online and not wanted.is_online:
+    if criteria.connection:
+        statement = statement.where(Game.connections.any(GameConnection.type == criteria.connection))
+    if criteria.software:
+        statement = statement.where(Game.user_agent.has(UserAgent.name == criteria.software))
+    if online and not criteria.is_online:
         statement = statement.order_by(case((_is_among(online), 0), else_=1))
     return paginate(session, statement.order_by(Game.name_key, Game.id), page=page, per_page=per_page)
 

@@ -64,11 +64,11 @@ def find_peer(session: Session, short_name: str) -> Peer | None:
 def list_peers(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, Peer]:
     """Return the peers with these keys that still exist, by key."""
     game_ids, application_ids = _split_ids(keys)
-    found = [
+    records = [
         *session.scalars(select(Game).where(Game.id.in_(game_ids))),
         *session.scalars(select(Application).where(Application.id.in_(application_ids))),
     ]
-    return {peer.key: peer for peer in map(_peer, found)}
+    return {peer.key: peer for peer in map(_peer, records)}
 
 
 def list_serials(session: Session, keys: Iterable[PeerKey]) -> dict[PeerKey, int]:

@@ -1,4 +1,4 @@
-"""Users of these tests have cheap passwords; and those who moderate, as actors."""
+"""Cheap password hashes, and moderators as actors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts that nobody came back to, and that nobody would miss, are removed in the end."""
+"""Deleting accounts that were registered and never used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.jobs.jobs import Jobs, network_jobs
 
 
 class PlainDatabase:
-    """What `worker.database.Database` does, without gevent."""
+    """Does what `worker.database.Database` does, without gevent."""
 
     def write(self, function):
         with db.transaction() as session:
@@ -45,14 +45,14 @@ def sweep(engine, settings):
     return lambda: Jobs(PlainDatabase(), [job]).run_if_due(job)
 
 
-def test_not_before_the_time(sweep):
+def test_accounts_stay_until_the_time_is_over(sweep):
     sign_up("abandoned")
     grow_old(days=29)
     assert sweep() and names() == {"abandoned"}
     assert not sweep(), "once a day"
 
 
-def test_after_the_time(any_database, sweep, stored):
+def test_abandoned_accounts_are_deleted_after_the_time(any_database, sweep, stored):
     """The name is free again."""
     sign_up("abandoned")
     sign_up("returned")
@@ -65,8 +65,8 @@ def test_after_the_time(any_database, sweep, stored):
     sign_up("abandoned")
 
 
-def test_each_reason_to_stay(any_database, sweep, stored):
-    """Taken away one by one from accounts that would be removed otherwise."""
+def test_each_reason_to_keep_an_account(any_database, sweep, stored):
+    """Each account lacks everything else that would keep it."""
     operator_made = stored.user("operator-made")
     game = stored.game("Mine", owner=operator_made)
     reasons = ("verified", "owner", "player", "receiver", "helper", "proposer")

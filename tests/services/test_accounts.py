@@ -1,4 +1,4 @@
-"""One's own account: addresses that are given and held, passwords, links that work once, the end."""
+"""People's own accounts: addresses, passwords, links that work once, deletion."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def sign_in(session, login, password=PASSWORD):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_an_address_may_be_given_by_many_and_is_held_by_one(session):
-    """Whoever proves it first has it, and then it signs nobody else in for good."""
+def test_many_accounts_may_give_an_address_but_only_one_holds_it(session):
+    """Whoever proves it first holds it, and then nobody else can sign in with it."""
     first, second = sign_up(session, "first"), sign_up(session, "second", "WREN@Example.com")
     assert not first.holds_address and not second.holds_address
     verify(session, first)
@@ -46,8 +46,8 @@ def test_an_address_may_be_given_by_many_and_is_held_by_one(session):
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_signing_up_and_in_is_the_same_whether_or_not_the_address_is_known(session, is_known):
-    """What a stranger can try with a new account tells nothing of others."""
+def test_signing_up_and_in_does_not_reveal_whether_an_address_is_known(session, is_known):
+    """A stranger learns nothing about other accounts by signing up."""
     if is_known:
         verify(session, sign_up(session, "owner", password="the owner's own"))
     sign_up(session, "stranger", password="the stranger's own")
@@ -60,7 +60,7 @@ def test_signing_up_and_in_is_the_same_whether_or_not_the_address_is_known(sessi
     assert sign_in(session, EMAIL, "the owner's own") == ("owner" if is_known else None)
 
 
-def test_an_address_takes_as_long_whoever_has_it(session, monkeypatch):
+def test_signing_in_by_address_takes_the_same_time_whoever_has_it(session, monkeypatch):
     """Two passwords are compared for any address, one for any username."""
     verify(session, sign_up(session, "owner"))
     sign_up(session, "stranger")
@@ -77,8 +77,8 @@ def test_an_address_takes_as_long_whoever_has_it(session, monkeypatch):
     assert len(compared) == 2 + 2 + 1 + 1
 
 
-def test_the_operator_s_accounts_hold_their_address(session):
-    """Whoever only gave it before. A proof takes it from one that was never verified, and from no other."""
+def test_accounts_made_by_the_operator_hold_their_address(session):
+    """Even if others gave it before. A proof takes an address only from an account that is not verified."""
     sign_up(session, "squatter", password="the squatter's own")
     made = users.register_user(session, OPERATOR, username="made", email=EMAIL, password=PASSWORD)
     assert made.holds_address and sign_in(session, EMAIL) == "made"
@@ -92,7 +92,7 @@ def test_the_operator_s_accounts_hold_their_address(session):
 
 @pytest.mark.usefixtures("any_database")
 def test_the_constraint_decides_who_holds_an_address(engine, stored):
-    """Two links followed at the same moment."""
+    """Two links are followed at the same moment."""
     with db.transaction() as session:
         first, second = sign_up(session, "first"), sign_up(session, "second")
 
@@ -130,7 +130,7 @@ def test_a_changed_password_ends_all_sessions(session):
 
 @pytest.mark.usefixtures("any_database")
 def test_a_reset_works_once_and_proves_the_address(engine):
-    """Two at the same moment are one."""
+    """Two resets at the same moment: only one succeeds."""
     with db.transaction() as session:
         user = sign_up(session)
     link = {"user_id": user.id, "email": user.email, "mark": accounts.mark_of(user)}
@@ -153,8 +153,8 @@ def test_a_reset_works_once_and_proves_the_address(engine):
 
 @pytest.mark.usefixtures("any_database")
 @pytest.mark.parametrize("act", ["change", "delete"])
-def test_an_old_password_is_good_for_nothing_while_another_is_set(engine, act):
-    """Who knows it cannot overtake the owner who locks them out at this moment."""
+def test_an_old_password_does_not_work_while_a_new_one_is_being_set(engine, act):
+    """A thief who knows it cannot overtake the owner who is changing it."""
     with db.transaction() as session:
         user = sign_up(session)
 
@@ -180,8 +180,8 @@ def test_an_old_password_is_good_for_nothing_while_another_is_set(engine, act):
         assert sign_in(session, "wren", "the owner's password") == "wren"
 
 
-def test_links_are_old_once_the_account_changed(session):
-    """The password, the address; and a link of one account is no other's."""
+def test_links_stop_working_when_the_account_changes(session):
+    """After a change of password or address; and a link works only for its own account."""
     user, other = sign_up(session), sign_up(session, "other", "other@example.com")
     mark = accounts.mark_of(user)
     with pytest.raises(accounts.LinkUsed):
@@ -197,8 +197,8 @@ def test_links_are_old_once_the_account_changed(session):
             use()
 
 
-def test_another_address(session):
-    """Takes the password; that somebody has it is not said before the mail was read."""
+def test_changing_the_address(session):
+    """Needs the password, and does not reveal that somebody has the address until the mail was read."""
     user, other = sign_up(session), sign_up(session, "other", "other@example.com")
     verify(session, other)
     ask = {"actor": actors.of_user(session, user.id), "password": PASSWORD}
@@ -218,8 +218,8 @@ def test_another_address(session):
         accounts.ask_for_email(session, **ask, email="new@example.com")
 
 
-def test_only_the_address_asked_for_last_can_be_had(session):
-    """One that was asked for before, or cancelled, cannot."""
+def test_only_the_last_requested_address_can_be_confirmed(session):
+    """An earlier or cancelled address cannot."""
     user = sign_up(session)
     ask = {"actor": actors.of_user(session, user.id), "password": PASSWORD}
     accounts.ask_for_email(session, **ask, email="first@example.com")
@@ -235,8 +235,8 @@ def test_only_the_address_asked_for_last_can_be_had(session):
     assert accounts.verify_email(session, **link, email=EMAIL).is_verified
 
 
-def test_who_may_be_reset_by_mail(session):
-    """The holder who proved it; else whoever gave it, newest first, so many."""
+def test_which_accounts_a_mail_may_reset(session):
+    """The verified holder; otherwise the newest accounts that gave the address, up to a limit."""
     assert accounts.list_resettable(session, EMAIL) == []
     claimants = [sign_up(session, f"player{number}") for number in range(7)]
     assert accounts.list_resettable(session, EMAIL) == claimants[:1:-1]
@@ -246,7 +246,7 @@ def test_who_may_be_reset_by_mail(session):
 
 @pytest.mark.usefixtures("any_database")
 def test_deleting_an_account(make, session):
-    """Takes the password and no games; the username stays reserved, channels stay."""
+    """Needs the password and no games. The username stays reserved, and channels stay."""
     user = make.user("wren")
     game = make.game("Harbour", owner=user)
     channel = channels.propose_channel(session, actors.of_user(session, user.id), name="birds", description="")
@@ -267,7 +267,7 @@ def test_deleting_an_account(make, session):
         accounts.get_account(session, user.id)
 
 
-def test_the_last_admin_cannot_go(make, session):
+def test_the_last_admin_cannot_delete_the_account(make, session):
     first = make.admin("first")
     with pytest.raises(Forbidden):
         accounts.delete_account(session, actors.of_user(session, first.id), password=PASSWORD)

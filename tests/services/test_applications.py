@@ -1,4 +1,4 @@
-"""Network applications: made by admins, credentials shown once."""
+"""Network applications: created by admins, with credentials that are shown once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_short_names_are_shared_with_games(make, session):
         make.application("MIRROR")
 
 
-def test_only_admins_may(make, session):
+def test_only_admins_manage_applications(make, session):
     player, admin = make.user(), make.admin()
     make.application("Mirror")
     for forbidden in (
@@ -94,13 +94,13 @@ def test_deleting_is_announced(make, session):
     assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_application(application.id))]
 
 
-def test_applications_are_no_records_of_sync(make, session):
+def test_applications_are_not_synced(make, session):
     make.application()
     session.commit()
     assert versions.last_cursor(session) == 0
 
 
-def test_they_are_listed_by_short_name_without_case(make, session):
+def test_applications_are_listed_by_short_name_in_any_case(make, session):
     for name in ("b", "A", "C"):
         make.application(name)
     assert [application.short_name for application in applications.list_applications(session)] == ["A", "b", "C"]

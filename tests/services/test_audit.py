@@ -1,4 +1,4 @@
-"""The audit trail: whole however many write, refused by the database to be changed, found out if it is all the same."""
+"""The audit trail: complete with concurrent writers, protected by the database, and verified by hashes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reasons() -> list[str]:
 
 
 def tamper(engine, *statements: str) -> None:
-    """Change the trail as who owns the database can: without the triggers."""
+    """Change the trail as the owner of the database could: without the triggers."""
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
@@ -92,7 +92,7 @@ def test_entries_are_chained(trail):
         "postgresql: TRUNCATE moderation_heads",
     ],
 )
-def test_the_database_refuses_to_change_it(trail, statement):
+def test_the_database_refuses_changes(trail, statement):
     dialect, _, only = statement.rpartition(": ")
     if dialect and dialect != trail.dialect.name:
         return
@@ -124,14 +124,14 @@ def test_the_database_refuses_to_change_it(trail, statement):
         (["UPDATE moderation_heads SET number = 3"], 5, "head"),
     ],
 )
-def test_what_was_changed_all_the_same_is_named(trail, statements, broken_at, fault):
+def test_verify_names_an_entry_that_was_changed(trail, statements, broken_at, fault):
     tamper(trail, *statements)
     found = verify()
     assert (found.broken_at, found.fault) == (broken_at, fault)
 
 
-def test_an_entry_that_was_replaced_whole_breaks_the_next(trail):
-    """Its own hash is right, but the one after it was made over another."""
+def test_replacing_a_whole_entry_breaks_the_next_one(trail):
+    """Its own hash is right, but the next entry's hash covers the old one."""
     with db.reading() as session:
         entry = session.get(AuditEntry, 3)
         forged = {field: getattr(entry, field) for field in audit.FIELDS} | {"reason": "forged"}
@@ -140,7 +140,7 @@ def test_an_entry_that_was_replaced_whole_breaks_the_next(trail):
     assert (found.broken_at, found.fault) == (4, "reordered")
 
 
-def test_an_entry_at_the_end_that_was_replaced_whole(trail):
+def test_replacing_the_last_entry_breaks_the_head(trail):
     with db.reading() as session:
         entry = session.get(AuditEntry, 5)
         forged = {field: getattr(entry, field) for field in audit.FIELDS} | {"reason": "forged"}
@@ -165,7 +165,7 @@ def test_the_command_names_the_first_broken_entry(trail, run_flask):
     }
 
 
-def test_what_is_rolled_back_leaves_nothing(engine):
+def test_a_rollback_leaves_no_entry(engine):
     record("kept")
     with pytest.raises(RuntimeError), db.transaction() as session:
         audit.record(session, OPERATOR, Act.PAUSE, ABOUT, reason="lost")
@@ -183,8 +183,8 @@ def test_what_is_rolled_back_leaves_nothing(engine):
     assert verify().is_whole
 
 
-def test_many_who_write_at_once_make_one_chain(engine):
-    """Each on a connection of its own, all at the same time, some with several entries."""
+def test_concurrent_writers_make_one_chain(engine):
+    """All write at the same time on their own connections, some several entries at once."""
     start = threading.Barrier(8)
     errors: list[BaseException] = []
 
@@ -256,7 +256,7 @@ def test_forms_are_objects_in_json_and_text_in_csv(make, session):
 
 
 def test_entries_are_found_by_names_and_ids(make, session):
-    """Also what was done while a thing had another name."""
+    """Also acts from when the target had another name."""
     about = [("channel", "channel:1", "den"), ("channel", "channel:1", "lair"), ("player", "game:2/bob", "Bob@AshFall")]
     for target in (*about, ("game", "game:2", "AshFall"), ("user", "user:3", "bob")):
         audit.record(session, OPERATOR, Act.SLOW, Target(*target))
@@ -271,7 +271,7 @@ def test_entries_are_found_by_names_and_ids(make, session):
     assert numbers("game:2") == [4] and numbers("b%b") == []
 
 
-def test_the_public_trail_tells_what_happened_to_a_filter(make, session):
+def test_the_public_trail_says_what_happened_to_a_filter(make, session):
     made = filters.create_filter(session, OPERATOR, kind="word", action="mask", text="darn")
     for is_on in (True, False):
         filters.switch_filter(session, OPERATOR, filter_id=made.id, is_on=is_on)

@@ -1,4 +1,4 @@
-"""Backups of SQLite, and starting over after one was put back."""
+"""Backups of SQLite, and starting over after a restore."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def url(engine, database_url):
     return make_url(database_url)
 
 
-def test_a_copy_is_whole_private_and_of_one_moment(url, stored, tmp_path):
-    """What others commit meanwhile is not in it, and stops it as little as it stops them."""
+def test_a_copy_is_complete_private_and_consistent(url, stored, tmp_path):
+    """It lacks what others commit meanwhile, and neither blocks the other."""
     stored.user("before")
     with db.transaction() as session:
         session.execute(text("CREATE TABLE ballast (page BLOB)"))
@@ -81,8 +81,8 @@ def test_what_cannot_be_backed_up(url, tmp_path):
     assert not (tmp_path / "copy.db").exists() and not list(tmp_path.glob(".copy*"))
 
 
-def test_after_a_restoration_every_cursor_is_out_of_reach(any_database, session):
-    """Old cursors start over; the next change has a number that was never given."""
+def test_after_a_restore_every_cursor_is_out_of_range(any_database, session):
+    """Old cursors start over, and the next change has a number that was never used."""
     channels.create_channel(session, OPERATOR, name="gossip")
     session.commit()
     before = versions.last_cursor(session)

@@ -1,4 +1,4 @@
-"""Channels: names, who may do what, and the ones that sockets create."""
+"""Channels: names, permissions, and channels that sockets create."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_bad_descriptions_are_refused(session, description):
     assert refused.value.field == "description"
 
 
-def test_a_description_is_kept_tidy(session):
+def test_a_description_is_cleaned(session):
     channel = channels.create_channel(session, OPERATOR, name="gossip", description="  one\r\ntwo\rthree  ")
     assert channel.description == "one\ntwo\nthree"
     assert channels.update_channel(session, OPERATOR, name="gossip", description=" ").description is None
@@ -122,7 +122,7 @@ def test_a_lost_race_for_a_rename_is_a_name_taken(engine, stored, monkeypatch):
 
 @pytest.mark.usefixtures("any_database")
 def test_two_sockets_that_create_one_channel_share_it(engine, monkeypatch):
-    """The slower one gets the channel of the quicker, whichever spelling it asked for."""
+    """The slower one gets the channel of the faster one, whatever spelling it asked for."""
     if engine.dialect.name == "sqlite":
         monkeypatch.setattr(channels, "find_channel", _blind_once(channels.find_channel))
 
@@ -144,7 +144,7 @@ def test_two_sockets_that_create_one_channel_share_it(engine, monkeypatch):
 
 
 def _blind_once(find):
-    """Sees nothing the first two times: the look of `create_channel`, and the first one of `ensure_channel`."""
+    """Finds nothing the first two times: in `create_channel`, and first in `ensure_channel`."""
     looks = []
 
     def look(session, name):
@@ -154,7 +154,7 @@ def _blind_once(find):
     return look
 
 
-def test_a_socket_gets_the_channel_there_is_or_a_hidden_one(session):
+def test_a_socket_gets_the_existing_channel_or_a_new_hidden_one(session):
     channels.create_channel(session, OPERATOR, name="Gossip")
     assert channels.ensure_channel(session, name="gossip").name == "Gossip"
     made = channels.ensure_channel(session, name="Fresh")
@@ -202,7 +202,7 @@ def test_owners_propose_hidden_channels_and_describe_their_own(make, session):
     assert channel.description == "More."
 
 
-def test_so_many_proposals_may_wait(make, session):
+def test_an_owner_may_have_a_limited_number_of_open_proposals(make, session):
     owner = make.user()
     make.game(owner=owner)
     made = [
@@ -215,7 +215,7 @@ def test_so_many_proposals_may_wait(make, session):
     assert channels.propose_channel(session, actors.of_user(session, owner.id), name="one-more")
 
 
-def test_hidden_channels_are_seen_by_few(make, session):
+def test_only_the_proposer_and_staff_see_hidden_channels(make, session):
     owner, stranger, moderator, admin = make.user(), make.user(), make.user(role="moderator"), make.admin()
     make.game(owner=owner)
     channels.propose_channel(session, actors.of_user(session, owner.id), name="tea-room")
@@ -241,7 +241,7 @@ def test_ids_are_never_reused_and_names_are(session):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_a_proposers_account_may_go(make, session):
+def test_a_channel_stays_when_its_proposer_deletes_the_account(make, session):
     owner = make.user()
     channel = make.channel("gossip")
     channel.proposed_by_id = owner.id
@@ -252,8 +252,8 @@ def test_a_proposers_account_may_go(make, session):
     assert session.get(Channel, channel.id).proposed_by_id is None
 
 
-def test_who_made_a_channel_by_subscribing_and_which_were_never_used(session, make):
-    """A name typed wrong makes a hidden channel; admins find it again."""
+def test_who_created_a_channel_by_subscribing_and_which_are_unused(session, make):
+    """A mistyped name creates a hidden channel, which admins can find."""
     make.channel("gossip")
     typo = channels.ensure_channel(session, name="gosip", made_by="MidMUD")
     used = channels.ensure_channel(session, name="secret", made_by="Ashfall")

@@ -1,4 +1,4 @@
-"""Characters: claimed with a key that works once, one for each name of a game, whoever is quicker."""
+"""Characters: claimed with a key that works once, one per name and game."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def claim(session, user, game, name="Wren", *, approve=False):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_a_claim_waits_and_uses_the_key_up(session, user, game):
+def test_a_claim_is_pending_and_uses_up_the_key(session, user, game):
     """The old key registers nothing more."""
     key = user.registration_key
     character = claim(session, user, game)
@@ -47,8 +47,8 @@ def test_a_claim_waits_and_uses_the_key_up(session, user, game):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_what_fails_leaves_the_key_good(make, session, user, game):
-    """Each fault has an error of its own, and nothing is registered."""
+def test_a_failure_leaves_the_key_valid(make, session, user, game):
+    """Each failure has its own error, and nothing is registered."""
     other, closed = make.user("other"), make.game("Closed", allows_character_registration=False)
     claim(session, user, game, "Pending")
     claim(session, user, game, "Approved", approve=True)
@@ -73,7 +73,7 @@ def test_what_fails_leaves_the_key_good(make, session, user, game):
     assert claim(session, user, game, "New").state == "pending"
 
 
-def test_an_account_has_so_many_characters(session, user, game, monkeypatch):
+def test_an_account_may_have_a_limited_number_of_characters(session, user, game, monkeypatch):
     monkeypatch.setattr(characters, "CHARACTERS_PER_USER", 1)
     claim(session, user, game)
     key = user.registration_key
@@ -84,7 +84,7 @@ def test_an_account_has_so_many_characters(session, user, game, monkeypatch):
 
 @pytest.mark.usefixtures("any_database")
 def test_a_denied_or_removed_character_frees_its_name(make, session, user, game):
-    """Then anybody may claim it, the same person too."""
+    """Then anybody may claim it, even the same person."""
     other = make.user("other")
     characters.deny_character(session, actors.of_user(session, user.id), character_id=claim(session, user, game).id)
     session.flush()
@@ -94,8 +94,8 @@ def test_a_denied_or_removed_character_frees_its_name(make, session, user, game)
     assert claim(session, user, game).user_id == user.id
 
 
-def test_only_ones_own_characters_are_decided_on(make, session, user, game):
-    """Those of others are not there; what was approved is removed, not denied."""
+def test_people_decide_only_on_their_own_characters(make, session, user, game):
+    """Other people's are not found. An approved character can be removed, not denied."""
     character = claim(session, user, game)
     stranger = make.user("stranger")
     for act in (characters.approve_character, characters.deny_character, characters.delete_character):
@@ -118,8 +118,8 @@ def test_only_ones_own_characters_are_decided_on(make, session, user, game):
     "tell", ["register {}", "  REGISTER   {}  ", "Register\t<{}>", "register '{}'", "register {} please"]
 )
 @pytest.mark.parametrize("case", [str.lower, str.upper])
-def test_tells_are_read_kindly(session, user, game, tell, case):
-    """Any case, any spaces, and what people take for part of it."""
+def test_register_tells_may_be_written_in_several_ways(session, user, game, tell, case):
+    """In any case, with any spaces, and with brackets or quotes around the key."""
     text = case(tell.format(user.registration_key))
     assert characters.is_register_tell(text)
     answer = characters.answer_register_tell(session, game_id=game.id, name="Wren", text=text)
@@ -136,7 +136,7 @@ def test_what_a_register_tell_is(text, is_one):
 
 @pytest.mark.usefixtures("any_database")
 def test_every_refusal_is_a_sentence_and_changes_nothing(make, session, user, game):
-    """The answers of the built-in peer; the transaction around them may be committed."""
+    """The built-in peer answers in sentences, and the transaction can still be committed."""
     closed = make.game("Closed", allows_character_registration=False)
     claim(session, user, game, "Mine", approve=True)
     claim(session, make.user("other"), game, "Theirs")
@@ -162,7 +162,7 @@ def test_every_refusal_is_a_sentence_and_changes_nothing(make, session, user, ga
 @pytest.mark.usefixtures("any_database")
 @pytest.mark.parametrize("names", [("Wren", "Wren"), ("Wren", "Robin")])
 def test_two_tells_with_one_key_at_once_register_one_character(engine, stored, names):
-    """The second one waits for the first, looks again, and finds the key gone."""
+    """The second waits for the first, and then finds the key gone."""
     user, game = stored.user(), stored.game()
 
     def tell(name):
@@ -183,7 +183,7 @@ def test_two_tells_with_one_key_at_once_register_one_character(engine, stored, n
 
 @pytest.mark.usefixtures("any_database")
 def test_two_people_who_claim_one_name_at_once(engine, stored):
-    """One has it; the other one's key stays good."""
+    """One gets it; the other's key is still valid."""
     first, second, game = stored.user(), stored.user(), stored.game()
 
     def tell():
@@ -205,7 +205,7 @@ def test_two_people_who_claim_one_name_at_once(engine, stored):
 
 @pytest.mark.usefixtures("any_database")
 def test_characters_go_with_their_game_and_their_account(make, session, user, game):
-    """No name stays taken by what is gone."""
+    """Their names are free again."""
     other = make.user("other")
     claim(session, user, game)
     claim(session, other, make.game("Ashfall", owner=other))
@@ -216,7 +216,7 @@ def test_characters_go_with_their_game_and_their_account(make, session, user, ga
     assert [one.user_id for one in session.scalars(select(Character))] == [other.id]
 
 
-def test_lists_show_what_waits_first_and_strangers_what_is_approved(make, session, user, game):
+def test_lists_show_pending_characters_first_and_only_approved_ones_to_others(make, session, user, game):
     hidden = make.user("hidden")
     claim(session, user, game, "Able", approve=True)
     claim(session, user, game, "Zoe")
@@ -244,7 +244,7 @@ def test_the_mark_changes_with_what_the_page_shows(session, user, game):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_sightings_are_of_approved_characters_and_move_on(make, session, user, game):
+def test_sightings_are_stored_for_approved_characters_and_updated(make, session, user, game):
     now = utc_now().replace(microsecond=0)
     claim(session, user, game, "Able", approve=True)
     claim(session, user, game, "Zoe")
@@ -256,8 +256,8 @@ def test_sightings_are_of_approved_characters_and_move_on(make, session, user, g
 
 
 @pytest.mark.usefixtures("any_database")
-def test_noting_who_is_online_takes_one_statement_a_game(engine, session, user, game):
-    """It holds up the other writers for no longer when many are online."""
+def test_storing_sightings_takes_one_statement_per_game(engine, session, user, game):
+    """Many players online do not block other writers for longer."""
     names = [f"Player{number}" for number in range(20)]
     for name in names:
         claim(session, user, game, name, approve=True)
@@ -273,8 +273,8 @@ def test_noting_who_is_online_takes_one_statement_a_game(engine, session, user, 
 
 
 @pytest.mark.usefixtures("any_database")
-def test_a_character_removed_meanwhile_is_no_fault(engine, stored):
-    """Those of all others are noted all the same."""
+def test_a_character_that_is_deleted_meanwhile_is_skipped(engine, stored):
+    """The others' sightings are stored."""
     user, game = stored.user("wren"), stored.game("Harbour")
     with db.transaction() as session:
         user = accounts.get_account(session, user.id)
@@ -296,8 +296,8 @@ def test_a_character_removed_meanwhile_is_no_fault(engine, stored):
         assert session.scalars(select(CharacterSighting.character_id)).all() == [staying.id]
 
 
-def test_profiles_show_what_their_person_lets_them(make, session, user, game):
-    """To a stranger, the person, and staff."""
+def test_profiles_respect_privacy_settings(make, session, user, game):
+    """For a stranger, the person, and staff."""
     stranger, staff = make.user("stranger"), make.admin("keeper")
     hidden_game = make.game("Secret", is_displayed=False)
     claim(session, user, game, "Able", approve=True)

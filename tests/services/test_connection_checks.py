@@ -1,4 +1,4 @@
-"""Which checks are due, who gets them, and which results count."""
+"""Connection checks: which are due, who runs them, and which results count."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def checks():
         return {check.connection_id: check for check in session.query(ConnectionCheck)}
 
 
-def test_new_ways_get_their_first_check_soon_and_one_only(ways):
+def test_new_ways_get_one_first_check_soon(ways):
     now = db.utc_now()
     assert (plan(now), plan(now)) == (3, 0)
     dues = [check.due_at for check in checks().values()]
@@ -55,7 +55,7 @@ def test_new_ways_get_their_first_check_soon_and_one_only(ways):
     assert len(take(now + SPREAD)) == 1
 
 
-def test_each_is_taken_once_and_again_a_day_after(ways):
+def test_each_check_is_claimed_once_and_again_a_day_later(ways):
     now = db.utc_now()
     plan(now)
     later = now + SPREAD
@@ -73,8 +73,8 @@ def test_each_is_taken_once_and_again_a_day_after(ways):
     assert len(take(later + 1.1 * EVERY)) == 3
 
 
-def test_who_asks_gets_a_try_that_begins_after_that(ways):
-    """What was mended a moment ago is not what a try that is under way finds."""
+def test_a_request_starts_a_new_check(ways):
+    """A check that is running may have begun before the owner fixed the problem."""
     now = db.utc_now()
     plan(now)
     before = take(now + SPREAD)
@@ -88,8 +88,8 @@ def test_who_asks_gets_a_try_that_begins_after_that(ways):
     assert {check.outcome for check in checks().values()} == {"ok"}
 
 
-def test_a_worker_that_died_holds_up_a_check_for_its_lease_only(ways):
-    """And what it has to say after that does not count."""
+def test_a_dead_worker_delays_a_check_only_until_its_lease_ends(ways):
+    """Its late result does not count."""
     plan()
     now = db.utc_now() + SPREAD
     old = take(now)
@@ -99,8 +99,8 @@ def test_a_worker_that_died_holds_up_a_check_for_its_lease_only(ways):
     assert finish(new[0])
 
 
-def test_an_edit_makes_every_result_of_before_void(ways):
-    """Also the one that is being found out at that moment."""
+def test_an_edit_discards_earlier_results(ways):
+    """Also the result of a check that is running."""
     plan()
     targets = take(db.utc_now() + SPREAD)
     mine = next(target for target in targets if target.connection_id == ways[0].id)
@@ -113,7 +113,7 @@ def test_an_edit_makes_every_result_of_before_void(ways):
     assert plan() == 1
 
 
-def test_a_way_that_is_removed_takes_its_check_along(ways):
+def test_deleting_a_way_deletes_its_check(ways):
     plan()
     targets = take(db.utc_now() + SPREAD)
     with db.transaction() as session:
@@ -123,7 +123,7 @@ def test_a_way_that_is_removed_takes_its_check_along(ways):
 
 
 def test_an_owner_asks_for_a_check_now(ways):
-    """Of ways that have a check and of those that have none; workers are told."""
+    """For ways with and without a check; workers are told."""
     plan()
     with db.transaction() as session:
         session.delete(session.get(ConnectionCheck, ways[0].id))
@@ -137,13 +137,13 @@ def test_an_owner_asks_for_a_check_now(ways):
     assert len(take(db.utc_now())) == 3
 
 
-def test_strangers_ask_for_nothing(ways, stored):
+def test_strangers_cannot_ask_for_a_check(ways, stored):
     with pytest.raises(NotFound), db.transaction() as session:
         games.check_connections(session, actors.of_user(session, stored.user().id), short_name="Mine")
 
 
-def test_two_who_look_at_the_same_moment_share_them_out(ways):
-    """No check is taken by both, on real connections that commit."""
+def test_two_workers_share_the_checks_that_are_due(ways):
+    """No check is claimed by both, on real connections that commit."""
     plan()
     now = db.utc_now() + SPREAD
     for _ in range(5):

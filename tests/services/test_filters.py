@@ -55,7 +55,7 @@ def test_an_invalid_filter_names_its_field(session, moderator, fields, field):
 
 
 def test_two_edits_of_a_filter_wait_for_each_other(engine, stored):
-    """Each act says what was before it, and who comes too late is told so."""
+    """Each entry has the state before it, and an edit of a deleted filter fails."""
     with db.transaction() as session:
         number = filters.create_filter(session, OPERATOR, **WORD).id
 
@@ -103,7 +103,7 @@ def test_words_match_whole_words_in_any_script():
 
 
 def test_repeats_count_only_lines_that_were_said(make):
-    """What is noted of a line is what others heard: a masked word must not hide that it is the same line again."""
+    """They compare lines as they were broadcast, so masking must not make equal lines differ."""
     tried = FilterSet([Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "repeat", "", 2, 60, "refuse")])
     who = ("game:1", "bob")
     for at in (1.0, 2.0):
@@ -124,7 +124,7 @@ def test_words_match_in_both_unicode_forms(word, session, moderator):
 
 @pytest.mark.parametrize("unseen", "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e")
 def test_invisible_characters_hide_no_word(unseen):
-    """Neither from words nor from patterns, nor does it make another line of the same; whole words stay whole."""
+    """Not from words, patterns or repeats; and whole words stay whole."""
     rules = [Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "pattern", "go+ld", 0, 0, "mask")]
     tried = FilterSet([*rules, Rule(3, "repeat", "", 1, 60, "refuse"), Rule(4, "pattern", unseen * 3, 0, 0, "flag")])
 
@@ -140,7 +140,7 @@ def test_invisible_characters_hide_no_word(unseen):
 
 
 def test_no_pattern_is_slow():
-    """A pattern that takes a backtracking engine for ever, on the longest line there is."""
+    """Even one that would take a backtracking engine forever, on the longest line."""
     rules = FilterSet([Rule(1, "pattern", r"^(a+)+$", 0, 0, "refuse"), Rule(2, "pattern", r"(a|aa)+b", 0, 0, "flag")])
     assert rules.check("a" * 3999 + "!", who=("p", "x"), at=0.0).action == ""
     assert rules.check("a" * 4000, who=("p", "x"), at=0.0).action == "refuse"
@@ -148,7 +148,7 @@ def test_no_pattern_is_slow():
 
 @pytest.mark.parametrize("text", [r"\pL{4}", "[\\pL\\pN_]+@", "a[ab]{150}", "\u0436" * 190])
 def test_filters_that_can_be_saved_compile_fast(session, moderator, text):
-    """Whatever they are made of: at some point the next one is refused, with what to do about it."""
+    """Whatever they consist of, at some point the next one is refused with advice."""
 
     def add(number):
         return filters.create_filter(session, moderator, kind="pattern", action="flag", text=f"{text}{number}")
@@ -180,7 +180,7 @@ def test_500_ordinary_words_can_be_saved(session, moderator):
 
 
 def test_rules_too_large_to_compile_are_left_out():
-    """Some that were saved under another bound: the rest must hold, and the worker must not fall over them."""
+    """Rules saved under an older limit: the others still apply, and the worker does not fail."""
     rules = [Rule(1, "word", "darn", 0, 0, "mask"), Rule(2, "pattern", r"\pL{20}", 0, 0, "flag")]
     rules += [Rule(number, "pattern", r"\pL{4}", 0, 0, "flag") for number in range(3, 8)]
     rules += [Rule(9, "pattern", "(", 0, 0, "flag"), Rule(10, "link", "", 0, 0, "refuse")]

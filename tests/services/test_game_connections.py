@@ -67,7 +67,7 @@ def test_a_game_may_have_several_of_one_type_up_to_a_limit(make, session, monkey
         make.connection(game)
 
 
-def test_a_way_to_connect_changes_its_type_and_goes(make, session):
+def test_a_way_to_connect_can_change_its_type_and_be_deleted(make, session):
     game = make.game("Tea")
     way = make.connection(game)
     changed = games.update_connection(

@@ -1,4 +1,4 @@
-"""Many games at once: all of them, or none and the line at fault."""
+"""Importing many games at once: all of them, or none and an error with the line."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_every_field_of_a_game(engine, owner):
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_imported(stored, owner, bad, says):
-    """Faults of the line itself, and with what is in the database or in the file already."""
+    """Errors in the line itself, and conflicts with the database or earlier lines."""
     stored.game("Taken", owner=owner)
     stored.application("Mirror")
     stored.game("Gone", owner=owner)
@@ -122,7 +122,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported(stored, owner, bad, says):
         assert versions.last_cursor(session) == 3
 
 
-def test_a_bad_line_far_down_undoes_the_batches_before_it(engine, owner, monkeypatch):
+def test_a_bad_line_far_down_undoes_earlier_batches(engine, owner, monkeypatch):
     monkeypatch.setattr(game_import, "_BATCH", 3)
     lines = [line(number) for number in range(1, 11)] + [line(2)]
     with pytest.raises(BadLine, match="line 11: line 2 has the same name"):
@@ -134,7 +134,7 @@ def test_a_bad_line_far_down_undoes_the_batches_before_it(engine, owner, monkeyp
 
 @pytest.mark.usefixtures("any_database")
 def test_a_name_taken_at_this_very_moment_is_a_bad_line(engine, owner, monkeypatch):
-    """On PostgreSQL by a transaction that had not committed at the look; on SQLite there is no such moment."""
+    """On PostgreSQL by a transaction that had not committed when the names were checked. SQLite has no such moment."""
     if engine.dialect.name == "sqlite":
         monkeypatch.setattr(game_import, "_insert", _without_a_look(game_import._insert))
 
@@ -163,8 +163,8 @@ def _without_a_look(add):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_2_000_games_take_a_moment(engine, owner):
-    """Seconds, not minutes: besides the rows themselves a handful of statements a batch, not several a game."""
+def test_importing_2_000_games_is_fast(engine, owner):
+    """Takes a few statements per batch, not several per game."""
     from sqlalchemy import event
 
     run = []

@@ -1,4 +1,4 @@
-"""A game goes to another owner when both want it, and once."""
+"""A game changes its owner if both sides agree, and only once."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def offered_to(user):
         return [transfer.game.short_name for transfer in game_transfers.list_offers_to(session, user.id)]
 
 
-def test_offered_and_accepted(people):
-    """It stays the owner's until then; the network is told nothing, since nothing changes for it."""
+def test_a_game_is_offered_and_accepted(people):
+    """It stays the owner's until then. Nothing is synced, since the owner is not part of the record."""
     owner, receiver, _ = people
     offer(owner, "ODO")
     assert owner_id() == owner.id and offered_to(receiver) == ["Mine"]
@@ -64,7 +64,7 @@ def test_offered_and_accepted(people):
 
 
 @pytest.mark.parametrize("who", [0, 1])
-def test_either_calls_it_off(people, who):
+def test_either_side_can_cancel(people, who):
     offer(people[0])
     cancel(people[who])
     with pytest.raises(NotFound):
@@ -73,7 +73,7 @@ def test_either_calls_it_off(people, who):
     offer(people[0])  # again is fine
 
 
-def test_nobody_else_offers_accepts_or_calls_off(people):
+def test_nobody_else_can_offer_accept_or_cancel(people):
     owner, receiver, stranger = people
     with pytest.raises(NotFound):
         offer(stranger)
@@ -87,20 +87,20 @@ def test_nobody_else_offers_accepts_or_calls_off(people):
 
 
 @pytest.mark.parametrize(("username", "words"), [("nobody", "no account"), ("wren", "already"), ("a\0b", "no account")])
-def test_who_cannot_be_given_a_game(people, username, words):
+def test_who_cannot_receive_a_game(people, username, words):
     with pytest.raises(Invalid, match=words) as refused:
         offer(people[0], username)
     assert refused.value.field == "username"
 
 
-def test_a_game_is_offered_to_one_at_a_time(people):
+def test_a_game_can_be_offered_to_only_one_account_at_a_time(people):
     offer(people[0])
     with pytest.raises(Conflict, match="already"):
         offer(people[0], "sly")
 
 
-def test_a_receiver_with_as_many_games_as_one_may_have(people, monkeypatch):
-    """May make room, and accept then."""
+def test_a_receiver_with_the_full_number_of_games_cannot_accept(people, monkeypatch):
+    """They may delete a game and then accept."""
     offer(people[0])
     monkeypatch.setattr(games, "GAMES_PER_OWNER", 0)
     with pytest.raises(Conflict, match="at most"):
@@ -109,7 +109,7 @@ def test_a_receiver_with_as_many_games_as_one_may_have(people, monkeypatch):
     accept(people[1])
 
 
-def test_an_offer_goes_with_its_game_and_with_its_receiver(people, stored):
+def test_deleting_the_game_or_the_receiver_deletes_the_offer(people, stored):
     owner, receiver, _ = people
     offer(owner)
     with db.transaction() as session:
@@ -120,8 +120,8 @@ def test_an_offer_goes_with_its_game_and_with_its_receiver(people, stored):
     assert offered_to(people[2]) == []
 
 
-def test_of_an_accept_and_a_taking_back_at_one_moment_one_counts(people):
-    """The other is told that the offer does not stand any more."""
+def test_accepting_and_cancelling_at_once_only_one_succeeds(people):
+    """The other is told that the offer is no longer open."""
     for _ in range(5):
         with db.transaction() as session:
             games.get_game(session, "Mine").owner_id = people[0].id

@@ -1,4 +1,4 @@
-"""Games: registering, editing, credentials, ways to connect, and whose they are."""
+"""Games: registering, editing, credentials, owners and lists."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def create(session, owner, **fields):
     )[0]
 
 
-def test_a_game_as_it_is_made(session, owner):
+def test_a_new_game_is_stored_cleaned(session, owner):
     game, credentials = games.create_game(
         session,
         actors.of_user(session, owner.id),
@@ -157,7 +157,7 @@ def test_short_names_are_unique_without_case(session, owner):
     ids=["name", "short-name"],
 )
 def test_a_lost_race_to_register_is_a_name_taken(engine, stored, monkeypatch, second, field):
-    """Both have looked before one commits: the constraint decides, and says which name it was."""
+    """Both checked before one committed: the constraint decides, and tells which name it was."""
     owner = stored.user()
     monkeypatch.setattr(games, "_require_free_name", lambda session, name_key, except_id: None)
     monkeypatch.setattr(short_names, "is_reserved", lambda session, short_name: False)
@@ -212,12 +212,12 @@ def test_a_lost_race_to_rename_is_a_name_taken(engine, stored, monkeypatch, chan
 
 
 def _reserve_blindly(session, short_name, *, game_id=None, application_id=None):
-    """Without a look: as one who lost a race sees it."""
+    """Reserve without checking, as in a lost race."""
 
 
 @pytest.mark.usefixtures("any_database")
-def test_an_edit_of_what_is_deleted_meanwhile_is_a_domain_error(engine, stored):
-    """Not a crash of the page: whoever was slower is told."""
+def test_editing_a_game_that_is_deleted_meanwhile_is_a_domain_error(engine, stored):
+    """The slower one gets an error message, not a crash."""
     game = stored.game("Tea")
     way = stored.connection(game)
 
@@ -249,8 +249,8 @@ def test_an_edit_of_what_is_deleted_meanwhile_is_a_domain_error(engine, stored):
 
 @pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
 @pytest.mark.usefixtures("any_database")
-def test_two_may_delete_a_game_at_once(engine, stored):
-    """One of them is told that there is none any more, or neither; the log has one delete."""
+def test_two_transactions_may_delete_a_game_at_once(engine, stored):
+    """At most one is told that the game is gone; the log has one delete."""
     stored.game("Tea")
 
     def second():
@@ -271,7 +271,7 @@ def test_two_may_delete_a_game_at_once(engine, stored):
 
 @pytest.mark.usefixtures("any_database")
 def test_ids_are_never_reused(make, session, owner):
-    """Not even that of the newest one."""
+    """Not even the newest one."""
     game = create(session, owner)
     session.commit()
     games.delete_game(session, actors.of_user(session, owner.id), short_name="Tea")
@@ -279,7 +279,7 @@ def test_ids_are_never_reused(make, session, owner):
     assert create(session, owner, short_name="Tea2").id > game.id
 
 
-def test_an_owner_may_have_so_many(make, session, owner, monkeypatch):
+def test_an_owner_may_have_a_limited_number_of_games(make, session, owner, monkeypatch):
     monkeypatch.setattr(games, "GAMES_PER_OWNER", 2)
     admin = make.admin()
     for number in range(2):
@@ -297,7 +297,7 @@ def test_an_owner_may_have_so_many(make, session, owner, monkeypatch):
     )
 
 
-def test_an_edit_changes_what_is_given(session, owner):
+def test_an_edit_changes_only_the_given_fields(session, owner):
     create(session, owner, description="Old", homepage_url="https://old.example.com")
     game = edit_game(session, "tea", actor=actors.of_user(session, owner.id), description="New")
     assert (game.description, game.homepage_url, game.name) == ("New", "https://old.example.com", "The Tea House")
@@ -309,8 +309,8 @@ def test_an_edit_changes_what_is_given(session, owner):
     assert (game.is_displayed, game.allows_character_registration) == (False, False)
 
 
-def test_strangers_find_no_game_to_change(make, session, owner):
-    """Nothing is given away; an admin may do it all."""
+def test_strangers_cannot_change_a_game(make, session, owner):
+    """They cannot tell that it exists; an admin may do everything."""
     game = create(session, owner)
     way = games.add_connection(
         session, actors.of_user(session, owner.id), short_name="Tea", type="web", url="https://tea.example.com"
@@ -353,7 +353,7 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     )
 
 
-def test_deleting_takes_the_ways_to_connect_along(make, session):
+def test_deleting_a_game_deletes_its_ways_to_connect(make, session):
     game = make.game("Tea")
     make.connection(game)
     session.commit()
@@ -364,7 +364,7 @@ def test_deleting_takes_the_ways_to_connect_along(make, session):
     assert CredentialsRevoked(peer_keys.of_game(game.id)) in take_announcements(session)
 
 
-def test_hidden_games_are_seen_by_few(make, session, owner):
+def test_only_the_owner_and_staff_see_hidden_games(make, session, owner):
     create(session, owner, is_displayed=False)
     stranger, moderator, admin = make.user(), make.user(role="moderator"), make.admin()
     for viewer in (owner, moderator, admin):
@@ -383,8 +383,8 @@ def test_games_are_listed_by_name_and_found_by_part(session, owner):
     create(session, owner, name="alba", short_name="B1", description="100% white")
 
     def found(search):
-        wanted = game_lists.Wanted(search=search)
-        return [game.short_name for game in game_lists.list_public_games(session, wanted=wanted).items]
+        criteria = game_lists.Criteria(search=search)
+        return [game.short_name for game in game_lists.list_public_games(session, criteria=criteria).items]
 
     assert found("") == ["B1", "Z1", "A1"]
     assert found("STRIPES") == found("z1") == found("ZEB") == ["Z1"]

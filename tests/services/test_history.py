@@ -38,7 +38,7 @@ def test_lines_are_numbered_in_their_order(session):
     assert (found[0].peer, found[0].game, found[0].name, found[0].worker) == ("game:1", "Tea", "Wren", "w1")
 
 
-def test_any_text_comes_back_as_it_was(session):
+def test_any_text_is_stored_unchanged(session):
     said = ["x" * 4000, "żółw ☃ 🐢", "tab\tand\nnewline", "'; DROP TABLE messages; --", "%s {} \\"]
     history.store_lines(session, lines(*said), worker="w")
     session.commit()
@@ -68,7 +68,7 @@ def test_pages_backward_and_forward(session):
 
 
 def test_lines_a_worker_missed(session):
-    """Those of others, after an id, and not too old."""
+    """Lines of other workers, after an id, and not too old."""
     now = utc_now()
     history.store_lines(session, lines("old", sent_at=now - timedelta(minutes=5)), worker="other")
     history.store_lines(session, lines("before"), worker="other")
@@ -83,7 +83,7 @@ def test_lines_a_worker_missed(session):
 
 
 def test_redacted_ids_are_those_of_the_channel_and_the_latest_lines(session):
-    """What a page shows may be old, but not of before its first line, nor further back than a page keeps lines."""
+    """From a page's first line on, but no further back than a page keeps lines."""
     ids = history.store_lines(session, [*lines("a", "b", "c"), *lines("d", channel_id=2)], worker="w")
     assert history.redacted_ids(session, 1, first=0) == []
     for message in session.scalars(select(Message)):
@@ -94,14 +94,14 @@ def test_redacted_ids_are_those_of_the_channel_and_the_latest_lines(session):
     assert history.redacted_ids(session, 1, first=0, lines=1) == ids[2:3]
 
 
-def test_what_is_rolled_back_leaves_no_hole(session):
+def test_a_rollback_leaves_no_gap(session):
     history.store_lines(session, lines("never"), worker="w")
     session.rollback()
     assert history.store_lines(session, lines("first"), worker="w") == [1]
 
 
 def test_ids_appear_in_commit_order(engine):
-    """Whoever sees an id has everything below it: the second transaction waits for the first."""
+    """Whoever sees an id can see every lower one: the second transaction waits for the first."""
     stored = threading.Event()
 
     def second():

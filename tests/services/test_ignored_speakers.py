@@ -1,4 +1,4 @@
-"""Whose channel lines pages do not show to a person: those whom they ignore."""
+"""Hiding the channel lines of ignored players on the site."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ignore(make, session):
     return add
 
 
-def test_nobody_is_ignored_by_a_stranger_and_by_who_ignores_nobody(session, ignore):
+def test_visitors_and_people_without_entries_ignore_nobody(session, ignore):
     for user_id in (None, ignore.user.id):
         assert not ignored_speakers.ignored_by(session, actors.of_user(session, user_id)).covers(line("Pest"))
 
@@ -57,7 +57,7 @@ def test_a_person_with_all_their_characters(make, session, ignore):
     assert not found.covers(line("imp", peer="application:1"))
 
 
-def test_what_the_network_says_and_what_one_said_oneself_is_always_shown(ignore):
+def test_system_lines_and_own_lines_are_always_shown(ignore):
     found = ignore("*@Grapevine")
     assert found.covers(line("starling", game="Grapevine", peer="grapevine"))
     for name in ("system", "Wren"):

@@ -1,4 +1,4 @@
-"""Jobs are run by one worker at a time, and again when they are due."""
+"""Each job is run by one worker at a time, and again when it is due."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_job_is_claimed_once_until_it_is_due_again(any_database, engine):
     assert claim(NOW + timedelta(days=1))
 
 
-def test_a_worker_that_died_holds_up_a_job_for_its_lease_only(any_database, engine):
+def test_a_dead_worker_delays_a_job_only_until_its_lease_ends(any_database, engine):
     """After it, somebody else gets the job."""
     assert claim(NOW)
     assert not claim(NOW + timedelta(minutes=9))

@@ -1,4 +1,4 @@
-"""Nobody decides on what is their own, or what only those above them may; the reported do not learn by whom."""
+"""Nobody decides in their own case, and reported people do not learn who reported them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def claim(session, game, user, name):
 # Appeals
 
 
-def test_nobody_grants_an_appeal_that_another_made_for_them(make, session, admin):
-    """A game's owner may appeal for its players, also for one who is a moderator."""
+def test_nobody_decides_an_appeal_about_themselves(make, session, admin):
+    """The owner of a game may appeal for its players, and so for a moderator."""
     owner, user = make.user(), make.user(role="moderator")
     claim(session, make.game("Tea", owner=owner), user, "Wren")
     made = mute(session, admin, "Wren@Tea")
@@ -40,7 +40,7 @@ def test_nobody_grants_an_appeal_that_another_made_for_them(make, session, admin
     appeals.decide_appeal(session, other_admin, appeal_id=appeal.id, is_granted=True, outcome="fine")
 
 
-def test_who_restored_a_sanction_does_not_decide_its_appeal(make, session, moderator, admin):
+def test_whoever_restored_a_sanction_cannot_decide_its_appeal(make, session, moderator, admin):
     owner = make.user()
     make.game("Tea", owner=owner)
     other, made = mute(session, moderator, "Bob@Tea"), mute(session, moderator, "Tea", target_kind="game")
@@ -59,7 +59,7 @@ def test_who_restored_a_sanction_does_not_decide_its_appeal(make, session, moder
 # Ending a sanction
 
 
-def test_a_moderator_does_not_end_what_is_against_a_game_of_theirs(make, session, admin):
+def test_a_moderator_cannot_end_a_sanction_against_their_own_game(make, session, admin):
     owner = make.user(role="moderator")
     make.game("Tea", owner=owner)
     made = mute(session, admin, "Tea", target_kind="game")
@@ -70,7 +70,7 @@ def test_a_moderator_does_not_end_what_is_against_a_game_of_theirs(make, session
     sanctions.lift(session, colleague, sanction_id=made.id, reason="promised")
 
 
-def test_an_application_does_not_end_its_own_sanction(make, session, admin):
+def test_an_application_cannot_end_its_own_sanction(make, session, admin):
     application = make.application("Bridge", scopes=["moderate"])
     itself = actors.of_application(session, application.id)
     for target, kind in (("Bridge", "game"), ("Bot@Bridge", "player")):
@@ -85,7 +85,7 @@ def test_an_application_does_not_end_its_own_sanction(make, session, admin):
 
 
 @pytest.mark.parametrize("kind", ["mute", "ban"])
-def test_the_sanctioned_do_not_slip_out_of_their_characters(make, session, moderator, kind):
+def test_sanctioned_people_cannot_remove_their_characters(make, session, moderator, kind):
     user = make.user()
     character = claim(session, make.game("Tea"), user, "Wren")
     made = mute(session, moderator, user.username, kind=kind, target_kind="user")
@@ -98,7 +98,7 @@ def test_the_sanctioned_do_not_slip_out_of_their_characters(make, session, moder
 # Reports
 
 
-def test_a_reported_moderator_does_not_see_by_whom(make, session, moderator):
+def test_a_reported_moderator_does_not_see_who_reported_them(make, session, moderator):
     user, reader = make.user(role="moderator"), make.user()
     claim(session, make.game("Tea"), user, "Wren")
     made = reports.create_report(

@@ -15,7 +15,7 @@ from shared.signals import RestartAnnounced
 
 
 @pytest.mark.parametrize("downtime", [0, -1, 3601])
-def test_a_downtime_that_makes_no_sense(session, redis_url, downtime):
+def test_an_invalid_downtime_is_refused(session, redis_url, downtime):
     with pytest.raises(Invalid) as refused:
         network.announce_restart(session, OPERATOR, Bus(redis_url), downtime_seconds=downtime)
     assert refused.value.field == "downtime"
@@ -33,7 +33,7 @@ def test_only_admins_announce_a_restart(make, session, redis_url):
     assert take_announcements(session) == [RestartAnnounced(15)]
 
 
-def test_without_redis_nobody_would_hear_of_a_restart(session):
+def test_without_redis_a_restart_cannot_be_announced(session):
     with pytest.raises(Unavailable):
         network.announce_restart(session, OPERATOR, Bus("unix:///nowhere/at/all.sock"), downtime_seconds=15)
     session.commit()
@@ -51,7 +51,7 @@ def test_an_empty_network(session, redis_url):
     }
 
 
-def test_what_the_network_looks_like(make, session, redis_url):
+def test_the_status_of_the_network(make, session, redis_url):
     make.channel()
     session.commit()
     bus = Bus(redis_url)

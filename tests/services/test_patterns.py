@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("any_database")
 
 
 def test_a_pattern_must_name_an_existing_game(make, session):
-    """A typo would go unnoticed; games are shown as they are spelt."""
+    """Otherwise a typo would go unnoticed. Patterns are shown with the game's own spelling."""
     user, owner = make.user(), make.user()
     reader = actors.of_user(session, user.id)
     make.game("MoonHarbour")
@@ -69,7 +69,7 @@ def test_invalid_patterns_are_refused(pattern):
 
 
 def test_many_hostile_patterns_stay_fast():
-    """Of 3,000 mutes and a name made for them; a compiled expression of all took half a second for each name."""
+    """3,000 mutes and a hostile name. One regular expression of all took half a second per name."""
     mutes = PatternSet((number, parse_pattern(f"*ab*ba*b{number}@*")) for number in range(3_000))
     began = time.process_time()
     for number in range(10):

@@ -73,8 +73,8 @@ def test_wrong_credentials(make, session, client_id, client_secret):
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_a_wrong_id_and_a_wrong_secret_take_the_same_way(make, session, engine, is_known, statements):
-    """As many questions to the database, and one digest compared."""
+def test_a_wrong_id_and_a_wrong_secret_run_the_same_queries(make, session, engine, is_known, statements):
+    """The same number of queries, and one digest is compared."""
     _, credentials = make.game_with_credentials()
     session.commit()
     client_id = credentials.client_id if is_known else "00000000-0000-4000-8000-000000000000"

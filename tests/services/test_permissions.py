@@ -48,7 +48,7 @@ NO_BUS = Bus("redis://127.0.0.1:1")
 
 
 def service_functions():
-    """Every public function of the services, with its module and name."""
+    """Yield every public function of the services, with its full name and parameters."""
     for module_info in pkgutil.walk_packages(services.__path__, services.__name__ + "."):
         module = importlib.import_module(module_info.name)
         for name, function in inspect.getmembers(module, inspect.isfunction):
@@ -72,7 +72,7 @@ def test_every_service_that_acts_needs_an_actor():
 @pytest.mark.parametrize("who", ON_PAGES)
 @pytest.mark.parametrize("act", [act for act in Act if act not in (Act.SEE_TRANSPARENCY,)])
 def test_the_services_ask_the_table(make, session, who, act):
-    """Everybody tries every act by its service; what the table forbids raises Forbidden, before all else."""
+    """Every kind of actor tries every act; the service raises Forbidden first if the table forbids it."""
     calls = {
         Act.CREATE_CHANNEL: lambda a: channels.get_channel(
             session, channels.create_channel(session, a, name="den").name + "x"
@@ -120,7 +120,7 @@ def test_the_services_ask_the_table(make, session, who, act):
 
 
 def test_a_visitor_may_change_nothing(make, session):
-    """VISITOR is nobody, not the operator: what is somebody's is not there for a visitor."""
+    """VISITOR is nobody, not the operator: a visitor finds none of somebody else's records."""
     owner, receiver = make.user(), make.user()
     game = make.game("Tea", owner=owner)
     way = make.connection(game)
@@ -181,7 +181,7 @@ def test_roles_come_from_the_account(make, session):
 
 
 def test_roles_scopes_and_passwords_are_in_the_audit_trail(make, session, admin):
-    """Roles, scopes and passwords, by whom; not what changes nothing."""
+    """With the actor's name, and without acts that change nothing."""
     user = make.user("wren")
     users.set_role(session, admin, username="Wren", role="moderator")
     users.set_role(session, admin, username="Wren", role="moderator")
@@ -205,7 +205,7 @@ def test_roles_scopes_and_passwords_are_in_the_audit_trail(make, session, admin)
 
 
 def test_roles_at_creation_and_channels_of_admins_are_in_the_audit_trail(make, session, admin):
-    """By whom; not what changes nothing, and each act once."""
+    """With the actor's name, each act once, and without acts that change nothing."""
     password = "a long password"
     for name, role in (("wren", "moderator"), ("robin", "player")):
         users.register_user(session, OPERATOR, username=name, email=None, password=password, role=role)

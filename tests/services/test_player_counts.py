@@ -30,8 +30,8 @@ def all_counts(session):
     return [(row.at, row.players) for row in session.scalars(select(PlayerCount).order_by(PlayerCount.at))]
 
 
-def test_a_count_is_of_its_quarter_and_taken_once(make, session, game):
-    """A second one in the same quarter changes nothing, neither there nor in the day."""
+def test_each_quarter_of_an_hour_is_counted_once(make, session, game):
+    """A second count in the same quarter changes neither the count nor the day."""
     other = make.game()
     assert player_counts.record(session, {game.id: 3}, at=NOW) == 1
     assert player_counts.record(session, {game.id: 9, other.id: 0}, at=NOW + 7 * MINUTE) == 1
@@ -53,14 +53,14 @@ def test_a_count_is_of_its_quarter_and_taken_once(make, session, game):
     assert player_counts.last_counted_at(session, make.game().id) is None
 
 
-def test_games_that_are_gone_are_left_out(session, game):
-    """Presence may be wrong for seconds; the others are counted."""
+def test_deleted_games_are_skipped(session, game):
+    """Presence may be out of date for seconds. The other games are counted."""
     assert player_counts.record(session, {999_999: 4, game.id: 1}, at=NOW) == 1
     assert player_counts.record(session, {}, at=NOW) == 0
     assert all_counts(session) == [(QUARTER, 1)]
 
 
-def test_counts_go_with_their_game(session, game):
+def test_deleting_a_game_deletes_its_counts(session, game):
     player_counts.record(session, {game.id: 1}, at=NOW)
     games.delete_game(session, OPERATOR, short_name=game.short_name)
     session.commit()
@@ -69,7 +69,7 @@ def test_counts_go_with_their_game(session, game):
 
 
 def test_counting_changes_no_game(session, make):
-    """No version is written: replicas hear nothing of it."""
+    """Nothing is synced."""
     from shared.services import versions
 
     game = make.game()
@@ -80,8 +80,8 @@ def test_counting_changes_no_game(session, make):
     assert versions.last_cursor(session) == before
 
 
-def test_two_who_count_at_once_count_once(engine, stored):
-    """Whoever comes second finds it done, and adds nothing to the day."""
+def test_two_workers_that_count_at_once_count_once(engine, stored):
+    """The second one adds nothing to the day."""
     game = stored.game()
 
     def count():
@@ -99,8 +99,8 @@ def test_two_who_count_at_once_count_once(engine, stored):
         assert (day.total, day.counts) == (4, 1)
 
 
-def test_what_is_old_is_pruned(session, game):
-    """Single counts after 8 days, days after 400: the number of rows is bounded."""
+def test_old_counts_are_pruned(session, game):
+    """Single counts after 8 days, days after 400, so the number of rows is bounded."""
     for days in (0, 7, 9, 399, 402):
         player_counts.record(session, {game.id: days}, at=NOW - timedelta(days=days))
     assert player_counts.prune(session, now=NOW) == 4
@@ -109,8 +109,8 @@ def test_what_is_old_is_pruned(session, game):
     assert player_counts.prune(session, now=NOW) == 0
 
 
-def test_spans_are_put_together(session, game):
-    """By hours here; an hour without a count is not there."""
+def test_spans_are_merged(session, game):
+    """Into hours here. Hours without a count are left out."""
     for minutes, players in ((0, 2), (15, 4), (120, 9)):
         player_counts.record(session, {game.id: players}, at=QUARTER + minutes * MINUTE)
     counts = player_counts.list_counts(session, game.id, since=QUARTER)

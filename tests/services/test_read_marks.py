@@ -1,4 +1,4 @@
-"""How far people have read: marks never go back, and are counted from."""
+"""Read marks, and counting the unread lines after them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def say(session, channel, count=1):
     return history.store_lines(session, lines, worker="w")[-1]
 
 
-def test_a_mark_moves_on_and_never_back(session, make):
+def test_a_mark_never_moves_back(session, make):
     user, channel = make.user(), make.channel()
     for told, kept in ((5, 5), (9, 9), (3, 9), (9, 9)):
         read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=told)
         assert read_marks.last_read(session, user_id=user.id, channel_id=channel.id) == kept
 
 
-def test_what_is_unread_is_counted_for_channels_opened_before(session, make):
+def test_unread_lines_are_counted_for_channels_opened_before(session, make):
     user, other = make.user(), make.user()
     opened, new, elsewhere = make.channel(), make.channel(), make.channel()
     read_marks.mark_read(session, user_id=user.id, channel_id=opened.id, message_id=say(session, opened))
@@ -44,7 +44,7 @@ def test_what_is_unread_is_counted_for_channels_opened_before(session, make):
 
 
 def test_a_redacted_line_is_not_unread(session, make):
-    """No page shows it, so nobody could ever read it."""
+    """No page shows it, so nobody could mark it as read."""
     user, channel = make.user(), make.channel()
     read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=say(session, channel))
     moderator = actors.of_user(session, make.user(role="moderator").id)
@@ -65,7 +65,7 @@ def test_many_channels_are_counted_by_one_statement(session, make, engine):
     assert len(statements) == 1
 
 
-def test_no_more_than_so_many_are_counted(session, make):
+def test_counting_stops_at_the_limit(session, make):
     user, channel = make.user(), make.channel()
     read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=0)
     say(session, channel, read_marks.MAX_UNREAD + 5)
@@ -74,7 +74,7 @@ def test_no_more_than_so_many_are_counted(session, make):
     }
 
 
-def test_marks_go_with_their_account_and_their_channel(session, make):
+def test_deleting_the_account_or_the_channel_deletes_its_marks(session, make):
     user, channel, kept = make.user(), make.channel(), make.channel()
     stays = make.user()
     for one in (user, stays):
@@ -93,8 +93,8 @@ def test_marks_go_with_their_account_and_their_channel(session, make):
 
 
 @pytest.mark.parametrize("gone", ["account", "channel"])
-def test_a_mark_of_what_is_gone_is_dropped(session, make, gone):
-    """A worker writes what it heard a moment ago: then either may be deleted."""
+def test_marking_a_deleted_channel_does_nothing(session, make, gone):
+    """A worker writes a mark a moment later, when the account or channel may be deleted."""
     user, channel = make.user(), make.channel()
     ids = {"user_id": user.id, "channel_id": channel.id}
     ids["user_id" if gone == "account" else "channel_id"] = 10_000

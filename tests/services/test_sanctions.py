@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("any_database")
 
 
 def test_deleting_the_account_does_not_end_its_sanctions(make, session, moderator):
-    """It holds for the names of its approved characters, as long as it would have; what is over ends with it."""
+    """They hold for the names of its approved characters until their end. Sanctions that are over are not copied."""
     user, game = make.user("wren"), make.game("Tea")
     for name in ("Bob", "Claim"):
         made = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
@@ -101,7 +101,7 @@ def test_addresses_are_normalized(session, moderator, text, kept):
 @pytest.mark.parametrize("typed", ["Jos\u00e9@Tea", "Jose\u0301@Tea", "JOS\u00c9@tea"])
 @pytest.mark.parametrize("spoken", ["Jos\u00e9", "jose\u0301"])
 def test_a_name_matches_in_both_unicode_forms(make, session, moderator, typed, spoken):
-    """Forms change what is typed to composed letters; a game may send decomposed ones."""
+    """Forms normalize to composed letters; a game may send decomposed ones."""
     make.game("Tea")
     assert mute(session, moderator, typed).player_key == player_key(spoken)
     assert PatternSet([("k", parse_pattern(typed))]).matches(subject(spoken, "Tea"))

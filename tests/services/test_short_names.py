@@ -55,7 +55,7 @@ def test_a_deleted_applications_name_stays_reserved(make, session):
     assert make.application("Mirror2").id > application.id
 
 
-def test_an_old_name_of_a_game_goes_to_nobody_else_and_back_to_itself(make, session):
+def test_only_the_game_itself_may_take_back_an_old_name(make, session):
     owner = make.user()
     make.game("Tea", owner=owner)
     edit_game(session, "Tea", actor=actors.of_user(session, owner.id), short_name="Coffee")
@@ -67,7 +67,7 @@ def test_an_old_name_of_a_game_goes_to_nobody_else_and_back_to_itself(make, sess
 
 @pytest.mark.usefixtures("any_database")
 def test_a_game_and_an_application_race_for_one_name(engine, stored, monkeypatch):
-    """They live in two tables: only the reservation stands between them."""
+    """They are in two tables, so only the reservation keeps them apart."""
     owner = stored.user()
     monkeypatch.setattr(short_names, "is_reserved", lambda session, short_name: False)
 

@@ -102,7 +102,7 @@ def test_usernames_and_emails_are_unique_without_case(session):
 @pytest.mark.usefixtures("any_database")
 @pytest.mark.parametrize("second", [{"username": "WREN", "email": "b@example.com"}, {"username": "robin"}])
 def test_a_lost_race_for_a_name_is_a_name_taken(engine, monkeypatch, second):
-    """Both look before either has committed; the constraint decides, and the loser gets the same error."""
+    """Both check before either commits. The constraint decides, and the loser gets the same error."""
     if engine.dialect.name == "sqlite":
         # One writer at a time: the look is switched off, so that the constraint is what speaks.
         monkeypatch.setattr(users, "find_user_by_username", lambda session, username: None)
@@ -138,16 +138,16 @@ def test_sign_in_by_name_or_email_in_any_case(session):
         ("wr_n", "a good password"),
     ],
 )
-def test_a_wrong_sign_in_says_nothing_more(session, login, password):
-    """Not whether there is such an account."""
+def test_a_failed_sign_in_reveals_nothing(session, login, password):
+    """Not even whether the account exists."""
     register(session)
     with pytest.raises(InvalidCredentials) as refused:
         users.authenticate_user(session, login=login, password=password)
     assert refused.value.message == "the username or email and the password do not match"
 
 
-def test_an_unknown_login_is_hashed_all_the_same(session, monkeypatch):
-    """So that it takes as long as a wrong password."""
+def test_an_unknown_login_is_hashed_too(session, monkeypatch):
+    """It must take as long as a wrong password."""
     register(session)
     verified = []
 
@@ -163,8 +163,8 @@ def test_an_unknown_login_is_hashed_all_the_same(session, monkeypatch):
     assert len(verified) == 2
 
 
-def test_the_hash_of_nobody_costs_as_much_and_fits_nothing():
-    """Else the time of an answer would tell whether there is such an account."""
+def test_the_hash_for_unknown_users_costs_as_much_and_matches_nothing():
+    """Otherwise the response time would reveal whether the account exists."""
     hasher = PasswordHasher(time_cost=2, memory_cost=64, parallelism=1)
     nobodys = users._nobodys_hash(hasher)
     assert extract_parameters(nobodys) == extract_parameters(hasher.hash("any"))
@@ -173,7 +173,7 @@ def test_the_hash_of_nobody_costs_as_much_and_fits_nothing():
     assert nobodys != users._nobodys_hash(hasher)
 
 
-def test_roles_are_given_by_admins_only(make, session):
+def test_only_admins_give_roles(make, session):
     admin, player = make.admin("keeper"), make.user("wren")
     with pytest.raises(Forbidden):
         users.set_role(session, actors.of_user(session, player.id), username="wren", role="admin")

@@ -1,4 +1,4 @@
-"""Reading the log: what came after a cursor, the state at one, and what is forgotten."""
+"""Reading the log: changes after a cursor, the state at a cursor, and pruning."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_an_empty_log(session):
     assert not versions.reaches_back_to(session, 1)
 
 
-def test_how_many_records_there_are(log, make):
-    """As in the state of this moment: deleted records do not count, nor older versions."""
+def test_counts_of_records(log, make):
+    """Without deleted records and older versions."""
     assert versions.counts(log) == {"channels": 2}
     make.game("Coffee")
     log.commit()
@@ -67,7 +67,7 @@ def test_changes_after_a_cursor_in_order(log):
 
 
 def test_the_state_at_every_cursor(log):
-    """As it was then, whatever came later."""
+    """Whatever was committed later."""
 
     def short(cursor):
         return [(record["name"], record["description"], record["hidden"]) for _, record in state(log, cursor)]
@@ -120,8 +120,8 @@ def test_the_log_goes_on_after_pruning(log):
     assert versions.reaches_back_to(log, 6) and not versions.reaches_back_to(log, 5)
 
 
-def test_what_is_part_of_the_state_at_the_floor_stays(log, monkeypatch):
-    """A reader may be paging the state at a cursor from just after the moment of pruning."""
+def test_pruning_keeps_the_state_at_the_floor(log, monkeypatch):
+    """A reader may be paging the state at a cursor just after the pruned ones."""
     moment = utc_now()
     channels.update_channel(log, OPERATOR, name="gossip", description="Later.")
     log.commit()

@@ -61,10 +61,10 @@ def parse(session: Session, kind: str, text: str) -> Target:
         name, _, game = text.rpartition("@")
         return player(session, name=name, game=game)
     if kind == "game":
-        found = peers.find_peer(session, text)
-        if found is None:
+        peer = peers.find_peer(session, text)
+        if peer is None:
             raise NotFound(f"there is no game {text}", field="target")
-        return Target("game", found.short_name, peer=found.key)
+        return Target("game", peer.short_name, peer=peer.key)
     if kind == "user":
         user = users.find_user_by_username(session, text)
         if user is None:
