@@ -37,7 +37,7 @@ class Code(StrEnum):
 FIXED_SENTENCES = {
     Code.UNKNOWN_EVENT: "unknown event",
     Code.NOT_JSON: "not JSON",
-    Code.UNAUTHENTICATED: "not authenticated",
+    Code.UNAUTHENTICATED: "unauthenticated",
     Code.ALREADY_AUTHENTICATED: "already authenticated",
     Code.INVALID_CREDENTIALS: "invalid credentials",
     Code.CHANNEL_PAUSED: "channel is paused",
