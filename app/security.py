@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from shared.client_addresses import TrustedProxies
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SESSION_DAYS = 30
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -49,9 +55,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=None,
     )
     CSRFProtect(app)
-    if is_behind_proxy(settings):
-        # Without a proxy, clients could set these headers and get around the limits per address.
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+    app.wsgi_app = ProxyHeaders(app.wsgi_app, settings.site_proxies)  # type: ignore[method-assign]
 
     @app.before_request
     def refuse_nul() -> None:
@@ -70,11 +74,23 @@ def init_app(app: Flask, settings: Settings) -> None:
         return response
 
 
-def is_behind_proxy(settings: Settings) -> bool:
-    """Return whether PUBLIC_URL differs from where the site listens: another port, or TLS, which it never speaks."""
-    public = urlsplit(settings.public_url)
-    port = {"http": 80, "https": 443}[public.scheme] if public.port is None else public.port
-    return public.scheme == "https" or port != settings.web_port
+class ProxyHeaders:
+    """Reads the client's address, the scheme and the host from the headers of trusted proxies."""
+
+    def __init__(self, application: WSGIApplication, proxies: TrustedProxies) -> None:
+        self._application = application
+        self._proxied = ProxyFix(application, x_for=0, x_proto=1, x_host=1)
+        self._proxies = proxies
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request. Others could write these headers too, and get around the limits per address."""
+        peer = environ.get("REMOTE_ADDR", "")
+        if not self._proxies.has(peer):
+            return self._application(environ, start_response)
+        environ["REMOTE_ADDR"] = self._proxies.client_address(
+            peer, forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""), forwarded=environ.get("HTTP_FORWARDED", "")
+        )
+        return self._proxied(environ, start_response)
 
 
 def is_local_path(target: str) -> bool:

@@ -13,6 +13,7 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared.client_addresses import Network, parse_networks
 from shared.errors import Invalid
 from shared.limits import Limit, parse_limits
 from shared.mail import MailServer, check_sender
@@ -168,6 +169,20 @@ def _show_limits(limits: Mapping[str, Limit]) -> str:
     return ",".join(f"{name}={limit.burst}/{limit.per_second:g}" for name, limit in limits.items())
 
 
+def _parse_proxies(name: str, text: str) -> tuple[Network, ...] | None:
+    """Return the networks; None for "", which leaves the choice to the other settings."""
+    if not text:
+        return None
+    try:
+        return () if text.lower() == "none" else parse_networks(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _show_proxies(networks: tuple[Network, ...] | None) -> str:
+    return "" if networks is None else ",".join(map(str, networks)) or "none"
+
+
 def _parse_secret(name: str, text: str) -> str:
     if len(text) < 16:
         raise SettingsError(f"{name} is too short: it must have at least 16 characters")
@@ -186,6 +201,7 @@ SWITCH = SettingType(_parse_switch, choice("on", "off").refused, lambda is_on: "
 FOLDER = SettingType(_parse_folder, "a folder that cannot be made")
 SECRET = SettingType(_parse_secret, "fewer than 16 characters", lambda secret: MASK)
 DATABASE_URL = SettingType(_parse_database_url, "other databases; SQLite in memory", mask_url)
+PROXIES = SettingType(_parse_proxies, "anything but addresses and networks, and `none`", _show_proxies)
 REDIS_URL = SettingType(_parse_redis_url, "other schemes", mask_url)
 MAIL_URL = SettingType(_parse_mail_url, "other schemes and options", mask_url)
 SENDER = SettingType(_parse_sender, "anything but an address")

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared import setting_types as types
+from shared.client_addresses import NO_PROXIES, PRIVATE_NETWORKS, Network, TrustedProxies, parse_networks
 from shared.limits import Limit
 from shared.setting_types import SettingsError, SettingType
 
@@ -144,8 +145,8 @@ class Settings:
     public_url: str = setting(
         types.web_address("http", "https"),
         _public_url,
-        "the site's address as people type it. With `https://`, or a port other than `WEB_PORT`, the site believes one "
-        "proxy's `X-Forwarded-*` headers; with `https://`, cookies are secure and HSTS is sent",
+        "the site's address as people type it. With `https://`, or a port other than `WEB_PORT`, the site believes the "
+        "headers of [trusted proxies](#behind-a-tls-proxy); with `https://`, cookies are secure and HSTS is sent",
         shown_default="`http://`, `BIND`, `WEB_PORT`",
     )
     socket_url: str = setting(
@@ -153,6 +154,14 @@ class Settings:
         _socket_url,
         "what pages tell owners to connect to",
         shown_default="`ws://`, `BIND`, `SOCKET_PORT`, `/socket`",
+    )
+    trusted_proxies: tuple[Network, ...] | None = setting(
+        types.PROXIES,
+        "",
+        "[proxies](#behind-a-tls-proxy) whose `X-Forwarded-*` and `Forwarded` headers are believed: addresses and "
+        "networks with commas between them, or `none`",
+        shown_default="this machine and private networks, if `PUBLIC_URL` (for the site) or `SOCKET_URL` (for workers) "
+        "says that there is a proxy",
     )
     rate_limits: bool = setting(
         types.SWITCH, "on", "`off` switches all limits off: of sign-ins, registrations, and the socket's"
@@ -288,11 +297,27 @@ class Settings:
         }
 
     @property
-    def is_socket_behind_proxy(self) -> bool:
-        """True when SOCKET_URL is not where the worker itself listens: another port, or TLS, which it never speaks."""
-        url = urlsplit(self.socket_url)
-        port = {"ws": 80, "wss": 443}[url.scheme] if url.port is None else url.port
-        return url.scheme == "wss" or port != self.socket_port
+    def site_proxies(self) -> TrustedProxies:
+        """The proxies whose headers the site believes."""
+        return self._proxies(self.public_url, self.web_port)
+
+    @property
+    def socket_proxies(self) -> TrustedProxies:
+        """The proxies whose headers workers believe."""
+        return self._proxies(self.socket_url, self.socket_port)
+
+    def _proxies(self, url: str, port: int) -> TrustedProxies:
+        """Return TRUSTED_PROXIES, or the default for a server with this public address that listens on this port.
+
+        There is a proxy if the address is not the server's own: it has another port, or TLS, which the server never
+        speaks.
+        """
+        if self.trusted_proxies is not None:
+            return TrustedProxies(self.trusted_proxies)
+        public = urlsplit(url)
+        is_tls = public.scheme in ("https", "wss")
+        public_port = (443 if is_tls else 80) if public.port is None else public.port
+        return TrustedProxies(parse_networks(PRIVATE_NETWORKS)) if is_tls or public_port != port else NO_PROXIES
 
     @property
     def chat_socket_url(self) -> str:

@@ -223,7 +223,7 @@ class Worker:
             health=health,
             metrics=metrics,
             reuse_port=True,
-            trusts_proxy=settings.is_socket_behind_proxy,
+            proxies=settings.socket_proxies,
         )
         port = settings.worker_metrics_port
         if not port:

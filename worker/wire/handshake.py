@@ -16,6 +16,7 @@ from typing import Any
 
 from gevent import socket
 
+from shared.client_addresses import TrustedProxies
 from worker.wire.transport import Wire
 from worker.wire.upgrade import Endpoint, check_handshake, client_address, start_connection
 
@@ -30,7 +31,7 @@ _SWITCHING = (
 
 
 def upgrade_at_once(
-    sock: socket.socket, peer: object, *, wire: Wire, endpoints: Mapping[str, Endpoint], trusts_proxy: bool
+    sock: socket.socket, peer: object, *, wire: Wire, endpoints: Mapping[str, Endpoint], proxies: TrustedProxies
 ) -> bool:
     """Upgrade a new TCP connection if its first bytes are an ordinary handshake.
 
@@ -39,7 +40,7 @@ def upgrade_at_once(
     Args:
         peer: The other end, as accept() returned it.
         endpoints: The paths that are upgraded.
-        trusts_proxy: Whether to believe X-Forwarded-For.
+        proxies: The proxies whose headers are believed.
 
     Returns:
         Whether the connection was upgraded. If not, nothing was read, and the WSGI server must handle the request.
@@ -54,7 +55,7 @@ def upgrade_at_once(
     endpoint = endpoints.get(environ["PATH_INFO"])
     if endpoint is None or check_handshake(environ) is not None:
         return False
-    address = client_address(peer, environ.get("HTTP_X_FORWARDED_FOR", ""), trusts_proxy=trusts_proxy)
+    address = client_address(peer, environ, proxies)
     if endpoint.refuse(environ, address) is not None:
         return False
     sock.recv(len(head) + len(end_of_head))

@@ -11,6 +11,7 @@ from gevent import socket
 from gevent.hub import get_hub
 from gevent.pywsgi import WSGIServer
 
+from shared.client_addresses import NO_PROXIES, TrustedProxies
 from worker.wire.handshake import upgrade_at_once
 from worker.wire.transport import Wire
 from worker.wire.upgrade import Endpoint, UpgradeHandler
@@ -36,7 +37,7 @@ class SocketServer:
         health: Health,
         metrics: Metrics,
         reuse_port: bool = False,
-        trusts_proxy: bool = False,
+        proxies: TrustedProxies = NO_PROXIES,
         max_handshakes: int = 1024,
         handshake_seconds: float = 20,
     ) -> None:
@@ -47,7 +48,7 @@ class SocketServer:
             health: Returns whether this worker is healthy, and the report for /_health.
             metrics: Returns the body of /metrics.
             reuse_port: Whether several workers may listen on the port.
-            trusts_proxy: Whether to believe X-Forwarded-For.
+            proxies: The proxies whose headers are believed.
             max_handshakes: How many connections may be open without being upgraded. More are not accepted meanwhile.
             handshake_seconds: After this time, a connection that is not upgraded is dropped.
         """
@@ -55,7 +56,7 @@ class SocketServer:
         self._port = port
         self._reuse_port = reuse_port
         self._server = _Server(wire, endpoints, _pages(health, metrics), max_handshakes, handshake_seconds)
-        self._server.trusts_proxy = trusts_proxy
+        self._server.proxies = proxies
 
     @property
     def port(self) -> int:
@@ -125,7 +126,7 @@ class _Server(WSGIServer):
     ) -> None:
         self.wire = wire
         self.endpoints = endpoints
-        self.trusts_proxy = False
+        self.proxies = NO_PROXIES
         self._application = application
         self._max_handshakes = max_handshakes
         self._handshake_seconds = handshake_seconds
@@ -158,9 +159,7 @@ class _Server(WSGIServer):
         deadline = get_hub().loop.timer(self._handshake_seconds)
         deadline.start(_shut_down, sock)
         try:
-            if not upgrade_at_once(
-                sock, address, wire=self.wire, endpoints=self.endpoints, trusts_proxy=self.trusts_proxy
-            ):
+            if not upgrade_at_once(sock, address, wire=self.wire, endpoints=self.endpoints, proxies=self.proxies):
                 super().handle(sock, address)
         except OSError as error:
             log.debug("a handshake from %s failed: %s", address, error)

@@ -11,15 +11,15 @@ because its reads and writes block and have no limits:
 """
 
 import binascii
-import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import WebSocketHandler
 
+from shared.client_addresses import TrustedProxies
 from worker.wire.transport import SocketHandler, Transport, Wire
 
 log = logging.getLogger(__name__)
@@ -95,34 +95,19 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def address_of(peer: str, forwarded_for: str) -> str:
-    """Return the address that a connection came from.
-
-    Args:
-        peer: The address of the other end.
-        forwarded_for: The X-Forwarded-For header, which only counts if `peer` is on this machine or a private network.
-            If it has several addresses, the last is the one that the proxy itself has seen.
-    """
-    if not forwarded_for:
-        return peer
-    last = forwarded_for.rsplit(",", 1)[-1].strip().strip("[]")
-    try:
-        if ipaddress.ip_address(peer).is_private:
-            return str(ipaddress.ip_address(last))
-    except ValueError:
-        pass
-    return peer
-
-
-def client_address(peer: object, forwarded_for: str, *, trusts_proxy: bool) -> str:
+def client_address(peer: object, environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
     """Return the address of a client.
 
     Args:
         peer: The other end of the TCP connection, as accept() returns it.
-        forwarded_for: The X-Forwarded-For header, "" if there is none.
-        trusts_proxy: Whether to believe that header.
+        environ: The keys of the request's WSGI environ.
+        proxies: The proxies whose headers are believed.
     """
-    return address_of(peer[0] if isinstance(peer, tuple) else "", forwarded_for if trusts_proxy else "")
+    return proxies.client_address(
+        peer[0] if isinstance(peer, tuple) else "",
+        forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
+        forwarded=environ.get("HTTP_FORWARDED", ""),
+    )
 
 
 def start_connection(
@@ -162,11 +147,7 @@ class UpgradeHandler(WebSocketHandler):
         if endpoint is None:
             WSGIHandler.run_application(self)
             return
-        address = client_address(
-            self.client_address,
-            self.environ.get("HTTP_X_FORWARDED_FOR", ""),
-            trusts_proxy=self.server.trusts_proxy,
-        )
+        address = client_address(self.client_address, self.environ, self.server.proxies)
         refusal = check_handshake(self.environ) or endpoint.refuse(self.environ, address)
         if refusal is not None:
             body = refusal.text.encode() + b"\n"
