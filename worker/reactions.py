@@ -95,7 +95,7 @@ class Reactions:
                 parts.statuses.changed(key)
                 parts.authenticator.peer_changed(key)
                 parts.peers.game_changed(change)
-        parts.replicas.tell(changed)
+        parts.replicas.broadcast(changed)
 
     def _presence_changed(self, peer: PeerKey, is_news: bool) -> None:
         if peer == grapevine.KEY:

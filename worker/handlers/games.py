@@ -24,6 +24,6 @@ def status(parts: Parts, connection: Connection, request: RequestGames, ref: msg
         payloads = [statuses.game(request.game)]
     else:
         parts.limits.spend_of_socket(connection, GAMES_STATUS)
-        payloads = statuses.games(statuses.listed(asker=connection.peer_key))
+        payloads = statuses.games(statuses.list_displayed(asker=connection.peer_key))
     connection.send_all(encode_success(request.event, ref, payload) for payload in payloads)
     return ANSWERED

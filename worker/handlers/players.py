@@ -60,7 +60,7 @@ def status(parts: Parts, connection: Connection, request: RequestPlayers, ref: m
         payloads = [statuses.players_of(request.game)]
     else:
         parts.limits.spend_of_socket(connection, PLAYERS_STATUS)
-        payloads = statuses.players(statuses.listed(asker=connection.peer_key))
+        payloads = statuses.players(statuses.list_displayed(asker=connection.peer_key))
     connection.send_all(encode_answer(request.event, ref, payload) for payload in payloads)
     return ANSWERED
 

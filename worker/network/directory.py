@@ -1,6 +1,6 @@
-"""The worker's own copy of the network's records, fed by the log of changes: all channels, and games asked for.
+"""The worker's copy of the network's records: all channels, and the games that were requested. The feed updates it.
 
-`*/status`, subscribing to a known channel and fan-out need no database that way.
+So `*/status`, subscribing to an existing channel and the fan-out need no database.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from shared.services.versions import Change
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What `load` read: every channel at a cursor."""
+    """All channels at a cursor."""
 
     cursor: int
     channels: list[ChannelRecord]
 
 
-_channel = msgspec.json.Decoder(ChannelRecord)
-_game = msgspec.json.Decoder(GameRecord)
+_channel_decoder = msgspec.json.Decoder(ChannelRecord)
+_game_decoder = msgspec.json.Decoder(GameRecord)
 
 
 def load(session: Session) -> State:
-    """Read all channels and the cursor they are of."""
+    """Read all channels, and the cursor at which they are up to date."""
     cursor = versions.last_cursor(session)
-    found: list[ChannelRecord] = []
-    while page := versions.state_page(session, "channels", cursor=cursor, after_id=found[-1].id if found else 0):
-        found += [_channel.decode(record) for _, record in page]
-    return State(cursor, found)
+    channels: list[ChannelRecord] = []
+    while page := versions.state_page(session, "channels", cursor=cursor, after_id=channels[-1].id if channels else 0):
+        channels += [_channel_decoder.decode(record) for _, record in page]
+    return State(cursor, channels)
 
 
 def load_games(session: Session, game_ids: Sequence[int]) -> tuple[int, list[GameRecord]]:
-    """A cursor, and the records of these games at it."""
+    """Return a cursor, and the records of these games at that cursor."""
     cursor = versions.last_cursor(session)
-    return cursor, [_game.decode(record) for _, record in versions.newest_records(session, "games", game_ids)]
+    return cursor, [_game_decoder.decode(record) for _, record in versions.newest_records(session, "games", game_ids)]
 
 
 class Directory:
-    """Channels by id and by name; games by id, those that were asked for."""
+    """All channels by id and by name, and the games that were requested, by id."""
 
     def __init__(self) -> None:
         self.channels: dict[int, ChannelRecord] = {}
@@ -53,42 +53,42 @@ class Directory:
         self._channel_ids: dict[str, int] = {}
 
     def fill(self, state: State) -> None:
-        """Start from what was read."""
+        """Replace everything with a state from the database."""
         self.channels = {channel.id: channel for channel in state.channels}
         self._channel_ids = {channel_key(channel.name): channel.id for channel in state.channels}
         self.games.clear()
 
     def find_channel(self, name: str) -> ChannelRecord | None:
-        """The channel of this name in any case."""
+        """Return the channel of this name. Ignores case."""
         channel_id = self._channel_ids.get(channel_key(name))
         return None if channel_id is None else self.channels.get(channel_id)
 
-    def keep_channel(self, channel: ChannelRecord) -> None:
-        """Put in a channel that is new or has changed."""
-        self.drop_channel(channel.id)
+    def put_channel(self, channel: ChannelRecord) -> None:
+        """Add a channel, or replace it."""
+        self.remove_channel(channel.id)
         self.channels[channel.id] = channel
         self._channel_ids[channel_key(channel.name)] = channel.id
 
-    def drop_channel(self, channel_id: int) -> ChannelRecord | None:
-        """Take out a channel."""
+    def remove_channel(self, channel_id: int) -> ChannelRecord | None:
+        """Remove a channel and return it. Returns None if there is none with this id."""
         channel = self.channels.pop(channel_id, None)
         if channel is not None and self._channel_ids.get(channel_key(channel.name)) == channel_id:
             del self._channel_ids[channel_key(channel.name)]
         return channel
 
     def decode_game(self, change: Change) -> GameRecord | None:
-        """The record of a change of a game; None if it was deleted."""
-        return None if change.record is None else _game.decode(change.record)
+        """Return the record of a changed game, or None if it was deleted."""
+        return None if change.record is None else _game_decoder.decode(change.record)
 
     def apply(self, change: Change) -> None:
-        """Take over one change of the log."""
+        """Apply one change from the log."""
         if change.kind == "channels":
             if change.record is None:
-                self.drop_channel(change.record_id)
+                self.remove_channel(change.record_id)
             else:
-                self.keep_channel(_channel.decode(change.record))
+                self.put_channel(_channel_decoder.decode(change.record))
         elif change.kind == "games" and change.record_id in self.games:
             if change.record is None:
                 del self.games[change.record_id]
             else:
-                self.games[change.record_id] = _game.decode(change.record)
+                self.games[change.record_id] = _game_decoder.decode(change.record)

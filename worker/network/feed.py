@@ -1,6 +1,6 @@
-"""Reads the log of changes, in cursor order, and tells the rest of the worker: the directory, the peers, the replicas.
+"""Reads the log of changes in cursor order, updates the directory, and passes the changes on to the rest of the worker.
 
-A signal only wakes it up; it also looks by itself every few seconds, so that a lost signal costs time and nothing else.
+A signal wakes it up. It also polls every few seconds in case a signal was lost.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Feed:
     """Follows the log of changes and keeps the directory up to date with it.
 
     Attributes:
-        position: the cursor up to which everything has been applied.
-        on_changes: called with each batch, in order, once the directory has it. Must not wait.
-        on_reset: called when the log has turned out to be behind the position (a backup was restored). Must not wait.
+        position: The cursor up to which everything has been applied.
+        on_changes: Called with each batch, in order, once the directory has it. Must not wait.
+        on_reset: Called if the log is behind the position, because a backup was restored. Must not wait.
     """
 
     def __init__(self, database: Database, records: Directory) -> None:
@@ -44,16 +44,16 @@ class Feed:
         self._moved = Event()
 
     def start(self) -> None:
-        """Read the state, and follow the log from there. Raises what the database raises."""
-        self._fill()
+        """Read the state, and follow the log from there. Errors of the database are raised."""
+        self._read_state()
         gevent.spawn(self._run)
 
     def wake(self) -> None:
-        """Look now."""
+        """Read the log now."""
         self._woken.set()
 
     def wait_for(self, position: int, timeout: float = 5.0) -> bool:
-        """Wait until everything up to `position` has been told. False if that takes too long."""
+        """Wait until everything up to `position` has been passed on. Return False after `timeout` seconds."""
         with gevent.Timeout(timeout, False):
             while self.position < position:
                 self._moved.clear()
@@ -61,7 +61,7 @@ class Feed:
                 self._moved.wait()
         return self.position >= position
 
-    def _fill(self) -> None:
+    def _read_state(self) -> None:
         state = self._database.read(directory.load)
         self._records.fill(state)
         self.position = state.cursor
@@ -81,26 +81,26 @@ class Feed:
                 gevent.sleep(1)
 
     def _advance(self) -> bool:
-        """Tell the next batch. True if there may be more."""
+        """Pass on the next batch. Return whether there may be more."""
         position = self.position
-        changes, last = self._database.read(lambda session: _read_on(session, position))
+        changes, last = self._database.read(lambda session: _read_changes(session, position))
         if last < position:
             _log.warning("the log is behind this worker: starting over", position=position, last=last)
-            self._fill()
+            self._read_state()
             self.on_reset()
             return False
         if not changes:
             return False
         for change in changes:
             self._records.apply(change)
-        # From here to the end nothing waits: whoever compares positions sees all of a batch told, or nothing of it.
+        # Nothing waits from here to the end, so others never see a new position before its batch was passed on.
         self.position = changes[-1].cursor
         self.on_changes(changes)
         self._moved.set()
         return len(changes) == BATCH
 
 
-def _read_on(session: Session, position: int) -> tuple[list[Change], int]:
-    """The changes after a position, and the last cursor."""
+def _read_changes(session: Session, position: int) -> tuple[list[Change], int]:
+    """Return the next changes after a position, and the last cursor."""
     changes = versions.since(session, position, limit=BATCH)
     return changes, changes[-1].cursor if changes else versions.last_cursor(session)

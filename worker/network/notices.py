@@ -1,9 +1,9 @@
-"""Games that come online and go: `games/connect` and `games/disconnect` (docs/protocol.md, §7).
+"""Announces games that come online or go offline: `games/connect` and `games/disconnect` (docs/protocol.md, §7).
 
-Each worker finds them out for its own sockets, from its own view of who is online, so nothing is sent between workers
-and no notice can be given twice. A game is announced with its first socket, and as gone when it has had none for
-`offline_seconds`; if it returns sooner, neither is said. Redis remembers when games were last online, so that a
-worker that starts does not take those that return to it for new ones.
+Each worker notifies its own sockets, based on its own view of who is online. So workers exchange no messages about it,
+and no socket is notified twice. A game goes online with its first socket, and offline after `offline_seconds` without
+one. If it reconnects within that time, nothing is announced. Redis remembers when games were last online, so that a
+worker that has just started does not announce games that reconnect to it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Known:
-    """A game that is online, or was a moment ago. offline_since: Unix time; None while it has a socket."""
+class _Game:
+    """A game that is online, or was recently.
+
+    Attributes:
+        offline_since: The Unix time at which it lost its last socket. None if it has one.
+    """
 
     name: str
     is_shown: bool
@@ -44,7 +48,7 @@ class _Known:
 
 
 class Notices:
-    """Which games this worker's sockets have been told of. Watches the presence view."""
+    """The games that this worker has announced to its sockets."""
 
     def __init__(
         self,
@@ -64,45 +68,49 @@ class Notices:
         self._diagnostics = diagnostics
         self._offline_seconds = offline_seconds
         self._clock = clock
-        self._known: dict[PeerKey, _Known] = {}
-        self._offline: dict[PeerKey, None] = {}  # those without a socket, the first to be told of first
+        self._games: dict[PeerKey, _Game] = {}
+        self._offline: dict[PeerKey, None] = {}  # games without a socket, oldest first
 
     def start(self) -> None:
-        """Take over who was online a moment ago, and begin to watch for those that stay away."""
-        self._remember_recent()
+        """Read which games were online recently, and start announcing games that go offline."""
+        self._read_recent()
         gevent.spawn(self._run)
 
     def changed(self, peer: PeerKey, is_news: bool) -> None:
-        """Something about a peer's sockets changed (called by the presence view)."""
+        """Announce a peer if it has come online. Called after its sockets have changed.
+
+        Args:
+            is_news: False if this worker learned of it late, so that a new socket is not announced.
+        """
         sockets = self._presence.by_peer.get(peer)
-        known = self._known.get(peer)
+        game = self._games.get(peer)
         if not sockets:
-            if known is not None and known.offline_since is None:
-                known.offline_since = self._clock()
+            if game is not None and game.offline_since is None:
+                game.offline_since = self._clock()
                 self._offline[peer] = None
             return
         socket = _newest(sockets.values())
         is_shown = socket.is_displayed and not socket.is_application
-        if known is None:
-            self._known[peer] = _Known(socket.game, is_shown)
+        if game is None:
+            self._games[peer] = _Game(socket.game, is_shown)
             if is_shown and is_news:
-                self._say(GameConnected(game=socket.game), peer)
+                self._announce(GameConnected(game=socket.game), peer)
             return
-        known.name, known.is_shown = socket.game, is_shown
-        if known.offline_since is not None:
-            known.offline_since = None
+        game.name, game.is_shown = socket.game, is_shown
+        if game.offline_since is not None:
+            game.offline_since = None
             del self._offline[peer]
 
     def tick(self) -> None:
-        """Tell of those that have been away for long enough."""
+        """Announce the games that have been offline for long enough."""
         latest = self._clock() - self._offline_seconds
         for peer in list(self._offline):
-            known = self._known[peer]
-            if known.offline_since is not None and known.offline_since > latest:
+            game = self._games[peer]
+            if game.offline_since is not None and game.offline_since > latest:
                 break
-            del self._offline[peer], self._known[peer]
-            if known.is_shown:
-                self._say(GameDisconnected(game=known.name), peer)
+            del self._offline[peer], self._games[peer]
+            if game.is_shown:
+                self._announce(GameDisconnected(game=game.name), peer)
 
     def _run(self) -> None:
         while True:
@@ -110,25 +118,25 @@ class Notices:
             try:
                 self.tick()
             except Exception:
-                _log.exception("games' notices failed")
+                _log.exception("games could not be announced as offline")
 
-    def _say(self, notice: GameConnected | GameDisconnected, peer: PeerKey) -> None:
+    def _announce(self, notice: GameConnected | GameDisconnected, peer: PeerKey) -> None:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
         self._fanout.broadcast(GAMES, frames, except_peer=peer)
         self._diagnostics.broadcast(GAMES, frames, peer)
 
-    def _remember_recent(self) -> None:
+    def _read_recent(self) -> None:
         try:
             recent = list_recent(self._signals.redis, after=self._clock() - self._offline_seconds)
-            absent = [peer for peer in recent if peer not in self._known]
-            found = self._database.read(lambda session: peers.list_peers(session, absent))
+            absent = [peer for peer in recent if peer not in self._games]
+            records = self._database.read(lambda session: peers.list_peers(session, absent))
         except (redis.RedisError, OSError, SQLAlchemyError) as error:
-            _log.warning("who was online a moment ago is not known", error=str(error))
+            _log.warning("cannot read which games were online recently", error=str(error))
             return
         for key in sorted(absent, key=lambda peer: recent[peer]):
-            peer = found.get(key)
-            if peer is not None and key not in self._known:
-                self._known[key] = _Known(peer.short_name, peer.is_displayed, recent[key])
+            peer = records.get(key)
+            if peer is not None and key not in self._games:
+                self._games[key] = _Game(peer.short_name, peer.is_displayed, recent[key])
                 self._offline[key] = None
 
 

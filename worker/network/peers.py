@@ -1,6 +1,6 @@
-"""The sockets of games and applications at this worker: from connecting to leaving, and what edits mean for them.
+"""The sockets of games and applications at this worker: they connect, come online, are edited, and disconnect.
 
-Browsers have the like in `worker/chat/browsers.py`. What a single event does is in `worker/handlers/`.
+`worker/chat/browsers.py` does the same for browsers. `worker/handlers/` handles the events.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Peers:
     def admit(self, connection: Connection, peer: Peer, channel_ids: Iterable[int]) -> None:
         """Bring a socket online that has authenticated as this peer, subscribed to these channels.
 
-        Joins the fan-out once and presence once: both cost as much for each join as for all together.
+        Joins the fan-out and presence once each, since one join of all topics costs as much as a join of one.
         """
         connection.peer = peer
         self._sockets.assign_peer(connection)
@@ -87,7 +87,7 @@ class Peers:
         _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
 
     def forget(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Take a socket offline that is gone."""
+        """Take a closed socket offline."""
         self._sockets.remove(connection)
         self._fanout.forget(connection)
         self._replicas.forget(connection)
@@ -104,7 +104,7 @@ class Peers:
                 connection.send(encode_event(Restart.event, Restart(downtime=downtime)))
 
     def game_changed(self, change: Change) -> None:
-        """Apply an edit of a game to its sockets: its new name, or close them if it was deleted."""
+        """Rename the sockets of an edited game, or close those of a deleted one."""
         connections = self._sockets.by_peer.get(peer_keys.of_game(change.record_id))
         if not connections:
             return
@@ -123,5 +123,5 @@ class Peers:
                 self._update_scope(connection, connection.peer)
 
     def _update_scope(self, connection: Connection, peer: Peer) -> None:
-        change = self._fanout.join if self._moderation.may_moderate(peer.id) else self._fanout.leave
-        change(connection, [MODERATION])
+        join_or_leave = self._fanout.join if self._moderation.may_moderate(peer.id) else self._fanout.leave
+        join_or_leave(connection, [MODERATION])

@@ -1,4 +1,4 @@
-"""Players of games who sign in and out: announced to this worker's sockets and passed on to the other workers.
+"""Announces players who sign in or out to this worker's sockets and to the other workers.
 
 Source: docs/protocol.md, §5. A notice arrives at most once.
 """
@@ -25,7 +25,7 @@ PLAYERS = "players"  # the flag, and the fan-out topic of sockets that declared 
 
 
 class PlayerNotices:
-    """Announces the players of games who come and go."""
+    """Announces players of games as online or offline."""
 
     def __init__(
         self,
@@ -50,23 +50,27 @@ class PlayerNotices:
     def announce(self, op: Literal["in", "out"], peer: Peer, name: str, *, is_shown: bool) -> None:
         """Sign a player in or out, at every worker.
 
-        is_shown: whether the sockets of other games are sent a notice.
+        Args:
+            is_shown: Whether other games' sockets receive a notice.
         """
         signal = PlayerSigned(self._worker_id, op, peer.key, peer.short_name, name, is_shown)
-        frames = self._carry_out(signal)
+        frames = self._apply(signal)
         self._presence.publish_after(signal)
         if frames is not None:
             self._diagnostics.broadcast(PLAYERS, frames, peer.key)
 
     def follow(self, signal: PlayerSigned) -> None:
-        """Carry out what another worker has announced."""
+        """Apply a signal from another worker."""
         if signal.worker != self._worker_id:
-            self._carry_out(signal)
+            self._apply(signal)
 
     def announce_banned(self, players: Iterable[tuple[PeerKey, str]]) -> None:
-        """Announce to this worker's sockets that newly banned players (peer key, player key) have left.
+        """Announce to this worker's sockets that newly banned players have left, although their game still lists them.
 
-        Each worker does so for its own sockets when its view of the sanctions changes. The game still lists them.
+        Each worker does this for its own sockets when its view of the sanctions changes.
+
+        Args:
+            players: Pairs of a peer key and a player key.
         """
         for peer, key in players:
             sockets = self._presence.by_peer.get(peer, {}).values()
@@ -74,7 +78,7 @@ class PlayerNotices:
             if names and any(socket.is_displayed or socket.is_application for socket in sockets):
                 self._broadcast(peer, PlayerSignedOut(game=next(iter(sockets)).game, name=names[0]))
 
-    def _carry_out(self, signal: PlayerSigned) -> Frames | None:
+    def _apply(self, signal: PlayerSigned) -> Frames | None:
         if signal.op == "out":
             for connection in list(self._sockets.by_peer.get(signal.peer, ())):
                 if connection.players.pop(player_key(signal.name), None) is not None:

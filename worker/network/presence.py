@@ -1,9 +1,9 @@
-"""Who is online: this worker's sockets are written to Redis, and everybody's are kept in a local view.
+"""Who is online: writes this worker's sockets to Redis, and keeps a view of all workers' sockets in memory.
 
-Each worker's sockets are one hash in Redis that expires unless it is refreshed, so a killed worker leaves no ghosts.
-Its sockets leave the views of the other workers after the same time. When Redis comes back after it was away, each
-worker writes all of its own sockets again and reads the others'. Lost signals are detected by counting: each refresh
-says how many sockets its worker has announced.
+The sockets of each worker are one hash in Redis. It expires unless the worker refreshes it, so the sockets of a killed
+worker disappear. The other workers drop them from their views after the same time. After a Redis outage, each worker
+writes all of its sockets again and reads the others'. Lost signals are detected by counting: each refresh says how many
+sockets its worker has announced.
 """
 
 from __future__ import annotations
@@ -26,29 +26,35 @@ from shared.signals import PresenceChanged, Signal
 from worker.signals import Signals
 from worker.sockets.connection import Connection
 
-REFRESHES = 3  # in the time after which a worker that says nothing counts as lost
+REFRESHES = 3  # within the time after which a silent worker counts as lost
 RECENT_SECONDS = 3600.0
-CHECKS = 5  # for lost workers, in the time between two refreshes
+CHECKS = 5  # for lost workers, between two refreshes
 READY_SECONDS = 2.0
-WRITTEN_AT_ONCE = 500  # sockets in one command
+SOCKETS_A_COMMAND = 500
 
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
 
 
 class Presence:
-    """The local view of every socket on the network, this worker's own among them.
+    """The local view of all sockets on the network, including this worker's.
 
-    on_change is called with the peer key after each change in who has a socket or which players, and with whether that
-    is news: what this worker only learns late (at its start, when Redis is back) is none. It must not wait.
+    Attributes:
+        sockets: All sockets, by id.
+        by_peer: The same by peer key, then by id. Peers without sockets are not in it.
+        on_change: Called after each change of a peer's sockets or players, with the peer key and with whether the
+            change is news. It is not if this worker learned of it late (at its start, or after an outage). Must not
+            wait.
     """
 
     def __init__(
         self, worker_id: str, signals: Signals, describe: Callable[[], dict[str, Any]], *, expires_seconds: float = 45.0
     ) -> None:
-        """describe: facts about this worker for `flask network status`.
+        """Start with an empty view.
 
-        expires_seconds: how long the sockets of a worker that was killed seem to be there.
+        Args:
+            describe: Returns facts about this worker for `flask network status`.
+            expires_seconds: How long the sockets of a killed worker stay in the view.
         """
         self._worker_id = worker_id
         self._signals = signals
@@ -56,13 +62,14 @@ class Presence:
         self._expires_seconds = expires_seconds
         self._refresh_seconds = expires_seconds / REFRESHES
         self._own: dict[str, Connection] = {}
-        self._changed: set[str] = set()
-        self._gone: set[str] = set()
-        self._left: set[PeerKey | None] = set()
-        self._told: set[str] = set()
-        self._is_again = False
-        self._after: list[Signal] = []
-        self._come = Event()
+        # What the next signal contains.
+        self._changed_ids: set[str] = set()
+        self._removed_ids: set[str] = set()
+        self._left_peers: set[PeerKey | None] = set()
+        self._is_rebuild = False
+        self._signals_after: list[Signal] = []
+        self._pending = Event()
+        self._announced_ids: set[str] = set()
         self._ready = Event()
         self.sockets: dict[str, SocketPresence] = {}
         self.by_peer: dict[PeerKey, dict[str, SocketPresence]] = {}
@@ -71,52 +78,52 @@ class Presence:
         self.on_change: Callable[[PeerKey, bool], None] = lambda peer, is_news: None
 
     def start(self) -> None:
-        """Begin to tell and to listen."""
+        """Start publishing this worker's sockets and following the others'."""
         self._signals.on(PresenceChanged, self._follow)
         self._signals.on_connected(self._rebuild)
-        gevent.spawn(self._tell)
+        gevent.spawn(self._publish)
         gevent.spawn(self._refresh)
 
     def wait_until_ready(self, timeout: float = READY_SECONDS) -> bool:
-        """Wait until the others' sockets are known. False if Redis is away."""
+        """Wait until the other workers' sockets have been read. Return False after `timeout` seconds without Redis."""
         return bool(self._ready.wait(timeout))
 
     def add_resident(self, socket: SocketPresence) -> None:
-        """Put in, or change, what is always online and has no socket; each worker has its own."""
+        """Add or change an entry that is always online without a socket. Each worker adds its own."""
         self._put(socket, is_news=False)
 
     def find_own(self, socket_id: str) -> Connection | None:
-        """The connection of one of this worker's sockets."""
+        """Return the connection with this id if it is online at this worker."""
         return self._own.get(socket_id)
 
     def arrive(self, connection: Connection) -> None:
-        """A socket has authenticated."""
+        """Add a socket that has authenticated."""
         self._own[connection.id] = connection
         self.update(connection)
 
     def update(self, connection: Connection) -> None:
-        """Something about a socket changed. Nothing happens for one that is not (yet, or any more) online."""
+        """Publish a socket again after a change. Ignored if it is not online."""
         if connection.id in self._own:
             self._put(_describe_socket(connection, self._worker_id))
-            self._changed.add(connection.id)
-            self._come.set()
+            self._changed_ids.add(connection.id)
+            self._pending.set()
 
     def publish_after(self, signal: Signal) -> None:
-        """Publish a signal once what changed so far has been told: who asks about it then finds it so."""
-        self._after.append(signal)
-        self._come.set()
+        """Publish a signal after all changes so far, so that receivers find them in their views."""
+        self._signals_after.append(signal)
+        self._pending.set()
 
     def leave(self, connection: Connection) -> None:
-        """A socket is gone."""
+        """Remove a socket. Ignored if it is not online."""
         if self._own.pop(connection.id, None) is not None:
             self._drop(connection.id)
-            self._changed.discard(connection.id)
-            self._gone.add(connection.id)
-            self._left.add(connection.peer_key)
-            self._come.set()
+            self._changed_ids.discard(connection.id)
+            self._removed_ids.add(connection.id)
+            self._left_peers.add(connection.peer_key)
+            self._pending.set()
 
     def players_of(self, peer: PeerKey) -> list[str]:
-        """Who is online in a game: the union of its sockets' lists, by name."""
+        """Return the players who are online in a game: the union of its sockets' lists, sorted by name."""
         names: dict[str, str] = {}
         for socket in self.by_peer.get(peer, {}).values():
             for name in socket.players:
@@ -132,53 +139,53 @@ class Presence:
         ]
 
     def has_player(self, peer: PeerKey, name: str) -> bool:
-        """True if the player is online in the game, in any spelling."""
+        """Return whether a player is online in a game. Ignores case."""
         key = player_key(name)
         return any(
             player_key(player) == key for socket in self.by_peer.get(peer, {}).values() for player in socket.players
         )
 
     def find_peer(self, name: str) -> PeerKey | None:
-        """The key of the peer of this short name (any case, any spaces) that is online."""
+        """Return the key of the online peer with this short name. Ignores case and spaces."""
         peer = self._peer_by_name.get(game_key(name))
         return peer if peer in self.by_peer else None
 
     def say_goodbye(self) -> None:
-        """This worker stops: take its sockets and itself out of Redis."""
+        """Remove this worker and its sockets from Redis. Called when it stops."""
         self._remember({connection.peer_key for connection in self._own.values()})
         self._signals.command("DEL", WORKER_KEY + self._worker_id, SOCKETS_KEY + self._worker_id)
         self._signals.publish(PresenceChanged(self._worker_id, is_leaving=True))
 
-    def _tell(self) -> None:
-        """Write what changed, all that waits at once."""
+    def _publish(self) -> None:
+        """Publish changes, all that are pending at once."""
         while True:
-            self._come.wait()
-            self._come.clear()
+            self._pending.wait()
+            self._pending.clear()
             try:
-                self._tell_once()
+                self._publish_once()
             except Exception:
-                _log.exception("presence could not be told")
+                _log.exception("presence could not be published")
             gevent.sleep(0.01)  # a burst of changes becomes a few signals
 
-    def _tell_once(self) -> None:
-        changed, self._changed = self._changed, set()
-        gone, self._gone = self._gone, set()
-        left, self._left = self._left, set()
-        is_again, self._is_again = self._is_again, False
-        sockets = [self.sockets[socket_id] for socket_id in changed if socket_id in self._own]
+    def _publish_once(self) -> None:
+        changed_ids, self._changed_ids = self._changed_ids, set()
+        removed_ids, self._removed_ids = self._removed_ids, set()
+        left_peers, self._left_peers = self._left_peers, set()
+        is_rebuild, self._is_rebuild = self._is_rebuild, False
+        sockets = [self.sockets[socket_id] for socket_id in changed_ids if socket_id in self._own]
         self._write(sockets)
-        if gone:
-            self._signals.command("HDEL", SOCKETS_KEY + self._worker_id, *gone)
-            self._remember(left)
-        self._told.update(socket.id for socket in sockets)
-        self._told -= gone
-        signal = PresenceChanged(
-            self._worker_id, sockets, sorted(gone), is_again=is_again, count=len(self._told) if is_again else None
+        if removed_ids:
+            self._signals.command("HDEL", SOCKETS_KEY + self._worker_id, *removed_ids)
+            self._remember(left_peers)
+        self._announced_ids.update(socket.id for socket in sockets)
+        self._announced_ids -= removed_ids
+        count = len(self._announced_ids) if is_rebuild else None
+        self._signals.publish(
+            PresenceChanged(self._worker_id, sockets, sorted(removed_ids), is_again=is_rebuild, count=count)
         )
-        self._signals.publish(signal)
-        for after in self._after:
-            self._signals.publish(after)
-        self._after.clear()
+        for signal in self._signals_after:
+            self._signals.publish(signal)
+        self._signals_after.clear()
 
     def _refresh(self) -> None:
         while True:
@@ -200,21 +207,21 @@ class Presence:
         )
         self._write([_describe_socket(connection, self._worker_id) for connection in list(self._own.values())])
         self._remember({connection.peer_key for connection in self._own.values()})
-        self._signals.publish(PresenceChanged(self._worker_id, count=len(self._told)))
+        self._signals.publish(PresenceChanged(self._worker_id, count=len(self._announced_ids)))
 
     def _write(self, sockets: Sequence[SocketPresence]) -> None:
-        """Write sockets into this worker's hash. A command for each would cost as much as everything else of them."""
+        """Write sockets into this worker's hash, with one command for many, since a command costs more than a field."""
         key = SOCKETS_KEY + self._worker_id
-        for start in range(0, len(sockets), WRITTEN_AT_ONCE):
+        for start in range(0, len(sockets), SOCKETS_A_COMMAND):
             fields: list[Any] = []
-            for socket in sockets[start : start + WRITTEN_AT_ONCE]:
+            for socket in sockets[start : start + SOCKETS_A_COMMAND]:
                 fields += (socket.id, _encode(socket))
             self._signals.command("HSET", key, *fields)
         if sockets:
             self._signals.command("PEXPIRE", key, int(self._expires_seconds * 1000))
 
     def _remember(self, peers: Iterable[str | None]) -> None:
-        """Note when peers were last online, for workers that start later: a quick reconnect is to be seen as one."""
+        """Write down when peers were last online, so that a worker that starts soon recognizes a quick reconnect."""
         now = time.time()
         scores = [part for peer in peers if peer is not None for part in (now, peer)]
         if scores:
@@ -236,12 +243,12 @@ class Presence:
             gevent.spawn(self._compare, signal.worker)
 
     def _rebuild(self) -> None:
-        """Listening has begun (again): write all of our own, and read everyone's."""
-        self._signals.command("DEL", SOCKETS_KEY + self._worker_id)  # sockets may have gone while Redis was away
-        self._changed.update(self._own)
-        self._is_again = True
-        self._come.set()
-        # A worker that lives speaks within a refresh; one that died a while ago is not to be given its full time again.
+        """Write all of this worker's sockets, and read the others'. Called whenever Redis has been connected."""
+        self._signals.command("DEL", SOCKETS_KEY + self._worker_id)  # some may have left while Redis was unreachable
+        self._changed_ids.update(self._own)
+        self._is_rebuild = True
+        self._pending.set()
+        # A live worker publishes within one refresh. A dead one must not get the full time again.
         seen = time.monotonic() - self._expires_seconds + 1.5 * self._refresh_seconds
         for worker, before in self._workers_seen.items():
             self._workers_seen[worker] = max(before, seen)
@@ -251,22 +258,23 @@ class Presence:
         self._ready.set()
 
     def _compare(self, worker: str) -> None:
-        """Make the view of another worker's sockets what Redis says. Wrong again if one came or went meanwhile: then
-        the next count shows it.
+        """Correct the view of another worker's sockets by what is in Redis.
+
+        If a socket arrives or leaves meanwhile, the result may be wrong. The next count reveals that.
         """
-        before = {socket.id for socket in self.sockets.values() if socket.worker == worker}
-        found = {socket.id: socket for socket in self._read() if socket.worker == worker}
-        for socket_id in before - found.keys():
+        known_ids = {socket.id for socket in self.sockets.values() if socket.worker == worker}
+        sockets = {socket.id: socket for socket in self._read() if socket.worker == worker}
+        for socket_id in known_ids - sockets.keys():
             self._drop(socket_id)
-        for socket_id in found.keys() - before:
-            self._put(found[socket_id], is_news=False)
+        for socket_id in sockets.keys() - known_ids:
+            self._put(sockets[socket_id], is_news=False)
 
     def _read(self) -> list[SocketPresence]:
-        """The sockets of other workers as Redis knows them."""
+        """Return the other workers' sockets that are in Redis."""
         try:
             sockets = list_sockets(self._signals.redis)
         except (redis.RedisError, OSError, msgspec.MsgspecError) as error:
-            _log.warning("presence could not be read, it comes with the next signals", error=str(error))
+            _log.warning("presence could not be read", error=str(error))
             return []
         return [socket for socket in sockets if socket.worker != self._worker_id]
 
@@ -274,9 +282,9 @@ class Presence:
         return sum(1 for socket in self.sockets.values() if socket.worker == worker)
 
     def _drop_lost_workers(self) -> None:
-        """Forget sockets of workers that have said nothing for as long as their keys live."""
+        """Drop the sockets of workers that have been silent for as long as their sockets stay in Redis."""
         if not self._signals.is_connected:
-            return  # nobody can be heard now
+            return  # no signals arrive, so silence means nothing
         oldest = time.monotonic() - self._expires_seconds
         for worker in [worker for worker, seen in self._workers_seen.items() if seen < oldest]:
             _log.warning("a worker was lost", lost=worker)

@@ -1,7 +1,7 @@
-"""Sync: sends network applications the whole state or what they missed, then every change (docs/protocol.md, §8).
+"""Sync: sends applications the whole state or the changes that they missed, then each change (docs/protocol.md, §8).
 
-What is sent is the log itself: its versions hold each record's canonical JSON, so a state is paged out of it as it was
-at one cursor, with no transaction held open and nothing encoded again, however slowly the application reads.
+It sends versions from the log, which contain the canonical JSON of each record. So it can read the state at a cursor in
+pages, however slowly the application reads, without an open transaction and without encoding anything again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from worker.wire.frames import frame_text
 SYNC = "sync"  # the fan-out topic of applications that are up to date
 RECORDS_AN_EVENT = 10
 PAGE = 500
-EVENT_BYTES = 32 * 1024  # of records in one event, unless a single one is longer
+EVENT_BYTES = 32 * 1024  # of records in one event; a longer record is an event by itself
 STALLED_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
@@ -40,12 +40,17 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """since: None for the whole state. ref: as JSON, echoed in every answer; None for the sync of an authenticate."""
+    """A request of an application, or of this module.
+
+    Attributes:
+        since: The cursor after which changes are sent. None for the whole state.
+        ref: Repeated in each answer, as JSON. None if the sync belongs to an `authenticate`.
+        is_catching_up: Whether the application was up to date at `since`, so that no `sync/complete` is sent.
+    """
 
     since: int | None
     ref: msgspec.Raw | None
     is_catching_up: bool = False
-    """The application has everything up to `since` and was up to date: it is sent the rest, without a completion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,12 @@ class _Summary:
     digests: dict[str, str]
 
 
-class _Gone(Exception):
+class _SocketLost(Exception):
     """The application's socket closed, or stopped reading."""
 
 
 class Replicas:
-    """All applications of this worker that sync."""
+    """The replicas of applications that sync at this worker."""
 
     def __init__(self, database: Database, feed: Feed, fanout: Fanout) -> None:
         self.database = database
@@ -70,51 +75,56 @@ class Replicas:
         self._summing = Semaphore(1)
 
     def request(self, connection: Connection, since: int | None, ref: msgspec.Raw | None) -> None:
-        """Send an application the state, or what came after `since`; and from then on every change."""
+        """Send an application the whole state, or the changes after `since`. Send each later change as it happens.
+
+        Args:
+            since: A cursor, or None for the whole state.
+            ref: The ref of the request, as JSON, which each answer repeats.
+        """
         replica = self._replicas.get(connection)
         if replica is None:
             replica = self._replicas[connection] = Replica(self, connection)
         replica.request(_Request(since, None if ref is None else msgspec.Raw(bytes(ref))))
 
     def forget(self, connection: Connection) -> None:
-        """The socket is gone."""
+        """Stop syncing with a closed socket."""
         replica = self._replicas.pop(connection, None)
         if replica is not None:
             replica.stop()
 
-    def tell(self, changes: Sequence[Change]) -> None:
-        """Send changes to all that are up to date. Who would get too much at once reads the log instead."""
+    def broadcast(self, changes: Sequence[Change]) -> None:
+        """Send changes to the replicas that are up to date. Those with too much queued read them from the log later."""
         if not self._replicas:
             return
         frames = [frame_text(frame) for frame in change_frames(changes)]
         size = sum(map(len, frames))
         for replica in self._replicas.values():
-            replica.make_way(size, position=changes[0].cursor - 1)
+            replica.leave_if_slow(size, position=changes[0].cursor - 1)
         for frame in frames:
             self.fanout.broadcast(SYNC, Frames.same(frame))
 
     def start_over(self) -> None:
-        """The log went back: whatever replicas have may be of a future that never was."""
-        self._summaries.clear()  # its cursors will mean other states
+        """Send all replicas the whole state. Called after a backup was restored, since they may be ahead of it."""
+        self._summaries.clear()  # the same cursors will mean other states
         for replica in self._replicas.values():
-            replica.stop()  # whatever it is sending is of that future too
+            replica.stop()  # it may be sending changes that no longer exist
             replica.request(_Request(-1, None))
 
     def summary(self, cursor: int) -> _Summary:
-        """Counts and digests of the whole state at a cursor; read once for all who ask."""
+        """Return counts and digests of the whole state at a cursor. It is read once for all requests."""
         with self._summing:
-            known = self._summaries.get(cursor)
-            if known is None:
+            summary = self._summaries.get(cursor)
+            if summary is None:
                 digests = {kind: Digest() for kind in KINDS}
                 for kind, digest in digests.items():
                     for page in self.pages(kind, cursor):
                         for _, record in page:
                             digest.add_canonical(record)
-                known = self.keep_summary(cursor, digests)
-            return known
+                summary = self.keep_summary(cursor, digests)
+            return summary
 
     def keep_summary(self, cursor: int, digests: dict[str, Digest]) -> _Summary:
-        """Note what was summed up while a state was sent."""
+        """Keep the summary of a state that was sent, and return it."""
         summary = _Summary(
             {kind: digest.count for kind, digest in digests.items()},
             {kind: digest.hexdigest() for kind, digest in digests.items()},
@@ -125,7 +135,7 @@ class Replicas:
         return summary
 
     def pages(self, kind: str, cursor: int) -> Iterator[list[tuple[int, str]]]:
-        """The records of a kind at a cursor, by ascending id, a page at a time."""
+        """Yield the records of a kind at a cursor in pages of (id, canonical JSON), by ascending id."""
         after_id = 0
         while True:
             page = self.database.read(
@@ -140,24 +150,27 @@ class Replicas:
 
 
 class Replica:
-    """One application that syncs. Its requests are served one after the other, in a greenlet that ends when it is
-    up to date; from then on the fan-out serves it."""
+    """One application that syncs.
+
+    A greenlet serves its requests one after the other, and ends when the application is up to date. Then the fan-out
+    sends it each change.
+    """
 
     def __init__(self, replicas: Replicas, connection: Connection) -> None:
-        self._all = replicas
+        self._replicas = replicas
         self._connection = connection
         self._requests: deque[_Request] = deque()
         self._greenlet: gevent.Greenlet | None = None
         self._is_live = False
 
     def request(self, request: _Request) -> None:
-        """Serve this after what is being served."""
+        """Serve a request after the current ones."""
         self._requests.append(request)
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
-        """Serve nothing any more."""
+        """Abandon all requests."""
         self._requests.clear()
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
@@ -168,12 +181,12 @@ class Replica:
             while self._requests:
                 try:
                     self._serve(self._requests[0])
-                    if self._requests:  # else the socket went away meanwhile, and `stop` has cleared them
+                    if self._requests:  # empty if `stop` was called meanwhile
                         self._requests.popleft()
                 except SQLAlchemyError as error:
-                    _log.error("a sync waits for the database", error=str(error))
+                    _log.error("a sync is waiting for the database", error=str(error))
                     gevent.sleep(RETRY_SECONDS)
-        except _Gone:
+        except _SocketLost:
             self._connection.close(4002, "too slow: the sync was not read")
         except Exception:
             _log.exception("a sync failed", peer=self._connection.peer_key)
@@ -182,25 +195,27 @@ class Replica:
             if self._greenlet is gevent.getcurrent():
                 self._greenlet = None
 
-    def make_way(self, size: int, *, position: int) -> None:
-        """So many bytes are about to be broadcast, and it has everything up to `position`.
+    def leave_if_slow(self, size: int, *, position: int) -> None:
+        """Leave the broadcast if too much would be queued for the socket. Then read the log at the socket's pace.
 
-        If that is too much for the socket now, it leaves those who are up to date and catches up at its own pace.
+        Args:
+            size: The bytes of the next broadcast.
+            position: The cursor up to which the application is up to date.
         """
         transport = self._connection.transport
         if self._is_live and transport.queued_bytes + size > transport.pace_bytes:
             self._is_live = False
-            self._all.fanout.leave(self._connection, [SYNC])
+            self._replicas.fanout.leave(self._connection, [SYNC])
             self.request(_Request(position, None, is_catching_up=True))
 
     def _serve(self, request: _Request) -> None:
         self._is_live = False
-        self._all.fanout.leave(self._connection, [SYNC])
+        self._replicas.fanout.leave(self._connection, [SYNC])
         since = request.since
         if request.is_catching_up and since is not None:
             self._go_live(since)
             return
-        cursor, is_in_log = self._all.database.read(
+        cursor, is_in_log = self._replicas.database.read(
             lambda session: (
                 versions.last_cursor(session),
                 since is not None and versions.reaches_back_to(session, since),
@@ -208,7 +223,7 @@ class Replica:
         )
         if is_in_log and since is not None:
             self._send_changes(since, cursor, request.ref)
-            summary = self._all.summary(cursor)
+            summary = self._replicas.summary(cursor)
         else:
             summary = self._send_state(cursor, request.ref)
         complete = SyncComplete(
@@ -223,17 +238,17 @@ class Replica:
     def _send_state(self, cursor: int, ref: msgspec.Raw | None) -> _Summary:
         digests = {kind: Digest() for kind in KINDS}
         for kind, digest in digests.items():
-            for page in self._all.pages(kind, cursor):
+            for page in self._replicas.pages(kind, cursor):
                 for _, record in page:
                     digest.add_canonical(record)
                 for records in _batches([record for _, record in page]):
                     self._send(_encode(kind, records, ref=ref))
-        return self._all.keep_summary(cursor, digests)
+        return self._replicas.keep_summary(cursor, digests)
 
     def _send_changes(self, position: int, up_to: int | None, ref: msgspec.Raw | None) -> int:
-        """Send what came after `position`; returns the new position."""
+        """Send the changes after `position`. Return the cursor of the last one."""
         while True:
-            changes = self._all.database.read(
+            changes = self._replicas.database.read(
                 lambda session, position=position: versions.since(  # type: ignore[misc]
                     session, position, up_to=up_to, limit=PAGE
                 )
@@ -245,23 +260,23 @@ class Replica:
             position = changes[-1].cursor
 
     def _go_live(self, position: int) -> None:
-        """Catch up with the feed, and join those that are up to date in the very moment of being so."""
-        while self._all.feed.position != position:
-            if self._all.feed.position < position:
-                self._all.feed.wait_for(position)
+        """Catch up with the feed. Join the broadcast at exactly the feed's position, so that no change is missed."""
+        while self._replicas.feed.position != position:
+            if self._replicas.feed.position < position:
+                self._replicas.feed.wait_for(position)
             else:
-                position = self._send_changes(position, self._all.feed.position, None)
-        self._all.fanout.join(self._connection, [SYNC])
+                position = self._send_changes(position, self._replicas.feed.position, None)
+        self._replicas.fanout.join(self._connection, [SYNC])
         self._is_live = True
 
     def _send(self, frame: bytes) -> None:
         if not self._connection.wait_for_room(STALLED_SECONDS):
-            raise _Gone
+            raise _SocketLost
         self._connection.send(frame)
 
 
 def _batches(records: Sequence[str]) -> Iterator[list[str]]:
-    """Records in lists that fit into one event."""
+    """Yield the records in lists that fit into one event each."""
     batch: list[str] = []
     size = 0
     for record in records:
@@ -275,7 +290,10 @@ def _batches(records: Sequence[str]) -> Iterator[list[str]]:
 
 
 def change_frames(changes: Sequence[Change], *, ref: msgspec.Raw | None = None) -> Iterator[bytes]:
-    """Changes as `sync/<kind>` events, in order: ten records an event at most, none twice in one, deletes apart."""
+    """Yield changes as `sync/<kind>` events, in order.
+
+    An event has at most ten records, each only once. Deletions are in events of their own.
+    """
     batch: list[Change] = []
     size = 0
     for change in changes:
@@ -301,8 +319,8 @@ def _encode_changes(batch: list[Change], ref: msgspec.Raw | None) -> bytes:
     return _encode(kind, [change.record or "" for change in batch], ref=ref, cursor=cursor)
 
 
-def _encode(kind: str, records: list[str], *, ref: msgspec.Raw | None, **more: Any) -> bytes:
+def _encode(kind: str, records: list[str], *, ref: msgspec.Raw | None, **fields: Any) -> bytes:
     payload = f'{{"{kind}":[{",".join(records)}]'
-    for name, value in more.items():
+    for name, value in fields.items():
         payload += f',"{name}":{msgspec.json.encode(value).decode()}'
     return encode_event(f"sync/{kind}", msgspec.Raw((payload + "}").encode()), ref)

@@ -1,7 +1,7 @@
-"""The answers to `*/status`: who is online, from the presence view and the directory (docs/protocol.md, §5 and §7).
+"""The answers to `*/status`, from the presence view and the directory (docs/protocol.md, §5 and §7).
 
-Each game's answer is encoded once and kept until something about the game changes: clients ask for all games at
-every `games/connect`, and when all of them come back at once, each game's answer is asked for thousands of times.
+Each game's payload is encoded once and kept until something about the game changes. Clients request all games after
+every `games/connect`, so when all games reconnect at once, each payload is needed thousands of times.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Statuses:
-    """Payloads of the answers, as ready JSON, by peer key."""
+    """Payloads of answers, as JSON, by peer key."""
 
     def __init__(
         self, presence: Presence, directory: Directory, database: Database, feed: Feed, *, homepage_url: str
     ) -> None:
-        """homepage_url: that of the site, shown as Grapevine's."""
+        """Start without payloads.
+
+        Args:
+            homepage_url: The site's URL, shown as the homepage of Grapevine.
+        """
         self._presence = presence
         self._directory = directory
         self._database = database
@@ -45,10 +49,10 @@ class Statuses:
         self._players: dict[PeerKey, msgspec.Raw] = {}
         self._games: dict[PeerKey, msgspec.Raw] = {}
         self._shown: dict[PeerKey, str] = {}
-        self._listed: list[PeerKey] | None = None
+        self._displayed: list[PeerKey] | None = None
 
     def changed(self, peer: PeerKey) -> None:
-        """Something about a peer's sockets, or its record, changed."""
+        """Forget a peer's payloads. Called after its sockets or its record have changed."""
         self._players.pop(peer, None)
         self._games.pop(peer, None)
         sockets = self._presence.by_peer.get(peer, {}).values()
@@ -58,63 +62,67 @@ class Statuses:
                 del self._shown[peer]
             else:
                 self._shown[peer] = shown
-            self._listed = None
+            self._displayed = None
 
     def channels_changed(self) -> None:
-        """A channel was made public or hidden, or is gone."""
+        """Forget what names channels. Called after a channel was hidden, made public, or deleted."""
         self._games.clear()
 
-    def listed(self, *, asker: PeerKey | None) -> list[PeerKey]:
-        """The peers that are in the lists, by name: those online and displayed, but for the asker."""
-        if self._listed is None:
-            self._listed = sorted(self._shown, key=lambda peer: self._shown[peer].lower())
-        return [peer for peer in self._listed if peer != asker]
+    def list_displayed(self, *, asker: PeerKey | None) -> list[PeerKey]:
+        """Return the keys of the displayed peers that are online, except the asker, sorted by name."""
+        if self._displayed is None:
+            self._displayed = sorted(self._shown, key=lambda peer: self._shown[peer].lower())
+        return [peer for peer in self._displayed if peer != asker]
 
     def players(self, keys: Sequence[PeerKey]) -> list[msgspec.Raw]:
-        """The payloads of `players/status` of peers that are online; others are left out."""
-        found = []
+        """Return the payloads of `players/status` of these peers. Skips peers that are offline."""
+        payloads = []
         for key in keys:
             payload = self._players.get(key)
             if payload is None:
                 sockets = self._presence.by_peer.get(key)
                 if not sockets:
                     continue
-                payload = _raw(PlayerStatus(game=_any(sockets).game, players=self._presence.players_of(key)))
+                payload = _encode_raw(PlayerStatus(game=_first(sockets).game, players=self._presence.players_of(key)))
                 self._players[key] = payload
-            found.append(payload)
-        return found
+            payloads.append(payload)
+        return payloads
 
     def players_of(self, name: str) -> msgspec.Raw:
-        """The payload of `players/status` for the game of this name. Raises UnknownGame."""
+        """Return the payload of `players/status` of the game with this name. Raises UnknownGame."""
         online = self._presence.find_peer(name)
         if online is not None:
             return self.players([online])[0]
-        return _raw(PlayerStatus(game=self._get_peer(name).short_name, players=[]))
+        return _encode_raw(PlayerStatus(game=self._get_peer(name).short_name, players=[]))
 
     def games(self, keys: Sequence[PeerKey]) -> list[msgspec.Raw]:
-        """The payloads of `games/status` of games that are online; those gone meanwhile are left out. May wait."""
+        """Return the payloads of `games/status` of these games. Skips games that have gone offline. May wait."""
         self._load([key for key in keys if key not in self._games])
         return [payload for key in keys if (payload := self._game(key)) is not None]
 
     def game(self, name: str) -> msgspec.Raw:
-        """The payload of `games/status` for the game of this name, online or not. May wait. Raises UnknownGame."""
+        """Return the payload of `games/status` of the game with this name, even if it is offline. May wait.
+
+        Raises:
+            UnknownGame: There is no such game.
+        """
         key = self._presence.find_peer(name)
         if key == grapevine.KEY:
             return self.games([key])[0]
         peer = self._get_peer(name)
         if peer.is_application:
-            return _raw(self._status(peer.key, peer.short_name, peer.name, None))
+            return _encode_raw(self._status(peer.key, peer.short_name, peer.name, None))
         self._load([peer.key])
         record = self._directory.games.get(peer.id)
         if record is None:
             raise UnknownGame(sentence(Code.UNKNOWN_GAME))
-        return _raw(self._status(peer.key, record.short_name, record.name, record))
+        return _encode_raw(self._status(peer.key, record.short_name, record.name, record))
 
     def _get_peer(self, name: str) -> Peer:
-        found = self._database.read(lambda session: peers.find_peer(session, game_key(name)))
-        if found is None:
+        peer = self._database.read(lambda session: peers.find_peer(session, game_key(name)))
+        if peer is None:
             raise UnknownGame(sentence(Code.UNKNOWN_GAME))
-        return found
+        return peer
 
     def _game(self, key: PeerKey) -> msgspec.Raw | None:
         payload = self._games.get(key)
@@ -126,7 +134,7 @@ class Statuses:
                 if record is None or key not in self._presence.by_peer:
                     return None
                 status = self._status(key, record.short_name, record.name, record)
-            payload = self._games[key] = _raw(status)
+            payload = self._games[key] = _encode_raw(status)
         return payload
 
     def _status(self, key: PeerKey, game: str, display_name: str, record: GameRecord | None) -> GameStatus:
@@ -134,7 +142,7 @@ class Statuses:
         user_agent, user_agent_url = (record.user_agent, record.user_agent_url) if record else (None, None)
         declared = [socket for socket in sockets if socket.user_agent]
         if declared:
-            # What a socket declares reaches the record a moment later, and clients ask right after `games/connect`.
+            # The record contains a new user agent only a moment later, but clients ask right after `games/connect`.
             newest = max(declared, key=lambda socket: socket.since).user_agent
             if newest != user_agent:
                 user_agent, user_agent_url = newest, None
@@ -160,11 +168,11 @@ class Statuses:
 
     def _public_channels(self, sockets: Sequence[SocketPresence]) -> list[str]:
         ids = {channel_id for socket in sockets for channel_id in socket.channels}
-        found = [self._directory.channels.get(channel_id) for channel_id in ids]
-        return sorted(channel.name for channel in found if channel is not None and not channel.hidden)
+        channels = [self._directory.channels.get(channel_id) for channel_id in ids]
+        return sorted(channel.name for channel in channels if channel is not None and not channel.hidden)
 
     def _load(self, keys: Sequence[PeerKey]) -> None:
-        """Put the games' records into the directory. What was read is only kept if the feed had told nothing newer."""
+        """Add the records of games to the directory. Reads again if the feed has applied something newer meanwhile."""
         ids = [game_id for key in keys if (game_id := peer_keys.find_game_id(key)) is not None]
         while missing := [game_id for game_id in ids if game_id not in self._directory.games]:
             cursor, records = self._database.read(lambda session, missing=missing: load_games(session, missing))  # type: ignore[misc]
@@ -174,9 +182,9 @@ class Statuses:
             return
 
 
-def _any(sockets: dict[str, SocketPresence]) -> SocketPresence:
+def _first(sockets: dict[str, SocketPresence]) -> SocketPresence:
     return next(iter(sockets.values()))
 
 
-def _raw(payload: GameStatus | PlayerStatus) -> msgspec.Raw:
+def _encode_raw(payload: GameStatus | PlayerStatus) -> msgspec.Raw:
     return msgspec.Raw(_encode(payload))

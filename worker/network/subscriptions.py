@@ -1,4 +1,4 @@
-"""Which channels a socket hears: changed here alone, so that the socket, the fan-out and presence agree."""
+"""Subscribes sockets to channels. No other module does, so that the socket, the fan-out and presence agree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Subscriptions:
         if channel_id in connection.channels:
             return
         connection.channels[channel_id] = time.time()
-        if not connection.is_application:  # applications hear every channel anyway
+        if not connection.is_application:  # applications receive every channel anyway
             self._fanout.join(connection, [ChannelTopic(channel_id)])
         self._presence.update(connection)
 
@@ -34,6 +34,6 @@ class Subscriptions:
             self._presence.update(connection)
 
     def remove_channel(self, channel_id: int) -> None:
-        """Unsubscribe every socket from a channel that was deleted."""
+        """Unsubscribe every socket from a deleted channel."""
         for connection in self._sockets.listeners(channel_id):
             self.leave(connection, channel_id)
