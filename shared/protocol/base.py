@@ -1,8 +1,10 @@
 """The two base classes of all frames, and the decoding of payloads. Pure: no I/O, no clock."""
 
 import json
+import re
 import types
 import typing
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import msgspec
@@ -162,7 +164,9 @@ def _decode_forgivingly(cls: type[T], payload: Raw | bytes | None) -> T:
             value = json.loads(bytes(payload).decode())
         except (ValueError, RecursionError):
             raise Invalid("invalid payload: it is not valid JSON", field="payload") from None
-    value = cls.forgive(value)
+    value = cls.forgive(_repair_fields(cls, value))
+    if value == []:
+        value = {}
     if not isinstance(value, dict):
         raise Invalid("invalid payload: it must be an object", field="payload")
     values: dict[str, Any] = {}
@@ -179,6 +183,38 @@ def _decode_forgivingly(cls: type[T], payload: Raw | bytes | None) -> T:
         except (ValueError, RecursionError):
             raise invalid(field.name, _expectation(field.type)) from None
     return cls(**values)
+
+
+_INDEX = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
+
+
+def _repair_fields(cls: type[Incoming], payload: Any) -> Any:
+    """Convert lists and empty objects that Lua or PHP has encoded as each other (docs/protocol.md, §10)."""
+    if not isinstance(payload, dict):
+        return payload
+    lists, objects = _containers(cls)
+    repaired = {name: _as_list(payload[name]) for name in lists if isinstance(payload.get(name), dict)}
+    return payload | repaired | {name: {} for name in objects if payload.get(name) == []}
+
+
+@cache
+def _containers(cls: type[Incoming]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields of a class that may be lists, and those that may be objects."""
+    kinds = {
+        field.name: {type(part) for part in alternatives(msgspec.inspect.type_info(field.type))}
+        for field in msgspec.structs.fields(cls)
+    }
+    return (
+        tuple(name for name, parts in kinds.items() if msgspec.inspect.ListType in parts),
+        tuple(name for name, parts in kinds.items() if msgspec.inspect.StructType in parts),
+    )
+
+
+def _as_list(value: dict[str, Any]) -> Any:
+    """Return the items of an object whose keys are all indexes, in their order. Returns other objects unchanged."""
+    if not all(_INDEX.fullmatch(key) for key in value):
+        return value
+    return [value[key] for key in sorted(value, key=int)]
 
 
 def _has_surrogate(value: Any) -> bool:
