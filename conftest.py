@@ -429,8 +429,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., SocketClie
 
     yield open_socket
     for socket_client in opened:
-        if not socket_client.is_closed:
-            socket_client.drop()
+        socket_client.drop()
 
 
 @pytest.fixture

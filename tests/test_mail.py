@@ -41,15 +41,16 @@ class SmtpServer:
 
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
-        with connection:
-            try:
-                if self._tls is not None:
-                    connection = self._tls.wrap_socket(connection, server_side=True)
-                while self._talk(connection, greets=not isinstance(connection, ssl.SSLSocket) or self._tls is not None):
-                    assert self._starts_tls is not None
-                    connection = self._starts_tls.wrap_socket(connection, server_side=True)
-            except OSError:  # the client rejected the certificate
-                connection.close()
+        try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            while self._talk(connection, greets=not isinstance(connection, ssl.SSLSocket) or self._tls is not None):
+                assert self._starts_tls is not None
+                connection = self._starts_tls.wrap_socket(connection, server_side=True)
+        except OSError:  # the client rejected the certificate
+            pass
+        finally:
+            connection.close()
 
     def _talk(self, connection: socket.socket, *, greets: bool) -> bool:
         """Handle commands until QUIT or STARTTLS. Return whether it was STARTTLS."""
@@ -193,6 +194,7 @@ def test_an_unreachable_or_refusing_server_raises_one_error(tmp_path):
     server = SmtpServer(refuses=True)
     with pytest.raises(MailUnavailable):
         Mailer(server_url=f"smtp://127.0.0.1:{server.port}", sender=SENDER, instance_path=tmp_path).send(MAIL)
+    server.close()
     (tmp_path / "mail").touch()
     with pytest.raises(MailUnavailable):
         Mailer(server_url="", sender=SENDER, instance_path=tmp_path).send(MAIL)

@@ -86,7 +86,7 @@ class Signals:
             try:
                 pipeline = self._publisher.redis.pipeline(transaction=False)
                 for command in batch:
-                    pipeline.execute_command(*command)
+                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
                 pipeline.execute(raise_on_error=False)
             except (redis.RedisError, OSError) as error:
                 _log.warning("redis is away, signals are lost", count=len(batch), error=str(error))
@@ -123,7 +123,7 @@ class Signals:
                 gevent.sleep(RETRY_SECONDS)
 
     def _listen_once(self) -> None:
-        pubsub = self._listener.redis.pubsub(ignore_subscribe_messages=True)
+        pubsub = self._listener.redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         try:
             topics = {TOPIC_PREFIX + signal_class.topic for signal_class in self._handlers}
             pubsub.subscribe(*topics)

@@ -77,19 +77,24 @@ class MariaDB:
             cwd=self._folder,
             preexec_fn=become,
         )
-        self._process = subprocess.Popen(
-            [
-                *(find_mariadb("mariadbd") or "", "--no-defaults", data, f"--socket={self._folder / 'socket'}"),
-                *("--skip-networking", f"--pid-file={self._folder / 'pid'}", "--innodb-buffer-pool-size=32M"),
-                *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--skip-innodb-doublewrite"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "log").open("wb"),
-            cwd=self._folder,
-            start_new_session=True,
-            preexec_fn=become_and_die_with_parent(become, signal.SIGKILL),
-        )
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(find_mariadb("mariadbd") or "", "--no-defaults", data, f"--socket={self._folder / 'socket'}"),
+                    *("--skip-networking", f"--pid-file={self._folder / 'pid'}", "--innodb-buffer-pool-size=32M"),
+                    *(
+                        "--innodb-flush-log-at-trx-commit=0",
+                        "--innodb-flush-method=nosync",
+                        "--skip-innodb-doublewrite",
+                    ),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
+                preexec_fn=become_and_die_with_parent(become, signal.SIGKILL),
+            )
         wait_until(self._answers, seconds=30, what="MariaDB answers")
 
     def _answers(self) -> bool:

@@ -86,20 +86,21 @@ class Postgres:
             cwd=self._folder,
             preexec_fn=become,
         )
-        self._process = subprocess.Popen(
-            [
-                str(programs / "postgres"),
-                *("-D", str(data), "-k", str(self._folder), "-c", "listen_addresses=", "-c", "fsync=off"),
-                *("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100"),
-                *("-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "jit=off"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "log").open("wb"),
-            cwd=self._folder,
-            start_new_session=True,
-            preexec_fn=become_and_die_with_parent(become, signal.SIGQUIT),
-        )
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(programs / "postgres"),
+                    *("-D", str(data), "-k", str(self._folder), "-c", "listen_addresses=", "-c", "fsync=off"),
+                    *("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100"),
+                    *("-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "jit=off"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
+                preexec_fn=become_and_die_with_parent(become, signal.SIGQUIT),
+            )
         server = URL.create("postgresql", username="tests", database="postgres", query={"host": str(self._folder)})
         wait_until(lambda: self._answers(server), seconds=30, what="PostgreSQL answers")
         return server

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flask.testing import FlaskClient
+
 from app import create_app
 from shared import bus, db
 
 if TYPE_CHECKING:
     from flask import Flask
     from jinja2 import FileSystemBytecodeCache
+    from werkzeug.test import TestResponse
 
     from shared.settings import Settings
 
 KEPT_SITES = 4
+
+
+class BufferedClient(FlaskClient):
+    """Reads each answer to its end at once, so that no file of the site stays open."""
+
+    def open(self, *arguments: Any, buffered: bool = True, **options: Any) -> TestResponse:
+        return super().open(*arguments, buffered=buffered, **options)
 
 
 class _Kept(NamedTuple):
@@ -35,6 +45,7 @@ class Sites:
         kept = next((kept for kept in self._kept if kept.settings == settings), None)
         if kept is None:
             site = create_app(settings)
+            site.test_client_class = BufferedClient
             site.jinja_env.bytecode_cache = self._compiled_templates
             kept = _Kept(settings, site, dict(site.config), dict(site.extensions))
             self._kept = [*self._kept[1 - KEPT_SITES :], kept]
