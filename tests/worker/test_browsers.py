@@ -23,7 +23,7 @@ from tests.support.servers import SECRET_KEY, get
 from tests.support.waiting import wait_until
 
 ORIGIN = "http://chat.example.com:8080"
-NETWORK_SETTINGS = {"PUBLIC_URL": ORIGIN, "RATE_LIMITS": "on", "OFFLINE_SECONDS": "0.5"}
+NETWORK_SETTINGS = {"PUBLIC_URL": ORIGIN, "TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMITS": "on", "OFFLINE_SECONDS": "0.5"}
 _numbers = itertools.count(1)
 
 
@@ -85,7 +85,17 @@ def channel(network: Network) -> str:
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example.com:8080", "http://chat.example.com", "https://chat.example.com:8080", "null"]
+    "origin",
+    [
+        "http://evil.example.com:8080",
+        "http://chat.example.com",
+        "https://chat.example.com:8080",
+        "http://chat.example.com:8080/",
+        "http://chat.example.com:8080/evil",
+        "http://evil@chat.example.com:8080",
+        "HTTP://CHAT.EXAMPLE.COM:8080",
+        "null",
+    ],
 )
 def test_pages_of_other_sites_are_refused(network: Network, origin: str) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
@@ -98,6 +108,16 @@ def test_what_sends_no_origin_is_refused(network: Network) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
         open_page(network, origin=None, suppress_origin=True)
     assert caught.value.status_code == 403
+
+
+@pytest.mark.one_worker
+def test_a_network_of_ipv6_addresses_counts_as_one(network: Network) -> None:
+    for number in range(1, 61):
+        open_page(network, header=[f"X-Forwarded-For: 2001:db8:1:2::{number:x}"])
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        open_page(network, header=["X-Forwarded-For: 2001:db8:1:2:ffff::1"])
+    assert caught.value.status_code == 429
+    open_page(network, header=["X-Forwarded-For: 2001:db8:1:3::1"])
 
 
 @pytest.mark.one_worker

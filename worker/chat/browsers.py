@@ -9,15 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
 import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.addresses import counted_address
 from shared.chat_tokens import LIFETIME_SECONDS, ChatToken
 from shared.errors import TooMany
+from shared.origins import site_origins
 from shared.protocol import encode_event
 from shared.protocol.browser import ChannelChanged, ChannelClosed, LineRedacted
 from shared.protocol.sync import ChannelRecord
@@ -42,7 +43,6 @@ CHECK_SECONDS = 30.0
 READ_SECONDS = 2.0  # between two writes of what was read
 CLOSE_SESSION_ENDED = 4003
 TOKEN_KEY = "gossip:chat-token:"
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class Browsers:
         self._moderation = moderation
         self._database = database
         self._signals = signals
-        self._public_url = public_url
+        self._origins = site_origins(public_url)
         self._by_user: dict[int, set[BrowserConnection]] = {}
         self._by_address: Counter[str] = Counter()
         self._read: dict[tuple[int, int], int] = {}
@@ -85,16 +85,16 @@ class Browsers:
 
     def refuse(self, environ: dict[str, Any], address: str) -> Refusal | None:
         """Say why a handshake is refused: another site's page, or too many from one address."""
-        if not is_same_origin(environ.get("HTTP_ORIGIN", ""), self._public_url):
+        if environ.get("HTTP_ORIGIN") not in self._origins:
             return Refusal("403 Forbidden", "Only pages of this site may chat here.")
-        if self._by_address[address] >= SOCKETS_OF_ADDRESS:
+        if self._by_address[counted_address(address)] >= SOCKETS_OF_ADDRESS:
             return Refusal("429 Too Many Requests", "Too many pages chat from your address already.")
         return None
 
     def accept(self, connection: BrowserConnection) -> None:
         """Register a new socket. It is closed unless it authenticates in time."""
         self._sockets.add(connection)
-        self._by_address[connection.transport.address] += 1
+        self._by_address[counted_address(connection.transport.address)] += 1
         self._heartbeats.expect(connection)
 
     def use_up(self, token: ChatToken) -> bool:
@@ -128,7 +128,7 @@ class Browsers:
         assert isinstance(connection, BrowserConnection)
         self._sockets.remove(connection)
         self._fanout.forget(connection)
-        address = connection.transport.address
+        address = counted_address(connection.transport.address)
         self._by_address[address] -= 1
         if self._by_address[address] <= 0:
             del self._by_address[address]
@@ -241,15 +241,3 @@ class Browsers:
                 self.write_read()
             except Exception:
                 _log.exception("what was read could not be noted")
-
-
-def is_same_origin(origin: str, public_url: str) -> bool:
-    """Whether a page of this origin is one of the site's. On one's own machine every name of it will do."""
-    try:
-        ours, theirs = urlsplit(public_url), urlsplit(origin)
-        ports = [{"http": 80, "https": 443}.get(url.scheme) if url.port is None else url.port for url in (ours, theirs)]
-    except ValueError:
-        return False
-    hosts = {ours.hostname, theirs.hostname}
-    is_same_host = len(hosts) == 1 or hosts <= _LOOPBACK
-    return bool(theirs.hostname) and ours.scheme == theirs.scheme and ports[0] == ports[1] and is_same_host

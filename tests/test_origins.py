@@ -1,0 +1,28 @@
+"""The origins that are the site's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.origins import site_origins
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin"),
+    [
+        ("https://gossip.example.com", "https://gossip.example.com"),
+        ("https://gossip.example.com:443/", "https://gossip.example.com"),
+        ("http://Gossip.Example.com:80", "http://gossip.example.com"),
+        ("http://gossip.example.com:8080/below/here", "http://gossip.example.com:8080"),
+        ("https://gössip.example", "https://xn--gssip-jua.example"),
+        ("http://[2001:db8::7]:4100", "http://[2001:db8::7]:4100"),
+    ],
+)
+def test_the_origin_of_an_address(public_url: str, origin: str) -> None:
+    assert site_origins(public_url) == {origin}
+
+
+def test_all_names_of_this_machine_are_the_same() -> None:
+    origins = {"http://localhost:4100", "http://127.0.0.1:4100", "http://[::1]:4100"}
+    for origin in origins:
+        assert site_origins(origin) == origins
