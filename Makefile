@@ -1,12 +1,13 @@
 # make run     install, migrate and start everything; Ctrl-C stops it
 # make test    install what tests need and run them all, or some: ARGS="tests/worker -k name" goes to pytest
 # make quick   the tests that need no browser, no other database and no process of ours; run it before each commit
+# make coverage  make test, and then which branches no test has reached
 # make check   ruff and mypy
 # make test-evennia  a real Evennia game against the worker (slow; installs it into .venv-evennia)
 # make clean   remove the environment and what tools left; the data in instance/ stays
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test quick test-evennia check requirements clean
+.PHONY: help run install install-dev test quick coverage test-evennia check requirements clean
 
 # Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python 2>/dev/null))
@@ -43,6 +44,13 @@ endif
 quick: .venv/.installed-dev
 	@$(PYTEST) $(PARALLEL) --quick $(ARGS)
 
+coverage: .venv/.installed-dev
+	@sh scripts/test-setup
+	@rm -rf .coverage && mkdir .coverage
+	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m coverage run -m pytest $(PARALLEL) $(ARGS)
+	@.venv/bin/python -m coverage combine --quiet
+	@.venv/bin/python -m coverage report
+
 test-evennia: .venv/.installed-dev .venv-evennia/.installed
 	@EVENNIA_PROGRAMS="$(CURDIR)/.venv-evennia/bin" .venv/bin/python -m pytest --slow -s tests/evennia
 
@@ -56,7 +64,7 @@ requirements: .venv/.installed-dev
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements-dev.txt requirements-dev.in
 
 clean:
-	rm -rf .venv .venv-evennia .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-evennia .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt
