@@ -5,6 +5,7 @@ Flask-SQLAlchemy's `db` is used for models and migrations. Services get plain se
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import NullPool
@@ -181,6 +183,18 @@ def is_busy(error: OperationalError) -> bool:
     return error.statement == BEGIN_WRITING
 
 
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether the state of the database is at fault (away, busy, full), so that trying again may help."""
+    if isinstance(error, OperationalError):
+        return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR  # a faulty statement
+    return isinstance(error, NoConnection) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the database's own message in one line, without the statement."""
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+
+
 def check_database(engine: Engine) -> None:
     """Raise SettingsError if the database cannot be reached or has not been migrated."""
     try:
@@ -191,6 +205,5 @@ def check_database(engine: Engine) -> None:
             except DBAPIError:
                 raise SettingsError("the database has no tables yet: run 'flask db upgrade' first") from None
     except OperationalError as error:
-        reason = " ".join(str(error.orig).split())
         where = engine.url.render_as_string(hide_password=True)
-        raise SettingsError(f"the database {where} cannot be reached: {reason}") from None
+        raise SettingsError(f"the database {where} cannot be reached: {describe_error(error)}") from None

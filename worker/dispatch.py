@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 import structlog
 
+from shared.db import describe_error, is_unavailable
 from shared.errors import (
     Banned,
     DomainError,
@@ -75,10 +76,8 @@ class Dispatcher:
         except DomainError as error:
             answers = self._failure(connection, frame, error, data)
             return answers if is_admitted else self._disconnect_if_abusive(connection, answers)
-        except Exception:
-            _log.exception(
-                "a handler failed", frame_event=frame.event, peer=connection.peer_key, connection=connection.id
-            )
+        except Exception as error:
+            self._log_fault(connection, frame, error)
             return self._failure(connection, frame, _Internal(sentence(Code.INTERNAL)), data)
         if isinstance(result, Deferred):
             # The ref is a view of the whole message: a copy of it alone is kept until the answer.
@@ -137,6 +136,14 @@ class Dispatcher:
                 raise MissingScope(missing_scope(MODERATE))
             raise Forbidden(f"{route.payload.event} is for games")
 
+    def _log_fault(self, connection: Connection, frame: RawFrame, error: Exception) -> None:
+        """Log an error that is not the peer's: in one line while the database is away, else with its traceback."""
+        log = _log.bind(frame_event=frame.event, peer=connection.peer_key, connection=connection.id)
+        if is_unavailable(error):
+            log.error("a handler failed: the database is away or busy", error=describe_error(error))
+        else:
+            log.error("a handler failed", exc_info=error)
+
     def _roles(self, connection: Connection) -> frozenset[Role]:
         """Return the roles of a socket's peer in the table of permissions."""
         peer = connection.peer
@@ -168,6 +175,10 @@ class Dispatcher:
         route = self._routes.get(frame.event)
         replies = Replies.TO_REF if route is None else route.replies
         if replies is Replies.ALWAYS and connection.peer is None:
+            if isinstance(error, _Internal):
+                # No answer: clients take any failed `authenticate` as final, but come back from a lost connection.
+                connection.goodbye = (CLOSE_INTERNAL, error.message)
+                return []
             self._reject(connection, error)
         is_debugging = connection.is_debugging
         is_answered = (
@@ -181,13 +192,7 @@ class Dispatcher:
         return [encode_failure(frame.event, frame.ref, error.code, error.message, debug=is_debugging, **details)]
 
     def _reject(self, connection: Connection, error: DomainError) -> None:
-        """Close the socket once it has the answer to a failed `authenticate`, after a delay that grows with each.
-
-        An error of ours counts as no attempt, and has a close code of its own.
-        """
-        if isinstance(error, _Internal):
-            connection.goodbye = (CLOSE_INTERNAL, error.message)
-            return
+        """Close the socket once it has the answer to a failed `authenticate`, after a delay that grows with each."""
         if isinstance(error, Banned):
             connection.goodbye = (CLOSE_BANNED, error.message)
             return

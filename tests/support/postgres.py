@@ -55,6 +55,19 @@ class Postgres:
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         return len(self._admin.execute(query, (make_url(url).database,)).fetchall())
 
+    def go_away(self, url: str) -> None:
+        """End all sessions on this database and refuse new ones, until `come_back`."""
+        self._allow_connections(url, "false")
+        self.cut_connections(url)
+
+    def come_back(self, url: str) -> None:
+        """Accept sessions on this database again."""
+        self._allow_connections(url, "true")
+
+    def _allow_connections(self, url: str, is_allowed: str) -> None:
+        name = sql.Identifier(make_url(url).database or "")
+        self._admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS " + is_allowed).format(name))
+
     def close(self) -> None:
         """Stop a cluster of our own; on a given server, drop what was made."""
         if self._process is not None:

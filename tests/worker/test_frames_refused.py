@@ -25,7 +25,7 @@ class Ears:
         self.sent: list[dict] = []
         self.closed: list[tuple[int, str]] = []
         self.group = self.subscriber = None
-        self.pending_bytes = self.queued_bytes = 0
+        self.pending_bytes = self.queued_bytes = self.pace_bytes = 0
 
     def send(self, framed: bytes) -> None:
         length = framed[1] & 0x7F

@@ -81,6 +81,35 @@ def test_waits_after_refused_credentials_are_long_and_grow(code):
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("internal", "internal error"), ("rate-limited", "rate limit exceeded"), (None, "try again later")],
+)
+def test_a_passing_fault_during_authentication_is_a_lost_connection(code, error):
+    """Only a refusal needs a person; the server's own fault passes."""
+    driver = Driver()
+    waits = []
+    for _ in range(3):
+        driver.core.opened(driver.now)
+        driver.server_sends("authenticate", status="failure", error=error, code=code)
+        assert driver.core.close_reason == f"the server could not authenticate this client: {error}"
+        assert driver.core.refusal is None
+        waits.append(driver.lose())
+    assert max(waits) <= 4
+    assert driver.events(AuthenticationRefused) == []
+    driver.open()
+    assert driver.core.is_ready
+
+
+@pytest.mark.parametrize("code", ["banned", "invalid", "missing-support"])
+def test_a_refusal_that_needs_a_person_waits_long(code):
+    driver = Driver()
+    driver.core.opened(driver.now)
+    driver.server_sends("authenticate", status="failure", error="no", code=code)
+    assert driver.lose() >= 30
+    assert driver.events(AuthenticationRefused) == [AuthenticationRefused("no", code)]
+
+
 def test_refused_flags_are_left_out_the_next_time():
     """The oldest servers refuse flags that they do not know."""
     driver = Driver(supports=["players"])

@@ -26,6 +26,9 @@ def code_of(text: str) -> str | None:
     return code
 
 
+_FINAL_CODES = frozenset(("invalid-credentials", "missing-support", "banned", "invalid"))
+
+
 class GossipError(Exception):
     """The base of all exceptions of this library."""
 
@@ -55,6 +58,14 @@ class AuthenticationFailed(RequestFailed):
     def is_about_credentials(self) -> bool:
         """Whether the client id or the secret is wrong, rather than what was declared with them."""
         return self.code != "missing-support" and "support" not in self.text.lower()
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a person must act before the server accepts this client.
+
+        Anything else is a passing fault of the server, such as `internal` or `rate-limited`.
+        """
+        return self.code in _FINAL_CODES or not self.is_about_credentials
 
 
 class RequestTimedOut(GossipError):

@@ -60,7 +60,10 @@ class Disconnected(Event):
 
 @dataclass(frozen=True)
 class AuthenticationRefused(Event):
-    """The server refused this client. The next attempt waits long, since a person must act first."""
+    """The server refused this client. The next attempt waits long, since a person must act first.
+
+    A server that fails to authenticate (`internal`, `rate-limited` …) has not refused: that is a lost connection.
+    """
 
     error: str
     code: str | None

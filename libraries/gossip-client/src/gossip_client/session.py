@@ -103,7 +103,7 @@ class Session:
         """Handle the answer to `authenticate`.
 
         Returns:
-            The event to report; None if the client will try again with fewer flags.
+            The event to report; None if the client tries again, with fewer flags or after a passing fault.
         """
         if frame.status != "success":
             return self._refused(AuthenticationFailed("authenticate", frame.error or "refused", code=frame.code))
@@ -167,6 +167,9 @@ class Session:
         if not failure.is_about_credentials and len(self.flags) > 1:
             self.flags = ["channels"]  # the oldest servers refuse flags that they do not know
             self.close_reason = f"the server refused the flags ({failure.text}); trying again without them"
+            return None
+        if not failure.is_final:
+            self.close_reason = f"the server could not authenticate this client: {failure.text}"
             return None
         self.refusal = failure
         self.close_reason = f"the server refused the authentication: {failure.text}"
