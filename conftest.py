@@ -230,22 +230,23 @@ def _sqlite_path(_memory_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _shared_engines() -> Iterator[None]:
+def _close_connections() -> Iterator[Callable[[], None]]:
+    """Closes connections that engines on SQLite keep. Requesting it makes engines share their compiled statements."""
     from tests.support.engines import share_compiled_statements
 
     with pytest.MonkeyPatch.context() as patch:
-        share_compiled_statements(patch)
-        yield
+        yield share_compiled_statements(patch)
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, _shared_engines: None) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, _close_connections: Callable[[], None]) -> Iterator[str]:
     """The address of this test's own migrated database."""
     kind = request.getfixturevalue("any_database") if "any_database" in request.fixturenames else "sqlite"
     if kind == "sqlite":
         import shutil
 
         path: Path = request.getfixturevalue("_sqlite_path")
+        _close_connections()
         for old in path.parent.iterdir():  # also the files that SQLite keeps beside it
             old.unlink()
         shutil.copyfile(request.getfixturevalue("_migrated_sqlite"), path)

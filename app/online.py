@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import redis
 from flask import Flask, current_app
 
 from shared.bus import Bus
 from shared.peer_keys import PeerKey, find_game_id
-from shared.presence import SocketPresence, list_sockets
+from shared.presence import Listeners, SocketPresence, find_listeners, list_sockets
 from shared.protocol.types import player_key
 from shared.services.profiles import Online
 
@@ -22,24 +22,34 @@ log = logging.getLogger(__name__)
 CACHE_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
 class OnlineNow:
     """The network's presence. May be wrong for a few seconds.
 
     Attributes:
-        players: The (peer key, player key) of everyone online.
         games: The players' names of each connected game, by game id, sorted without case. Includes hidden games: ask
             the database which ones visitors may see.
         sockets: None while Redis is down.
     """
 
-    players: Online = frozenset()
-    games: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    sockets: Sequence[SocketPresence] | None = ()
+    def __init__(self, sockets: Sequence[SocketPresence] | None = ()) -> None:
+        self.sockets = sockets
+        self.games = _players_by_game(sockets or ())
+        self._listeners: dict[int, Listeners] = {}
 
-    def count_players(self, game_ids: list[int]) -> int:
+    @cached_property
+    def players(self) -> Online:
+        """The (peer key, player key) of everyone online."""
+        return frozenset((socket.peer, player_key(name)) for socket in self.sockets or () for name in socket.players)
+
+    def count_players(self, game_ids: Iterable[int]) -> int:
         """Return the number of players in these games."""
         return sum(len(self.games.get(game_id, ())) for game_id in game_ids)
+
+    def listeners(self, channel_id: int) -> Listeners:
+        """Return who is subscribed to a channel. Looks through all sockets once for each channel."""
+        if channel_id not in self._listeners:
+            self._listeners[channel_id] = find_listeners(self.sockets or (), channel_id)
+        return self._listeners[channel_id]
 
 
 class _Cache:
@@ -81,25 +91,19 @@ def list_sockets_of(peer: PeerKey) -> list[SocketPresence] | None:
 def _read(app: Flask) -> OnlineNow:
     bus: Bus = app.extensions["bus"]
     try:
-        return _summarize(list_sockets(bus.redis))
+        return OnlineNow(list_sockets(bus.redis))
     except redis.RedisError as error:
         log.warning("redis is down, so nobody is shown as online: %s", error)
-        return OnlineNow(sockets=None)
+        return OnlineNow(None)
 
 
-def _summarize(sockets: list[SocketPresence]) -> OnlineNow:
-    """Merge the sockets of each game: a game may have several, each with its own players."""
-    players = set()
+def _players_by_game(sockets: Iterable[SocketPresence]) -> dict[int, tuple[str, ...]]:
+    """Return each game's players. A game may have several sockets, each with its own players."""
     games: dict[int, dict[str, str]] = {}
     for socket in sockets:
         game_id = find_game_id(socket.peer)
-        names = {} if game_id is None else games.setdefault(game_id, {})
-        for name in socket.players:
-            key = player_key(name)
-            players.add((socket.peer, key))
-            names.setdefault(key, name)
-    return OnlineNow(
-        frozenset(players),
-        {game_id: tuple(names[key] for key in sorted(names)) for game_id, names in games.items()},
-        sockets,
-    )
+        if game_id is not None:
+            names = games.setdefault(game_id, {})
+            for name in socket.players:
+                names.setdefault(player_key(name), name)
+    return {game_id: tuple(names[key] for key in sorted(names)) for game_id, names in games.items()}

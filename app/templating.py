@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from flask import Flask, Response, render_template, request, url_for
+from flask import Flask, Response, current_app, make_response, render_template, request, session, url_for
+from flask_login import current_user
 from flask_wtf import FlaskForm
 from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
@@ -16,6 +20,7 @@ from shared.settings import Settings
 
 SITE_NAME = "Gossip"
 ASSET_SECONDS = 365 * 24 * 3600
+ADDRESSES_KEPT = 10_000
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -28,9 +33,11 @@ def init_app(app: Flask) -> None:
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = ASSET_SECONDS
     folder = Path(app.static_folder or "static")
     digests = {path.name: _digest(path) for path in folder.iterdir() if path.is_file()}
+    address_of = remembering_addresses()
+    app.jinja_env.globals["url_for"] = address_of
 
     def asset(name: str) -> str:
-        return url_for("static", filename=name, v=digests[name])
+        return address_of("static", filename=name, v=digests[name])
 
     @app.context_processor
     def shared_values() -> dict[str, object]:
@@ -51,6 +58,21 @@ def init_app(app: Flask) -> None:
     app.template_test("web_address")(is_web_address)
 
 
+def remembering_addresses() -> Callable[..., str]:
+    """Return a `url_for` for templates that remembers what it returned: 1 µs instead of 15, and pages have hundreds."""
+
+    @lru_cache(ADDRESSES_KEPT)
+    def build(_root: str, endpoint: str, values: tuple[tuple[str, Any], ...]) -> str:
+        return url_for(endpoint, **dict(values))
+
+    def address_of(endpoint: str, **values: Any) -> str:
+        if endpoint.startswith("."):  # relative to the page's blueprint
+            endpoint = f"{request.blueprint}{endpoint}"
+        return build(request.root_path, endpoint, tuple(values.items()))
+
+    return address_of
+
+
 def avoid_form_address(_endpoint: str, values: dict[str, object]) -> None:
     """Write a record named `new` as `New` in addresses: `/new` is a form, and names match without case."""
     for key in ("short_name", "name"):
@@ -61,6 +83,26 @@ def avoid_form_address(_endpoint: str, values: dict[str, object]) -> None:
 def form_page(template: str, form: FlaskForm, **context: object) -> tuple[str, int]:
     """Return a page with a form, with status 200 for GET and 422 for a POST that was not accepted."""
     return render_template(template, form=form, **context), 422 if request.method == "POST" else 200
+
+
+def fixed_page(template: str, **context: object) -> Response:
+    """Return a page that only depends on the settings and on who is signed in.
+
+    It is rendered once per process for signed-out visitors, so its template must not show them a form. They may ask
+    with its ETag whether it is still the same.
+    """
+    if current_user.is_authenticated or "_flashes" in session:
+        return make_response(render_template(template, **context))
+    pages: dict[tuple[str, str], tuple[bytes, str]] = current_app.extensions.setdefault("fixed_pages", {})
+    key = (template, request.root_path)
+    if key not in pages:
+        body = render_template(template, **context).encode()
+        pages[key] = body, hashlib.sha256(body).hexdigest()[:32]
+    body, mark = pages[key]
+    response = Response(body, mimetype="text/html")
+    response.set_etag(mark)
+    response.make_conditional(request)
+    return response
 
 
 def secret_page(page: str, status: int = 200) -> Response:

@@ -5,6 +5,7 @@ Flask-SQLAlchemy's `db` is used for models and migrations. Services get plain se
 
 from __future__ import annotations
 
+import atexit
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from shared.settings import SettingsError
 
 LOCK_SECONDS = 10  # how long a writer waits for another one on SQLite
 BEGIN_WRITING = "BEGIN IMMEDIATE"
+KEPT_CONNECTIONS = 8  # the site's on SQLite: one for each of its threads (gunicorn.conf.py)
 
 
 class Base(DeclarativeBase):
@@ -57,7 +59,10 @@ class _Database(SQLAlchemy):
     """Flask-SQLAlchemy with the engine of `make_engine`, by the override that its documentation describes."""
 
     def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Any) -> Engine:
-        return make_engine(options["url"])
+        engine = make_engine(options["url"], kept_connections=KEPT_CONNECTIONS)
+        # The last connection that closes writes SQLite's log into the file, which then is the whole database.
+        atexit.register(engine.dispose)
+        return engine
 
 
 db = _Database(model_class=Base)
@@ -89,14 +94,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
+def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
     """Make an engine for SQLite (WAL, explicit BEGIN) or PostgreSQL. Does not connect yet.
 
     On SQLite, every transaction begins IMMEDIATE unless the execution option `deferred` is set: one that reads first
     and writes later would fail at once with "database is locked", without waiting for the lock.
 
     Args:
-        keeps_connection: on SQLite, use one connection for all transactions. Only for an engine that one thread uses.
+        kept_connections: on SQLite, how many connections stay open for later transactions. Opening one reads the whole
+            schema, which takes longer than most queries.
     """
     url = make_url(url)
     if url.get_backend_name() != "sqlite":
@@ -116,7 +122,9 @@ def make_engine(url: Any, *, keeps_connection: bool = False) -> Engine:
                 "tcp_user_timeout": 30_000,
             },
         )
-    pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if keeps_connection else {"poolclass": NullPool}
+    pool: dict[str, Any] = (
+        {"pool_size": kept_connections, "max_overflow": -1} if kept_connections else {"poolclass": NullPool}
+    )
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS}, **pool)
 
     @event.listens_for(engine, "connect")

@@ -37,7 +37,7 @@ class Database:
         self._writers: ThreadPool | None = None
         if engine.dialect.name == "sqlite":
             # One engine for each thread, so that the threads share nothing of SQLAlchemy, in particular no lock.
-            bind(make_engine(url, keeps_connection=True), reading_engine=make_engine(url, keeps_connection=True))
+            bind(make_engine(url, kept_connections=1), reading_engine=make_engine(url, kept_connections=1))
             self._readers, self._writers = ThreadPool(1), ThreadPool(1)
         else:
             bind(engine)

@@ -16,7 +16,6 @@ from app.security import CONTENT_SECURITY_POLICY
 from shared import chat_tokens
 from shared.db import transaction
 from shared.models.message import Message
-from shared.presence import find_listeners
 from shared.protocol.types import MAX_CURSOR
 from shared.services import channels, history, read_marks
 from shared.services.authority.actors import VISITOR, Actor
@@ -61,7 +60,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             ignored = ignored_speakers.ignored_by(session, actor)
         if is_latest and user_id is not None:
             _mark_read(user_id, channel.id, lines, read_to)
-        sockets = online_now().sockets
+        online = online_now()
         return render_template(
             "chat/show.html",
             channel=channel,
@@ -74,8 +73,8 @@ def make_blueprint(settings: Settings) -> Blueprint:
             has_older=more if after is None else True,
             has_newer=more if after is not None else before is not None,
             read_to=read_to if is_latest else None,
-            are_listeners_known=sockets is not None,
-            listeners=find_listeners(sockets or (), channel.id),
+            are_listeners_known=online.sockets is not None,
+            listeners=online.listeners(channel.id),
             socket_address=settings.chat_socket_url,
         )
 

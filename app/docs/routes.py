@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 import yaml
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
 from app.docs import protocol_page
 from app.docs.files import public_file
+from app.templating import fixed_page
 from shared.limits import APPLICATION_FACTOR
 from shared.protocol.asyncapi import document
 from shared.protocol.catalogue import frame_kinds
@@ -24,7 +25,7 @@ bp = Blueprint("docs", __name__, url_prefix="/docs")
 def index() -> ResponseReturnValue:
     """Show how to connect a game, and every event of the protocol."""
     settings: Settings = current_app.extensions["settings"]
-    return render_template(
+    return fixed_page(
         "docs/index.html",
         version=PROTOCOL_VERSION,
         settings=settings,

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.online import online_now
 from app.pages.live import messages_today
+from app.templating import fixed_page
 from shared.db import reading, utc_now
 from shared.services import channels, game_lists
 
@@ -38,7 +39,7 @@ def home() -> ResponseReturnValue:
 @bp.get("/conduct")
 def conduct() -> ResponseReturnValue:
     """Show the rules of conduct."""
-    return render_template("pages/conduct.html")
+    return fixed_page("pages/conduct.html")
 
 
 @bp.get("/favicon.ico")
