@@ -136,6 +136,18 @@ def player_key(name: str) -> str:
     return normalize("NFC", normalize("NFC", name).casefold())
 
 
+def name_without_game(name: str, game: str) -> str:
+    """Return a player's name without `@Game`, if that is this game (docs/protocol.md, §5). Keep other names.
+
+    Args:
+        game: The short name of the player's game.
+    """
+    alone, at_sign, suffix = name.rpartition("@")
+    if not at_sign or not alone.strip() or game_key(suffix) != game_key(game):
+        return name
+    return alone.rstrip()
+
+
 def channel_key(name: str) -> str:
     """Return the form in which channel names are compared: without case."""
     return name.lower()

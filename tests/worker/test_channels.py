@@ -69,6 +69,16 @@ def test_spaces_at_the_ends_stay_and_white_space_alone_is_refused(network, chann
     assert receiver.wait_for("channels/broadcast")["payload"]["message"] == "   /\\ "
 
 
+def test_a_speaker_may_be_named_with_the_games_own_name(network, channel):
+    sender, receiver = network.join(), network.join()
+    subscribe_everywhere(network, [sender, receiver], channel)
+    for name in (f"Alice@{sender.peer.short_name}", "Bob@Elsewhere"):
+        assert say(sender, channel, "hi", name=name)["status"] == "success"
+    network.flush(receiver)
+    speakers = [frame["payload"]["name"] for frame in receiver.events("channels/broadcast")]
+    assert speakers[:2] == ["Alice", "Bob@Elsewhere"]
+
+
 def test_no_socket_of_the_sending_peer_hears_it(network, channel):
     """Several sockets of one game, each subscribed, on every worker."""
     first = network.join(worker=0)

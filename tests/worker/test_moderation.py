@@ -608,7 +608,9 @@ def test_a_game_reports_and_duplicates_gather(pair: Any, channel: Channel, netwo
     [line] = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
     payload = {"game": alice.peer.short_name, "name": "alice", "message_id": line["id"], "text": "spam"}
     games = [network.join(version="2.4.0", worker=number) for number in range(2)]
-    answers = [client.request("reports/create", payload) for client in (*games, games[0])]
+    longer = {**payload, "name": f"alice@{alice.peer.short_name}"}
+    answers = [client.request("reports/create", payload) for client in games]
+    answers.append(games[0].request("reports/create", longer))
     assert [answer["status"] for answer in answers] == ["success"] * 3, answers
     assert len({answer["payload"]["id"] for answer in answers}) == 1
     with transaction() as session:

@@ -201,3 +201,33 @@ def test_a_name_is_needed(network: Network, payload: dict | None) -> None:
     client = network.join()
     answer = client.request("players/sign-in", payload)
     assert answer["code"] == "invalid" and '"name"' in answer["error"]
+
+
+@pytest.mark.parametrize("form", ["Alice@{}", "alice @ {}"])
+def test_a_name_with_the_games_own_name_is_the_name_alone(network: Network, form: str) -> None:
+    other, client = network.join(), network.join()
+    named = form.format(client.peer.short_name.lower())
+
+    assert client.request("players/sign-in", {"name": named})["status"] == "success"
+
+    assert other.wait_for("players/sign-in")["payload"]["name"].lower() == "alice"
+    network.wait_player(client.peer, "Alice")
+    client.send("heartbeat", {"players": [named, "Bob@Elsewhere", f"@{client.peer.short_name}"]})
+    network.wait_player(client.peer, "Bob@Elsewhere")
+    assert sorted(name.lower() for name in names(network, other, client.peer.short_name)) == [
+        f"@{client.peer.short_name.lower()}",
+        "alice",
+        "bob@elsewhere",
+    ]
+    assert client.request("players/sign-out", {"name": named})["status"] == "success"
+    network.wait_player(client.peer, "Alice", online=False)
+    assert other.wait_for("players/sign-out")["payload"]["name"].lower() == "alice"
+
+
+def test_the_players_of_authenticate_may_have_the_games_own_name(network: Network) -> None:
+    other, peer = network.join(), network.game()
+    socket = network.open()
+    socket.authenticate(peer.client_id, peer.client_secret, players=[f"Alice@{peer.short_name}", "Bob@Elsewhere"])
+    network.wait_player(peer, "Alice")
+
+    assert names(network, other, peer.short_name) == ["Alice", "Bob@Elsewhere"]

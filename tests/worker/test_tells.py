@@ -66,6 +66,18 @@ def test_names_match_without_case_and_spaces(pair: tuple[SocketClient, SocketCli
     assert receiver.wait_for("tells/receive")["payload"]["to_name"] == "bOB"
 
 
+def test_names_may_have_their_games_own_name(pair: tuple[SocketClient, SocketClient]) -> None:
+    sender, receiver = pair
+    ours, theirs = sender.peer.short_name, receiver.peer.short_name
+
+    assert tell(sender, theirs, to_name=f"Bob@{theirs}", from_name=f"Alice@{ours}")["status"] == "success"
+
+    payload = receiver.wait_for("tells/receive")["payload"]
+    assert (payload["from_name"], payload["to_name"]) == ("Alice", "Bob")
+    assert error(tell(sender, theirs, to_name=f"Bob@{ours}")) == ("player-offline", "receiving player offline")
+    assert error(tell(sender, theirs, from_name=f"Alice@{theirs}")) == ("player-offline", "sending player offline")
+
+
 def test_only_one_socket_gets_it_the_one_with_the_player_and_the_flag(network: Network) -> None:
     sender = network.join(players=["Alice"])
     game = network.game()

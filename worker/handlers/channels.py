@@ -18,7 +18,7 @@ from shared.protocol.channels import (
 )
 from shared.protocol.codes import could_not_subscribe, not_subscribed
 from shared.protocol.sync import ChannelRecord
-from shared.protocol.types import player_key, whole_seconds
+from shared.protocol.types import name_without_game, player_key, whole_seconds
 from shared.services import channels, validation, versions
 from shared.services import history as messages
 from shared.services.peers import Peer
@@ -65,9 +65,11 @@ def send(parts: Parts, connection: Connection, message: SendMessage) -> Deferred
         NotSubscribed, ChannelPaused, Muted, Banned, Filtered, TooMany.
     """
     channel = require_subscribed(parts, connection, message.channel)
-    line = parts.moderation.check_line(speaker_of(connection, message.name), channel, message.message)
-    parts.limits.spend_message(connection, message.name)
-    return parts.chat.say(connection, channel, message.name, line.text, flags=line.flags)
+    assert connection.peer is not None
+    name = name_without_game(message.name, connection.peer.short_name)
+    line = parts.moderation.check_line(speaker_of(connection, name), channel, message.message)
+    parts.limits.spend_message(connection, name)
+    return parts.chat.say(connection, channel, name, line.text, flags=line.flags)
 
 
 def history(parts: Parts, connection: Connection, request: RequestHistory) -> HistoryAnswer:

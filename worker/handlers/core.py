@@ -10,7 +10,7 @@ from shared.models.synced import KINDS
 from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
-from shared.protocol.types import at_least, player_key
+from shared.protocol.types import at_least, name_without_game, player_key
 from shared.services import versions
 from shared.services.peer_credentials import WrongSecret
 from shared.services.peers import Peer
@@ -55,7 +55,7 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
         connection.version = request.version
         connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
         connection.user_agent = request.user_agent or None
-        _set_players(connection, request.players)
+        _set_players(connection, peer, request.players)
         if request.debug:
             connection.debug()
         success = AuthenticateSuccess(
@@ -83,14 +83,16 @@ def _read_counts(parts: Parts, peer: Peer, request: Authenticate) -> dict[str, i
 def heartbeat(parts: Parts, connection: Connection, beat: Heartbeat) -> None:
     """Take the answer to a heartbeat, which may replace the socket's list of players."""
     connection.missed_heartbeats = 0
-    if _set_players(connection, beat.players):
+    assert connection.peer is not None
+    if _set_players(connection, connection.peer, beat.players):
         parts.presence.update(connection)
 
 
-def _set_players(connection: Connection, names: list[str] | None) -> bool:
+def _set_players(connection: Connection, peer: Peer, names: list[str] | None) -> bool:
     """Replace the socket's list of players; None keeps it. Returns whether it has changed."""
     if names is None:
         return False
+    names = [name_without_game(name, peer.short_name) for name in names]
     players = {player_key(name): name for name in names}
     if players == connection.players:
         return False

@@ -13,7 +13,7 @@ from shared.errors import Invalid
 from shared.limits import PLAYERS_STATUS
 from shared.protocol import encode_answer
 from shared.protocol.players import RequestPlayers, SignIn, SignOut
-from shared.protocol.types import player_key
+from shared.protocol.types import name_without_game, player_key
 from worker.answers import ANSWERED
 from worker.handlers.channels import speaker_of
 from worker.parts import Parts
@@ -28,24 +28,26 @@ def sign_in(parts: Parts, connection: Connection, request: SignIn) -> None:
     Raises:
         Invalid: the list has PLAYERS_AT_MOST players.
     """
-    key = player_key(request.name)
+    assert connection.peer is not None
+    name = name_without_game(request.name, connection.peer.short_name)
+    key = player_key(name)
     if key in connection.players:
         return
     if len(connection.players) >= PLAYERS_AT_MOST:
         raise Invalid("invalid payload: too many players are signed in", field="name")
-    assert connection.peer is not None
-    was_online = parts.presence.has_player(connection.peer.key, request.name)
-    connection.players[key] = request.name
+    was_online = parts.presence.has_player(connection.peer.key, name)
+    connection.players[key] = name
     parts.presence.update(connection)
     if not was_online:
-        _announce(parts, connection, "in", request.name)
+        _announce(parts, connection, "in", name)
 
 
 def sign_out(parts: Parts, connection: Connection, request: SignOut) -> None:
     """Remove a player from all of the game's sockets, and announce it. Does nothing if they were not online."""
     assert connection.peer is not None
-    if parts.presence.has_player(connection.peer.key, request.name):
-        _announce(parts, connection, "out", request.name)
+    name = name_without_game(request.name, connection.peer.short_name)
+    if parts.presence.has_player(connection.peer.key, name):
+        _announce(parts, connection, "out", name)
 
 
 def status(parts: Parts, connection: Connection, request: RequestPlayers, ref: msgspec.Raw | None) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import gevent
+import msgspec
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,7 +19,7 @@ from shared.presence import SocketPresence
 from shared.protocol import encode_event
 from shared.protocol.codes import RECEIVING_PLAYER_OFFLINE, SENDING_PLAYER_OFFLINE, Code, sentence
 from shared.protocol.tells import ReceiveTell, SendTell
-from shared.protocol.types import player_key
+from shared.protocol.types import name_without_game, player_key
 from shared.services import characters
 from shared.services.moderation import ignores
 from shared.signals import SystemTell, TellAccepted
@@ -39,6 +40,11 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
         In this order: GameOffline, NotSupported, PlayerOffline (sender, then receiver), TooMany, Muted or Banned.
     """
     assert connection.peer is not None
+    tell = msgspec.structs.replace(
+        tell,
+        from_name=name_without_game(tell.from_name, connection.peer.short_name),
+        to_name=name_without_game(tell.to_name, tell.to_game),
+    )
     receiver = parts.presence.find_peer(tell.to_game)
     if receiver is None:
         raise GameOffline(sentence(Code.GAME_OFFLINE))

@@ -16,7 +16,7 @@ from shared.models.game import Game
 from shared.models.user import User
 from shared.peer_keys import PeerKey
 from shared.protocol.text import clean_line
-from shared.protocol.types import MAX_NAME, player_key
+from shared.protocol.types import MAX_NAME, name_without_game, player_key
 from shared.services import peers, users, validation
 from shared.services.authority import audit
 from shared.services.moderation.patterns import parse_pattern
@@ -81,7 +81,7 @@ def player(session: Session, *, name: str, game: str) -> Target:
 
     Raises NotFound, Invalid (field `target`).
     """
-    name = clean_line(name)
+    name = name_without_game(clean_line(name), game)
     if not 1 <= len(name) <= MAX_NAME or not game.strip():
         raise Invalid("write the player as name@game", field="target")
     key = player_key(name)
