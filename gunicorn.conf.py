@@ -20,10 +20,13 @@ except SettingsError as error:
 
 _host = f"[{_settings.bind}]" if ":" in _settings.bind else _settings.bind
 bind = f"{_host}:{_settings.web_port}"
-worker_class = "gthread"
+# Reads requests and writes responses outside its threads, with deadlines.
+worker_class = "server.worker.BufferingWorker"
 # By default 1, because each process counts its own figures for /metrics.
 workers = _settings.web_concurrency
 threads = 8
+# Files are small, and a thread must not wait for a client that reads slowly.
+sendfile = False
 timeout = 60
 graceful_timeout = 5
 # Heartbeat files on a stalling disk would make the processes look hung.

@@ -353,7 +353,7 @@ def test_documentation_cited_in_the_code_exists() -> None:
     sections = {heading.split(".")[0] for heading in _headings(PROTOCOL.read_text()) if re.match(r"\d+\. ", heading)}
     assert sections == {str(number) for number in range(1, 13)}
     missing = []
-    for folder in ("app", "worker", "shared", "launcher", "migrations", "tests"):
+    for folder in ("app", "worker", "shared", "launcher", "server", "migrations", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             text = re.sub(r"\s+", " ", path.read_text())
             missing += [
@@ -408,7 +408,7 @@ def test_the_folders_in_the_layout_exist() -> None:
     """Checks the table in CONTRIBUTING.md, and that the packages in it can be imported."""
     for name in _rows(_section((ROOT / "CONTRIBUTING.md").read_text(), "Layout")):
         assert (ROOT / name).exists(), name
-        if name.strip("/") in ("app", "worker", "shared", "launcher"):
+        if name.strip("/") in ("app", "worker", "shared", "launcher", "server"):
             importlib.import_module(name.strip("/"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.import_graph import circles, import_graph, imports_of
 from tests.support.processes import ROOT
 
-SERVER = {"app", "worker", "shared", "launcher", "wsgi", "migrations", "tests"}
+SERVER = {"app", "worker", "shared", "launcher", "server", "wsgi", "migrations", "tests"}
 FLASK = {"flask", "flask_login", "flask_wtf", "flask_limiter", "flask_migrate", "wtforms", "werkzeug", "jinja2"}
 GEVENT = {"gevent", "geventwebsocket", "greenlet"}
 
@@ -46,6 +46,7 @@ def _is_in(name: str, modules: Set[str]) -> bool:
         (["app"], {"worker", "launcher", "tests"} | GEVENT),
         (["worker"], {"app", "wsgi", "launcher", "tests"} | FLASK),
         (["shared"], {"app", "worker", "wsgi", "launcher", "tests"} | FLASK | GEVENT),
+        (["server"], {"app", "worker", "shared", "launcher", "wsgi", "tests"} | FLASK | GEVENT),
         (["launcher"], {"app", "worker", "wsgi", "tests"} | FLASK | GEVENT),
         (["libraries/gossip-client/src"], SERVER | FLASK | {"flask_sqlalchemy", "sqlalchemy", "backbone"} | GEVENT),
         (["libraries/gossip-backbone/src"], SERVER | FLASK | {"flask_sqlalchemy"} | GEVENT),
@@ -81,7 +82,7 @@ def test_models_do_not_import_services():
 def test_only_the_worker_s_start_patches():
     """Monkey patching is the first thing worker/__main__.py does, and nothing else does it."""
     start = ROOT / "worker" / "__main__.py"
-    others = [path for path in _files("app", "worker", "shared", "launcher") if path != start]
+    others = [path for path in _files("app", "worker", "shared", "launcher", "server") if path != start]
     assert _found(others, {"gevent.monkey"}) == []
     assert "patch_all" not in "".join(path.read_text() for path in others)
 

@@ -1,0 +1,1 @@
+"""How gunicorn serves the site: no thread waits for a slow client."""

@@ -1,0 +1,88 @@
+"""Finds the end of an HTTP/1.1 request in a stream of bytes. Pure: no sockets and no clock.
+
+gunicorn parses and checks the request itself. This only decides when all of it has arrived (RFC 9112, section 6).
+"""
+
+from __future__ import annotations
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_BODY_BYTES = 256 * 1024
+"""A longer body is not collected: the site refuses it (`app.MAX_REQUEST_BYTES`) without reading it."""
+_HEAD_END = b"\r\n\r\n"
+
+
+class Unacceptable(Exception):
+    """The request cannot be served. `status` is the HTTP status and its text."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class RequestBuffer:
+    """Collects bytes until they hold a whole request.
+
+    Attributes:
+        is_body_refused: The request's body is too long to be collected. The connection must close after the response.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._searched = 0
+        self._size: int | None = None
+        self._expects_continue = False
+        self.is_body_refused = False
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the request's head is complete."""
+        return self._size is not None
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes. Raises Unacceptable."""
+        self._data += data
+        if self._size is None:
+            self._read_head()
+
+    def take(self) -> bytes | None:
+        """Return the first request and remove it; None if it is incomplete. Raises Unacceptable for the next one."""
+        if self._size is None or len(self._data) < self._size:
+            return None
+        request = bytes(self._data[: self._size])
+        del self._data[: self._size]
+        self._searched, self._size, self._expects_continue = 0, None, False
+        if not self.is_body_refused:
+            self._read_head()
+        return request
+
+    def take_expectation(self) -> bool:
+        """Return once per request whether the client waits for `100 Continue` before it sends the body."""
+        is_waiting = self._expects_continue and self._size is not None and len(self._data) < self._size
+        self._expects_continue = False
+        return is_waiting
+
+    def _read_head(self) -> None:
+        end = self._data.find(_HEAD_END, max(0, self._searched - len(_HEAD_END)))
+        self._searched = len(self._data)
+        if end < 0:
+            if len(self._data) > MAX_HEAD_BYTES:
+                raise Unacceptable("431 Request Header Fields Too Large")
+            return
+        head_size = end + len(_HEAD_END)
+        body_size = 0
+        for line in bytes(self._data[:end]).split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            name, value = name.strip().lower(), value.strip()
+            if name == b"transfer-encoding":
+                raise Unacceptable("411 Length Required")
+            if name == b"content-length" and value.isdigit() and len(value) < 20:
+                body_size = max(body_size, int(value))
+            if name == b"expect" and value.lower() == b"100-continue":
+                self._expects_continue = True
+        if body_size > MAX_BODY_BYTES:
+            self.is_body_refused = True
+            body_size = 0
+        self._size = head_size + body_size
