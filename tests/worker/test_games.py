@@ -143,6 +143,22 @@ def test_status_has_what_is_known(network: Network) -> None:
     assert in_list == expected
 
 
+def test_status_right_after_connect_has_the_user_agent_that_was_just_declared(network: Network) -> None:
+    watcher, game = network.join(worker=0), network.game()
+
+    for version in ("1.0", "1.1"):
+        socket = network.open(worker=1)
+        socket.authenticate(game.client_id, game.client_secret, user_agent=f"Quick {version}")
+        watcher.wait_for("games/connect", payload={"game": game.short_name})
+        assert (
+            status(watcher, game)["user_agent"] == listed(watcher)[game.short_name]["user_agent"] == f"Quick {version}"
+        )
+        socket.drop()
+        watcher.wait_for("games/disconnect", payload={"game": game.short_name})
+
+    network.wait_game(game, lambda payload: payload.get("user_agent") == "Quick 1.1")  # offline, from the record
+
+
 def test_status_follows_changes(network: Network) -> None:
     from shared.services import channels
 
