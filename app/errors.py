@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.forms import sentence
 from app.limits import seconds_to_wait
+from app.trailing_slashes import redirect_for
 from shared.db import is_busy
 from shared.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
 
@@ -88,6 +89,9 @@ def init_app(app: Flask) -> None:
         status = error.code or 500
         if status < 400 and error.response is not None:
             return error.response
+        without_slash = redirect_for(error)
+        if without_slash is not None:
+            return without_slash
         response = error_page(status)
         for name, value in error.get_headers():
             if name.lower() in ("allow", "retry-after"):

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from flask import url_for
 from sqlalchemy import text as statement
+from werkzeug.routing import IntegerConverter, PathConverter
 
 from app import create_app
 from shared import bus, db
@@ -95,6 +97,51 @@ def test_errors_are_pages_of_the_site(any_database, client, method, path, status
     assert answer.status_code == status
     assert f"error {status}" in answer.get_data(as_text=True)
     assert 'href="/"' in answer.get_data(as_text=True)
+
+
+def test_every_address_with_a_trailing_slash_leads_to_the_page_without(client):
+    """For each route that a browser can open. The query stays."""
+    routes = [
+        rule
+        for rule in client.application.url_map.iter_rules()
+        if "GET" in rule.methods
+        and rule.rule != "/"
+        and not any(isinstance(c, PathConverter) for c in rule._converters.values())
+    ]
+    assert len(routes) > 50
+    with client.application.test_request_context():
+        for rule in routes:
+            numbers = {name: 1 if isinstance(c, IntegerConverter) else "x" for name, c in rule._converters.items()}
+            path = url_for(rule.endpoint, **numbers)
+            answer = client.get(f"{path}/?q=a%20b&page=2")
+            assert (answer.status_code, answer.headers.get("Location")) == (308, f"{path}?q=a%20b&page=2"), path
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/games//", "/games"),
+        ("//games/", "/games"),
+        ("/players/wren/", "/players/wren"),
+        ("/players//evil.example/", "/players/evil.example"),
+        ("//evil.example/", None),
+        ("//evil.example//games/", None),
+        ("/\\evil.example/", None),
+        ("/players/\r\nX-Evil:1/", "/players/%0D%0AX-Evil:1"),
+        ("/nowhere/", None),
+        ("/sign-out/", None),
+    ],
+)
+def test_a_trailing_slash_never_leads_to_another_site(client, path, location):
+    answer = client.get("/", environ_overrides={"PATH_INFO": path})
+    if location is None:
+        assert answer.status_code == 404
+    else:
+        assert (answer.status_code, answer.headers["Location"]) == (308, location)
+
+
+def test_a_form_sent_to_an_address_with_a_trailing_slash_is_not_found(client):
+    assert client.post("/games/").status_code == 404
 
 
 def test_a_form_that_is_too_big_is_refused(visitor):
