@@ -20,7 +20,7 @@ from app.forms import sentence
 from app.limits import seconds_to_wait
 from app.trailing_slashes import redirect_for
 from shared.db import is_busy
-from shared.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
+from shared.errors import Busy, Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +71,7 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(DomainError)
     def domain_error(error: DomainError) -> ResponseReturnValue:
         status = status_of(error)
-        retry_after_ms = error.details.get("retry_after_ms")
-        wait = -(-retry_after_ms // 1000) if isinstance(retry_after_ms, int) else None
-        return error_page(status, message=sentence(error.message), retry_after_seconds=wait)
+        return error_page(status, message=sentence(error.message), retry_after_seconds=_seconds_to_wait(error))
 
     @app.errorhandler(CSRFError)
     def csrf_error(error: CSRFError) -> ResponseReturnValue:
@@ -111,11 +109,16 @@ def init_app(app: Flask) -> None:
 
     @app.after_request
     def mark_busy(response: Response) -> Response:
-        """Answer 503 if a form is shown again only because the database was busy."""
-        if g.get("database_was_busy"):
+        """Answer 503 if a form is shown again only because it could not be saved now."""
+        if "retry_seconds" in g:
             response.status_code = 503
-            response.headers["Retry-After"] = str(BUSY_SECONDS)
+            response.headers["Retry-After"] = str(g.retry_seconds)
         return response
+
+
+def _seconds_to_wait(error: DomainError) -> int | None:
+    milliseconds = error.details.get("retry_after_ms")
+    return -(-milliseconds // 1000) if isinstance(milliseconds, int) else None
 
 
 def _log_failure(error: Exception) -> None:
@@ -176,7 +179,7 @@ def _wants_json() -> bool:
 def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
     """Catch Invalid and Conflict and show them on the form. Execution continues after the block.
 
-    A busy database is shown on the form too, so that the typed values are not lost.
+    Busy and a busy database are shown on the form too, so that the typed values are not lost.
 
     Args:
         form: The form that was sent.
@@ -190,11 +193,14 @@ def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]
         if error.field not in names:
             raise
         add_error(form, error)
+    except Busy as error:
+        g.retry_seconds = _seconds_to_wait(error) or BUSY_SECONDS
+        add_error(form, error)
     except OperationalError as error:
         if not is_busy(error):
             raise
         _log_failure(error)
-        g.database_was_busy = True
+        g.retry_seconds = BUSY_SECONDS
         form.form_errors.append(BUSY_FORM_ERROR)
 
 

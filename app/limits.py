@@ -64,19 +64,23 @@ class Allowance:
 
 
 def has_failed(response: Response) -> bool:
-    """Return whether a response counts as a failure."""
-    return response.status_code >= 400
+    """Return whether a response counts as a failure. It does not if the site itself was too busy."""
+    return 400 <= response.status_code < 500
 
 
 SIGN_INS = "Too many failed attempts to sign in."
+ALL_SIGN_INS = "Too many attempts to sign in from this address."
 REGISTRATIONS = "Too many accounts were registered from this address."
 MAILS = "Too many mails were requested."
 RESETS = "Too many attempts to choose a new password."
 REPORTS = "You have sent many reports in a short time. The moderators have received them."
 CHECKS = "Your ways to connect have been checked too often."
 OFFERS = "You have offered games too often."
+CHANGES = "The password was changed too often."
 PASSWORDS = "Too many attempts with a wrong password."
 ALLOWANCES = (
+    # Right passwords take as long to check as wrong ones.
+    Allowance("accounts.sign_in", "100 per 5 minutes", message=ALL_SIGN_INS),
     Allowance("accounts.sign_in", "30 per 5 minutes", failures_only=True, message=SIGN_INS),
     # Ten attempts per client address and account, and a higher limit per account over all addresses. The second one
     # stops distributed guessing, yet a few strangers cannot lock the owner out.
@@ -106,6 +110,7 @@ ALLOWANCES = (
     Allowance("account.change_email", "5 per hour", field="email", message=MAILS),
     Allowance("account.change_password", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
     Allowance("reports.new", "30 per hour", per_user=True, message=REPORTS),
+    Allowance("account.change_password", "30 per hour", per_user=True, message=CHANGES),
     Allowance("account.delete", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
     Allowance("connections.check", "10 per 10 minutes", per_user=True, message=CHECKS),
     Allowance("transfers.offer", "20 per hour", per_user=True, message=OFFERS),

@@ -56,6 +56,10 @@ class Unavailable(DomainError):
     code = "unavailable"
 
 
+class Busy(Unavailable):
+    """The process has too much of this work already. `retry_after_ms` says when to try again."""
+
+
 class TooMany(DomainError):
     """A limit is exceeded. `retry_after_ms` says when to try again."""
 

@@ -54,16 +54,22 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm()
     if form.validate_on_submit():
         try:
-            with reading() as database:
-                user = users.authenticate_user(database, login=form.login.data or "", password=form.password.data or "")
+            with errors_on(form):
+                with reading() as database:
+                    user = users.authenticate_user(
+                        database, login=form.login.data or "", password=form.password.data or ""
+                    )
+                return _signed_in(user)
         except InvalidCredentials as error:
             add_error(form, error)
-        else:
-            note_return(user)
-            start_session(user)
-            flash(f"You are signed in as {user.username}.", "success")
-            return redirect(_next_page(_start_page(user)), 303)
     return form_page("accounts/sign_in.html", form)
+
+
+def _signed_in(user: User) -> ResponseReturnValue:
+    note_return(user)
+    start_session(user)
+    flash(f"You are signed in as {user.username}.", "success")
+    return redirect(_next_page(_start_page(user)), 303)
 
 
 @bp.errorhandler(RateLimitExceeded)

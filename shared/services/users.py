@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import uuid
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -12,7 +15,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
+from shared.errors import Busy, Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
@@ -24,6 +27,8 @@ from shared.services.authority.permissions import Act, require
 
 PASSWORD_SHORTEST = 8
 PASSWORD_LONGEST = 1_000
+HASHES_AT_ONCE = 2
+HASHES_WAITING = 2
 
 # OWASP's second choice for argon2id: 19 MiB, so that a small machine survives several sign-ins at once.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -42,6 +47,25 @@ def _nobodys_hash(hasher: PasswordHasher) -> str:
 
 
 _unknown_user_hash = _nobodys_hash(_hasher)
+_places = threading.BoundedSemaphore(HASHES_AT_ONCE + HASHES_WAITING)
+_hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
+
+
+@contextmanager
+def _hashing_place() -> Iterator[None]:
+    """Take one of the process's places for hashing passwords, so that a flood of sign-ins leaves threads for pages.
+
+    Raises Busy at once if others are waiting already.
+    """
+    if not _places.acquire(blocking=False):
+        raise Busy(
+            "too many people are signing in right now: nothing was changed, try again in a moment", retry_after_ms=3_000
+        )
+    try:
+        with _hashing:
+            yield
+    finally:
+        _places.release()
 
 
 def register_user(
@@ -106,21 +130,23 @@ def authenticate_user(session: Session, *, login: str, password: str) -> User:
 
 
 def password_matches(user: User | None, password: str) -> bool:
-    """Return True if this is the user's password. Takes as long for None as for a wrong password."""
+    """Return True if this is the user's password. Takes as long for None as for a wrong password. Raises Busy."""
     try:
-        return _hasher.verify(user.password_hash if user else _unknown_user_hash, password) and user is not None
+        with _hashing_place():
+            return _hasher.verify(user.password_hash if user else _unknown_user_hash, password) and user is not None
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
 
 
 def hash_password(password: str) -> str:
-    """Return the argon2id hash of a new password. Raises Invalid (field `password`)."""
+    """Return the argon2id hash of a new password. Raises Invalid (field `password`), Busy."""
     if len(password) < PASSWORD_SHORTEST:
         raise Invalid(f"the password must have at least {PASSWORD_SHORTEST} characters", field="password")
     if len(password) > PASSWORD_LONGEST:
         raise Invalid(f"the password may have at most {PASSWORD_LONGEST:,} characters", field="password")
     try:
-        return _hasher.hash(password)
+        with _hashing_place():
+            return _hasher.hash(password)
     except UnicodeEncodeError:
         raise Invalid("the password contains half of a character (a lone surrogate)", field="password") from None
 

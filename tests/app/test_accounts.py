@@ -1,6 +1,9 @@
 """Registering, signing in and out."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 from sqlalchemy import text
@@ -327,3 +330,50 @@ def test_a_session_in_use_is_extended(visitor, stored, monkeypatch):
     cookie = visitor.client.get("/account").headers["Set-Cookie"]
     assert "Expires=" in cookie and "HttpOnly" in cookie
     assert "Set-Cookie" not in visitor.client.get("/account").headers
+
+
+def test_right_passwords_count_per_address_too(limited, stored):
+    """Checking them takes as long, so a flood of them would stop the site."""
+    user = stored.user()
+    visitor = Visitor(limited)
+    for _ in range(100):
+        visitor.sign_in(user.username)
+    answer = visitor.send("/sign-in", login=user.username, password=PASSWORD)
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    assert "Too many attempts to sign in from this address" in visitor.page
+
+
+class HeldHasher:
+    """Hashes nothing until it is released. Counts how many threads wait for it."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.waiting: list[int] = []
+
+    def verify(self, *_: object) -> bool:
+        self.waiting.append(1)
+        assert self.released.wait(20)
+        return False
+
+
+def test_a_flood_of_sign_ins_leaves_threads_for_pages(app, stored, monkeypatch):
+    """Two passwords are hashed at once, two wait, and everybody else is refused at once and keeps what they typed."""
+    user, hasher = stored.user("wren"), HeldHasher()
+    monkeypatch.setattr(users, "_hasher", hasher)
+
+    def attempt(_number: int) -> Visitor:
+        visitor = Visitor(app)
+        visitor.send("/sign-in", login=user.username, password="a password")
+        return visitor
+
+    with ThreadPoolExecutor(8) as threads:
+        attempts = [threads.submit(attempt, number) for number in range(8)]
+        refused = [future.result() for future in islice(as_completed(attempts, timeout=20), 4)]
+        assert len(hasher.waiting) == users.HASHES_AT_ONCE
+        hasher.released.set()
+        statuses = sorted(future.result().status for future in attempts)
+    assert statuses == [422] * 4 + [503] * 4
+    for visitor in refused:
+        assert visitor.answer.headers["Retry-After"] == "3"
+        assert "Too many people are signing in right now" in visitor.page
+        assert visitor.value_of("login") == "wren" and "a password" not in visitor.page
