@@ -90,7 +90,7 @@ class Dispatcher:
     def _answer_to_no_frame(
         self, connection: Connection, error: FrameError, data: bytes, *, is_admitted: bool
     ) -> list[bytes]:
-        self._parts.diagnostics.refused(connection, data, error.event, error.code, error.message)
+        self._parts.diagnostics.record_refusal(connection, data, error.event, error.code, error.message)
         if not is_admitted and error.ref is None:
             return self._disconnect_if_abusive(connection, [])
         if error.event == Authenticate.event and connection.peer is None:
@@ -171,7 +171,7 @@ class Dispatcher:
         ]
 
     def _failure(self, connection: Connection, frame: RawFrame, error: DomainError, data: bytes) -> list[bytes]:
-        self._parts.diagnostics.refused(connection, data, frame.event, error.code, error.message)
+        self._parts.diagnostics.record_refusal(connection, data, frame.event, error.code, error.message)
         route = self._routes.get(frame.event)
         replies = Replies.TO_REF if route is None else route.replies
         if replies is Replies.ALWAYS and connection.peer is None:

@@ -192,7 +192,7 @@ class Worker:
                 connection.close(CLOSE_RESTARTING, "the worker is restarting")
             while sockets:
                 gevent.sleep(0.02)
-            parts.browsers.write_read()
+            parts.browsers.write_read_marks()
             parts.tell_counts.write()
             parts.client_notes.write()
             parts.signals.flush(timeout=2.0)

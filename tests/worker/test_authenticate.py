@@ -331,7 +331,7 @@ def test_the_memory_of_failures_is_bounded(monkeypatch):
 
 
 def test_a_bounded_number_of_sockets_is_kept_waiting(monkeypatch):
-    monkeypatch.setattr(failures, "HELD_AT_MOST", 2)
+    monkeypatch.setattr(failures, "MAX_HELD", 2)
     slow = Failures(True)
     with slow.holding() as first, slow.holding() as second, slow.holding() as third:
         assert (first, second, third) == (True, True, False)

@@ -132,7 +132,7 @@ def test_what_a_check_found_is_kept_once_the_database_answers_again(any_database
         wait_until(lambda: endpoint.connections == 1, what="it is being tried")
         rename("connection_checks", "gone_for_a_moment")
     try:
-        worker.wait_for_event("what a connection check found could not be kept yet")
+        worker.wait_for_event("the result of a connection check could not be stored yet")
     finally:
         rename("gone_for_a_moment", "connection_checks")
     wait_until(all_done, what="it is kept")

@@ -13,7 +13,7 @@ from shared.models import Version
 from shared.models.job import Job as JobRow
 from shared.services import versions
 from tests.support.factory import edit_game
-from worker.jobs.jobs import AGAIN, Job, Jobs, network_jobs
+from worker.jobs.jobs import RETRY_AFTER, Job, Jobs, network_jobs
 
 
 class PlainDatabase:
@@ -56,6 +56,6 @@ def test_a_job_that_fails_is_due_again_soon_and_anybodys(any_database, engine):
         jobs.run_if_due(job)
     with db.transaction() as session:
         row = session.get(JobRow, "try")
-        assert row.lease_until is None and row.due_at <= db.utc_now() + AGAIN
+        assert row.lease_until is None and row.due_at <= db.utc_now() + RETRY_AFTER
         row.due_at = db.utc_now()
     assert jobs.run_if_due(job) and len(tries) == 2

@@ -29,7 +29,7 @@ from tests.support.client import SocketClient
 from tests.support.network import Network
 from tests.support.waiting import wait_until
 from worker.sockets.buckets import Bucket, SocketLimits
-from worker.sockets.limits import PLAYERS_AT_MOST, RateLimits
+from worker.sockets.limits import MAX_PLAYERS, RateLimits
 
 NETWORK_SETTINGS = {"RATE_LIMITS": "on"}
 
@@ -176,9 +176,9 @@ def test_a_refused_player_costs_the_game_nothing(limits: RateLimits) -> None:
 
 def test_the_buckets_kept_are_bounded(limits: RateLimits) -> None:
     socket = socket_of()
-    for number in range(PLAYERS_AT_MOST + 500):
+    for number in range(MAX_PLAYERS + 500):
         admitted(lambda number=number: limits.spend_tell(socket, f"Player{number}"), 1)
-    assert len(limits._peers["game:1"].players) == PLAYERS_AT_MOST
+    assert len(limits._peers["game:1"].players) == MAX_PLAYERS
 
 
 @pytest.mark.parametrize(("per_second", "is_put_out"), [(15, False), (30, False), (39, False), (45, True), (500, True)])

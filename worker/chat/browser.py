@@ -1,4 +1,4 @@
-"""One browser that chats: a socket of the built-in peer `Grapevine`, for one account. Source: docs/browser-chat.md."""
+"""The connection of one browser that chats: a socket of `Grapevine`, for one account. Source: docs/browser-chat.md."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ HIDDEN_FLAGS = frozenset({"channels", "tells"})
 
 
 class BrowserConnection(Connection):
-    """A connection with an account in the place of a game's credentials.
+    """A connection that authenticates with an account instead of a game's credentials.
 
-    Its only player is the account's name, or none if the account hides being online or is banned.
+    Its only player is the account. It has no player if the account hides being online or is banned.
 
     Attributes:
-        chatter: the account; None until the browser has authenticated.
-        session_number: the number of the session that the page belongs to.
+        chatter: The account. None until the browser has authenticated.
+        session_number: The number of the session that the page belongs to.
     """
 
     __slots__ = ("chatter", "session_number")
@@ -41,20 +41,20 @@ class BrowserConnection(Connection):
 
     @property
     def listener_key(self) -> str | None:
-        """The key of the person, since people in their browsers hear each other but may ignore each other too."""
+        """The key of the account. Not the peer's, since broadcasts are excluded by account."""
         return None if self.chatter is None else listener_key(self.chatter.id)
 
     def speaker(self, chatter: ChatAccount) -> Speaker:
-        """Return this account, speaking from this browser, as moderation knows it."""
+        """Return this account as a speaker on this browser's socket."""
         name = chatter.username
         address = self.transport.address
         return Speaker(grapevine.KEY, grapevine.SHORT_NAME, name, player_key(name), address, chatter.id)
 
-    def become(self, chatter: ChatAccount, *, is_hidden: bool) -> bool:
-        """Take on this account, or its new state.
+    def set_account(self, chatter: ChatAccount, *, is_hidden: bool) -> bool:
+        """Set the account, or its new state.
 
         Returns:
-            Whether that changes what others see of the socket.
+            Whether this changes what others see of the socket.
         """
         before = self.supports, self.players
         self.chatter = chatter

@@ -1,8 +1,8 @@
-"""`players/sign-in` and `players/sign-out` of those who chat in the browser (docs/protocol.md, §5).
+"""Sends `players/sign-in` and `players/sign-out` for people who chat in the browser (docs/protocol.md, §5).
 
-As with games (`notices.py`), each worker finds them out for its own sockets from its own view of who is online: a
-person is there while one of their pages is open, at any worker, and is gone when there has been none for a while. So
-another page, a reload or a worker's restart is no news.
+As with games (`notices.py`), each worker notifies its own sockets, based on its own view of who is online. A person is
+online while they have a page open at any worker, and goes offline when they have had none for a while. So a second
+page, a reload or a worker's restart is not announced.
 """
 
 from __future__ import annotations
@@ -27,42 +27,46 @@ _log = structlog.get_logger(__name__)
 
 
 class BrowserNotices:
-    """Which people this worker's sockets believe to be online in the browser. Watches the presence view."""
+    """The people in browsers that this worker has announced to its sockets."""
 
     def __init__(self, presence: Presence, fanout: Fanout, *, away_seconds: float = AWAY_SECONDS) -> None:
         self._presence = presence
         self._fanout = fanout
         self._away_seconds = away_seconds
-        self._known: dict[str, str] = {}
-        self._away: dict[str, float] = {}  # since when; the first to go first
+        self._announced: dict[str, str] = {}  # names by player key
+        self._away: dict[str, float] = {}  # when a person's last page closed, by player key, oldest first
 
     def start(self) -> None:
-        """Begin to watch for those who stay away."""
+        """Start announcing people who go offline."""
         gevent.spawn(self._run)
 
     def changed(self, is_news: bool) -> None:
-        """Something about Grapevine's sockets changed (called by the presence view)."""
+        """Announce people who have come online. Called after Grapevine's sockets have changed.
+
+        Args:
+            is_news: False if this worker learned of it late, so that nobody is announced.
+        """
         names = {player_key(name): name for name in self._presence.players_of(grapevine.KEY)}
         del names[grapevine.SYSTEM]
         for key, name in names.items():
             self._away.pop(key, None)
-            if key not in self._known:
-                self._known[key] = name
+            if key not in self._announced:
+                self._announced[key] = name
                 if is_news:
-                    self._say(PlayerSignedIn(game=grapevine.SHORT_NAME, name=name))
-        for key in self._known.keys() - names.keys() - self._away.keys():
+                    self._announce(PlayerSignedIn(game=grapevine.SHORT_NAME, name=name))
+        for key in self._announced.keys() - names.keys() - self._away.keys():
             self._away[key] = time.monotonic()
 
     def tick(self) -> None:
-        """Tell of those who have been away for long enough."""
+        """Announce the people who have been away for long enough."""
         latest = time.monotonic() - self._away_seconds
         for key, since in list(self._away.items()):
             if since > latest:
                 break
             del self._away[key]
-            self._say(PlayerSignedOut(game=grapevine.SHORT_NAME, name=self._known.pop(key)))
+            self._announce(PlayerSignedOut(game=grapevine.SHORT_NAME, name=self._announced.pop(key)))
 
-    def _say(self, notice: PlayerSignedIn | PlayerSignedOut) -> None:
+    def _announce(self, notice: PlayerSignedIn | PlayerSignedOut) -> None:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
         self._fanout.broadcast(PLAYERS, frames, except_peer=grapevine.KEY)
 
@@ -72,4 +76,4 @@ class BrowserNotices:
             try:
                 self.tick()
             except Exception:
-                _log.exception("notices of people who chat failed")
+                _log.exception("people could not be announced as offline")

@@ -1,6 +1,6 @@
-"""The browsers that chat at this worker: who may connect, what closes them, and what they have read.
+"""The browsers that chat at this worker: admits and closes them, and stores what people have read.
 
-What a single event does is in `worker/handlers/browsers.py`.
+`worker/handlers/browsers.py` handles the events.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from worker.wire.upgrade import Refusal
 SOCKETS_OF_USER = 12
 SOCKETS_OF_ADDRESS = 60
 CHECK_SECONDS = 30.0
-READ_SECONDS = 2.0  # between two writes of what was read
+WRITE_SECONDS = 2.0  # between two writes of read marks
 CLOSE_SESSION_ENDED = 4003
 TOKEN_KEY = "gossip:chat-token:"
 
@@ -63,7 +63,11 @@ class Browsers:
         signals: Signals,
         public_url: str,
     ) -> None:
-        """public_url: the site's, whose pages alone may connect."""
+        """Start without browsers.
+
+        Args:
+            public_url: The site's URL. Pages of other sites may not connect.
+        """
         self._sockets = sockets
         self._fanout = fanout
         self._presence = presence
@@ -76,15 +80,15 @@ class Browsers:
         self._origins = site_origins(public_url)
         self._by_user: dict[int, set[BrowserConnection]] = {}
         self._by_address: Counter[str] = Counter()
-        self._read: dict[tuple[int, int], int] = {}
+        self._read_marks: dict[tuple[int, int], int] = {}  # message ids by account and channel, not written yet
 
     def start(self) -> None:
-        """Begin to look after the accounts, and to write what was read."""
+        """Start checking accounts and writing read marks."""
         gevent.spawn(self._check_regularly)
         gevent.spawn(self._write_regularly)
 
     def refuse(self, environ: dict[str, Any], address: str) -> Refusal | None:
-        """Say why a handshake is refused: another site's page, or too many from one address."""
+        """Refuse a handshake from another site's page, or from an address with too many sockets."""
         if environ.get("HTTP_ORIGIN") not in self._origins:
             return Refusal("403 Forbidden", "Only pages of this site may chat here.")
         if self._by_address[counted_address(address)] >= SOCKETS_OF_ADDRESS:
@@ -98,23 +102,26 @@ class Browsers:
         self._heartbeats.expect(connection)
 
     def use_up(self, token: ChatToken) -> bool:
-        """True the first time that a token is used, on any worker. While Redis is away only its age counts."""
+        """Return whether a token is used for the first time, on any worker.
+
+        During a Redis outage this is always true, and only the token's age limits its use.
+        """
         try:
             key = TOKEN_KEY + token.number
             return bool(self._signals.redis.set(key, b"", nx=True, ex=2 * LIFETIME_SECONDS))
         except (redis.RedisError, OSError) as error:
-            _log.warning("redis is away, a chat token could not be used up", error=str(error))
+            _log.warning("redis is unavailable, a chat token could not be marked as used", error=str(error))
             return True
 
     def require_room(self, chatter: ChatAccount) -> None:
-        """Raises TooMany if an account has as many pages open here as it may."""
+        """Raise TooMany if an account has too many pages open at this worker."""
         if len(self._by_user.get(chatter.id, ())) >= SOCKETS_OF_USER:
             raise TooMany("you have too many pages open: close some", retry_after_ms=60_000)
 
     def admit(self, connection: BrowserConnection, chatter: ChatAccount, channels: Collection[ChannelRecord]) -> None:
         """Bring a browser online that has authenticated, and subscribe it to these channels."""
         self._by_user.setdefault(chatter.id, set()).add(connection)
-        self._become(connection, chatter)
+        self._set_account(connection, chatter)
         now = time.time()
         connection.channels = {channel.id: now for channel in channels}
         self._fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
@@ -124,7 +131,7 @@ class Browsers:
         gevent.spawn(self.check, [chatter.id])
 
     def forget(self, connection: Connection, code: int | None, reason: str) -> None:
-        """Take a browser offline that is gone."""
+        """Take a closed browser offline."""
         assert isinstance(connection, BrowserConnection)
         self._sockets.remove(connection)
         self._fanout.forget(connection)
@@ -138,46 +145,49 @@ class Browsers:
             if not pages:
                 self._by_user.pop(connection.chatter.id, None)
             self._presence.leave(connection)
-            gevent.spawn(self.write_read)  # so that the person's next page shows what is unread
+            gevent.spawn(self.write_read_marks)  # so that the person's next page shows the right counts
 
     def check(self, user_ids: Collection[int] | None = None) -> None:
-        """Look at accounts again: close the browsers whose sessions ended, take over another name and a ban's end.
+        """Read accounts again. Close the browsers whose sessions have ended, and apply new names and ended bans.
 
-        user_ids: whom to look at; all if None.
+        Args:
+            user_ids: The accounts. All accounts with a browser here if None.
         """
-        wanted = [user_id for user_id in (self._by_user if user_ids is None else user_ids) if user_id in self._by_user]
-        if not wanted:
+        online_ids = [
+            user_id for user_id in (self._by_user if user_ids is None else user_ids) if user_id in self._by_user
+        ]
+        if not online_ids:
             return
-        numbers = {connection.session_number for user_id in wanted for connection in self._by_user[user_id]}
+        numbers = {connection.session_number for user_id in online_ids for connection in self._by_user[user_id]}
         try:
-            found, ended = self._database.read(
+            accounts, ended = self._database.read(
                 lambda session: (
-                    chat_accounts.list_chat_accounts(session, wanted),
+                    chat_accounts.list_chat_accounts(session, online_ids),
                     sessions.list_ended(session, numbers),
                 )
             )
         except SQLAlchemyError as error:
             _log.error("accounts that chat could not be checked", error=str(error))
             return
-        for user_id in wanted:
-            chatter = found.get(user_id)
+        for user_id in online_ids:
+            chatter = accounts.get(user_id)
             for connection in list(self._by_user.get(user_id, ())):
                 before = connection.chatter
                 has_ended = connection.session_number in ended
                 if chatter is None or before is None or chatter.mark != before.mark or has_ended:
                     connection.close(CLOSE_SESSION_ENDED, "the session has ended")
-                elif self._become(connection, chatter):
+                elif self._set_account(connection, chatter):
                     self._presence.update(connection)
 
     def sanctions_changed(self) -> None:
-        """Take those who are banned off the lists of who is online, and put those back who are no more."""
+        """Take banned accounts offline, and bring those online whose ban has ended."""
         for connections in self._by_user.values():
             for connection in connections:
-                if connection.chatter is not None and self._become(connection, connection.chatter):
+                if connection.chatter is not None and self._set_account(connection, connection.chatter):
                     self._presence.update(connection)
 
     def channel_changed(self, channel_id: int) -> None:
-        """Tell who hears a channel what it is called now; let nobody hear one that was deleted or hidden."""
+        """Send a channel's new name to its subscribers. Unsubscribe them if it was deleted or hidden."""
         channel = self._directory.channels.get(channel_id)
         notice: ChannelChanged | ChannelClosed = ChannelClosed(id=channel_id)
         if channel is not None and not channel.hidden:
@@ -192,7 +202,7 @@ class Browsers:
                 connection.send(frame)
 
     def line_redacted(self, channel_id: int, message_id: int) -> None:
-        """Let the pages of a channel show the text of a line no more."""
+        """Remove the text of a line from the pages of its channel."""
         notice = LineRedacted(id=message_id)
         frame = encode_event(notice.event, notice)
         for connections in self._by_user.values():
@@ -201,30 +211,30 @@ class Browsers:
                     connection.send(frame)
 
     def note_read(self, user_id: int, channel_id: int, message_id: int) -> None:
-        """Somebody has read a channel up to a line. Written soon, however often it is said."""
+        """Note that an account has read a channel up to a line. It is written soon, together with others."""
         key = (user_id, channel_id)
-        self._read[key] = max(message_id, self._read.get(key, 0))
+        self._read_marks[key] = max(message_id, self._read_marks.get(key, 0))
 
-    def write_read(self) -> None:
-        """Write what was read since the last time."""
-        read, self._read = self._read, {}
-        if not read:
+    def write_read_marks(self) -> None:
+        """Write the read marks since the last time."""
+        marks, self._read_marks = self._read_marks, {}
+        if not marks:
             return
 
         def write(session: Any) -> None:
-            # In one order everywhere, or two workers could wait for each other.
-            for (user_id, channel_id), message_id in sorted(read.items()):
+            # All workers write in the same order, or two could wait for each other's locks.
+            for (user_id, channel_id), message_id in sorted(marks.items()):
                 read_marks.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=message_id)
 
         try:
             self._database.write(write)
         except SQLAlchemyError as error:
-            _log.error("what was read could not be noted", count=len(read), error=str(error))
+            _log.error("read marks could not be written", count=len(marks), error=str(error))
 
-    def _become(self, connection: BrowserConnection, chatter: ChatAccount) -> bool:
-        """Let a socket take on an account. Returns whether that changes what others see of it."""
+    def _set_account(self, connection: BrowserConnection, chatter: ChatAccount) -> bool:
+        """Set the account of a socket. Return whether this changes what others see of the socket."""
         is_banned = self._moderation.is_banned(connection.speaker(chatter))
-        return connection.become(chatter, is_hidden=chatter.is_online_hidden or is_banned)
+        return connection.set_account(chatter, is_hidden=chatter.is_online_hidden or is_banned)
 
     def _check_regularly(self) -> None:
         while True:
@@ -236,8 +246,8 @@ class Browsers:
 
     def _write_regularly(self) -> None:
         while True:
-            gevent.sleep(READ_SECONDS)
+            gevent.sleep(WRITE_SECONDS)
             try:
-                self.write_read()
+                self.write_read_marks()
             except Exception:
-                _log.exception("what was read could not be noted")
+                _log.exception("read marks could not be written")

@@ -1,6 +1,7 @@
-"""Lines that other workers have stored: delivered as their signals arrive, and read from the history after a gap.
+"""Delivers the lines that other workers have stored: when their signals arrive, or from the history after a gap.
 
-Lines of two workers may arrive out of the order of their ids, so repeats are recognised by id, not by a highest id.
+Lines of different workers can arrive in an order other than that of their ids. So duplicates are recognised by id, not
+by comparing with the highest id so far.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ REMEMBER_SECONDS = 180.0
 MARK_SECONDS = 10.0
 PAGE = 100  # lines read and delivered at a time
 STALLED_SECONDS = 2.0
-HELD_AT_MOST = 5_000  # lines that arrive while catching up
+MAX_HELD = 5_000  # lines that arrive while catching up
 
 _log = structlog.get_logger(__name__)
 
 
 class RemoteLines:
-    """Follows the lines of other workers, and of services, which belong to none."""
+    """Delivers lines that were stored by other workers, or by services."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class RemoteLines:
         self._marks: deque[tuple[float, int]] = deque()
 
     def start(self) -> None:
-        """Follow the signals. Raises what the database raises."""
+        """Start following signals. Errors of the database are raised."""
         self.mark(self._database.read(history.last_message_id))
         self._signals.on(LinesStored, self.follow)
         self._signals.on_connected(self._reconnected)
@@ -78,7 +79,7 @@ class RemoteLines:
             self._marks.popleft()
 
     def follow(self, signal: LinesStored) -> None:
-        """Count and deliver the lines of a signal. Does nothing for lines that were delivered already."""
+        """Count and deliver the lines of a signal. Skips lines that were delivered already."""
         if signal.worker == self._worker_id:
             return
         if signal.has_missed:
@@ -89,7 +90,7 @@ class RemoteLines:
             self._moderation.note_line(line.peer, player_key(line.name), line.channel_id, line.text)
         if self._is_catching_up:
             self._held += signal.lines
-            if len(self._held) > HELD_AT_MOST:  # the history has them too
+            if len(self._held) > MAX_HELD:  # they will be read from the history
                 self._held.clear()
                 self._is_behind = True
             return
@@ -112,12 +113,12 @@ class RemoteLines:
             del self._delivered[oldest]
 
     def _reconnected(self) -> None:
-        """Assume that signals were lost in both directions."""
+        """Catch up, and tell the other workers to do so. Assumes that signals were lost in both directions."""
         self._signals.publish(LinesStored(self._worker_id, has_missed=True))
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Deliver the lines of other workers that this one has missed, to sockets that were subscribed by then.
+        """Deliver missed lines of other workers, to sockets that were subscribed when the lines were sent.
 
         Lines that arrive meanwhile are held back, so that each sender's lines stay in order.
         """
@@ -156,7 +157,7 @@ class RemoteLines:
             self._wait_for_room({message.channel_id for message in page}, stalled)
 
     def _wait_for_room(self, channel_ids: set[int], stalled: set[Connection]) -> None:
-        """Wait until the listeners have read enough. Adds each that does not read to `stalled`, and then ignores it."""
+        """Wait until the subscribers have read enough. Those that do not read are added to `stalled` and skipped."""
         for channel_id in channel_ids:
             for connection in self._sockets.listeners(channel_id):
                 if connection not in stalled and not connection.wait_for_room(STALLED_SECONDS):

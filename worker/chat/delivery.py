@@ -1,4 +1,4 @@
-"""From a stored line to the sockets that hear its channel."""
+"""Delivers stored lines to the subscribers of their channels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.wire.frames import frame_text
 
 
 class Delivery:
-    """Delivers lines to this worker's sockets, except those of the sender's game and of whoever mutes the sender."""
+    """Delivers lines to this worker's sockets, except those of the sender's game and those that mute the sender."""
 
     def __init__(self, directory: Directory, fanout: Fanout, moderation: Moderation, sockets: Sockets) -> None:
         self._directory = directory
@@ -24,15 +24,15 @@ class Delivery:
         self._sockets = sockets
 
     def deliver(self, stored: StoredLine) -> Frames | None:
-        """Broadcast a line. Returns its frames; None if the channel was deleted a moment ago."""
+        """Broadcast a line. Return its frames, or None if the channel was just deleted."""
         line = stored.line
         channel = self._directory.channels.get(line.channel_id)
         if channel is None:
             return None
         frames = _frames(channel.name, stored)
-        muted_by = self._moderation.deaf_listeners(line.peer, line.game, line.name)
+        excluded = self._moderation.excluded_listeners(line.peer, line.game, line.name)
         self._fanout.broadcast(
-            ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_peers=muted_by
+            ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_peers=excluded
         )
         return frames
 
@@ -44,27 +44,27 @@ class Delivery:
             return
         frames = _frames(channel.name, stored)
         sent_at = line.sent_at.timestamp()
-        muted_by = self._moderation.deaf_listeners(line.peer, line.game, line.name)
+        excluded = self._moderation.excluded_listeners(line.peer, line.game, line.name)
         for connection in self._sockets.listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.opened_at)
-            if connection.listener_key == _except_peer(line.peer) or connection.listener_key in muted_by:
+            if connection.listener_key == _except_peer(line.peer) or connection.listener_key in excluded:
                 continue
             if subscribed_at <= sent_at:
                 connection.transport.send(frames.framed(connection.variant))
 
 
 def _except_peer(peer: PeerKey) -> PeerKey | None:
-    """Return the peer whose own sockets do not get its lines. People in browsers get those of other people."""
+    """Return the peer that does not receive its own lines. Grapevine does: its sockets belong to different people."""
     return None if peer == grapevine.KEY else peer
 
 
 def _frames(channel: str, stored: StoredLine) -> Frames:
-    """Return a broadcast in both variants: without and (since version 2.4.0) with `id` and `sent_at`."""
+    """Return a broadcast in both variants. Variant 1 (since version 2.4.0) also has `id` and `sent_at`."""
     line = stored.line
     broadcast = Broadcast(channel=channel, message=line.text, game=line.game, name=line.name)
 
-    def make(variant: int) -> bytes:
+    def encode(variant: int) -> bytes:
         payload = broadcast.in_history(stored.id, line.sent_at) if variant else broadcast
         return frame_text(encode_event(Broadcast.event, payload))
 
-    return Frames(make)
+    return Frames(encode)

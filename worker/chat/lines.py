@@ -1,7 +1,7 @@
-"""Lines that this worker's sockets say: stored, then delivered here and passed on to the other workers.
+"""Stores the lines that this worker's sockets send, delivers them here, and passes them on to the other workers.
 
-Storing is a group commit: all pending lines go into one transaction. A line is acknowledged once it is stored. What
-other workers store arrives in `worker/chat/catch_up.py`.
+All pending lines are stored in one transaction (a group commit). A line is acknowledged once it is stored.
+`worker/chat/catch_up.py` delivers the lines that other workers have stored.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from worker.signals import Signals
 from worker.sockets.connection import Connection
 
 BATCH = 500
-PENDING_AT_MOST = 20_000
+MAX_PENDING = 20_000
 
 _log = structlog.get_logger(__name__)
 
@@ -50,10 +50,10 @@ class _Pending:
 
 
 class Chat:
-    """Takes lines in, stores them and has them delivered.
+    """Stores lines and delivers them.
 
     Attributes:
-        stored: how many lines were stored since the start.
+        stored: How many lines were stored since the start.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Chat:
         self.stored = 0
 
     def start(self) -> None:
-        """Start to store lines."""
+        """Start storing lines."""
         gevent.spawn(self._run)
 
     def say(
@@ -89,17 +89,17 @@ class Chat:
         """Queue a line, which is stored and then delivered.
 
         Args:
-            flags: the ids of the filters that report the line to the moderators.
+            flags: The ids of the filters that report the line to the moderators.
 
         Returns:
             The answer, which is resolved once the line is stored.
 
         Raises:
-            NotStored: PENDING_AT_MOST lines are waiting already.
+            NotStored: Too many lines are pending.
         """
         assert connection.peer is not None
-        if len(self._pending) >= PENDING_AT_MOST:
-            raise NotStored("internal error: too many messages wait to be stored, try again")
+        if len(self._pending) >= MAX_PENDING:
+            raise NotStored("internal error: too many messages are waiting to be stored, try again")
         pending = _Pending(
             Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()), Deferred(), flags
         )
@@ -110,7 +110,7 @@ class Chat:
         return pending.answer
 
     def flush(self, timeout: float) -> None:
-        """Wait until no line is pending, at most `timeout` seconds."""
+        """Wait until no line is pending, for at most `timeout` seconds."""
         self._is_idle.wait(timeout)
 
     def _run(self) -> None:
@@ -144,7 +144,7 @@ class Chat:
         for stored, pending in zip(stored_lines, batch, strict=True):
             frames = self._delivery.deliver(stored)
             if frames is not None:
-                self._diagnostics.broadcast(channel_topic(stored.line.channel_id), frames, stored.line.peer)
+                self._diagnostics.record_broadcast(channel_topic(stored.line.channel_id), frames, stored.line.peer)
             pending.answer.resolve()
         self._signals.publish(LinesStored(self._worker_id, stored_lines))
         flagged = [(message_id, pending.flags) for message_id, pending in zip(ids, batch, strict=True) if pending.flags]
@@ -152,7 +152,7 @@ class Chat:
             gevent.spawn(self._report, flagged)
 
     def _report(self, flagged: list[tuple[int, tuple[int, ...]]]) -> None:
-        """Report lines to the moderators that a filter has flagged. They were delivered all the same."""
+        """Report lines that a filter has flagged to the moderators. They were delivered too."""
         try:
             self._database.write(
                 lambda session: [

@@ -1,1 +1,1 @@
-"""What owners and operators are shown of a running worker."""
+"""What owners and operators can see of a running worker."""

@@ -1,4 +1,4 @@
-"""Whether this worker can do its work: the answer of `/_health`."""
+"""The report of `/_health`: whether this worker can do its work."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Health:
         self._signals = signals
 
     def report(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether all is well, and the state of each part. May wait for the database."""
+        """Return whether everything works, and the state of each part. May wait for the database."""
         is_database_up, is_redis_up = self._is_database_up(), self._signals.is_connected
-        is_well = is_database_up and is_redis_up
-        return is_well, {
-            "status": "ok" if is_well else "down",
+        is_healthy = is_database_up and is_redis_up
+        return is_healthy, {
+            "status": "ok" if is_healthy else "down",
             "version": __version__,
             "database": "ok" if is_database_up else "down",
             "redis": "ok" if is_redis_up else "down",

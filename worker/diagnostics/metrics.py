@@ -1,4 +1,4 @@
-"""What this worker counts: the answer of `/metrics`, in the text format of Prometheus."""
+"""The counters of this worker, in the text format of Prometheus, for `/metrics`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.wire.transport import Wire
 
 
 class Metrics:
-    """Reads the counters of the worker's parts when it is asked."""
+    """Reads the counters of the worker's parts at each request."""
 
     def __init__(self, sockets: Sockets, chat: Chat, wire: Wire, feed: Feed, signals: Signals) -> None:
         self._sockets = sockets

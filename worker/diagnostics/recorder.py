@@ -1,8 +1,7 @@
-"""Keeps what owners want to know of their game's sockets, in Redis, for a day (read by `shared/diagnostics.py`).
+"""Records what owners can see about their game's sockets. It is kept in Redis for a day, for `shared/diagnostics.py`.
 
-On the way of a frame nothing happens but one append to a bounded deque, of bytes that are there anyway. What is slow
-(masking, encoding) happens every few seconds, for the few frames that are kept. A broadcast is kept once for its
-topic, however many sockets it goes to.
+Recording a frame costs one append of existing bytes to a bounded deque. The slow work (masking, encoding) is done every
+few seconds, for the few frames that are kept. A broadcast is recorded once for its topic, not for each socket.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from worker.sockets.limits import RateLimits
 from worker.wire.fanout import Frames
 
 FLUSH_SECONDS = 3.0
-PEERS_A_FLUSH = 500  # the next ones are written FLUSH_SECONDS later: owners' pages may lag when thousands come back
+PEERS_A_FLUSH = 500  # others are written FLUSH_SECONDS later: owners' pages may lag when thousands of games reconnect
 HIDDEN = "•••"
 
 _SECRETS = frozenset(["client_id", "client_secret", "secret", "password", "token"])
@@ -51,7 +50,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _Notes:
-    """What is not written yet of one peer."""
+    """The records about one peer that are not in Redis yet."""
 
     __slots__ = ("disconnects", "refusals", "trace")
 
@@ -62,7 +61,7 @@ class _Notes:
 
 
 class Diagnostics:
-    """The notes of one worker."""
+    """Records what happens to this worker's sockets."""
 
     def __init__(self, worker_id: str, signals: Signals, limits: RateLimits) -> None:
         self._worker_id = worker_id
@@ -73,16 +72,16 @@ class Diagnostics:
         self._connections: dict[PeerKey, set[Connection]] = {}
 
     def start(self) -> None:
-        """Begin to write every few seconds."""
+        """Start writing to Redis every few seconds."""
         self._load_script()
-        self._signals.on_connected(self._load_script)  # a Redis that was restarted has lost it
+        self._signals.on_connected(self._load_script)  # a restarted Redis has lost it
         gevent.spawn(self._run)
 
     def _load_script(self) -> None:
         self._signals.command("SCRIPT", "LOAD", PUT_NOTES)
 
-    def arrived(self, connection: Connection) -> None:
-        """A socket has authenticated: its frames are its peer's from now on."""
+    def record_arrival(self, connection: Connection) -> None:
+        """Record a socket's frames for its peer. Called when the socket has authenticated."""
         peer = connection.peer_key
         assert peer is not None
         trace = self._notes_of(peer).trace
@@ -90,8 +89,8 @@ class Diagnostics:
         connection.trace = trace
         self._connections.setdefault(peer, set()).add(connection)
 
-    def left(self, connection: Connection, code: int | None, reason: str) -> None:
-        """A socket of a peer is gone."""
+    def record_disconnect(self, connection: Connection, code: int | None, reason: str) -> None:
+        """Record that a socket of a peer has disconnected."""
         peer = connection.peer_key
         assert peer is not None
         connections = self._connections.get(peer, set())
@@ -102,21 +101,25 @@ class Diagnostics:
         disconnect = Disconnect(now, code, reason, round(now - connection.opened_at, 3))
         self._notes_of(peer).disconnects.append(disconnect)
 
-    def refused(self, connection: Connection, data: bytes, event: str | None, code: str, error: str) -> None:
-        """A frame was answered, or would have been, with a failure. event: None where it has none."""
+    def record_refusal(self, connection: Connection, data: bytes, event: str | None, code: str, error: str) -> None:
+        """Record a frame that failed, even if it was not answered.
+
+        Args:
+            event: Its event. None if it has none.
+        """
         peer = connection.peer_key or connection.claimed
-        if peer is not None and peer != grapevine.KEY:  # browsers have no owner who would look
+        if peer is not None and peer != grapevine.KEY:  # browsers have no owner
             self._notes_of(peer).refusals.append((time.time(), data[:FRAME_BYTES], event, code, error))
 
-    def broadcast(self, topic: str, frames: Frames, except_peer: PeerKey | None) -> None:
-        """A frame for all who listen to a topic. Called where it comes from, not by every worker it comes to."""
-        kept = self._topics.get(topic)
-        if kept is None:
-            kept = self._topics[topic] = deque(maxlen=FRAMES_AT_MOST)
-        kept.append((time.time(), except_peer, frames))
+    def record_broadcast(self, topic: str, frames: Frames, except_peer: PeerKey | None) -> None:
+        """Record a broadcast to a topic. Only the worker where it originates calls this."""
+        broadcasts = self._topics.get(topic)
+        if broadcasts is None:
+            broadcasts = self._topics[topic] = deque(maxlen=FRAMES_AT_MOST)
+        broadcasts.append((time.time(), except_peer, frames))
 
-    def forget_said(self, channel_id: int, peer: PeerKey) -> None:
-        """Something that this peer said on a channel is redacted: keep no frames that may have its text."""
+    def forget_lines(self, channel_id: int, peer: PeerKey) -> None:
+        """Delete all frames that may contain a line of this peer on a channel. Called after a line was redacted."""
         topic = channel_topic(channel_id)
         self._topics.pop(topic, None)
         if peer in self._notes:
@@ -124,22 +127,22 @@ class Diagnostics:
         self._signals.command("DEL", TOPIC_KEY + topic, KEY + peer + ":frames")
 
     def flush(self) -> None:
-        """Write what came since the last time."""
+        """Write to Redis what was recorded since the last time."""
         topics, self._topics = self._topics, {}
         for topic, broadcasts in topics.items():
             self._append(
                 TOPIC_KEY + topic,
-                [BroadcastFrame(at, peer, _json_of(frames)) for at, peer, frames in broadcasts],
+                [BroadcastFrame(at, peer, _decode_json(frames)) for at, peer, frames in broadcasts],
                 FRAMES_AT_MOST,
             )
             gevent.sleep(0)
         written = 0
         for peer in list(self._notes):
             notes = self._notes.pop(peer)
-            has_news = bool(notes.trace or notes.disconnects or notes.refusals)
-            if has_news or peer in self._connections:
+            is_changed = bool(notes.trace or notes.disconnects or notes.refusals)
+            if is_changed or peer in self._connections:
                 self._notes[peer] = notes  # at the end, so that every peer gets its turn
-            if has_news:
+            if is_changed:
                 self._flush_peer(peer, notes)
                 written += 1
                 if written == PEERS_A_FLUSH:
@@ -148,8 +151,8 @@ class Diagnostics:
 
     def _flush_peer(self, peer: PeerKey, notes: _Notes) -> None:
         frames, disconnects, refusals = list(notes.trace), list(notes.disconnects), list(notes.refusals)
-        for kept in (notes.trace, notes.disconnects, notes.refusals):
-            kept.clear()
+        for records in (notes.trace, notes.disconnects, notes.refusals):
+            records.clear()
         lists = (
             (
                 ":frames",
@@ -205,10 +208,10 @@ class Diagnostics:
                 _log.exception("diagnostics could not be written")
 
 
-# Appends to a peer's lists and writes this worker's state of it, in one command. As four commands, one with the text
-# of a script, this was a fifth of what a returning game cost.
-# The states are a hash with a field for each worker. Workers come and go: when there are too many fields, the hash
-# is deleted, and the workers that still run write theirs again.
+# Appends to a peer's lists and writes this worker's state of the peer, in one command, since separate commands would be
+# a large part of the cost of a reconnecting game.
+# The states are a hash with a field for each worker. Since old workers leave fields behind, the hash is deleted when it
+# has too many fields, and the running workers write theirs again.
 PUT_NOTES = """
 local key, keep = KEYS[1], ARGV[1]
 local states = key .. ':states'
@@ -235,12 +238,12 @@ STATES_AT_MOST = 32
 
 
 def channel_topic(channel_id: int) -> str:
-    """The topic of a channel's broadcasts, here."""
+    """Return the name under which a channel's broadcasts are recorded."""
     return f"channel:{channel_id}"
 
 
 def mask(data: bytes) -> str:
-    """A frame without credentials and without the text of tells and of the history; cut off where it is long."""
+    """Return a frame as text, shortened, without credentials and without the text of tells and of the history."""
     if data.isascii() and not _SENSITIVE.search(data):
         return data[:FRAME_BYTES].decode("ascii")
     try:
@@ -248,7 +251,7 @@ def mask(data: bytes) -> str:
         whole = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except (FrameError, ValueError, RecursionError):
         if _SENSITIVE.search(data):
-            return f"{HIDDEN} (not readable, and may hold secrets)"
+            return f"{HIDDEN} (not readable, may contain secrets)"
         return data[:FRAME_BYTES].decode("utf-8", "replace")
     if not _is_secret(frame.event, whole):
         return data[:FRAME_BYTES].decode("utf-8", "replace")
@@ -256,54 +259,54 @@ def mask(data: bytes) -> str:
 
 
 def expected(event: str | None, code: str) -> str:
-    """What a frame that was refused should have been like."""
+    """Return what a refused frame should have looked like."""
     if event is None or code == Code.NOT_JSON:
-        return 'one JSON object a frame: {"event": "...", "ref": "...", "payload": {...}}'
-    known = INCOMING.get(event)
-    if known is None:
+        return 'one JSON object in each frame: {"event": "...", "ref": "...", "payload": {...}}'
+    frame_type = INCOMING.get(event)
+    if frame_type is None:
         return "one of the events " + ", ".join(INCOMING)
     if code == Code.MISSING_SUPPORT:
-        return f'"{known.flag}" among the "supports" of authenticate'
+        return f'"{frame_type.flag}" in the "supports" of authenticate'
     if code == Code.INVALID:
-        example = {"event": event, "ref": "…", "payload": known.example}
+        example = {"event": event, "ref": "…", "payload": frame_type.example}
         return msgspec.json.encode(example).decode()
     return _EXPECTED.get(code, "")
 
 
 _EXPECTED: dict[str, str] = {
-    Code.INVALID_CREDENTIALS: "the client id and the secret of the game's page, as they were made last",
+    Code.INVALID_CREDENTIALS: "the latest client id and secret from the game's page",
     Code.UNAUTHENTICATED: "authenticate first",
-    Code.ALREADY_AUTHENTICATED: "one authenticate a socket",
-    Code.NOT_SUBSCRIBED: "channels/subscribe to the channel first",
+    Code.ALREADY_AUTHENTICATED: "only one authenticate on each socket",
+    Code.NOT_SUBSCRIBED: "subscribe to the channel first, with channels/subscribe",
     Code.CHANNEL_REFUSED: "a name of 3 to 15 letters, - or _ that is not blocked",
-    Code.RATE_LIMITED: "fewer of these; retry_after_ms says when the next is admitted",
+    Code.RATE_LIMITED: "fewer of these frames; retry_after_ms says when the next one is accepted",
     Code.UNKNOWN_GAME: "the short name of a registered game",
-    Code.GAME_OFFLINE: "a game that is online: games/status lists them",
-    Code.PLAYER_OFFLINE: "a player who was signed in or named in a heartbeat",
-    Code.NOT_SUPPORTED: "a game that declared the flag",
+    Code.GAME_OFFLINE: "a game that is online; games/status lists them",
+    Code.PLAYER_OFFLINE: "a player who has signed in or was listed in a heartbeat",
+    Code.NOT_SUPPORTED: "a game that supports the flag",
     Code.NOT_AN_APPLICATION: "the credentials of a network application",
 }
 
 
-def _json_of(frames: Frames) -> str:
-    """The JSON in a ready WebSocket frame, in the form that older clients see."""
+def _decode_json(frames: Frames) -> str:
+    """Return the JSON in a ready WebSocket frame, in the form for older clients."""
     framed = frames.framed(0)
     return framed[framed.find(b"{") :][:FRAME_BYTES].decode("utf-8", "replace")
 
 
 def _is_private(event: str) -> bool:
-    """Tells; and the history, from which a text may be redacted later."""
+    """Return whether an event contains tells, or history, whose text may be redacted later."""
     return event.lower().startswith("tell") or event.lower() == "channels/history"
 
 
 def _is_secret(event: str, frame: Any) -> bool:
-    return event.lower() == "authenticate" or _is_private(event) or _holds_secret(frame)
+    return event.lower() == "authenticate" or _is_private(event) or _contains_secret(frame)
 
 
-def _holds_secret(value: Any) -> bool:
+def _contains_secret(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(key.lower() in _SECRETS or _holds_secret(part) for key, part in value.items())
-    return isinstance(value, list) and any(map(_holds_secret, value))
+        return any(key.lower() in _SECRETS or _contains_secret(part) for key, part in value.items())
+    return isinstance(value, list) and any(map(_contains_secret, value))
 
 
 def _hide(value: Any, *, is_private: bool) -> Any:

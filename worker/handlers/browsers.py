@@ -1,4 +1,4 @@
-"""What browsers send. Chat and tells go through the handlers of games, in the name of the account that has signed in.
+"""Events of browsers. Lines and tells use the handlers of games, with the account as the player.
 
 Source: docs/browser-chat.md.
 """
@@ -31,7 +31,7 @@ from worker.chat.browser import BrowserConnection
 from worker.handlers import channels, tells
 from worker.parts import Parts
 
-CHANNELS_AT_MOST = 100  # for one page
+MAX_CHANNELS = 100  # for one page
 
 
 def authenticate(
@@ -61,7 +61,7 @@ def authenticate(
     chatter = accounts.get(token.user_id)
     if chatter is None or chatter.mark != token.mark or ended:
         raise InvalidCredentials("the session has ended")
-    requested = [parts.directory.find_channel(name) for name in request.channels[:CHANNELS_AT_MOST]]
+    requested = [parts.directory.find_channel(name) for name in request.channels[:MAX_CHANNELS]]
     visible = [channel for channel in requested if channel is not None and not channel.hidden]
     success = BrowserSignedIn(username=chatter.username, channels=[channel.name for channel in visible])
     parts.browsers.require_room(chatter)
@@ -73,7 +73,7 @@ def authenticate(
 
 
 def heartbeat(parts: Parts, connection: BrowserConnection, beat: Beat) -> None:
-    """Take the answer to a heartbeat: the page is still open."""
+    """Handle the answer to a heartbeat, which shows that the page is still open."""
     connection.missed_heartbeats = 0
 
 
@@ -104,7 +104,7 @@ def mark_read(parts: Parts, connection: BrowserConnection, request: MarkRead) ->
 
 
 def listeners(parts: Parts, connection: BrowserConnection, request: AskWhoHears) -> WhoHears:
-    """Return who hears a channel now. Raises NotSubscribed."""
+    """Return who is subscribed to a channel and online. Raises NotSubscribed."""
     channel = channels.require_subscribed(parts, connection, request.channel)
     listening = find_listeners(parts.presence.sockets.values(), channel.id)
     return WhoHears(

@@ -28,18 +28,18 @@ from worker.moderation.sanctions import Speaker
 from worker.parts import Parts
 from worker.sockets.connection import Connection
 
-ENVELOPE_BYTES = 1024  # of an answer's frame without its messages
-PAGES_AT_ONCE = 20  # read for one request while they hold nothing but muted lines
+ENVELOPE_BYTES = 1024  # of an answer, without its messages
+PAGES_A_REQUEST = 20  # read for one request if they contain only muted lines
 
 _encode = msgspec.json.Encoder().encode
 
 
 def subscribe(parts: Parts, connection: Connection, request: Subscribe) -> None:
-    """Subscribe the socket to a channel. If there is none of this name, create it, hidden.
+    """Subscribe the socket to a channel. If none has this name, create it, hidden.
 
     Raises:
-        ChannelRefused: the name is not valid, or moderators have closed the channel.
-        TooMany: the peer has created too many channels.
+        ChannelRefused: The name is invalid, or moderators have closed the channel.
+        TooMany: The peer has created too many channels.
     """
     if is_unknown(parts, request.channel):
         assert connection.peer is not None
@@ -52,14 +52,14 @@ def subscribe(parts: Parts, connection: Connection, request: Subscribe) -> None:
 
 
 def unsubscribe(parts: Parts, connection: Connection, request: Unsubscribe) -> None:
-    """Unsubscribe the socket. Succeeds also if it was not subscribed. Applications still hear every channel."""
+    """Unsubscribe the socket, if it is subscribed. Applications still receive all channels."""
     channel = parts.directory.find_channel(request.channel)
     if channel is not None:
         parts.subscriptions.leave(connection, channel.id)
 
 
 def send(parts: Parts, connection: Connection, message: SendMessage) -> Deferred:
-    """Check a line and store it in the history; it is delivered, and the request answered, once it is stored.
+    """Check a line and store it. Once it is stored, it is delivered and the request is answered.
 
     Raises:
         NotSubscribed, ChannelPaused, Muted, Banned, Filtered, TooMany.
@@ -76,7 +76,7 @@ def history(parts: Parts, connection: Connection, request: RequestHistory) -> Hi
     """Return a page of a channel's history, without players whom the game's owner mutes.
 
     Raises:
-        NotSubscribed: the socket does not hear the channel.
+        NotSubscribed: The socket is not subscribed to the channel.
     """
     channel = require_subscribed(parts, connection, request.channel)
     lines, has_more = _read_page(parts, connection, channel.id, request)
@@ -91,7 +91,7 @@ def history(parts: Parts, connection: Connection, request: RequestHistory) -> Hi
 
 
 def _cut(messages: list[HistoryMessage], max_bytes: int, *, from_start: bool) -> list[HistoryMessage]:
-    """Return as many messages as fit into one answer, from the start or the end of the list; always at least one."""
+    """Return as many messages as fit into one answer, but at least one, from the start or the end of the list."""
     count = size = 0
     for message in messages if from_start else reversed(messages):
         size += len(_encode(message)) + 1
@@ -106,10 +106,10 @@ def _read_page(
 ) -> tuple[list[Message], bool]:
     """Return the first page with a line that is not muted, and whether more follow.
 
-    After PAGES_AT_ONCE pages of muted lines it returns an empty page, as at the end of the history.
+    After PAGES_A_REQUEST pages of muted lines it returns an empty page, as at the end of the history.
     """
     before, after = request.before, request.after
-    for _ in range(PAGES_AT_ONCE):
+    for _ in range(PAGES_A_REQUEST):
         page, has_more = parts.database.read(
             lambda session, before=before, after=after: messages.channel_page(  # type: ignore[misc]
                 session, channel_id, before=before, after=after, limit=request.limit
@@ -127,14 +127,14 @@ def _read_page(
 
 
 def speaker_of(connection: Connection, name: str) -> Speaker:
-    """Return a player who speaks through this socket, as moderation knows them."""
+    """Return a player as a speaker on this socket."""
     peer = connection.peer
     assert peer is not None
     return Speaker(peer.key, peer.short_name, name, player_key(name), connection.transport.address, connection.user_id)
 
 
 def require_subscribed(parts: Parts, connection: Connection, name: str) -> ChannelRecord:
-    """Return the channel of this name. Raises NotSubscribed unless the socket hears it."""
+    """Return the channel with this name. Raises NotSubscribed unless the socket receives it."""
     channel = parts.directory.find_channel(name)
     if channel is None or not (connection.is_application or channel.id in connection.channels):
         raise NotSubscribed(not_subscribed(name))
@@ -142,10 +142,10 @@ def require_subscribed(parts: Parts, connection: Connection, name: str) -> Chann
 
 
 def find_or_create(parts: Parts, peer: Peer, names: Sequence[str]) -> tuple[list[ChannelRecord], list[str]]:
-    """Find the channels of these names, and create those that do not exist, hidden, up to the peer's limit.
+    """Find the channels with these names. Create missing ones, hidden, up to the peer's limit.
 
     Returns:
-        The channels, and the names that were refused: not valid, closed by moderators, or beyond the limit.
+        The channels, and the refused names: invalid, closed by moderators, or over the limit.
     """
     unknown: list[str] = []
     for name in names:
@@ -169,7 +169,7 @@ def find_or_create(parts: Parts, peer: Peer, names: Sequence[str]) -> tuple[list
 
 
 def is_unknown(parts: Parts, name: str) -> bool:
-    """Return True for a valid name that no channel has."""
+    """Return whether a name is valid and no channel has it."""
     if parts.directory.find_channel(name) is not None:
         return False
     try:
@@ -180,15 +180,15 @@ def is_unknown(parts: Parts, name: str) -> bool:
 
 
 def create(parts: Parts, peer: Peer, names: Sequence[str]) -> None:
-    """Create channels of these names, hidden, unless they exist by now. Waits until this worker's directory has them.
+    """Create hidden channels with these names, unless they exist. Wait until this worker's directory has them.
 
-    Tells the other workers how many, so that the limit holds for the peer wherever its sockets are.
+    Other workers are sent their number, so that the peer's limit covers its sockets on all workers.
     """
     parts.signals.publish(ChannelsCreated(parts.worker_id, peer.key, len(names)))
     parts.database.write(
         lambda session: [channels.ensure_channel(session, name=name, made_by=peer.short_name) for name in names]
     )
-    # Only the log may change the directory: a channel added here could be one that was deleted a moment ago.
+    # Only the feed changes the directory. A channel added here might have been deleted again.
     parts.feed.wait_for(parts.database.read(versions.last_cursor))
 
 

@@ -48,7 +48,7 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
         records, refused = channels.find_or_create(parts, login.peer, request.channels)
         counts = _read_counts(parts, login.peer, request)
         peer = login.confirm()
-        # Nothing waits from here until the socket is in, so a later ban closes it like any other.
+        # Nothing waits from here until the socket is online, so a ban after this check closes it.
         parts.moderation.check_socket(peer.key, connection.transport.address)
 
         connection.supports = request.flags
@@ -72,7 +72,7 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
 
 
 def _read_counts(parts: Parts, peer: Peer, request: Authenticate) -> dict[str, int] | None:
-    """Return how many records of each kind an application is about to be sent; None unless it gets the whole state."""
+    """Return how many records of each kind an application will receive. None unless it requests the whole state."""
     is_new = at_least(request.version, VERSION_WITH_HISTORY)
     if not (is_new and peer.is_application and request.is_sync_wanted and request.sync_since is None):
         return None
@@ -81,7 +81,7 @@ def _read_counts(parts: Parts, peer: Peer, request: Authenticate) -> dict[str, i
 
 
 def heartbeat(parts: Parts, connection: Connection, beat: Heartbeat) -> None:
-    """Take the answer to a heartbeat, which may replace the socket's list of players."""
+    """Handle the answer to a heartbeat. It may replace the socket's list of players."""
     connection.missed_heartbeats = 0
     assert connection.peer is not None
     if _set_players(connection, connection.peer, beat.players):
@@ -89,7 +89,7 @@ def heartbeat(parts: Parts, connection: Connection, beat: Heartbeat) -> None:
 
 
 def _set_players(connection: Connection, peer: Peer, names: list[str] | None) -> bool:
-    """Replace the socket's list of players; None keeps it. Returns whether it has changed."""
+    """Replace the socket's list of players, unless `names` is None. Return whether the list has changed."""
     if names is None:
         return False
     names = [name_without_game(name, peer.short_name) for name in names]

@@ -1,7 +1,7 @@
 """Moderation by applications with the scope `moderate`, and reports by games (docs/protocol.md, §12).
 
-The table of events says who may do what; every rule is in the services. Each worker follows the audit trail and sends
-each act to all such applications, as `moderation/act`.
+The services check permissions and rules. Each worker follows the audit trail, and sends each act to its applications
+with that scope as `moderation/act`.
 """
 
 from __future__ import annotations
@@ -111,18 +111,18 @@ def report(parts: Parts, connection: Connection, request: CreateReport) -> Repor
 
 
 def follow_acts(parts: Parts, acts: list[AuditEntry]) -> None:
-    """Send acts to this worker's applications with the scope. Removes redacted text from traces and open pages."""
+    """Send acts to this worker's applications with the scope. Remove redacted text from traces and open pages."""
     for entry in acts:
         if entry.act == Act.REDACT:
             message = json.loads(entry.after or "{}")
-            parts.diagnostics.forget_said(message["channel_id"], message["peer"])
+            parts.diagnostics.forget_lines(message["channel_id"], message["peer"])
             parts.browsers.line_redacted(message["channel_id"], message["message"])
-        frame = frame_text(encode_event(ModerationAct.event, form_of(entry)))
+        frame = frame_text(encode_event(ModerationAct.event, act_payload(entry)))
         parts.fanout.broadcast(MODERATION, Frames.same(frame))
 
 
-def form_of(entry: AuditEntry) -> ModerationAct:
-    """Return an entry of the audit trail in the form that is sent to applications."""
+def act_payload(entry: AuditEntry) -> ModerationAct:
+    """Return the payload of `moderation/act` for an entry of the audit trail."""
     return ModerationAct(
         number=entry.number,
         at=whole_seconds(entry.at),
@@ -137,13 +137,13 @@ def form_of(entry: AuditEntry) -> ModerationAct:
     )
 
 
-def _act(parts: Parts, connection: Connection, do: Callable[[Session, Actor], T]) -> T:
-    """Call `do` with the socket's peer as the actor, in one transaction."""
+def _act(parts: Parts, connection: Connection, service: Callable[[Session, Actor], T]) -> T:
+    """Call a service in one transaction, with the socket's peer as the actor."""
     peer = connection.peer
     assert peer is not None
 
     def write(session: Session) -> T:
         actor = (actors.of_application if peer.is_application else actors.of_game)(session, peer.id)
-        return do(session, actor)
+        return service(session, actor)
 
     return parts.database.write(write)

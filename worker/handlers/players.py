@@ -19,21 +19,21 @@ from worker.handlers.channels import speaker_of
 from worker.parts import Parts
 from worker.sockets.connection import Connection
 
-PLAYERS_AT_MOST = 10_000  # on one socket, whose whole list goes into Redis with each change
+MAX_PLAYERS = 10_000  # on one socket, whose whole list goes into Redis with each change
 
 
 def sign_in(parts: Parts, connection: Connection, request: SignIn) -> None:
     """Add a player to the socket's list, and announce them unless they were online already.
 
     Raises:
-        Invalid: the list has PLAYERS_AT_MOST players.
+        Invalid: The list is full.
     """
     assert connection.peer is not None
     name = name_without_game(request.name, connection.peer.short_name)
     key = player_key(name)
     if key in connection.players:
         return
-    if len(connection.players) >= PLAYERS_AT_MOST:
+    if len(connection.players) >= MAX_PLAYERS:
         raise Invalid("invalid payload: too many players are signed in", field="name")
     was_online = parts.presence.has_player(connection.peer.key, name)
     connection.players[key] = name

@@ -65,7 +65,7 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
     ):
         raise PlayerOffline(RECEIVING_PLAYER_OFFLINE)
     parts.limits.spend_tell(connection, tell.from_name)
-    if not is_to_system:  # anyone may talk to `system`: it answers, and nobody else reads it
+    if not is_to_system:  # everyone may talk to `system`, since nobody else reads it
         parts.moderation.check_tell(speaker)
 
     signal = TellAccepted(parts.worker_id, connection.peer.key, player_key(tell.from_name))
@@ -102,7 +102,7 @@ def follow(parts: Parts, tell: TellAccepted) -> None:
 def deliver_from_system(parts: Parts, tells: Iterable[SystemTell]) -> None:
     """Deliver tells of `system` to players who are online.
 
-    Every worker is called with them; the one that has the first of the player's sockets delivers.
+    Each worker receives these tells. The worker with the first of the player's sockets delivers.
     """
     for tell in tells:
         key = tell.player
@@ -122,10 +122,10 @@ def deliver_from_system(parts: Parts, tells: Iterable[SystemTell]) -> None:
 
 
 def _choose_sockets(parts: Parts, receiver: str, sockets: list[SocketPresence], player: str) -> list[SocketPresence]:
-    """Choose the sockets that get a tell.
+    """Choose the sockets that receive a tell.
 
-    For a game one: preferably one that lists the player, then one of this worker. For Grapevine, all of the person's
-    pages.
+    A game receives it on one socket: if possible one that lists the player, or else one of this worker. A person in a
+    browser receives it on all of their pages.
     """
     key = player_key(player)
     if receiver == grapevine.KEY:
@@ -138,7 +138,7 @@ def _choose_sockets(parts: Parts, receiver: str, sockets: list[SocketPresence], 
 
 
 def _answer(parts: Parts, connection: Connection, tell: SendTell) -> None:
-    """Carry out what a tell to `system` asks for, and send its answer."""
+    """Execute the command in a tell to `system`, and send the answer."""
     connection.send(_encode_from_system(tell.from_name, _answer_text(parts, connection, tell)))
 
 

@@ -1,1 +1,1 @@
-"""Work that runs on a timer: the network's periodic jobs and the connection checks."""
+"""Work that runs on a timer: periodic jobs and connection checks."""

@@ -1,4 +1,4 @@
-"""Runs the network's periodic jobs: whichever worker finds one due, and claims it, runs it."""
+"""Runs the network's periodic jobs. The worker that first claims a due job runs it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from shared.settings import Settings
 from shared.times import floor
 from worker.database import Database
 
-LOOK_SECONDS = 60.0
+POLL_SECONDS = 60.0
 LEASE = timedelta(minutes=10)
-AGAIN = timedelta(minutes=1)  # when a job that failed is due again
+RETRY_AFTER = timedelta(minutes=1)  # for a job that has failed
 BETWEEN_BATCHES_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
@@ -33,10 +33,16 @@ Work = Callable[[Session], object]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """begin: called in the worker's own thread once this worker has the job; what it returns is run with a session, in
-    another thread on SQLite, and returns what there is to log. is_quiet: is logged only where everything is.
-    is_batched: is run again, each time in a transaction of its own, until it returns 0.
-    is_aligned: is due at full multiples of `every`, such as each quarter of an hour, however late it ran before."""
+    """A periodic job.
+
+    Attributes:
+        begin: Called in the worker's main thread once it has claimed the job. Returns a function that does the work
+            with a session, on SQLite in another thread. The function's result is logged.
+        is_quiet: Whether to log the result at debug level.
+        is_batched: Whether to repeat the work until it returns 0, each time in a new transaction.
+        is_aligned: Whether the job is due at multiples of `every` (each quarter of an hour, for example), even if the
+            last run was late.
+    """
 
     name: str
     every: timedelta
@@ -46,17 +52,21 @@ class Job:
     is_aligned: bool = False
 
     def due_after(self, moment: datetime) -> datetime:
-        """When the job is due again once it has run."""
+        """Return when the job is due again after a run."""
         return (floor(moment, self.every) if self.is_aligned else moment) + self.every
 
 
 def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, list[str]]]] = list) -> list[Job]:
-    """Every job there is. list_online: the games with a socket, each with the names of its players."""
-    kept = timedelta(days=settings.version_days)
+    """Return all jobs.
+
+    Args:
+        list_online: Returns the ids of the games that are online, with the names of their players.
+    """
+    versions_kept = timedelta(days=settings.version_days)
     abandoned_after = timedelta(days=settings.unverified_days)
 
     def prune() -> Work:
-        return lambda session: versions.prune(session, before=utc_now() - kept)
+        return lambda session: versions.prune(session, before=utc_now() - versions_kept)
 
     def delete_messages() -> Work:
         before = utc_now() - timedelta(days=settings.message_days)
@@ -103,35 +113,38 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
 
 
 class Jobs:
-    """Looks for due jobs now and then."""
+    """Runs due jobs, checking about once a minute."""
 
     def __init__(self, database: Database, jobs: list[Job]) -> None:
         self._database = database
         self._jobs = jobs
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start running jobs."""
         gevent.spawn(self._run)
 
     def _run(self) -> None:
         while True:
-            gevent.sleep(LOOK_SECONDS * random.uniform(0.5, 1.5))
+            gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
             for job in self._jobs:
                 try:
                     self.run_if_due(job)
                 except SQLAlchemyError as error:
-                    _log.error("a job waits for the database", job=job.name, error=str(error))
+                    _log.error("a job is waiting for the database", job=job.name, error=str(error))
                 except Exception:
-                    _log.exception("a job failed, and is tried again", job=job.name)
+                    _log.exception("a job failed, and will be tried again", job=job.name)
 
     def run_if_due(self, job: Job) -> bool:
-        """Run a job if it is due and this worker gets it. One that fails is due again soon, at whichever worker."""
+        """Run a job if it is due and no other worker has claimed it. Return whether it ran.
+
+        If it fails, it is due again after RETRY_AFTER, and the error is raised.
+        """
         if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
         try:
             result = self._run_work(job)
         except Exception:
-            self._finish(job, due_at=utc_now() + AGAIN)
+            self._finish(job, due_at=utc_now() + RETRY_AFTER)
             raise
         self._finish(job, due_at=job.due_after(utc_now()))
         (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
@@ -141,7 +154,7 @@ class Jobs:
         result: object = self._database.write(job.begin())
         batch = result
         while job.is_batched and isinstance(batch, int) and isinstance(result, int) and batch:
-            gevent.sleep(BETWEEN_BATCHES_SECONDS)  # others write too
+            gevent.sleep(BETWEEN_BATCHES_SECONDS)  # let others write
             batch = self._database.write(job.begin())
             result += batch if isinstance(batch, int) else 0
         return result

@@ -1,9 +1,9 @@
-"""Tries one way to connect: what came of it, and how long it took. Sockets only: no database, no log.
+"""Tries one way to connect, and returns the outcome and how long it took. Uses sockets only: no database, no log.
 
-Owners type the hosts, so a try must be of no use to look around the network that the worker is on. The name is looked
-up once; each address that comes back must be a public one; the connection goes to just such an address, so that a name
-that means something else a moment later changes nothing. A page's redirects are followed on its own host alone. Of an
-answer nothing is kept but the status.
+Owners type the hosts, so a check must not be usable to explore the network that the worker is on. The name is resolved
+once. All of its addresses must be public, and the connection goes to one of these addresses, so a name that later
+resolves to something else makes no difference. Redirects are followed on the same host only. Only the status of a
+response is kept.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from urllib.parse import urljoin, urlsplit
 
 from shared.services.connection_checks import Outcome, Result, Target
 
-RESOLVE_SECONDS = 20.0  # the wait for one who looks it up included
+RESOLVE_SECONDS = 20.0  # including the wait for a free thread
 CONNECT_SECONDS = 5.0
 TLS_SECONDS = 5.0
 ANSWER_SECONDS = 8.0
-GREETING_SECONDS = 3.0  # some games say nothing before the player does
+GREETING_SECONDS = 3.0  # some games send nothing until the player does
 HEAD_BYTES = 8 * 1024
-ADDRESSES_AT_MOST = 3
-REDIRECTS_AT_MOST = 3
-TURNS_AWAY = frozenset([401, 403, 405, 429])
+MAX_ADDRESSES = 3
+MAX_REDIRECTS = 3
+TURNED_AWAY_STATUSES = frozenset([401, 403, 405, 429])
 USER_AGENT = "gossip-connection-check"
 
 Address = tuple[Any, ...]  # of a socket: the IP address first, then the port
 Resolve = Callable[[str], list[tuple[int, str]]]
-"""A name's addresses, each with its family, in the order in which to try them. Raises OSError, TimeoutError."""
+"""Returns a host's addresses, each with its family, in the order in which to try them. Raises OSError, TimeoutError."""
 
 _EXPIRED = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 _OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Addresses that look public and lead to a cloud's own services, or to none.
+# Addresses that look public but belong to a cloud's internal services, or to nobody.
 _INSIDE = [ipaddress.ip_network(text) for text in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
 
 
-class Failed(Exception):
-    """A try that ends here."""
+class ProbeFailed(Exception):
+    """The check failed."""
 
     def __init__(self, outcome: Outcome, http_status: int | None = None) -> None:
         super().__init__(outcome)
@@ -51,50 +51,59 @@ class Failed(Exception):
 
 
 class Prober:
-    """Tries ways to connect. allows_private: for networks that run inside one, and for tests."""
+    """Tries ways to connect."""
 
     def __init__(self, resolve: Resolve, *, allows_private: bool = False) -> None:
+        """Prepare to try.
+
+        Args:
+            resolve: Resolves host names.
+            allows_private: Whether to connect to private addresses, for networks on a private network and for tests.
+        """
         self._resolve = resolve
         self._allows_private = allows_private
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Made once: it reads all certificates of the system."""
+        """Built once, since it reads all of the system's certificates."""
         return ssl.create_default_context()
 
     def probe(self, target: Target) -> Result:
-        """Try it. Every wait has a limit; the caller sets one on their sum, by raising `Failed`."""
-        began = time.monotonic()
+        """Try a way to connect.
+
+        Each step has a timeout. The caller limits the total time, by raising `ProbeFailed` in this greenlet.
+        """
+        started_at = time.monotonic()
         status = None
         try:
             if target.type == "web":
                 outcome, status = self._probe_page(target.url or "")
             else:
                 outcome = self._probe_telnet(target.host or "", target.port or 0, target.type == "secure telnet")
-        except Failed as failed:
+        except ProbeFailed as failed:
             outcome, status = failed.outcome, failed.http_status
         except OSError:
             outcome = Outcome.UNREACHABLE
-        except ValueError:  # an address that is none, in a page's redirect
+        except ValueError:  # an invalid URL in a redirect
             outcome = Outcome.HTTP_ERROR
-        return Result(outcome, round((time.monotonic() - began) * 1000), status)
+        return Result(outcome, round((time.monotonic() - started_at) * 1000), status)
 
     def _probe_telnet(self, host: str, port: int, uses_tls: bool) -> Outcome:
         with self._open(self._look_up(host), port, host if uses_tls else None) as connection:
             connection.settimeout(GREETING_SECONDS)
             try:
                 if not connection.recv(64):
-                    raise Failed(Outcome.HUNG_UP)
+                    raise ProbeFailed(Outcome.HUNG_UP)
             except TimeoutError:
                 pass
             except OSError:
-                raise Failed(Outcome.HUNG_UP) from None
+                raise ProbeFailed(Outcome.HUNG_UP) from None
         return Outcome.OK
 
     def _probe_page(self, url: str) -> tuple[Outcome, int]:
         host = urlsplit(url).hostname or ""
         addresses = self._look_up(host)
-        for _ in range(REDIRECTS_AT_MOST):
+        for _ in range(MAX_REDIRECTS):
             status, location = self._get(url, addresses)
             if not 300 <= status < 400 or location is None:
                 break
@@ -103,15 +112,15 @@ class Prober:
             if (parts.hostname or "") != host or parts.scheme not in ("http", "https"):
                 return Outcome.REDIRECTED, status
         else:
-            raise Failed(Outcome.HTTP_ERROR, status)  # it goes in circles
-        if status in TURNS_AWAY:
+            raise ProbeFailed(Outcome.HTTP_ERROR, status)  # too many redirects
+        if status in TURNED_AWAY_STATUSES:
             return Outcome.TURNED_AWAY, status
         if status >= 400:
-            raise Failed(Outcome.HTTP_ERROR, status)
+            raise ProbeFailed(Outcome.HTTP_ERROR, status)
         return Outcome.OK, status
 
     def _get(self, url: str, addresses: list[tuple[int, str]]) -> tuple[int, str | None]:
-        """The status of a page, and where it sends its visitors."""
+        """Return the status of a page, and its `Location` header."""
         parts = urlsplit(url)
         is_secure = parts.scheme in ("https", "wss")
         port = parts.port or (443 if is_secure else 80)
@@ -122,27 +131,31 @@ class Prober:
                 connection.sendall(_request(url))
                 head = _read_head(connection)
             except TimeoutError:
-                raise Failed(Outcome.TIMED_OUT) from None
+                raise ProbeFailed(Outcome.TIMED_OUT) from None
             except OSError:
-                raise Failed(Outcome.HUNG_UP) from None
+                raise ProbeFailed(Outcome.HUNG_UP) from None
         return _parse_head(head)
 
     def _look_up(self, host: str) -> list[tuple[int, str]]:
         try:
-            found = self._resolve(host)
-        except (OSError, ValueError) as error:  # ValueError: no name at all, as IDNA sees it
+            addresses = self._resolve(host)
+        except (OSError, ValueError) as error:  # ValueError: IDNA cannot encode the name
             is_silent = isinstance(error, TimeoutError) or error.args[:1] == (socket.EAI_AGAIN,)
-            raise Failed(Outcome.NAME_UNANSWERED if is_silent else Outcome.NAME_NOT_FOUND) from None
-        if not found:
-            raise Failed(Outcome.NAME_NOT_FOUND)
-        if not self._allows_private and not all(is_public(address) for _, address in found):
-            raise Failed(Outcome.NOT_PUBLIC)
-        return found[:ADDRESSES_AT_MOST]
+            raise ProbeFailed(Outcome.NAME_UNANSWERED if is_silent else Outcome.NAME_NOT_FOUND) from None
+        if not addresses:
+            raise ProbeFailed(Outcome.NAME_NOT_FOUND)
+        if not self._allows_private and not all(is_public(address) for _, address in addresses):
+            raise ProbeFailed(Outcome.NOT_PUBLIC)
+        return addresses[:MAX_ADDRESSES]
 
     def _open(self, addresses: list[tuple[int, str]], port: int, tls_name: str | None) -> socket.socket:
-        """A connection to the first address that takes one. tls_name: the name that its certificate must be for."""
+        """Return a connection to the first address that accepts one.
+
+        Args:
+            tls_name: The name that the certificate must be valid for. None for a connection without TLS.
+        """
         if not 1 <= port <= 65_535:
-            raise Failed(Outcome.REFUSED)
+            raise ProbeFailed(Outcome.REFUSED)
         failures = []
         for family, address in addresses:
             connection = socket.socket(family, socket.SOCK_STREAM)
@@ -151,11 +164,11 @@ class Prober:
                 connection.connect((address, port))
             except OSError as error:
                 connection.close()
-                failures.append(_of_connect(error))
+                failures.append(_connect_outcome(error))
                 continue
             return connection if tls_name is None else self._encrypt(connection, tls_name.rstrip("."))
-        # What the host itself said tells more than the lack of a way to its other address.
-        raise Failed(min(failures, key=[Outcome.REFUSED, Outcome.TIMED_OUT, Outcome.UNREACHABLE].index))
+        # A refusal says more than an address that cannot be reached.
+        raise ProbeFailed(min(failures, key=[Outcome.REFUSED, Outcome.TIMED_OUT, Outcome.UNREACHABLE].index))
 
     def _encrypt(self, connection: socket.socket, name: str) -> socket.socket:
         connection.settimeout(TLS_SECONDS)
@@ -172,11 +185,14 @@ class Prober:
         except (OSError, ValueError) as error:
             outcome = Outcome.TIMED_OUT if isinstance(error, TimeoutError) else Outcome.NO_TLS
         connection.close()
-        raise Failed(outcome)
+        raise ProbeFailed(outcome)
 
 
 def is_public(address: str) -> bool:
-    """True for an address of the open internet; false for private, local, reserved ones, in whatever disguise."""
+    """Return whether an address is on the public internet.
+
+    It is not if it is private, local or reserved, or an IPv6 address that contains such an IPv4 address.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -192,7 +208,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not any(ip in network for network in _INSIDE) and not ip.is_multicast and not ip.is_reserved
 
 
-def _of_connect(error: OSError) -> Outcome:
+def _connect_outcome(error: OSError) -> Outcome:
     if isinstance(error, TimeoutError):
         return Outcome.TIMED_OUT
     return Outcome.REFUSED if isinstance(error, ConnectionError) else Outcome.UNREACHABLE
@@ -203,7 +219,7 @@ def _request(url: str) -> bytes:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [f"GET {_ascii(path)} HTTP/1.1", f"Host: {_host(url)}", f"User-Agent: {USER_AGENT}", "Accept: */*"]
     if parts.scheme in ("ws", "wss"):
-        # The key is a nonce of no meaning (RFC 6455, §4.1): nothing is said after the handshake.
+        # The key can be constant (RFC 6455, §4.1), since nothing is sent after the handshake.
         lines += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
         lines += ["Sec-WebSocket-Key: Z29zc2lwLWNvbm5jaGVjaw=="]
     else:
@@ -223,7 +239,7 @@ def _ascii(path: str) -> str:
 
 
 def _read_head(connection: socket.socket) -> bytes:
-    """What comes up to the empty line; no more than a small piece, and in no more than so much time."""
+    """Read up to the empty line, but at most about HEAD_BYTES, in at most ANSWER_SECONDS."""
     deadline = time.monotonic() + ANSWER_SECONDS
     head = b""
     while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
@@ -240,11 +256,11 @@ def _read_head(connection: socket.socket) -> bytes:
 
 def _parse_head(head: bytes) -> tuple[int, str | None]:
     if not head:
-        raise Failed(Outcome.HUNG_UP)
+        raise ProbeFailed(Outcome.HUNG_UP)
     first, *lines = head.split(b"\r\n")
     words = first.split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not (words[1].isdigit() and len(words[1]) == 3):
-        raise Failed(Outcome.NOT_HTTP)
+        raise ProbeFailed(Outcome.NOT_HTTP)
     for line in lines:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"location":

@@ -1,1 +1,1 @@
-"""What moderators, owners and players decided, as this worker enforces it."""
+"""Enforces what moderators, owners and players decided."""

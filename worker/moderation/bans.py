@@ -1,4 +1,4 @@
-"""Enforces bans on what is open and online already, whenever the sanctions have changed."""
+"""Enforces new bans on open sockets and on players who are online."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Bans:
         """Apply the sanctions of the moderation view. Call this after each change of them."""
         self._close_sockets()
         before, self._banned_players = self._banned_players, self._moderation.banned_players()
-        # Players of Grapevine are people in a browser: their pages follow the sanctions, and so do their notices.
+        # Grapevine's players are people in a browser: `Browsers` takes them offline.
         added = [player for player in self._banned_players - before if player[0] != grapevine.KEY]
         self._player_notices.announce_banned(added)
 
     def _close_sockets(self) -> None:
         sanctions, by_peer = self._moderation.sanctions, self._sockets.by_peer
         affected = {connection for key in sanctions.peers for connection in by_peer.get(key, ())}
-        # An address can be that of any socket, also of one that has not authenticated.
+        # Any socket can have a banned address, even before it has authenticated.
         for connection in list(self._sockets.all) if sanctions.has_addresses else affected:
             ban = self._moderation.find_ban(connection.peer_key, connection.transport.address)
             if ban is not None:

@@ -1,4 +1,4 @@
-"""Sanctions in force, indexed by whom they are about. Pure: no session, no socket."""
+"""An index of the sanctions in force, by target. Pure: no session, no socket."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from shared.protocol.codes import Code, sanctioned
 from shared.services.moderation.targets import find_address
 
 MODERATORS, ADMINS = "moderators", "admins"
-"""Who may lift a sanction, as clients are told. Admins, alone, what is about a moderator or an admin."""
-ADDRESSES_AT_MOST = 20_000
+"""Who may lift a sanction, as clients see it. Only admins may lift those against a moderator or an admin."""
+MAX_ADDRESSES = 20_000
 
 
 class Speaker(NamedTuple):
-    """Who says something. peer: the peer's key. game: its short name. name: the player's. key: the name as players are
-    matched. address: of the socket. user_id: of the account, where it speaks from a browser."""
+    """A player who speaks from a socket.
+
+    Attributes:
+        game: The peer's short name.
+        name: The player's name.
+        key: The same as a player key.
+        address: The socket's.
+        user_id: The account, if the socket is a browser's.
+    """
 
     peer: PeerKey
     game: str
@@ -33,9 +40,15 @@ class Speaker(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """One mute or ban. until: Unix time, infinite for good. channel_id: None is everywhere. user_id, player (peer key,
-    player's key): whom it is about, where that is one."""
+class ActiveSanction:
+    """One mute or ban.
+
+    Attributes:
+        channel_id: The channel on which it holds. None if it holds everywhere.
+        until: When it ends, in Unix time. Infinite if it is permanent.
+        user_id: The account that it is about, if it is about an account.
+        player: The peer key and the player key, if it is about a player.
+    """
 
     id: int
     kind: str
@@ -47,98 +60,122 @@ class InForce:
     player: tuple[PeerKey, str] | None = None
 
     def error(self, now: float, *, lifted_by: str) -> DomainError:
-        """The failure of what it forbids: why, until when, how long still, and who may lift it."""
+        """Return the error for something that it forbids, with its reason, its end and who may lift it."""
         error, code = (Banned, Code.BANNED) if self.kind == "ban" else (Muted, Code.MUTED)
         seconds = None if self.ends is None else max(0, math.ceil(self.until - now))
         return error(sanctioned(code, self.ends, self.reason), seconds_left=seconds, lifted_by=lifted_by)
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """Of several the greatest is told: a ban before a mute, the longest first."""
+        """The sort key for the sanction to report: the greatest is a ban rather than a mute, then the longest."""
         return self.kind == "ban", self.until
+
+    def is_full_ban(self, now: float) -> bool:
+        """Return whether this is a ban on all channels that has not ended."""
+        return self.until > now and self.kind == "ban" and self.channel_id is None
 
 
 class Sanctions:
-    """An index made once of rows (`sanctions.in_force_rows`): asking costs a few look-ups, however many there are."""
+    """An immutable index. A query takes a few look-ups, however many sanctions there are."""
 
     def __init__(self, rows: Iterable[Any] = ()) -> None:
-        self.players: dict[tuple[PeerKey, str], list[InForce]] = defaultdict(list)
-        self.peers: dict[PeerKey, list[InForce]] = defaultdict(list)
-        self.users: dict[int, list[InForce]] = defaultdict(list)
-        self._networks: dict[tuple[int, int], dict[int, list[InForce]]] = {}
-        self._by_address: dict[str, list[InForce]] = {}
+        """Index the rows of `sanctions.in_force_rows`."""
+        self.players: dict[tuple[PeerKey, str], list[ActiveSanction]] = defaultdict(list)
+        self.peers: dict[PeerKey, list[ActiveSanction]] = defaultdict(list)
+        self.users: dict[int, list[ActiveSanction]] = defaultdict(list)
+        self._networks: dict[tuple[int, int], dict[int, list[ActiveSanction]]] = {}
+        self._by_address: dict[str, list[ActiveSanction]] = {}
         for row in rows:
             until = math.inf if row.until is None else row.until.timestamp()
             player = (row.peer, row.player_key) if row.target_kind == "player" else None
-            found = InForce(row.id, row.kind, row.channel_id, row.reason, row.until, until, row.user_id, player)
+            sanction = ActiveSanction(
+                row.id, row.kind, row.channel_id, row.reason, row.until, until, row.user_id, player
+            )
             if player is not None:
-                self.players[player].append(found)
+                self.players[player].append(sanction)
             elif row.target_kind == "game":
-                self.peers[row.peer].append(found)
+                self.peers[row.peer].append(sanction)
             elif row.target_kind == "user":
-                self.users[row.user_id].append(found)
+                self.users[row.user_id].append(sanction)
             else:
                 network = ipaddress.ip_network(row.address)
-                of_length = self._networks.setdefault((network.version, network.prefixlen), {})
-                of_length.setdefault(int(network.network_address), []).append(found)
+                networks = self._networks.setdefault((network.version, network.prefixlen), {})
+                networks.setdefault(int(network.network_address), []).append(sanction)
 
     def __bool__(self) -> bool:
         return bool(self.players or self.peers or self.users or self._networks)
 
     @property
     def has_addresses(self) -> bool:
-        """True if any is about an address."""
+        """Whether any sanction is about an address."""
         return bool(self._networks)
 
-    def of_address(self, address: str) -> list[InForce]:
-        """Those of the networks that an address is in."""
+    def of_address(self, address: str) -> list[ActiveSanction]:
+        """Return the sanctions against an address and against the networks that contain it."""
         if not self._networks:
             return []
-        found = self._by_address.get(address)
-        if found is None:
-            if len(self._by_address) >= ADDRESSES_AT_MOST:
+        sanctions = self._by_address.get(address)
+        if sanctions is None:
+            if len(self._by_address) >= MAX_ADDRESSES:
                 self._by_address.clear()
-            found = self._by_address[address] = self._find_networks(address)
-        return found
+            sanctions = self._by_address[address] = self._list_by_network(address)
+        return sanctions
 
     def find(
         self, speaker: Speaker, channel_id: int | None, people: Mapping[tuple[PeerKey, str], int], now: float
-    ) -> InForce | None:
-        """What keeps somebody from speaking on a channel; or, without one, from a tell. None if nothing does."""
+    ) -> ActiveSanction | None:
+        """Return the sanction that keeps a speaker from speaking, or None.
+
+        Args:
+            channel_id: The channel, or None for a tell.
+            people: The account of each player that is a character, by peer key and player key.
+            now: Unix time.
+        """
         player = speaker.peer, speaker.key
-        found = [*self.players.get(player, ()), *self.peers.get(speaker.peer, ()), *self.of_address(speaker.address)]
+        sanctions = [
+            *self.players.get(player, ()),
+            *self.peers.get(speaker.peer, ()),
+            *self.of_address(speaker.address),
+        ]
         if self.users:
             user_id = people.get(player) if speaker.user_id is None else speaker.user_id
             if user_id is not None:
-                found += self.users.get(user_id, ())
-        return _worst(one for one in found if one.until > now and one.channel_id in (None, channel_id))
+                sanctions += self.users.get(user_id, ())
+        return _find_worst(
+            sanction for sanction in sanctions if sanction.until > now and sanction.channel_id in (None, channel_id)
+        )
 
-    def find_ban(self, peer: PeerKey | None, address: str, now: float) -> InForce | None:
-        """What shuts a socket of a peer, or of an address, out altogether."""
-        found = [*(self.peers.get(peer, ()) if peer is not None else ()), *self.of_address(address)]
-        return _worst(one for one in found if one.until > now and one.kind == "ban" and one.channel_id is None)
+    def find_ban(self, peer: PeerKey | None, address: str, now: float) -> ActiveSanction | None:
+        """Return the ban that forbids a peer, or an address, to have sockets. Returns None if there is none."""
+        sanctions = [*(self.peers.get(peer, ()) if peer is not None else ()), *self.of_address(address)]
+        return _find_worst(sanction for sanction in sanctions if sanction.is_full_ban(now))
 
     def banned_players(self, people: Mapping[tuple[PeerKey, str], int], now: float) -> frozenset[tuple[PeerKey, str]]:
-        """Whom a ban keeps from speaking anywhere, by their name or by the person behind it."""
+        """Return the players that are banned on all channels, by their own name or as characters of a banned account.
 
-        def is_banned(found: Iterable[InForce]) -> bool:
-            return any(one.until > now and one.kind == "ban" and one.channel_id is None for one in found)
+        Args:
+            people: The account of each player that is a character.
+            now: Unix time.
+        """
 
-        users = {user_id for user_id, found in self.users.items() if is_banned(found)}
-        named = {player for player, found in self.players.items() if is_banned(found)}
-        return frozenset(named | {player for player, user_id in people.items() if user_id in users})
+        def is_banned(sanctions: Iterable[ActiveSanction]) -> bool:
+            return any(sanction.is_full_ban(now) for sanction in sanctions)
 
-    def _find_networks(self, text: str) -> list[InForce]:
+        users = {user_id for user_id, sanctions in self.users.items() if is_banned(sanctions)}
+        players = {player for player, sanctions in self.players.items() if is_banned(sanctions)}
+        return frozenset(players | {player for player, user_id in people.items() if user_id in users})
+
+    def _list_by_network(self, text: str) -> list[ActiveSanction]:
         address = find_address(text)
         if address is None:
             return []
-        found: list[InForce] = []
+        sanctions: list[ActiveSanction] = []
         for (version, length), networks in self._networks.items():
             if version == address.version:
                 shift = address.max_prefixlen - length
-                found += networks.get(int(address) >> shift << shift, ())
-        return found
+                sanctions += networks.get(int(address) >> shift << shift, ())
+        return sanctions
 
 
-def _worst(found: Iterable[InForce]) -> InForce | None:
-    return max(found, key=lambda one: one.rank, default=None)
+def _find_worst(sanctions: Iterable[ActiveSanction]) -> ActiveSanction | None:
+    return max(sanctions, key=lambda sanction: sanction.rank, default=None)

@@ -1,4 +1,4 @@
-"""Counts the tells that this worker lets through, and adds them up in the database once a minute."""
+"""Counts the tells that this worker delivers, and adds the counts to the database once a minute."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _log = structlog.get_logger(__name__)
 
 
 class TellCounts:
-    """What was counted and is not written yet. A worker that is killed loses a minute of it."""
+    """The counts that are not in the database yet. If the worker is killed, up to a minute of them is lost."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._tells: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing once a minute."""
         gevent.spawn(self._run)
 
     def note(self, peer: PeerKey) -> None:
-        """A player of this peer (its key) sent a tell."""
+        """Count a tell that a player of this peer has sent."""
         self._tells[peer] += 1
 
     def write(self) -> None:
-        """Add to the database what was counted; kept for the next time if it is away."""
+        """Add the counts to the database. If it is unavailable, keep them for the next time."""
         tells, self._tells = self._tells, Counter()
         if not tells:
             return
@@ -42,7 +42,7 @@ class TellCounts:
             self._database.write(lambda session: tell_counts.add(session, tells, at=utc_now()))
         except SQLAlchemyError as error:
             self._tells.update(tells)
-            _log.warning("the tells could not be counted yet", error=str(error))
+            _log.warning("the counts of tells could not be written, trying again", error=str(error))
 
     def _run(self) -> None:
         while True:

@@ -1,1 +1,1 @@
-"""What this worker knows of the network: who is online, the records, and who is told of their changes."""
+"""The worker's view of the network: who is online, the records, and the notices and syncs about them."""

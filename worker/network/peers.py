@@ -82,7 +82,7 @@ class Peers:
         else:
             topics.update(map(ChannelTopic, connection.channels))
         self._fanout.join(connection, topics)
-        self._diagnostics.arrived(connection)
+        self._diagnostics.record_arrival(connection)
         self._presence.arrive(connection)
         _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
 
@@ -93,7 +93,7 @@ class Peers:
         self._replicas.forget(connection)
         if connection.peer is not None:
             self._presence.leave(connection)
-            self._diagnostics.left(connection, code, reason)
+            self._diagnostics.record_disconnect(connection, code, reason)
             _log.info("offline", peer=connection.peer.key, connection=connection.id, code=code, reason=reason)
 
     def announce_restart(self, downtime_seconds: int) -> None:

@@ -57,7 +57,7 @@ class PlayerNotices:
         frames = self._apply(signal)
         self._presence.publish_after(signal)
         if frames is not None:
-            self._diagnostics.broadcast(PLAYERS, frames, peer.key)
+            self._diagnostics.record_broadcast(PLAYERS, frames, peer.key)
 
     def follow(self, signal: PlayerSigned) -> None:
         """Apply a signal from another worker."""

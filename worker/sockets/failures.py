@@ -17,7 +17,7 @@ FIRST_SECONDS = 0.1
 FORGIVEN = 3  # failures without a delay, for owners who mistype
 FORGET_SECONDS = 300.0
 KEYS_AT_MOST = 10_000
-HELD_AT_MOST = 1_000
+MAX_HELD = 1_000
 
 
 class Failures:
@@ -40,7 +40,7 @@ class Failures:
         """Count a socket that waits. Yields False if too many wait already, so that this one must not."""
         self._held += 1
         try:
-            yield self._held <= HELD_AT_MOST
+            yield self._held <= MAX_HELD
         finally:
             self._held -= 1
 

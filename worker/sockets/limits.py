@@ -30,7 +30,7 @@ from worker.sockets.buckets import Bucket, SocketLimits
 from worker.sockets.connection import Connection
 
 PEERS_AT_MOST = 10_000
-PLAYERS_AT_MOST = 5_000  # for each peer, whose own limit allows fewer players to be active at a time
+MAX_PLAYERS = 5_000  # for each peer, whose own limit allows fewer players to be active at a time
 ABUSE_SECONDS = 10.0
 ABUSE_FACTOR = 2.0  # times the refill rate; a client that sends faster for ABUSE_SECONDS is closed
 
@@ -194,7 +194,7 @@ class RateLimits:
         bucket = players.get(key)
         if bucket is None:
             bucket = players[key] = Bucket(self._limits[name], _factor(peer))
-            if len(players) > PLAYERS_AT_MOST:
+            if len(players) > MAX_PLAYERS:
                 players.popitem(last=False)
         else:
             players.move_to_end(key)
