@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import Any, TypeVar
 
 import redis
 from flask import Flask, current_app
 
 from shared.bus import Bus
 from shared.peer_keys import PeerKey, find_game_id
-from shared.presence import Listeners, SocketPresence, find_listeners, list_sockets
+from shared.presence import SocketPresence, list_sockets
 from shared.protocol.types import player_key
 from shared.services.profiles import Online
 
 log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 2.0
+
+T = TypeVar("T")
 
 
 class OnlineNow:
@@ -34,7 +37,7 @@ class OnlineNow:
     def __init__(self, sockets: Sequence[SocketPresence] | None = ()) -> None:
         self.sockets = sockets
         self.games = _players_by_game(sockets or ())
-        self._listeners: dict[int, Listeners] = {}
+        self._made: dict[object, Any] = {}
 
     @cached_property
     def players(self) -> Online:
@@ -45,11 +48,12 @@ class OnlineNow:
         """Return the number of players in these games."""
         return sum(len(self.games.get(game_id, ())) for game_id in game_ids)
 
-    def listeners(self, channel_id: int) -> Listeners:
-        """Return who is subscribed to a channel. Looks through all sockets once for each channel."""
-        if channel_id not in self._listeners:
-            self._listeners[channel_id] = find_listeners(self.sockets or (), channel_id)
-        return self._listeners[channel_id]
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """Return what `make` returned when it was first called with this key for this reading."""
+        if key not in self._made:
+            self._made[key] = make()
+        result: T = self._made[key]
+        return result
 
 
 class _Cache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,12 @@ class Page(Generic[T]):
     def has_next(self) -> bool:
         """True if there is a page after this one."""
         return self.page < self.pages
+
+
+def page_of(ids: Sequence[T], *, page: int, per_page: int) -> Page[T]:
+    """Return one page of a whole list. A page past the end becomes the last one."""
+    page = min(max(1, page), max(1, -(-len(ids) // per_page)))
+    return Page(list(ids[(page - 1) * per_page : page * per_page]), page, per_page, len(ids))
 
 
 def paginate(session: Session, statement: Select[Any], *, page: int, per_page: int) -> Page[Any]:

@@ -9,5 +9,5 @@ from shared.settings import Settings
 def init_app(app: Flask) -> None:
     """Add the pages."""
     settings: Settings = app.extensions["settings"]
-    app.template_filter("linked")(text.linked)
+    app.add_template_global(text.line_html, "line_html")
     app.register_blueprint(routes.make_blueprint(settings))

@@ -7,15 +7,17 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app.accounts.identity import viewer_id
 from app.current_actor import actor_reading
-from app.online import online_now
+from app.online import OnlineNow, online_now
 from app.security import CONTENT_SECURITY_POLICY
 from shared import chat_tokens
 from shared.db import transaction
 from shared.models.message import Message
+from shared.presence import find_listeners
 from shared.protocol.types import MAX_CURSOR
 from shared.services import channels, history, read_marks
 from shared.services.authority.actors import VISITOR, Actor
@@ -51,9 +53,9 @@ def make_blueprint(settings: Settings) -> Blueprint:
         before, after = _message_id("before"), _message_id("after")
         is_latest = before is None and after is None
         with actor_reading() as (session, actor):
-            channel = channels.get_public_channel(session, VISITOR, name=name)
-            lines, more = history.channel_page(session, channel.id, before=before, after=after, limit=LINES)
             public = channels.list_public_channels(session)
+            channel = channels.find_by_name(public, name) or channels.get_public_channel(session, VISITOR, name=name)
+            lines, more = history.channel_page(session, channel.id, before=before, after=after, limit=LINES)
             unread = _count_unread(session, actor, [other.id for other in public if other.id != channel.id])
             user_id = viewer_id()
             read_to = read_marks.last_read(session, user_id=user_id, channel_id=channel.id) if user_id else None
@@ -74,7 +76,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
             has_newer=more if after is not None else before is not None,
             read_to=read_to if is_latest else None,
             are_listeners_known=online.sockets is not None,
-            listeners=online.listeners(channel.id),
+            listeners=_render_listeners(online, channel.id),
             socket_address=settings.chat_socket_url,
         )
 
@@ -121,6 +123,16 @@ def make_blueprint(settings: Settings) -> Blueprint:
         return _uncached({"token": socket_token})
 
     return bp
+
+
+def _render_listeners(online: OnlineNow, channel_id: int) -> Markup:
+    """Return the lists of who is subscribed, rendered once for each reading of presence: there may be thousands."""
+
+    def render() -> Markup:
+        listeners = find_listeners(online.sockets or (), channel_id)
+        return Markup(render_template("chat/listeners.html", listeners=listeners))
+
+    return online.once((request.root_path, "listeners", channel_id), render)
 
 
 def _uncached(value: dict[str, object]) -> Response:

@@ -24,18 +24,7 @@ bp = Blueprint("docs", __name__, url_prefix="/docs")
 @bp.get("")
 def index() -> ResponseReturnValue:
     """Show how to connect a game, and every event of the protocol."""
-    settings: Settings = current_app.extensions["settings"]
-    return fixed_page(
-        "docs/index.html",
-        version=PROTOCOL_VERSION,
-        settings=settings,
-        groups=protocol_page.groups(),
-        examples={kind.name: kind.example for kind in frame_kinds()},
-        failures=protocol_page.failures(),
-        close_codes=CLOSE_CODES,
-        limits=protocol_page.limits(settings.limits),
-        application_factor=APPLICATION_FACTOR,
-    )
+    return fixed_page("docs/index.html", _index_context)
 
 
 @bp.get("/asyncapi.yaml")
@@ -43,6 +32,20 @@ def asyncapi() -> ResponseReturnValue:
     """Return the protocol as an AsyncAPI document."""
     settings: Settings = current_app.extensions["settings"]
     return public_file(yaml_document(settings.socket_url), "application/yaml")
+
+
+def _index_context() -> dict[str, object]:
+    settings: Settings = current_app.extensions["settings"]
+    return {
+        "version": PROTOCOL_VERSION,
+        "settings": settings,
+        "groups": protocol_page.groups(),
+        "examples": {kind.name: kind.example for kind in frame_kinds()},
+        "failures": protocol_page.failures(),
+        "close_codes": CLOSE_CODES,
+        "limits": protocol_page.limits(settings.limits),
+        "application_factor": APPLICATION_FACTOR,
+    }
 
 
 @cache

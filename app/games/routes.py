@@ -8,9 +8,11 @@ from flask.typing import ResponseReturnValue
 from app.arguments import page_number
 from app.current_actor import actor_reading
 from app.games.chart import player_charts
+from app.games.overview import read_overview
 from app.online import online_now
 from shared.db import reading, utc_now
 from shared.models.game import CONNECTION_TYPES
+from shared.pagination import page_of
 from shared.services import characters, game_lists, game_pages, games, player_counts, validation
 
 bp = Blueprint("games", __name__, url_prefix="/games")
@@ -25,21 +27,23 @@ def index() -> ResponseReturnValue:
     filters = requested_games()
     now = online_now()
     with reading() as session:
-        ids = game_lists.find_public_ids(session, now.games)
-        software = game_lists.list_software(session)
-        return render_template(
-            "games/index.html",
-            page=game_lists.list_public_games(
-                session, criteria=filters, online=ids, page=page_number(), per_page=PER_PAGE
-            ),
-            filters=filters,
-            online=now.games,
-            total=game_lists.count_public_games(session),
-            games_online=len(ids),
-            players_online=now.count_players(ids),
-            connection_types=CONNECTION_TYPES,
-            software=software if filters.software in ("", *software) else [filters.software, *software],
-        )
+        overview = read_overview(session, now)
+        ids = game_lists.find_public_games(session, filters, online=now.games) if filters else overview.ids
+        page = page_of(ids, page=page_number(), per_page=PER_PAGE)
+        cards = overview.cards_of(session, page.items)
+    software = overview.public.software
+    return render_template(
+        "games/index.html",
+        page=page,
+        cards=cards,
+        filters=filters,
+        online=now.games,
+        total=len(overview.ids),
+        games_online=len(overview.online),
+        players_online=overview.players_online,
+        connection_types=CONNECTION_TYPES,
+        software=software if filters.software in ("", *software) else [filters.software, *software],
+    )
 
 
 @bp.get("/<short_name>")
@@ -56,7 +60,7 @@ def show(short_name: str) -> ResponseReturnValue:
             audience=None if names is None else game_pages.get_audience(session, game, names),
             last_online_at=player_counts.last_counted_at(session, game.id) if names is None else None,
             charts=player_charts(session, game.id, now=utc_now()),
-            characters=characters.list_public_characters_of_game(session, game.id, limit=SHOWN_CHARACTERS),
+            characters=characters.list_public_claims(session, game.id, limit=SHOWN_CHARACTERS),
         )
 
 

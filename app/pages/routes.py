@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
 from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from app.games.overview import read_overview
 from app.online import online_now
 from app.pages.live import messages_today
 from app.templating import fixed_page
 from shared.db import reading, utc_now
-from shared.services import channels, game_lists
 
 bp = Blueprint("pages", __name__)
-SHOWN_GAMES = 6
 SHOWN_CHANNELS = 24
 
 
@@ -21,17 +22,17 @@ def home() -> ResponseReturnValue:
     """Show what the network is, and what is happening on it now."""
     now = online_now()
     with reading() as session:
-        ids = game_lists.find_public_ids(session, now.games)
+        overview = read_overview(session, now)
         return render_template(
             "pages/home.html",
             online=now.games,
-            games_total=game_lists.count_public_games(session),
-            games_online=len(ids),
-            players_online=now.count_players(ids),
+            games_total=len(overview.ids),
+            games_online=len(overview.online),
+            players_online=overview.players_online,
             messages_today=messages_today(session, now=utc_now()),
-            picked=game_lists.pick_game(session, ids),
-            games=game_lists.list_newest_games(session, limit=SHOWN_GAMES),
-            channels=channels.list_public_channels(session),
+            picked=random.choice(overview.picked) if overview.picked else None,
+            games=overview.public.newest,
+            channels=overview.channels,
             channels_shown=SHOWN_CHANNELS,
         )
 

@@ -142,6 +142,11 @@ def find_channel(session: Session, name: str) -> Channel | None:
     return session.scalar(select(Channel).where(func.lower(Channel.name) == name.lower()))
 
 
+def find_by_name(channels: Iterable[Channel], name: str) -> Channel | None:
+    """Return the one of these channels that has this name in any case, or None."""
+    return next((channel for channel in channels if channel.name.lower() == name.lower()), None)
+
+
 def get_channel(session: Session, name: str) -> Channel:
     """Return the channel with this name in any case, hidden or not. Raises NotFound."""
     channel = find_channel(session, name)

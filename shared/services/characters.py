@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import literal, select
+from sqlalchemy import bindparam, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
@@ -111,30 +112,48 @@ def list_characters_of(session: Session, user_id: int) -> list[Character]:
     return list(session.scalars(query.order_by(Character.state.desc(), Character.name_key, Character.id)))
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An approved character of a game, and what its person wants others to see."""
+
+    name: str
+    name_key: str
+    username: str
+    is_online_hidden: bool
+    is_profile_hidden: bool
+
+
 def list_public_characters_of_game(session: Session, game_id: int, *, limit: int) -> list[Character]:
     """Return a game's approved characters by name, without those of people who hide their profile."""
     query = (
         select(Character)
         .join(Character.user)
         .where(Character.game_id == game_id, Character.state == "approved", User.is_profile_hidden.is_(False))
-        .options(joinedload(Character.user))
     )
     return list(session.scalars(query.order_by(Character.name_key).limit(limit)))
 
 
-def list_claims(session: Session, game_id: int, names: Iterable[str]) -> dict[str, Character]:
-    """Return the approved characters among a game's players, by player key, each with its person."""
+def list_public_claims(session: Session, game_id: int, *, limit: int) -> list[Claim]:
+    """Return what a game's page shows of `list_public_characters_of_game`."""
+    query = _CLAIMS_OF_GAME.where(User.is_profile_hidden.is_(False)).order_by(Character.name_key).limit(limit)
+    return [Claim(*row) for row in session.execute(query, {"game_id": game_id})]
+
+
+def list_claims(session: Session, game_id: int, names: Iterable[str]) -> dict[str, Claim]:
+    """Return the approved characters among a game's players, by player key."""
     keys = sorted({player_key(name) for name in names})
-    claims: dict[str, Character] = {}
+    claims: dict[str, Claim] = {}
     for start in range(0, len(keys), _BATCH):
-        query = select(Character).where(
-            Character.game_id == game_id,
-            Character.state == "approved",
-            Character.name_key.in_(keys[start : start + _BATCH]),
-        )
-        for character in session.scalars(query.options(joinedload(Character.user))):
-            claims[character.name_key] = character
+        query = _CLAIMS_OF_GAME.where(Character.name_key.in_(keys[start : start + _BATCH]))
+        claims.update((row.name_key, Claim(*row)) for row in session.execute(query, {"game_id": game_id}))
     return claims
+
+
+_CLAIMS_OF_GAME = (
+    select(Character.name, Character.name_key, User.username, User.is_online_hidden, User.is_profile_hidden)
+    .join(Character.user)
+    .where(Character.game_id == bindparam("game_id"), Character.state == "approved")
+)
 
 
 def state_mark(user: User, characters: Iterable[Character]) -> str:

@@ -1,21 +1,26 @@
-"""Lists of the games that everyone may see. Callers pass the ids of games online, which come from presence."""
+"""Lists of the games that everyone may see. Callers pass the ids of games online, which come from presence.
+
+Lists are of ids; `list_cards` reads what a page shows of the few on it.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session, lazyload
 
 from shared.models.game import CONNECTION_TYPES, Game, GameConnection
 from shared.models.user_agent import UserAgent
-from shared.pagination import Page, paginate
 from shared.services import validation
 
 SOFTWARE_LISTED = 100
+NEWEST = 6
+PICKED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +42,55 @@ class Criteria:
         return bool(self.search.strip() or self.is_online or self.connection or self.software)
 
 
-def list_public_games(
-    session: Session,
-    *,
-    criteria: Criteria = Criteria(),
-    online: Collection[int] = (),
-    page: int = 1,
-    per_page: int = 25,
-) -> Page[Game]:
-    """Return displayed games that match: those online first, then the others, each by name."""
-    statement = select(Game).where(Game.is_displayed)
+@dataclass(frozen=True, slots=True)
+class GameCard:
+    """What a list shows of a game. connection_types: the types of its ways to connect."""
+
+    id: int
+    short_name: str
+    name: str
+    description: str | None
+    connection_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PublicGames:
+    """All displayed games, as lists need them. It only depends on synced records, so it may be kept until one changes.
+
+    Attributes:
+        ids: By name. `displayed` has the same ids.
+        connectable: The ids of games that list a way to connect.
+        software: What the games run, by name; the most common SOFTWARE_LISTED of it.
+        newest: The games registered last, newest first.
+    """
+
+    ids: tuple[int, ...]
+    displayed: frozenset[int]
+    connectable: frozenset[int]
+    software: tuple[str, ...]
+    newest: tuple[GameCard, ...]
+
+    def online_first(self, online: Container[int]) -> list[int]:
+        """Return all ids: games online, then the others, each by name."""
+        return _online_first(self.ids, online)
+
+
+def read_public_games(session: Session) -> PublicGames:
+    """Read the displayed games, in six statements however many there are."""
+    newest = select(Game.id).where(Game.is_displayed).order_by(Game.created_at.desc(), Game.id.desc())
+    ids = tuple(session.scalars(_by_name(select(Game.id).where(Game.is_displayed))))
+    return PublicGames(
+        ids=ids,
+        displayed=frozenset(ids),
+        connectable=frozenset(session.scalars(select(GameConnection.game_id).distinct())),
+        software=tuple(_list_software(session)),
+        newest=tuple(list_cards(session, session.scalars(newest.limit(NEWEST)).all())),
+    )
+
+
+def find_public_games(session: Session, criteria: Criteria, *, online: Container[int] = ()) -> list[int]:
+    """Return the ids of displayed games that match: those online first, then the others, each by name."""
+    statement = select(Game.id).where(Game.is_displayed)
     if words := criteria.search.strip():
         key = validation.name_key(words)
         statement = statement.where(
@@ -56,27 +100,23 @@ def list_public_games(
                 Game.description_key.contains(key, autoescape=True),
             )
         )
-    if criteria.is_online:
-        statement = statement.where(_is_among(online))
     if criteria.connection:
         statement = statement.where(Game.connections.any(GameConnection.type == criteria.connection))
     if criteria.software:
         statement = statement.where(Game.user_agent.has(UserAgent.name == criteria.software))
-    if online and not criteria.is_online:
-        statement = statement.order_by(case((_is_among(online), 0), else_=1))
-    return paginate(session, statement.order_by(Game.name_key, Game.id), page=page, per_page=per_page)
+    ids = session.scalars(_by_name(statement)).all()
+    return [game_id for game_id in ids if game_id in online] if criteria.is_online else _online_first(ids, online)
 
 
-def count_public_games(session: Session) -> int:
-    """Count the displayed games."""
-    return session.scalar(select(func.count()).select_from(Game).where(Game.is_displayed)) or 0
-
-
-def find_public_ids(session: Session, online: Collection[int]) -> list[int]:
-    """Return the ids of the displayed games among those online."""
-    if not online:
-        return []
-    return list(session.scalars(select(Game.id).where(Game.is_displayed, _is_among(online))))
+def list_cards(session: Session, ids: Sequence[int]) -> list[GameCard]:
+    """Return what a list shows of these games, in this order, in two statements."""
+    types: dict[int, list[str]] = defaultdict(list)
+    ways = select(GameConnection.game_id, GameConnection.type).where(GameConnection.game_id.in_(ids))
+    for game_id, type_ in session.execute(ways.order_by(GameConnection.id)):
+        types[game_id].append(type_)
+    games = select(Game.id, Game.short_name, Game.name, Game.description).where(Game.id.in_(ids))
+    cards = {row.id: GameCard(*row, tuple(types[row.id])) for row in session.execute(games)}
+    return [cards[game_id] for game_id in ids if game_id in cards]
 
 
 def list_newest_games(session: Session, *, limit: int) -> list[Game]:
@@ -85,17 +125,16 @@ def list_newest_games(session: Session, *, limit: int) -> list[Game]:
     return list(session.scalars(newest.limit(limit)))
 
 
-def pick_game(session: Session, online: Collection[int]) -> Game | None:
-    """Return a random displayed game that is online, preferably one with a way to connect, or None."""
-    if not online:
-        return None
-    statement = select(Game.id).where(Game.is_displayed, _is_among(online))
-    ids = list(session.scalars(statement.where(Game.connections.any()))) or list(session.scalars(statement))
-    return session.get(Game, random.choice(ids)) if ids else None
+def pick_games(session: Session, public: PublicGames, online: Iterable[int]) -> list[Game]:
+    """Return some random displayed games that are online; if possible, only ones with a way to connect."""
+    ids = [game_id for game_id in online if game_id in public.displayed]
+    ids = [game_id for game_id in ids if game_id in public.connectable] or ids
+    picked = random.sample(ids, min(PICKED, len(ids)))
+    games = select(Game).where(Game.id.in_(picked)).options(lazyload(Game.user_agent))
+    return list(session.scalars(games)) if picked else []
 
 
-def list_software(session: Session) -> list[str]:
-    """Return the software that displayed games run, by name; the most common SOFTWARE_LISTED of it."""
+def _list_software(session: Session) -> list[str]:
     used: Select[Any] = (
         select(UserAgent.name)
         .join(Game, Game.user_agent_id == UserAgent.id)
@@ -112,6 +151,9 @@ def is_connection_type(value: str) -> bool:
     return value in CONNECTION_TYPES
 
 
-def _is_among(ids: Collection[int]) -> ColumnElement[bool]:
-    """Return the condition with the ids written into the statement, since databases limit the number of parameters."""
-    return Game.id.in_(bindparam("online", sorted(ids), expanding=True, literal_execute=True, unique=True))
+def _by_name(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(Game.name_key, Game.id)
+
+
+def _online_first(ids: Iterable[int], online: Container[int]) -> list[int]:
+    return sorted(ids, key=lambda game_id: game_id not in online)

@@ -48,6 +48,6 @@ def get_audience(session: Session, game: Game, names: Sequence[str]) -> Audience
         claim = claims.get(player_key(name))
         if claim is None:
             shown.append(ShownPlayer(name, None))
-        elif not claim.user.is_online_hidden:
-            shown.append(ShownPlayer(name, None if claim.user.is_profile_hidden else claim.user.username))
+        elif not claim.is_online_hidden:
+            shown.append(ShownPlayer(name, None if claim.is_profile_hidden else claim.username))
     return Audience(len(names), shown[:NAMES_SHOWN])

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from shared import peer_keys
 from shared.bus import announce
@@ -160,7 +160,8 @@ def find_game(session: Session, short_name: str) -> Game | None:
     """Return the game with this short name in any case, or None."""
     if not validation.is_storable(short_name):
         return None
-    return session.scalar(select(Game).where(func.lower(Game.short_name) == short_name.lower()))
+    query = select(Game).where(func.lower(Game.short_name) == short_name.lower())
+    return session.scalar(query.options(joinedload(Game.user_agent)))
 
 
 def get_game(session: Session, short_name: str) -> Game:

@@ -92,8 +92,8 @@ def list_counts(session: Session, game_id: int, *, since: datetime) -> list[Span
 
 def list_days(session: Session, game_id: int, *, since: date) -> list[Span]:
     """Return a span for each day from `since` on, oldest first, without days on which the game was not connected."""
-    rows = session.scalars(
-        select(DailyPlayerCount)
+    rows = session.execute(
+        select(DailyPlayerCount.day, DailyPlayerCount.most, DailyPlayerCount.total, DailyPlayerCount.counts)
         .where(DailyPlayerCount.game_id == game_id, DailyPlayerCount.day >= since)
         .order_by(DailyPlayerCount.day)
     )

@@ -14,6 +14,8 @@ from shared.models.version import Counter, Version
 
 PRUNED_AT_ONCE = 20_000  # a longer transaction would block other writers on SQLite
 
+_LAST_CURSOR = select(Counter.value).where(Counter.name == Counter.VERSIONS)  # for pages that ask each time
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -27,7 +29,7 @@ class Change:
 
 def last_cursor(session: Session) -> int:
     """Return the newest cursor; 0 in an empty log."""
-    return session.scalar(select(Counter.value).where(Counter.name == Counter.VERSIONS)) or 0
+    return session.scalar(_LAST_CURSOR) or 0
 
 
 def reaches_back_to(session: Session, cursor: int) -> bool:

@@ -48,7 +48,7 @@ def test_numbers_and_a_random_game(any_database, app, visitor, stored, valkey):
     assert "Cellar" not in page and "cellar.example.com" not in page
 
 
-def test_any_online_game_can_be_picked_but_never_a_hidden_one(any_database, engine, stored):
+def test_any_online_game_can_be_picked_but_never_a_hidden_one(any_database, engine, stored, monkeypatch):
     """Picked so often that a failure would show."""
     from shared.services import game_lists
 
@@ -59,10 +59,12 @@ def test_any_online_game_can_be_picked_but_never_a_hidden_one(any_database, engi
     stored.connection(hidden)
     ids = [game.id for game in (*shown, hidden)]
     with db.reading() as session:
-        picked = {game_lists.pick_game(session, ids).id for _ in range(100)}
+        public = game_lists.read_public_games(session)
+        monkeypatch.setattr(game_lists, "PICKED", 1)
+        picked = {game.id for _ in range(100) for game in game_lists.pick_games(session, public, ids)}
         assert picked == {game.id for game in shown}
-        assert game_lists.pick_game(session, [hidden.id]) is None
-        assert game_lists.pick_game(session, []) is None
+        assert game_lists.pick_games(session, public, [hidden.id]) == []
+        assert game_lists.pick_games(session, public, []) == []
 
 
 def test_messages_are_counted_from_midnight(any_database, app, stored, monkeypatch):
