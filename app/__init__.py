@@ -16,6 +16,7 @@ from app import (
     chat,
     docs,
     errors,
+    form_bodies,
     games,
     health,
     limits,
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> Flask:
     with app.app_context():
         bind(db.engine)
     templating.init_app(app)
+    form_bodies.init_app(app)
     security.init_app(app, settings)
     accounts.init_app(app)
     for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, safety):

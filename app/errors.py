@@ -46,6 +46,7 @@ TEXTS: dict[int, tuple[str, str]] = {
         "Another record already uses this value. Go back and choose a different one.",
     ),
     413: ("Too much text", "A form can hold at most 256 KiB. Go back and shorten your text."),
+    415: ("Not a form", "The site only accepts forms as browsers send them, without files."),
     422: ("The form has an error", "Go back and correct your input."),
     429: ("Too many attempts", "To protect accounts, you have to wait before you try again."),
     500: ("Something went wrong on our side", "The error has been logged. Trying again in a minute may help."),

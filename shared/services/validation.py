@@ -98,10 +98,16 @@ def email(value: object) -> str:
     if not value.rpartition("@")[0].isascii():
         # Many mail servers refuse such addresses (RFC 6531), so their owners could never verify them.
         raise Invalid("before the @, an email address may only have the letters a to z", field="email")
+    if "=?" in value:  # mail programs would decode it (RFC 2047) and find another address
+        raise _not_an_email()
     try:
         return validate_email(value, check_deliverability=False, allow_smtputf8=False).normalized
     except EmailNotValidError:
-        raise Invalid("this is not an email address: it looks like name@example.com", field="email") from None
+        raise _not_an_email() from None
+
+
+def _not_an_email() -> Invalid:
+    return Invalid("this is not an email address: it looks like name@example.com", field="email")
 
 
 def address_key(value: str) -> str:
