@@ -17,6 +17,7 @@ from typing import Any
 
 from launcher.processes import die_with_parent
 from shared.settings import Settings
+from tests.support.forking import ForkedProcess, ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -50,11 +51,24 @@ def free_port() -> int:
 class ServerProcess:
     """A program that runs until it is stopped, in a process group of its own."""
 
+    fork_server: ForkServer | None = None
+    """Forks this kind of program; its command begins with `python -m`."""
+
     def __init__(self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path = ROOT) -> None:
         self.command = list(command)
-        self.process = subprocess.Popen(
+        self.process = self._start(dict(env), cwd)
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _start(self, env: dict[str, str], cwd: Path) -> subprocess.Popen[str] | ForkedProcess:
+        if self.fork_server is not None and not _is_coverage_measured():
+            return self.fork_server.start(*self.command[2:], env=env, cwd=str(cwd))
+        return subprocess.Popen(
             self.command,
-            env=dict(env),
+            env=env,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -64,11 +78,6 @@ class ServerProcess:
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._ended = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -134,7 +143,7 @@ class ServerProcess:
 
         While coverage is measured, the process may end by itself first: a killed one reports nothing.
         """
-        if "COVERAGE_PROCESS_CONFIG" in os.environ and self.process.poll() is None:
+        if _is_coverage_measured() and self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(15)
@@ -145,6 +154,10 @@ class ServerProcess:
         except ProcessLookupError:
             pass
         self.process.wait(10)
+
+
+def _is_coverage_measured() -> bool:
+    return "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
 def _event(line: str) -> object:

@@ -6,6 +6,7 @@ import http.client
 import sys
 from typing import Any
 
+from tests.support.forking import ForkServer
 from tests.support.processes import ServerProcess, clean_environment, free_port
 from tests.support.waiting import wait_until
 
@@ -28,6 +29,7 @@ def get(port: int, path: str, *, seconds: float = 5.0) -> tuple[int, str]:
 class RunningWorker(ServerProcess):
     """`python -m worker`. `port` and `url` are known once it is ready."""
 
+    fork_server = ForkServer("worker.__main__")
     port = 0
 
     def __init__(self, settings: dict[str, str], **options: Any) -> None:
@@ -43,6 +45,8 @@ class RunningWorker(ServerProcess):
 
 class RunningSite(ServerProcess):
     """gunicorn, as in the Procfile."""
+
+    fork_server = ForkServer("gunicorn.__main__", "app", "server.worker")
 
     def __init__(self, settings: dict[str, str], **options: Any) -> None:
         self.port = free_port()
