@@ -5,7 +5,9 @@ from __future__ import annotations
 from wtforms import EmailField, PasswordField, StringField
 from wtforms.validators import EqualTo, Length
 
+from app.edit_form import EditForm
 from app.forms import FlaskForm, checkbox, follows, required, strip
+from shared.models.user import User
 from shared.services import validation
 from shared.services.users import PASSWORD_LONGEST, PASSWORD_SHORTEST
 
@@ -91,8 +93,13 @@ class DeleteAccountForm(FlaskForm):
     current_password = PasswordField("Your password", [required("Enter your password.")])
 
 
-class PrivacyForm(FlaskForm):
+class PrivacyForm(EditForm):
     """Choose what others can see."""
 
     hide_profile = checkbox("Hide my profile")
     hide_online = checkbox("Hide when I am online")
+
+    @staticmethod
+    def values_of(user: User) -> dict[str, object]:
+        """Return the values of a form that starts with this user's settings."""
+        return {"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden}

@@ -28,7 +28,7 @@ def show() -> ResponseReturnValue:
     with reading() as database:
         user = accounts.get_account(database, current_user.id)
         in_force = [item for item in sanctions.list_of_user(database, user.id) if item.state == "in force"]
-        form = PrivacyForm(data={"hide_profile": user.is_profile_hidden, "hide_online": user.is_online_hidden})
+        form = PrivacyForm(data=PrivacyForm.values_of(user))
         return render_template(
             "accounts/show.html",
             user=user,
@@ -138,6 +138,7 @@ def set_privacy() -> ResponseReturnValue:
     """Set what others can see."""
     form = PrivacyForm()
     with actor_transaction() as (database, actor):
+        form.merge(form.values_of(accounts.get_account(database, actor.require_account())))
         accounts.set_privacy(
             database,
             actor,

@@ -63,6 +63,7 @@ def set_scopes(short_name: str) -> ResponseReturnValue:
     """Set the scopes of an application. They apply to its sockets at once."""
     form = ScopesForm()
     with actor_transaction() as (session, actor):
+        form.merge(form.values_of(applications.get_application(session, short_name)))
         application = applications.set_scopes(session, actor, short_name=short_name, scopes=form.scopes())
     flash(f"The scopes of {application.name} are saved and in effect.", "success")
     return redirect(url_for(".show", short_name=application.short_name), 303)
@@ -97,5 +98,5 @@ def _with_secret(application: Application, credentials: Credentials, *, status: 
 
 
 def _page(application: Application, client_secret: str | None) -> str:
-    form = ScopesForm(formdata=None, data={scope: True for scope in application.scopes})
+    form = ScopesForm(formdata=None, data=ScopesForm.values_of(application))
     return render_template("admin/application.html", application=application, client_secret=client_secret, form=form)

@@ -58,10 +58,11 @@ def edit(name: str) -> ResponseReturnValue:
     """Change a channel."""
     with reading() as session:
         channel = channels.get_channel(session, name)
-    form = ChannelForm(data={"name": channel.name, "description": channel.description, "is_hidden": channel.is_hidden})
+    form = ChannelForm(data=ChannelForm.values_of(channel))
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
+                form.merge(form.values_of(channels.get_channel(session, name)))
                 changed = channels.update_channel(
                     session,
                     actor,

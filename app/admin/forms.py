@@ -5,9 +5,11 @@ from __future__ import annotations
 from wtforms import SelectChoice, SelectField, StringField
 
 from app.channels.forms import ProposeForm
+from app.edit_form import EditForm
 from app.forms import FlaskForm, checkbox, follows, name_field, short_name_field, strip
 from shared.errors import Invalid
-from shared.models.application import SCOPES
+from shared.models.application import SCOPES, Application
+from shared.models.channel import Channel
 from shared.models.user import ROLES
 
 
@@ -16,13 +18,23 @@ class ChannelForm(ProposeForm):
 
     is_hidden = checkbox("Hidden: not listed, and not open to browsers")
 
+    @staticmethod
+    def values_of(channel: Channel) -> dict[str, object]:
+        """Return the values of a form that starts with this channel."""
+        return {"name": channel.name, "description": channel.description, "is_hidden": channel.is_hidden}
 
-class ScopesForm(FlaskForm):
+
+class ScopesForm(EditForm):
     """The scopes of an application."""
 
     moderate = checkbox(
         "May moderate: pause channels, impose and lift sanctions, redact messages; is notified of moderation"
     )
+
+    @staticmethod
+    def values_of(application: Application) -> dict[str, object]:
+        """Return the values of a form that starts with this application's scopes."""
+        return {scope: scope in application.scopes for scope in SCOPES}
 
     def scopes(self) -> list[str]:
         """Return the ticked scopes."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from wtforms import StringField, TextAreaField
 
-from app.forms import FlaskForm, follows, required, strip
+from app.edit_form import EditForm
+from app.forms import follows, required, strip
 from shared.services import validation
 
 
-class DescribeForm(FlaskForm):
+class DescribeForm(EditForm):
     """Describe a channel."""
 
     description = TextAreaField("Description", filters=[strip])

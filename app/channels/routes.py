@@ -80,6 +80,8 @@ def edit(name: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
+                current = channels.get_public_channel(session, actor, name=name)
+                form.merge({"description": current.description})
                 channels.describe_channel(session, actor, name=channel.name, description=form.description.data or "")
             flash("The description is saved.", "success")
             return redirect(url_for(".show", name=channel.name), 303)

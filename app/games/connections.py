@@ -46,17 +46,12 @@ def edit(connection_id: str) -> ResponseReturnValue:
     with actor_reading() as (session, actor):
         connection = games.get_own_connection(session, actor, connection_id=connection_id)
         game = connection.game
-    form = ConnectionForm(
-        data={
-            "type": connection.type,
-            "url": connection.url,
-            "host": connection.host,
-            "port": None if connection.port is None else str(connection.port),
-        }
-    )
+    form = ConnectionForm(data=ConnectionForm.values_of(connection))
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
+                current = games.get_own_connection(session, actor, connection_id=connection_id)
+                form.merge(form.values_of(current))
                 games.update_connection(
                     session,
                     actor,

@@ -6,13 +6,14 @@ from dataclasses import asdict, fields
 
 from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
 
+from app.edit_form import EditForm
 from app.forms import FlaskForm, OptionalCheckbox, checkbox, follows, name_field, required, short_name_field, strip
-from shared.models.game import CONNECTION_TYPES
+from shared.models.game import CONNECTION_TYPES, GameConnection
 from shared.models.game_details import WIRE_NAMES, GameDetails
 from shared.services import games
 
 
-class GameForm(FlaskForm):
+class GameForm(EditForm):
     """Register or edit a game."""
 
     name = name_field(follows(games.clean_name))
@@ -26,7 +27,12 @@ class GameForm(FlaskForm):
     @classmethod
     def of(cls, details: GameDetails) -> GameForm:
         """Return a form that starts with these details."""
-        return cls(data={WIRE_NAMES.get(name, name): value for name, value in asdict(details).items()})
+        return cls(data=cls.values_of(details))
+
+    @staticmethod
+    def values_of(details: GameDetails) -> dict[str, object]:
+        """Return the values of a form that starts with these details."""
+        return {WIRE_NAMES.get(name, name): value for name, value in asdict(details).items()}
 
     def details(self) -> GameDetails:
         """Return what was filled in."""
@@ -35,7 +41,7 @@ class GameForm(FlaskForm):
         )
 
 
-class ConnectionForm(FlaskForm):
+class ConnectionForm(EditForm):
     """A way to connect: a web page, or a host and a port."""
 
     type = SelectField(
@@ -46,6 +52,16 @@ class ConnectionForm(FlaskForm):
     url = URLField("Address of the page", filters=[strip])
     host = StringField("Host", filters=[strip])
     port = StringField("Port", filters=[strip])
+
+    @staticmethod
+    def values_of(way: GameConnection) -> dict[str, object]:
+        """Return the values of a form that starts with this way to connect."""
+        return {
+            "type": way.type,
+            "url": way.url,
+            "host": way.host,
+            "port": None if way.port is None else str(way.port),
+        }
 
 
 class TransferForm(FlaskForm):

@@ -86,6 +86,7 @@ def edit(short_name: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
+                form.merge(form.values_of(games.get_own_game(session, actor, short_name=short_name).details))
                 changed = games.update_game(session, actor, short_name=short_name, details=form.details())
             flash(f"{changed.name} is saved. The change is already live on the network.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)

@@ -8,13 +8,16 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 from wtforms import Field
 
 from app.current_actor import actor_reading, actor_transaction
+from app.edit_form import EditForm
 from app.errors import errors_on
 from app.forms import FlaskForm
 from app.moderation.forms import DescribeForm, IntegerTextField, PauseForm, ReasonForm, RenameForm, SlowForm
 from shared.db import utc_now
+from shared.models.channel import Channel
 from shared.services import channels
 from shared.services.moderation import channel_states
 
@@ -86,15 +89,27 @@ def _send_form(name: str, which: str) -> ResponseReturnValue:
     form_act = FORM_ACTS[which]
     form = form_act.kind(prefix=f"{which}-")
     if form.validate_on_submit():
-        values = {argument: _value(form[field]) for field, argument in form_act.fields.items()}
         with errors_on(form):
             with actor_transaction() as (session, actor):
+                if isinstance(form, EditForm):
+                    form.merge(_current_values(session, channels.get_channel(session, name))[which])
+                values = {argument: _value(form[field]) for field, argument in form_act.fields.items()}
                 form_act.act(session, actor, channel=name, **values)
             name = values.get("new_name") or name
             done = "is no longer in slow mode" if values.get("seconds") == 0 else form_act.done
             flash(f"{name} {done}.", "success")
             return redirect(url_for(".show", name=name), 303)
     return _page(name, **{which: form})
+
+
+def _current_values(session: Session, channel: Channel) -> dict[str, dict[str, object]]:
+    """Return the values that the forms which change the channel start with, by the form's prefix."""
+    state = channel_states.find_state(session, channel.id)
+    return {
+        "slow": {"seconds": state.slow_seconds if state else 0},
+        "describe": {"description": channel.description},
+        "rename": {"name": channel.name},
+    }
 
 
 def _value(field: Field) -> Any:
@@ -113,12 +128,13 @@ def _page(name: str, **submitted: FlaskForm) -> ResponseReturnValue:
     with actor_reading() as (session, _actor):
         channel = channels.get_channel(session, name)
         state = channel_states.find_state(session, channel.id)
+        values = _current_values(session, channel)
         forms = {
             "close": ReasonForm(formdata=None, prefix="close-"),
             "pause": PauseForm(formdata=None, prefix="pause-", data={"minutes": 10}),
-            "slow": SlowForm(formdata=None, prefix="slow-", data={"seconds": state.slow_seconds if state else 0}),
-            "describe": DescribeForm(formdata=None, prefix="describe-", data={"description": channel.description}),
-            "rename": RenameForm(formdata=None, prefix="rename-", data={"name": channel.name}),
+            "slow": SlowForm(formdata=None, prefix="slow-", data=values["slow"]),
+            "describe": DescribeForm(formdata=None, prefix="describe-", data=values["describe"]),
+            "rename": RenameForm(formdata=None, prefix="rename-", data=values["rename"]),
             **submitted,
         }
         page = render_template(

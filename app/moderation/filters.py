@@ -43,21 +43,13 @@ def show(filter_id: int) -> ResponseReturnValue:
     """Change a filter, or test the changes without saving them."""
     with actor_reading() as (session, _actor):
         saved = filters.get_filter(session, filter_id)
-    form = FilterForm(
-        data={
-            "kind": saved.kind,
-            "action": saved.action,
-            "text": saved.text,
-            "count": saved.count if saved.kind not in ("word", "pattern") else None,
-            "seconds": saved.seconds or None,
-            "note": saved.note,
-        }
-    )
+    form = FilterForm(data=FilterForm.values_of(saved))
     if form.validate_on_submit():
         if form.try_it.data:
             return _preview(form, saved)
         with errors_on(form):
             with actor_transaction() as (session, actor):
+                form.merge(form.values_of(filters.get_filter(session, filter_id)))
                 filters.update_filter(session, actor, filter_id=filter_id, **form.values(), note=form.note.data or "")
             flash("The filter is saved.", "success")
             return redirect(url_for(".show", filter_id=filter_id), 303)

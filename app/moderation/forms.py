@@ -8,9 +8,10 @@ from typing import Any
 from wtforms import DateTimeLocalField, RadioField, SelectChoice, SelectField, StringField, SubmitField, TextAreaField
 from wtforms.validators import InputRequired, Optional, ValidationError
 
+from app.edit_form import EditForm
 from app.forms import FlaskForm, required, strip
 from app.moderation.words import duration
-from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS
+from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS, Filter
 from shared.services.moderation import sanctions
 
 _STAMPS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
@@ -155,7 +156,7 @@ class PauseForm(FlaskForm):
     reason = reason_field()
 
 
-class SlowForm(FlaskForm):
+class SlowForm(EditForm):
     """Limit each player to one line per interval."""
 
     seconds = IntegerTextField(
@@ -165,19 +166,19 @@ class SlowForm(FlaskForm):
     reason = optional_reason_field()
 
 
-class DescribeForm(FlaskForm):
+class DescribeForm(EditForm):
     """Describe a channel."""
 
     description = TextAreaField("Description", filters=[strip])
 
 
-class RenameForm(FlaskForm):
+class RenameForm(EditForm):
     """Rename a channel."""
 
     name = StringField("New name", [required("Give the channel a name.")], filters=[strip])
 
 
-class FilterForm(FlaskForm):
+class FilterForm(EditForm):
     """What a filter matches, and what it does with matching lines."""
 
     kind = choice_field(
@@ -216,6 +217,18 @@ class FilterForm(FlaskForm):
     note = StringField("Note to other moderators", filters=[strip])
     save = SubmitField("Save")
     try_it = SubmitField("Try it on the last 1,000 messages")
+
+    @staticmethod
+    def values_of(stored: Filter) -> dict[str, object]:
+        """Return the values of a form that starts with this filter."""
+        return {
+            "kind": stored.kind,
+            "action": stored.action,
+            "text": stored.text,
+            "count": stored.count if stored.kind not in ("word", "pattern") else None,
+            "seconds": stored.seconds or None,
+            "note": stored.note,
+        }
 
     def values(self) -> dict[str, Any]:
         """Return the service's arguments, except the note."""
