@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from shared.services.profiles import Online
 log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 2.0
+MAX_NAMES = 10_000  # of one game, over all its sockets
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ class OnlineNow:
     @cached_property
     def players(self) -> Online:
         """The (peer key, player key) of everyone online."""
-        return frozenset((socket.peer, player_key(name)) for socket in self.sockets or () for name in socket.players)
+        sockets = _names_by_socket(self.sockets or ())
+        return frozenset((socket.peer, player_key(name)) for socket, names in sockets for name in names)
 
     def count_players(self, game_ids: Iterable[int]) -> int:
         """Return the number of players in these games."""
@@ -104,10 +106,19 @@ def _read(app: Flask) -> OnlineNow:
 def _players_by_game(sockets: Iterable[SocketPresence]) -> dict[int, tuple[str, ...]]:
     """Return each game's players. A game may have several sockets, each with its own players."""
     games: dict[int, dict[str, str]] = {}
-    for socket in sockets:
+    for socket, listed in _names_by_socket(sockets):
         game_id = find_game_id(socket.peer)
         if game_id is not None:
             names = games.setdefault(game_id, {})
-            for name in socket.players:
+            for name in listed:
                 names.setdefault(player_key(name), name)
     return {game_id: tuple(names[key] for key in sorted(names)) for game_id, names in games.items()}
+
+
+def _names_by_socket(sockets: Iterable[SocketPresence]) -> Iterator[tuple[SocketPresence, Sequence[str]]]:
+    """Yield each socket with its players, MAX_NAMES for each peer, so that no game makes every page slow."""
+    names_left: dict[PeerKey, int] = {}
+    for socket in sockets:
+        left = names_left.get(socket.peer, MAX_NAMES)
+        names_left[socket.peer] = max(0, left - len(socket.players))
+        yield socket, socket.players[:left]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 APPLICATION_FACTOR = 10  # an application's limits are this many times as high
+SOCKETS_FACTOR = 5  # all sockets of a game together have this many times the limits of one socket
+PLAYER_BYTES = 128 * 1024  # of the names that a game lists, as a JSON list
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +18,20 @@ class Limit:
     per_second: float
 
 
+@dataclass(frozen=True, slots=True)
+class PlayerLimit:
+    """How many players a game may list over all its sockets, and the size of their names as a JSON list."""
+
+    count: int = 5_000
+    nbytes: int = PLAYER_BYTES
+
+
 EVENTS = "events:socket"
 GAMES_STATUS = "games/status:socket"
 PLAYERS_STATUS = "players/status:socket"
 SUBSCRIPTIONS = "channels/subscribe:socket"
 NEW_CHANNELS = "channels/create:game"
+SIGN_INS = "players/sign-in:game"
 MESSAGES_OF_PLAYER = "channels/send:player"
 MESSAGES_OF_GAME = "channels/send:game"
 TELLS_OF_PLAYER = "tells/send:player"
@@ -30,6 +41,7 @@ DEFAULTS: Mapping[str, Limit] = {
     EVENTS: Limit(400, 20),
     GAMES_STATUS: Limit(10, 0.2),
     PLAYERS_STATUS: Limit(10, 0.2),
+    SIGN_INS: Limit(400, 20),
     MESSAGES_OF_PLAYER: Limit(10, 2),
     MESSAGES_OF_GAME: Limit(100, 20),
     SUBSCRIPTIONS: Limit(60, 2),

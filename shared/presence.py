@@ -22,6 +22,7 @@ SOCKETS_KEY = "gossip:sockets:"  # a hash for each worker: its sockets, by id
 SOCKET_KEY = "gossip:socket:"  # a key for each socket, as workers wrote them before 2.5; read until none is left
 WORKER_KEY = "gossip:worker:"
 PEOPLE_AT_MOST = 200
+NAMES_AT_MOST = 10_000  # of one game's players that are counted as listeners
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
 
 _log = structlog.get_logger(__name__)
@@ -73,11 +74,11 @@ def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listen
     for socket in sockets:
         if channel_id not in socket.channels or socket.is_application or not socket.is_displayed:
             continue
-        names = {player_key(name): name for name in socket.players}
         if socket.peer == grapevine.KEY:
-            people |= names
+            people |= {player_key(name): name for name in socket.players}
         else:
-            games.setdefault(socket.game, set()).update(names)
+            names = games.setdefault(socket.game, set())
+            names.update(map(player_key, socket.players[: max(0, NAMES_AT_MOST - len(names))]))
     return Listeners(
         people=[people[key] for key in sorted(people)[:PEOPLE_AT_MOST]],
         people_count=len(people),

@@ -190,6 +190,14 @@ class Settings:
         "the longest message a socket may send",
     )
     message_fragments: int = setting(types.integer(1, 65_536), "64", "how many fragments such a message may have")
+    game_sockets: int = setting(
+        types.integer(1, 10_000), "20", "how many sockets one game or application may have open on the network"
+    )
+    game_players: int = setting(
+        types.integer(1, 100_000),
+        "5000",
+        "how many players one game may list over all its sockets; their names may have at most 128 KiB",
+    )
     limits: Mapping[str, Limit] = setting(
         types.LIMITS, "", "[rate limits of the socket](#limits) to change", shown_default="none are changed"
     )

@@ -50,6 +50,8 @@ def test_every_setting_is_read(read, tmp_path):
         "BIND": "0.0.0.0",
         "RATE_LIMITS": "OFF",
         "TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8",
+        "GAME_SOCKETS": "3",
+        "GAME_PLAYERS": "3",
         "HEARTBEAT_SECONDS": "0.5",
         "AUTHENTICATE_SECONDS": "2",
         "OFFLINE_SECONDS": "3e1",

@@ -21,6 +21,7 @@ from shared.errors import (
     MissingScope,
     MissingSupport,
     NotAnApplication,
+    TooMany,
     Unauthenticated,
 )
 from shared.protocol import (
@@ -39,6 +40,7 @@ from shared.protocol.frames import encode_answer
 from shared.services.authority.actors import MODERATE, Role
 from shared.services.authority.permissions import RULES
 from worker.answers import ANSWERED, Deferred
+from worker.network.peers import TooManySockets
 from worker.parts import Parts
 from worker.routes import Replies, Route
 from worker.sockets.connection import Connection
@@ -179,6 +181,9 @@ class Dispatcher:
                 # No answer: clients take any failed `authenticate` as final, but come back from a lost connection.
                 connection.goodbye = (CLOSE_INTERNAL, error.message)
                 return []
+            if isinstance(error, TooManySockets):
+                connection.goodbye = (CLOSE_AUTHENTICATION_FAILED, error.message)
+                return []
             self._reject(connection, error)
         is_debugging = connection.is_debugging
         is_answered = (
@@ -192,11 +197,16 @@ class Dispatcher:
         return [encode_failure(frame.event, frame.ref, error.code, error.message, debug=is_debugging, **details)]
 
     def _reject(self, connection: Connection, error: DomainError) -> None:
-        """Close the socket once it has the answer to a failed `authenticate`, after a delay that grows with each."""
+        """Close the socket once it has the answer to a failed `authenticate`, after a delay that grows with each.
+
+        Exceeding a rate limit does not count as a failure.
+        """
         if isinstance(error, Banned):
             connection.goodbye = (CLOSE_BANNED, error.message)
             return
         connection.goodbye = (CLOSE_AUTHENTICATION_FAILED, error.message)
+        if isinstance(error, TooMany):
+            return
         failures = self._parts.failures
         delay = failures.delay(connection.claimed_id.strip().lower(), connection.transport.address, time.monotonic())
         if delay > 0:

@@ -10,6 +10,7 @@ import gevent
 import structlog
 
 from shared import __version__
+from shared.limits import PLAYER_BYTES, PlayerLimit
 from shared.settings import Settings
 from shared.signals import ChannelsCreated, PlayersWarned, TellAccepted
 from worker import system_player
@@ -79,12 +80,18 @@ class Worker:
         directory = Directory()
         feed = Feed(database, directory)
         replicas = Replicas(database, feed, fanout)
-        presence = Presence(worker_id, signals, self._describe, expires_seconds=settings.presence_seconds)
+        presence = Presence(
+            worker_id,
+            signals,
+            self._describe,
+            expires_seconds=settings.presence_seconds,
+            player_limit=PlayerLimit(settings.game_players, min(PLAYER_BYTES, settings.outbound_bytes // 4)),
+        )
         limits = RateLimits(settings.limits, is_on=settings.rate_limits)
         diagnostics = Diagnostics(worker_id, signals, limits)
         view = Moderation(database, signals)
         subscriptions = Subscriptions(sockets, fanout, presence)
-        player_notices = PlayerNotices(worker_id, sockets, presence, fanout, signals, diagnostics)
+        player_notices = PlayerNotices(worker_id, sockets, presence, fanout, signals, diagnostics, limits)
         credentials = CredentialsWatch(database, sockets)
         self._heartbeats = heartbeats = Heartbeats(
             heartbeat_seconds=settings.heartbeat_seconds, authenticate_seconds=settings.authenticate_seconds
@@ -110,7 +117,17 @@ class Worker:
             presence=presence,
             statuses=Statuses(presence, directory, database, feed, homepage_url=settings.public_url),
             replicas=replicas,
-            peers=Peers(sockets, fanout, presence, directory, replicas, heartbeats, view, diagnostics),
+            peers=Peers(
+                sockets,
+                fanout,
+                presence,
+                directory,
+                replicas,
+                heartbeats,
+                view,
+                diagnostics,
+                sockets_per_peer=settings.game_sockets,
+            ),
             browsers=Browsers(
                 sockets,
                 fanout,

@@ -42,9 +42,10 @@ def get_audience(session: Session, game: Game, names: Sequence[str]) -> Audience
     """
     if not game.show_players:
         return Audience(len(names), [])
-    claims = characters.list_claims(session, game.id, names)
+    candidates = names[: 2 * NAMES_SHOWN]  # some of them may not be named
+    claims = characters.list_claims(session, game.id, candidates)
     shown = []
-    for name in names:
+    for name in candidates:
         claim = claims.get(player_key(name))
         if claim is None:
             shown.append(ShownPlayer(name, None))

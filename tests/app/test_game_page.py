@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
 from app.games.chart import draw, player_charts, split_into_runs, y_scale
 from shared import db
@@ -92,6 +92,22 @@ def test_who_is_online(any_database, app, visitor, stored, game, valkey):
 
     change(bea, is_online_hidden=False)
     assert '<a href="/players/bea">BEA' in part(visitor.open("/games/Harbour"), "game-players")
+
+
+def test_a_page_looks_at_a_bounded_number_of_names(app, visitor, game, valkey):
+    """Whatever is in Redis: an older worker may let a game list more."""
+    for number in range(20):
+        be_online(app, valkey, game, [f"p{number}n{name}" for name in range(2000)])
+    sizes = []
+
+    def count(connection, cursor, statement, parameters, context, executemany):
+        sizes.append(len(parameters))
+
+    event.listen(Engine, "before_cursor_execute", count)
+    page = visitor.open("/games/Harbour")
+    event.remove(Engine, "before_cursor_execute", count)
+    assert "10,000 players are online" in page and "and 9,800 more" in page
+    assert max(sizes) < 500
 
 
 def test_an_owner_hides_who_is_online(app, new_visitor, visitor, stored, game, valkey):

@@ -98,6 +98,7 @@ def test_the_table_is_that_of_the_protocol() -> None:
         "events:socket": (400, 20),
         "games/status:socket": (10, 0.2),
         "players/status:socket": (10, 0.2),
+        "players/sign-in:game": (400, 20),
         "channels/send:player": (10, 2),
         "channels/send:game": (100, 20),
         "channels/subscribe:socket": (60, 2),
@@ -165,6 +166,26 @@ def test_what_other_workers_let_through_counts_too(limits: RateLimits) -> None:
     assert admitted(lambda: limits.spend_message(socket_of(), "ALICE"), 10) == 3
     assert admitted(lambda: limits.spend_tell(socket_of(), "ALICE"), 10) == 3
     assert admitted(lambda: limits.spend_new_channel("game:1"), 100) == 40
+
+
+def test_all_sockets_of_a_game_share_five_times_the_limit_of_one(limits: RateLimits, clock: Clock) -> None:
+    """Reconnecting does not help: the game's share stays used up."""
+    assert admitted(lambda: limits.admit_event(socket_of()), 10_000) == 2000
+    assert admitted(lambda: limits.spend_of_socket(socket_of(), GAMES_STATUS), 1000) == 50
+    assert limits.wait_for_event(socket_of()).details["retry_after_ms"] == 10
+    assert limits.admit_event(socket_of("game:2"))
+    clock.now += 10
+    assert admitted(lambda: limits.admit_event(socket_of()), 10_000) == 1000
+
+
+def test_people_in_browsers_share_no_limit_of_sockets(limits: RateLimits) -> None:
+    assert admitted(lambda: limits.admit_event(socket_of("grapevine")), 10_000) == 10_000
+
+
+def test_sign_ins_count_for_the_game_and_from_all_workers(limits: RateLimits) -> None:
+    for _ in range(150):
+        limits.debit_sign_in("game:1")
+    assert admitted(lambda: limits.spend_sign_in("game:1"), 1000) == 250
 
 
 def test_a_refused_player_costs_the_game_nothing(limits: RateLimits) -> None:

@@ -10,7 +10,7 @@ from shared.models.synced import KINDS
 from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
-from shared.protocol.types import at_least, name_without_game, player_key
+from shared.protocol.types import at_least, name_without_game
 from shared.services import versions
 from shared.services.peer_credentials import WrongSecret
 from shared.services.peers import Peer
@@ -29,6 +29,7 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
 
     Raises:
         AlreadyAuthenticated, InvalidCredentials, Banned.
+        TooManySockets: the peer has as many sockets open as it may.
         MissingSupport: `supports` lacks the flag "channels".
     """
     if connection.peer is not None:
@@ -50,12 +51,13 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
         peer = login.confirm()
         # Nothing waits from here until the socket is online, so a ban after this check closes it.
         parts.moderation.check_socket(peer.key, connection.transport.address)
+        parts.peers.require_room(peer)
 
         connection.supports = request.flags
         connection.version = request.version
         connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
         connection.user_agent = request.user_agent or None
-        _set_players(connection, peer, request.players)
+        _set_players(parts, connection, peer, request.players)
         if request.debug:
             connection.debug()
         success = AuthenticateSuccess(
@@ -84,16 +86,20 @@ def heartbeat(parts: Parts, connection: Connection, beat: Heartbeat) -> None:
     """Handle the answer to a heartbeat. It may replace the socket's list of players."""
     connection.missed_heartbeats = 0
     assert connection.peer is not None
-    if _set_players(connection, connection.peer, beat.players):
+    if _set_players(parts, connection, connection.peer, beat.players):
         parts.presence.update(connection)
 
 
-def _set_players(connection: Connection, peer: Peer, names: list[str] | None) -> bool:
-    """Replace the socket's list of players, unless `names` is None. Return whether the list has changed."""
+def _set_players(parts: Parts, connection: Connection, peer: Peer, names: list[str] | None) -> bool:
+    """Replace the socket's list of players with as many as the game may list, unless `names` is None.
+
+    Returns:
+        Whether the list has changed.
+    """
     if names is None:
         return False
     names = [name_without_game(name, peer.short_name) for name in names]
-    players = {player_key(name): name for name in names}
+    players = parts.presence.select_players(peer.key, names, replaced=connection.players)
     if players == connection.players:
         return False
     connection.players = players

@@ -19,22 +19,22 @@ from worker.handlers.channels import speaker_of
 from worker.parts import Parts
 from worker.sockets.connection import Connection
 
-MAX_PLAYERS = 10_000  # on one socket, whose whole list goes into Redis with each change
-
 
 def sign_in(parts: Parts, connection: Connection, request: SignIn) -> None:
     """Add a player to the socket's list, and announce them unless they were online already.
 
     Raises:
-        Invalid: The list is full.
+        Invalid: The game lists as many players as it may.
+        TooMany: The game's players come and go too fast.
     """
     assert connection.peer is not None
     name = name_without_game(request.name, connection.peer.short_name)
     key = player_key(name)
     if key in connection.players:
         return
-    if len(connection.players) >= MAX_PLAYERS:
+    if not parts.presence.has_room_for_player(connection.peer.key, name):
         raise Invalid("invalid payload: too many players are signed in", field="name")
+    parts.limits.spend_sign_in(connection.peer.key)
     was_online = parts.presence.has_player(connection.peer.key, name)
     connection.players[key] = name
     parts.presence.update(connection)
@@ -43,10 +43,15 @@ def sign_in(parts: Parts, connection: Connection, request: SignIn) -> None:
 
 
 def sign_out(parts: Parts, connection: Connection, request: SignOut) -> None:
-    """Remove a player from all of the game's sockets, and announce it. Does nothing if they were not online."""
+    """Remove a player from all of the game's sockets, and announce it. Does nothing if they were not online.
+
+    Raises:
+        TooMany: the game's players come and go too fast.
+    """
     assert connection.peer is not None
     name = name_without_game(request.name, connection.peer.short_name)
     if parts.presence.has_player(connection.peer.key, name):
+        parts.limits.spend_sign_in(connection.peer.key)
         _announce(parts, connection, "out", name)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 import structlog
 
 from shared import peer_keys
+from shared.errors import TooMany
 from shared.protocol import encode_event
 from shared.protocol.core import Restart
 from shared.services.peers import Peer
@@ -26,13 +27,18 @@ from worker.network.replicas import Replicas
 from worker.sockets.buckets import SocketLimits
 from worker.sockets.connection import Connection
 from worker.sockets.credentials import CLOSE_REVOKED
-from worker.sockets.heartbeats import Heartbeats
+from worker.sockets.heartbeats import CLOSE_NO_ANSWER, Heartbeats
 from worker.sockets.registry import Sockets
 from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout
 
 DOWNTIME_JITTER_SECONDS = 5
+STALE_HEARTBEATS = 1  # a socket with more unanswered ones makes room for another of its peer
 
 _log = structlog.get_logger(__name__)
+
+
+class TooManySockets(TooMany):
+    """A peer has as many sockets on the network as it may."""
 
 
 class Peers:
@@ -48,6 +54,8 @@ class Peers:
         heartbeats: Heartbeats,
         moderation: Moderation,
         diagnostics: Diagnostics,
+        *,
+        sockets_per_peer: int,
     ) -> None:
         self._sockets = sockets
         self._fanout = fanout
@@ -57,11 +65,28 @@ class Peers:
         self._heartbeats = heartbeats
         self._moderation = moderation
         self._diagnostics = diagnostics
+        self._sockets_per_peer = sockets_per_peer
 
     def accept(self, connection: Connection) -> None:
         """Register a new socket. It is closed unless it authenticates in time."""
         self._sockets.add(connection)
         self._heartbeats.expect(connection)
+
+    def require_room(self, peer: Peer) -> None:
+        """Check that a peer may open another socket. Closes its sockets here that have stopped answering, if it helps.
+
+        Raises:
+            TooManySockets: the peer has as many sockets on the network as it may.
+        """
+        count = len(self._presence.by_peer.get(peer.key, ()))
+        if count < self._sockets_per_peer:
+            return
+        for connection in list(self._sockets.by_peer.get(peer.key, ())):
+            if connection.missed_heartbeats > STALE_HEARTBEATS:
+                connection.close(CLOSE_NO_ANSWER, "heartbeats were not answered")
+                count -= 1
+        if count >= self._sockets_per_peer:
+            raise TooManySockets("too many sockets are open")
 
     def admit(self, connection: Connection, peer: Peer, channel_ids: Iterable[int]) -> None:
         """Bring a socket online that has authenticated as this peer, subscribed to these channels.

@@ -17,6 +17,7 @@ from shared.signals import PlayerSigned
 from worker.diagnostics.recorder import Diagnostics
 from worker.network.presence import Presence
 from worker.signals import Signals
+from worker.sockets.limits import RateLimits
 from worker.sockets.registry import Sockets
 from worker.wire.fanout import Fanout, Frames
 from worker.wire.frames import frame_text
@@ -35,6 +36,7 @@ class PlayerNotices:
         fanout: Fanout,
         signals: Signals,
         diagnostics: Diagnostics,
+        limits: RateLimits,
     ) -> None:
         self._worker_id = worker_id
         self._sockets = sockets
@@ -42,6 +44,7 @@ class PlayerNotices:
         self._fanout = fanout
         self._signals = signals
         self._diagnostics = diagnostics
+        self._limits = limits
 
     def start(self) -> None:
         """Follow the signals of other workers."""
@@ -62,6 +65,7 @@ class PlayerNotices:
     def follow(self, signal: PlayerSigned) -> None:
         """Apply a signal from another worker."""
         if signal.worker != self._worker_id:
+            self._limits.debit_sign_in(signal.peer)
             self._apply(signal)
 
     def announce_banned(self, players: Iterable[tuple[PeerKey, str]]) -> None:

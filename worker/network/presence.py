@@ -9,7 +9,7 @@ sockets its worker has announced.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -19,10 +19,12 @@ import structlog
 from gevent.event import Event
 
 from shared import peer_keys
+from shared.limits import PlayerLimit
 from shared.peer_keys import PeerKey
 from shared.presence import RECENT_KEY, SOCKETS_KEY, WORKER_KEY, SocketPresence, list_sockets
 from shared.protocol.types import game_key, player_key
 from shared.signals import PresenceChanged, Signal
+from worker.network.rosters import Roster
 from worker.signals import Signals
 from worker.sockets.connection import Connection
 
@@ -31,6 +33,7 @@ RECENT_SECONDS = 3600.0
 CHECKS = 5  # for lost workers, between two refreshes
 READY_SECONDS = 2.0
 SOCKETS_A_COMMAND = 500
+DEFAULT_PLAYER_LIMIT = PlayerLimit()
 
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
@@ -48,13 +51,20 @@ class Presence:
     """
 
     def __init__(
-        self, worker_id: str, signals: Signals, describe: Callable[[], dict[str, Any]], *, expires_seconds: float = 45.0
+        self,
+        worker_id: str,
+        signals: Signals,
+        describe: Callable[[], dict[str, Any]],
+        *,
+        expires_seconds: float = 45.0,
+        player_limit: PlayerLimit = DEFAULT_PLAYER_LIMIT,
     ) -> None:
         """Start with an empty view.
 
         Args:
             describe: Returns facts about this worker for `flask network status`.
             expires_seconds: How long the sockets of a killed worker stay in the view.
+            player_limit: How many players a game may list.
         """
         self._worker_id = worker_id
         self._signals = signals
@@ -73,6 +83,8 @@ class Presence:
         self._ready = Event()
         self.sockets: dict[str, SocketPresence] = {}
         self.by_peer: dict[PeerKey, dict[str, SocketPresence]] = {}
+        self.player_limit = player_limit
+        self._rosters: dict[PeerKey, Roster] = {}
         self._peer_by_name: dict[str, PeerKey] = {}
         self._workers_seen: dict[str, float] = {}
         self.on_change: Callable[[PeerKey, bool], None] = lambda peer, is_news: None
@@ -124,11 +136,11 @@ class Presence:
 
     def players_of(self, peer: PeerKey) -> list[str]:
         """Return the players who are online in a game: the union of its sockets' lists, sorted by name."""
-        names: dict[str, str] = {}
-        for socket in self.by_peer.get(peer, {}).values():
-            for name in socket.players:
-                names.setdefault(player_key(name), name)
-        return [names[key] for key in sorted(names)]
+        return self._roster(peer).sorted()
+
+    def count_players(self, peer: PeerKey) -> int:
+        """Return how many players are online in a game."""
+        return len(self._roster(peer).names)
 
     def list_games(self) -> list[tuple[int, list[str]]]:
         """Return the games that are online, by id, each with the names of its players."""
@@ -140,10 +152,15 @@ class Presence:
 
     def has_player(self, peer: PeerKey, name: str) -> bool:
         """Return whether a player is online in a game. Ignores case."""
-        key = player_key(name)
-        return any(
-            player_key(player) == key for socket in self.by_peer.get(peer, {}).values() for player in socket.players
-        )
+        return player_key(name) in self._roster(peer).names
+
+    def has_room_for_player(self, peer: PeerKey, name: str) -> bool:
+        """Return whether one of the game's sockets may list this player."""
+        return self._roster(peer).has_room(name, self.player_limit)
+
+    def select_players(self, peer: PeerKey, names: Iterable[str], *, replaced: Mapping[str, str]) -> dict[str, str]:
+        """Return the names that a socket of the game may list instead of those it lists now, by player key."""
+        return self._roster(peer).select(names, self.player_limit, replaced=replaced)
 
     def find_peer(self, name: str) -> PeerKey | None:
         """Return the key of the online peer with this short name. Ignores case and spaces."""
@@ -299,6 +316,7 @@ class Presence:
         before = self.sockets.get(socket.id)
         if before is not None and before.game != socket.game:
             self._forget_name(before)
+        self._rosters.setdefault(socket.peer, Roster()).change(before.players if before else (), socket.players)
         self.sockets[socket.id] = socket
         self.by_peer.setdefault(socket.peer, {})[socket.id] = socket
         self._peer_by_name[game_key(socket.game)] = socket.peer
@@ -310,10 +328,14 @@ class Presence:
             return
         sockets = self.by_peer[socket.peer]
         del sockets[socket_id]
+        self._rosters[socket.peer].change(socket.players, ())
         if not sockets:
-            del self.by_peer[socket.peer]
+            del self.by_peer[socket.peer], self._rosters[socket.peer]
             self._forget_name(socket)
         self.on_change(socket.peer, True)
+
+    def _roster(self, peer: PeerKey) -> Roster:
+        return self._rosters.get(peer) or Roster()
 
     def _forget_name(self, socket: SocketPresence) -> None:
         if self._peer_by_name.get(game_key(socket.game)) == socket.peer:

@@ -26,6 +26,7 @@ from worker.database import Database
 from worker.network.directory import Directory, load_games
 from worker.network.feed import Feed
 from worker.network.presence import Presence
+from worker.network.rosters import cut_names
 
 _encode = msgspec.json.Encoder().encode
 
@@ -83,7 +84,7 @@ class Statuses:
                 sockets = self._presence.by_peer.get(key)
                 if not sockets:
                     continue
-                payload = _encode_raw(PlayerStatus(game=_first(sockets).game, players=self._presence.players_of(key)))
+                payload = _encode_raw(PlayerStatus(game=_first(sockets).game, players=self._listed_players(key)))
                 self._players[key] = payload
             payloads.append(payload)
         return payloads
@@ -159,8 +160,12 @@ class Statuses:
             ],
             supports=self._supports(sockets) if sockets else None,
             channels=self._public_channels(sockets) if sockets else None,
-            players_online_count=len(self._presence.players_of(key)) if sockets else None,
+            players_online_count=self._presence.count_players(key) if sockets else None,
         )
+
+    def _listed_players(self, key: PeerKey) -> list[str]:
+        """Return the players of a game, as many as fit into one answer."""
+        return cut_names(self._presence.players_of(key), self._presence.player_limit)
 
     def _supports(self, sockets: Sequence[SocketPresence]) -> list[str]:
         declared = {flag for socket in sockets for flag in socket.supports}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from shared import grapevine, peer_keys
 from shared.errors import TooMany
@@ -20,6 +20,8 @@ from shared.limits import (
     MESSAGES_OF_GAME,
     MESSAGES_OF_PLAYER,
     NEW_CHANNELS,
+    SIGN_INS,
+    SOCKETS_FACTOR,
     TELLS_OF_PLAYER,
     Limit,
 )
@@ -36,12 +38,17 @@ ABUSE_FACTOR = 2.0  # times the refill rate; a client that sends faster for ABUS
 
 
 class PeerLimits:
-    """The buckets of one game or application, and of its players."""
+    """The buckets of one game or application, and of its players.
 
-    __slots__ = ("players", "whole")
+    Attributes:
+        sockets: For the limits of a socket, the buckets of all its sockets together.
+    """
+
+    __slots__ = ("players", "sockets", "whole")
 
     def __init__(self) -> None:
         self.whole: dict[str, Bucket] = {}
+        self.sockets: dict[str, Bucket] = {}
         self.players: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
 
@@ -58,16 +65,17 @@ class RateLimits:
         self._abuse_rate = limits[EVENTS].per_second * ABUSE_FACTOR
 
     def admit_event(self, connection: Connection) -> bool:
-        """Charge any event to the limit of all events. Returns False if the socket is over it."""
+        """Charge any event to the limit of all events. Returns False if the socket, or its game, is over it."""
         if not self._is_on:
             return True
         limits = connection.limits
         now = self._clock()
         if limits.over_since:
             limits.over_count += 1
-        bucket = self._of_socket(connection, EVENTS)
-        if bucket.wait(now) == 0.0:
-            bucket.debit(now)
+        buckets = self._of_socket(connection, EVENTS)
+        if all(bucket.wait(now) == 0.0 for bucket in buckets):
+            for bucket in buckets:
+                bucket.debit(now)
             return True
         if not limits.over_since:
             limits.over_since, limits.over_count = now, 1
@@ -86,12 +94,13 @@ class RateLimits:
 
     def wait_for_event(self, connection: Connection) -> TooMany:
         """Return the error for an event that was not admitted."""
-        return _too_many(self._of_socket(connection, EVENTS).wait(self._clock()))
+        now = self._clock()
+        return _too_many(max(bucket.wait(now) for bucket in self._of_socket(connection, EVENTS)))
 
     def spend_of_socket(self, connection: Connection, name: str) -> None:
-        """Charge one event to one of the socket's own limits. Raises TooMany."""
+        """Charge one event to one of the limits of a socket, and of its game's sockets. Raises TooMany."""
         if self._is_on:
-            self._spend([self._of_socket(connection, name)])
+            self._spend(self._of_socket(connection, name))
 
     def spend_message(self, connection: Connection, player: str) -> None:
         """Charge one line to the player's bucket and the game's. If either is empty, charge neither and raise TooMany.
@@ -108,6 +117,11 @@ class RateLimits:
         if self._is_on:
             self._spend([self._of_peer(peer, NEW_CHANNELS)])
 
+    def spend_sign_in(self, peer: PeerKey) -> None:
+        """Charge a player who signs in or out. Raises TooMany."""
+        if self._is_on:
+            self._spend([self._of_peer(peer, SIGN_INS)])
+
     def spend_tell(self, connection: Connection, player: str) -> None:
         """Charge one tell to the player's bucket. Raises TooMany."""
         if self._is_on:
@@ -121,6 +135,11 @@ class RateLimits:
             now = self._clock()
             self._of_player(peer, MESSAGES_OF_PLAYER, player).debit(now)
             self._of_peer(peer, MESSAGES_OF_GAME).debit(now)
+
+    def debit_sign_in(self, peer: PeerKey) -> None:
+        """Charge a player who signed in or out through another worker."""
+        if self._is_on:
+            self._of_peer(peer, SIGN_INS).debit(self._clock())
 
     def debit_tell(self, peer: PeerKey, player: str) -> None:
         """Charge a tell that another worker has admitted."""
@@ -163,7 +182,7 @@ class RateLimits:
             for name, (whose, bucket) in sorted(emptiest.items())
         ]
 
-    def _spend(self, buckets: list[Bucket]) -> None:
+    def _spend(self, buckets: Sequence[Bucket]) -> None:
         now = self._clock()
         for bucket in buckets:
             wait = bucket.wait(now)
@@ -172,12 +191,21 @@ class RateLimits:
         for bucket in buckets:
             bucket.debit(now)
 
-    def _of_socket(self, connection: Connection, name: str) -> Bucket:
+    def _of_socket(self, connection: Connection, name: str) -> tuple[Bucket, ...]:
+        """Return a socket's bucket and, once it has authenticated as a game or application, that of all its sockets."""
+        factor = APPLICATION_FACTOR if connection.is_application else 1
         buckets = connection.limits.buckets
         bucket = buckets.get(name)
         if bucket is None:
-            bucket = buckets[name] = Bucket(self._limits[name], APPLICATION_FACTOR if connection.is_application else 1)
-        return bucket
+            bucket = buckets[name] = Bucket(self._limits[name], factor)
+        peer = connection.peer_key
+        if peer is None or peer == grapevine.KEY:
+            return (bucket,)
+        together = self._peer(peer).sockets
+        bucket_of_all = together.get(name)
+        if bucket_of_all is None:
+            bucket_of_all = together[name] = Bucket(self._limits[name], factor * SOCKETS_FACTOR)
+        return bucket, bucket_of_all
 
     def _of_peer(self, peer: PeerKey, name: str) -> Bucket:
         whole = self._peer(peer).whole
