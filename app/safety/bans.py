@@ -1,7 +1,8 @@
 """What banned users can do on the site: sign in, read, manage what is theirs, and appeal.
 
 Every form is closed to them unless it is listed here, so a new form is closed by default. Nobody can register from a
-banned address. The workers refuse what banned users say in chat.
+banned address. Bans of addresses do not stop signed-in moderators and admins, who could not lift them otherwise. The
+workers refuse what banned users say in chat.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from flask import Flask, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter.util import get_remote_address
+from flask_login import current_user
 
 from app.accounts.identity import viewer_id
 from shared.db import reading
@@ -51,5 +53,6 @@ def refuse_banned() -> ResponseReturnValue | None:
     user_id = viewer_id()
     with reading() as session:
         ban = None if user_id is None else sanctions.find_site_ban(session, user_id)
-        ban = ban or sanctions.find_address_ban(session, get_remote_address())
+        if ban is None and not (current_user.is_authenticated and current_user.is_moderator):
+            ban = sanctions.find_address_ban(session, get_remote_address())
     return None if ban is None else make_response(render_template("safety/banned.html", sanction=ban), 403)

@@ -295,6 +295,20 @@ def test_nobody_can_register_or_write_from_a_banned_address(new_visitor, world, 
         assert client.get("/games").status_code == client.get("/sign-in").status_code == 200
 
 
+@pytest.mark.parametrize(("who", "status"), [("admin", 200), ("moderator", 200), ("reader", 403)])
+def test_staff_can_work_from_a_banned_address(new_visitor, world, who, status):
+    """They could not lift the ban otherwise. They can sign in there too."""
+    user = {"admin": world.admin, "moderator": world.moderator, "reader": world.player}[who]
+    ban(world, target_kind="address", target="127.9.0.0/16")
+    visitor = new_visitor()
+    visitor.client.environ_base["REMOTE_ADDR"] = "127.9.1.1"
+    visitor.sign_in(user.username)
+    path = "/moderation/sanctions/new" if who != "reader" else "/report?player=Wren@Harbour"
+    assert visitor.client.get(path).status_code == status
+    if who == "admin":
+        assert visitor.client.get("/admin/channels/new").status_code == 200
+
+
 def test_the_longest_ban_is_shown(any_database, stored):
     """A permanent ban has no end, and the two databases sort NULL differently."""
     world = make_moderated(stored)

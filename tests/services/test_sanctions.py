@@ -98,6 +98,35 @@ def test_addresses_are_normalized(session, moderator, text, kept):
     assert mute(session, moderator, text, target_kind="address").address == kept
 
 
+@pytest.mark.parametrize(
+    ("network", "is_wide"),
+    [
+        ("192.0.2.0/24", False),
+        ("192.0.2.0/23", True),
+        ("127.9.0.0/16", True),
+        ("::ffff:127.9.0.0/112", True),
+        ("2001:db8:1::/48", False),
+        ("2001:db8::/47", True),
+    ],
+)
+def test_only_admins_sanction_wide_networks(make, session, moderator, admin, network, is_wide):
+    """And only they end or restore such a sanction."""
+    application = actors.of_application(session, make.application(scopes=["moderate"]).id)
+    kept = mute(session, admin, network, target_kind="address")
+    assert (sanctions.for_admins_alone(session, [kept]) == {kept.id}) is is_wide
+    for attempt in (
+        lambda: mute(session, moderator, network, target_kind="address"),
+        lambda: mute(session, application, network, target_kind="address"),
+        lambda: sanctions.lift(session, moderator, sanction_id=kept.id, reason="r"),
+        lambda: sanctions.restore(session, moderator, sanction_id=kept.id, reason="r"),
+    ):
+        if is_wide:
+            with pytest.raises(Forbidden):
+                attempt()
+        else:
+            attempt()
+
+
 @pytest.mark.parametrize("typed", ["Jos\u00e9@Tea", "Jose\u0301@Tea", "JOS\u00c9@tea"])
 @pytest.mark.parametrize("spoken", ["Jos\u00e9", "jose\u0301"])
 def test_a_name_matches_in_both_unicode_forms(make, session, moderator, typed, spoken):

@@ -162,6 +162,8 @@ def require_other(session: Session, actor: Actor, sanction: Sanction) -> None:
         raise Forbidden("you cannot decide on a sanction against yourself or a game of yours")
     if any(user.role != "player" for user in persons) and not actor.is_above_moderators:
         raise Forbidden("only admins may decide on a sanction of a moderator or an admin")
+    if targets.is_wide_network(about) and not actor.is_above_moderators:
+        raise Forbidden("only admins may decide on a sanction of a network this wide")
 
 
 def find_refusal(session: Session, actor: Actor, sanction: Sanction) -> Forbidden | None:
@@ -174,11 +176,12 @@ def find_refusal(session: Session, actor: Actor, sanction: Sanction) -> Forbidde
 
 
 def for_admins_alone(session: Session, sanctions: Iterable[Sanction]) -> set[int]:
-    """Return the ids of sanctions that only admins may end: those against moderators and admins."""
+    """Return the ids of sanctions that only admins may end: those against moderators, admins and wide networks."""
     return {
         sanction.id
         for sanction in sanctions
-        if any(user.role != "player" for user in _persons(session, target_of(sanction)))
+        if targets.is_wide_network(about := target_of(sanction))
+        or any(user.role != "player" for user in _persons(session, about))
     }
 
 
@@ -325,13 +328,15 @@ def _is_oneself(actor: Actor, about: Target, persons: list[User]) -> bool:
 
 
 def _require_rank(session: Session, actor: Actor, about: Target) -> None:
-    """Raise Forbidden if the target is the actor, or a moderator or admin and the actor is not above them."""
+    """Raise Forbidden if the actor is the target, or if only admins may sanction the target."""
     persons = _persons(session, about)
     if _is_oneself(actor, about, persons):
         raise Forbidden("you cannot sanction yourself", field="target")
     for user in persons:
         if user.role != "player" and not actor.is_above_moderators:
             raise Forbidden("only admins may sanction a moderator or an admin", field="target")
+    if targets.is_wide_network(about) and not actor.is_above_moderators:
+        raise Forbidden("only admins may sanction networks wider than /24, or /48 for IPv6", field="target")
 
 
 def _warn(session: Session, about: Target, sanction: Sanction) -> None:

@@ -23,6 +23,7 @@ from shared.services.moderation.patterns import parse_pattern
 
 _ZONE = re.compile("%[^/]*")
 _WIDEST = {4: 8, 6: 20}  # a shorter prefix would ban whole regions
+_WIDEST_FOR_MODERATORS = {4: 24, 6: 48}  # a provider gives one customer no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,14 @@ def parse_network(text: str) -> str:
     if network.prefixlen < _WIDEST[network.version]:
         raise Invalid(f"this network is too wide: at most /{_WIDEST[network.version]}", field="target")
     return str(network)
+
+
+def is_wide_network(target: Target) -> bool:
+    """Return whether a target is a network that only admins may sanction, since many people share it."""
+    if target.address is None:
+        return False
+    network = ipaddress.ip_network(target.address)
+    return network.prefixlen < _WIDEST_FOR_MODERATORS[network.version]
 
 
 def person_of(session: Session, peer: str | None, key: str | None) -> User | None:
