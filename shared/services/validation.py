@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from shared import grapevine
 from shared.errors import Invalid
+from shared.services import hosts
 
 USERNAMES_BLOCKED = frozenset(
     [
@@ -42,6 +43,7 @@ _USERNAME = re.compile(r"[A-Za-z0-9-]{3,50}")
 _SHORT_NAME = re.compile(r"[A-Za-z0-9]{1,15}")
 _CHANNEL = re.compile(r"[A-Za-z_-]{3,15}")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|[0-9A-Fa-f:]{2,39}")
+_TELNET = re.compile(r"\s*telnet[a-z+]*(?:://|\s)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -156,7 +158,8 @@ def web_address(value: object, *, field: str, what: str, schemes: tuple[str, ...
     except ValueError:
         host, parts = "", urlsplit("")
     good_host = bool(_HOST.fullmatch(host)) or (host.isprintable() and not host.isascii())
-    if parts.scheme not in schemes or "." not in host.strip(".") or not good_host or any(map(str.isspace, value)):
+    is_full = "." in host.strip(".") or ":" in host  # ":" only in an IPv6 address, which urlsplit has checked
+    if parts.scheme not in schemes or not is_full or not good_host or any(map(str.isspace, value)):
         starts = " or ".join(f"{scheme}://" for scheme in schemes[:2])
         raise Invalid(f"{what} must be a full address that begins with {starts}", field=field)
     return value
@@ -165,18 +168,25 @@ def web_address(value: object, *, field: str, what: str, schemes: tuple[str, ...
 def way_to_connect(*, type: object, url: object = "", host: object = "", port: object = None) -> dict[str, Any]:
     """Return the columns of a way to connect.
 
-    Type web takes `url`; telnet and secure telnet take `host` and `port`, which may be a string.
+    Type web takes `url`; telnet and secure telnet take `host` and `port`, which may be a string. The host may also
+    contain the port (see `hosts.parse_host`).
     """
     if type == "web":
+        if isinstance(url, str) and _TELNET.match(url):
+            raise Invalid("this is not the address of a page: choose the kind telnet for it", field="url")
         address = web_address(url, field="url", what="the address", schemes=("http", "https", "ws", "wss"))
         return {"type": "web", "url": address, "host": None, "port": None}
     if type not in ("telnet", "secure telnet"):
         raise Invalid("choose web, telnet or secure telnet", field="type")
-    host = line(host, field="host", longest=253, what="the host")
-    if not _HOST.fullmatch(host):
-        raise Invalid("the host must be a name like mud.example.com or an IP address", field="host")
+    parsed = hosts.parse_host(line(host, field="host", longest=500, what="the host"))
+    if parsed.is_tls and type != "secure telnet":
+        raise Invalid("this address uses TLS: choose the kind secure telnet for it", field="type")
+    if port in (None, "") and parsed.port is not None:
+        port = parsed.port
     if isinstance(port, str) and port.strip().isascii() and port.strip().isdecimal():
         port = int(port.strip()[:10])
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65_535:
         raise Invalid("the port must be a whole number from 1 to 65535", field="port")
-    return {"type": type, "url": None, "host": host, "port": port}
+    if parsed.port not in (None, port):
+        raise Invalid(f"the host says {parsed.port}, and the port {port}: write it only once", field="port")
+    return {"type": type, "url": None, "host": parsed.name, "port": port}
