@@ -236,6 +236,54 @@ def test_a_file_that_is_not_a_database_gives_one_line(run_here, tmp_path):
     assert done.returncode == 1 and "file is not a database" in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("any_database", ["postgres"], indirect=True)
+def test_a_mirror_outlives_the_network_s_database(
+    any_database, worker, mirror, network, stored, postgres_server, database_url
+):
+    """The worker cannot authenticate it for a while. Afterwards the mirror syncs."""
+    stored.game("Alpha")
+    postgres_server.go_away(database_url)
+    try:
+        process = mirror()
+        worker.wait_for_event("a handler failed: the database is away or busy")
+    finally:
+        postgres_server.come_back(database_url)
+    process.wait_for_line("in sync at", seconds=30)
+    assert process.stop() == 0 and "Traceback" not in process.output
+
+
+def test_a_mirror_outlives_a_long_lock_on_its_own_database(mirror, replica_url, stored):
+    """Longer than `--locked-seconds`, which only ends a mirror that has not connected yet."""
+    stored.game("Alpha")
+    process = mirror("--locked-seconds", "0.2")
+    process.wait_for_line("in sync at")
+    with sqlite3.connect(replica_url.removeprefix("sqlite:///"), isolation_level=None) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with db.transaction() as session:
+            edit_game(session, "Alpha", description="meanwhile")
+        process.wait_for_line("trying again in")
+        connection.execute("ROLLBACK")
+    process.wait_for_line("updated games 1 Alpha", seconds=30)
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("is_mended", [False, True])
+def test_verify_says_behind(mirror, run_here, network, replica_url, stored, is_mended):
+    """The copy lacks an edit, because no mirror runs."""
+    stored.game("Alpha")
+    process = mirror()
+    process.wait_for_line("in sync at")
+    assert process.stop() == 0
+    with db.transaction() as session:
+        edit_game(session, "Alpha", description="later")
+    done = run_here("verify", *network, "--database", replica_url, *(["--mend"] if is_mended else []))
+    assert done.stdout.startswith("behind: the network is at ") and "1 changes not received yet" in done.stdout
+    assert done.returncode == (0 if is_mended else 3)
+    again = run_here("verify", *network, "--database", replica_url)
+    assert again.returncode == (0 if is_mended else 3)
+
+
 def test_a_killed_mirror_catches_up(any_replica, mirror, run_here, network, replica_url, stored):
     """It is killed during whole states and changes, while the network changes. The benchmark does this fifty times."""
     rng = random.Random(4)

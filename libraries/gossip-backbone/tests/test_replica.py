@@ -133,7 +133,7 @@ def test_verify_names_differences_and_mends_them(make_replica, stored, check):
     replica.backbone.stop()
     later = stored.game("Gamma")
     report = check(engine)
-    assert report.is_equal and report.missed == 1
+    assert report.is_behind and not report.is_equal and report.missed == 1
     with Session(engine) as session, session.begin():
         session.get(Game, changed.id).homepage_url = "https://elsewhere.example.com"
         session.delete(session.get(Game, missing.id))
@@ -149,6 +149,25 @@ def test_verify_names_differences_and_mends_them(make_replica, stored, check):
     assert check(engine).is_equal
     with Session(engine) as session:
         assert session.get(Game, later.id) is not None
+
+
+def test_verify_compares_what_is_in_the_copy(make_replica, stored, check):
+    """A copy that lacks an edit is not equal, and --mend adds the edit. Changes it has anyway count for nothing."""
+    game = stored.game("Alpha", description="old")
+    replica = make_replica()
+    engine = replica.backbone.engine
+    replica.backbone.stop()
+    edit("Alpha", description="new")
+    edit("Alpha", description="old")
+    assert check(engine).is_equal
+    edit("Alpha", description="newer")
+    report = check(engine)
+    assert report.is_behind and not report.is_equal and report.missed == 1
+    mended = check(engine, mend=True)
+    assert mended.is_behind and mended.has_mended
+    with Session(engine) as session:
+        assert session.get(Game, game.id).description == "newer"
+    assert check(engine).is_equal
 
 
 def test_hooks_write_with_the_change(make_replica, stored):

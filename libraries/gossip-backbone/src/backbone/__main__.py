@@ -36,11 +36,12 @@ _DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 _LOCKED_SECONDS = 5.0  # the longest single wait: Ctrl-C does not interrupt SQLite's wait for a lock
+BEHIND = 3  # the exit status of `verify` if the replica has not received every change yet
 _PACKAGES = {"psycopg": "psycopg[binary]", "pymysql": "PyMySQL[rsa]"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Return its exit status: 0 for success, 1 for a failure, 2 for wrong usage."""
+    """Run a command. Return its exit status: 0 for success, 1 for a failure, 2 for wrong usage, 3 for `BEHIND`."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="backbone: %(message)s")
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
@@ -83,7 +84,7 @@ def mirror(engine: Engine, options: argparse.Namespace, secret: str) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        backbone.run(connect_seconds=options.timeout)
+        backbone.run_forever(connect_seconds=options.timeout)
     except KeyboardInterrupt:
         print("stopped", flush=True)
     return 0
@@ -118,7 +119,7 @@ def status(engine: Engine, network: str) -> int:
 
 
 def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
-    """Compare the replica with the network. Return 0 if it is equal or was mended, otherwise 1."""
+    """Compare the replica with the network. Return 0 if it is equal or was mended, `BEHIND`, or 1 if it differs."""
     if options.mend:
         _prepare(engine, options.locked_seconds)
     store = Store(engine, DEFAULT_KINDS, network=options.network, deletes=options.deletes)
@@ -140,10 +141,13 @@ def compare(engine: Engine, options: argparse.Namespace, secret: str) -> int:
     for difference in report.differences:
         print(console.plain(str(difference)))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.counts.items()))
-    behind = f", {report.missed} changes not received yet" if report.missed else ""
     if report.is_equal:
-        print(f"equal at {report.cursor}: {counts}{behind}")
+        print(f"equal at {report.cursor}: {counts}")
         return 0
+    if report.is_behind:
+        lag = f"the network is at {report.cursor}, {report.missed} changes not received yet"
+        print(f"behind: {lag}; mended" if report.has_mended else f"behind: {lag}")
+        return 0 if report.has_mended else BEHIND
     result = f"{len(report.differences)} records differ at {report.cursor} ({', '.join(report.kinds)})"
     print(f"{result}; mended" if report.has_mended else f"{result}; --mend makes them equal")
     return 0 if report.has_mended else 1

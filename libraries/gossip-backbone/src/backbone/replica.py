@@ -12,7 +12,6 @@ from gossip_client import (
     AuthenticationFailed,
     AuthenticationRefused,
     Connected,
-    ConnectFailed,
     Disconnected,
     Event,
     GossipError,
@@ -24,9 +23,10 @@ from gossip_client import (
 from gossip_client.requests import Request
 from gossip_client.sync import Client
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from backbone.changes import Action, Applied, Change, Hook
-from backbone.errors import BackboneError, DatabaseFailed, HookFailed
+from backbone.errors import BackboneError, DatabaseFailed, HookFailed, WrongNetwork
 from backbone.kinds import DEFAULT_KINDS, Kind
 from backbone.migrations import migrate
 from backbone.rows import Deletes
@@ -37,6 +37,8 @@ _MAX_EVENTS = 100  # in one transaction
 _ASK_AGAIN_SECONDS = 10.0  # after a failed request for the whole state
 _SILENT_SECONDS = 10.0  # after signing in, without any sync event
 _NOT_ALLOWED = ("not-an-application", "missing-scope")
+_PASSING = (GossipError, BackboneError, SQLAlchemyError, OSError)
+_FINAL = (RequestFailed, HookFailed, WrongNetwork)  # a person must act
 H = TypeVar("H", bound=Hook)
 N = TypeVar("N", bound=Callable[[Sequence[Change]], Any])
 
@@ -89,6 +91,7 @@ class Backbone:
         self._ask_again_at: float | None = None
         self._silent_at: float | None = None
         self._refusal: RequestFailed | None = None
+        self._has_connected = False
 
     def register(self, kind: Kind) -> None:
         """Keep another kind of records. Call this before `run`, which then asks for the whole state once.
@@ -141,15 +144,44 @@ class Backbone:
             self._synced.clear()
             self.client.close()
 
+    def run_forever(self, *, connect_seconds: float = 30.0, is_patient: bool = False) -> None:
+        """Run until `stop`, and try again after every fault that can pass: of the network, or of the database.
+
+        Args:
+            connect_seconds: As of `run`.
+            is_patient: Try again even before the first connection, where `run` raises ConnectFailed or DatabaseFailed.
+
+        Raises:
+            HookFailed, WrongNetwork, AuthenticationFailed, RequestFailed: As `run` does. A person must act.
+        """
+        wait = 1.0
+        while not self._stopping.is_set():
+            started_at = time.monotonic()
+            try:
+                self.run(connect_seconds=connect_seconds)
+            except _FINAL:
+                raise
+            except _PASSING as error:
+                if self._stopping.is_set():
+                    return
+                if not (is_patient or self._has_connected):
+                    raise
+                if time.monotonic() - started_at > 300:
+                    wait = 1.0
+                _log.warning("trying again in %.0f s: %s", wait, error)
+                self._stopping.wait(wait)
+                wait = min(60.0, wait * 2)
+
     def start(self) -> None:
         """Run in a thread, unless it runs already.
 
-        The thread never gives up on a network or database that it cannot reach. Other failures are logged and end it.
+        The thread tries again after every fault that can pass. What needs a person is logged and ends it: see
+        `run_forever`.
         """
         if self.is_running:
             return
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run_forever, name="backbone", daemon=True)
+        self._thread = threading.Thread(target=self._run_in_thread, name="backbone", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -172,25 +204,13 @@ class Backbone:
         """Wait until the replica is complete and up to date. Return False if the time runs out first."""
         return self._synced.wait(seconds)
 
-    def _run_forever(self) -> None:
-        wait = 1.0
-        while not self._stopping.is_set():
-            started_at = time.monotonic()
-            try:
-                self.run()
-            except (ConnectFailed, DatabaseFailed) as error:
-                if self._stopping.is_set():
-                    return
-                if time.monotonic() - started_at > 300:
-                    wait = 1.0
-                _log.warning("trying again in %.0f s: %s", wait, error)
-                self._stopping.wait(wait)
-                wait = min(60.0, wait * 2)
-            except Exception as error:
-                if not self._stopping.is_set():
-                    is_expected = isinstance(error, BackboneError | GossipError) and not isinstance(error, HookFailed)
-                    _log.error("the replica has stopped: %s", error, exc_info=None if is_expected else error)
-                return
+    def _run_in_thread(self) -> None:
+        try:
+            self.run_forever(is_patient=True)
+        except Exception as error:
+            if not self._stopping.is_set():
+                is_expected = isinstance(error, BackboneError | GossipError) and not isinstance(error, HookFailed)
+                _log.error("the replica has stopped: %s", error, exc_info=None if is_expected else error)
 
     def _sync_request(self) -> dict[str, int] | None:
         """Return the payload of the `sync` that a new connection sends."""
@@ -220,6 +240,7 @@ class Backbone:
     def _handle(self, event: Event) -> None:
         """Handle an event of the connection."""
         if isinstance(event, Connected):
+            self._has_connected = True
             self.store.start_over()
             self._has_asked_for_whole, self._ask_again_at = False, None
             self._silent_at = time.monotonic() + _SILENT_SECONDS

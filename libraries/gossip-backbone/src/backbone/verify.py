@@ -54,7 +54,8 @@ class Report:
     Attributes:
         cursor: The network's cursor at the comparison.
         counts: The network's number of records by kind.
-        missed: How many changes the replica has not received yet. They do not count as differences.
+        missed: How many records of the replica lack a change that it has not received yet. They do not count as
+            differences.
         kinds: The kinds that differ.
         has_mended: The replica was changed to equal the network.
     """
@@ -68,8 +69,13 @@ class Report:
 
     @property
     def is_equal(self) -> bool:
-        """Whether no kind differs."""
-        return not self.kinds
+        """Whether the replica has the network's records at the cursor."""
+        return not self.kinds and not self.missed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the replica will be equal once it has received the changes that it misses."""
+        return not self.kinds and self.missed > 0
 
 
 def verify(store: Store, client: Client, *, mend: bool = False) -> Report:
@@ -101,11 +107,14 @@ def verify(store: Store, client: Client, *, mend: bool = False) -> Report:
     events, complete = _ask(client, cursor)
     was_reset, missed = complete.is_reset, 0
     if not was_reset:
+        stored = {name: dict(records) for name, records in ours.items()}
         for event in events:
-            missed += len(event.records) + len(event.deleted)
             _overlay(ours, event)
+        missed = sum(1 for _ in _compare(store, stored, ours))
         if _digests_match(ours, complete):
-            return Report(complete.cursor, complete.counts, missed)
+            if mend and missed:
+                _apply(store, [*events, complete])
+            return Report(complete.cursor, complete.counts, missed, has_mended=mend and missed > 0)
         events, complete = _ask(client, None)
     theirs: Records = {name: {} for name in store.kinds}
     for event in events:
@@ -114,10 +123,13 @@ def verify(store: Store, client: Client, *, mend: bool = False) -> Report:
     kinds = sorted({difference.kind.name for difference in differences})
     if mend and (differences or was_reset):
         # A network without records sends only the sync/complete: an empty event begins the whole state.
-        applied = store.apply([*(events or [SyncRecords("channels", ())]), complete])
-        if not applied.is_complete:
-            raise BackboneError("the replica could not be mended: is a mirror running on it? Stop it and try again")
+        _apply(store, [*(events or [SyncRecords("channels", ())]), complete])
     return Report(complete.cursor, complete.counts, missed, differences, kinds, mend and bool(differences))
+
+
+def _apply(store: Store, events: Sequence[SyncRecords | SyncComplete]) -> None:
+    if not store.apply(events).is_complete:
+        raise BackboneError("the replica could not be mended: is a mirror running on it? Stop it and try again")
 
 
 def _ask(client: Client, since: int | None) -> tuple[list[SyncRecords], SyncComplete]:
