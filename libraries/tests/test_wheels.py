@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.docs.libraries import source_of
+from app.docs.libraries import source_archive
 
 LIBRARIES = Path(__file__).resolve().parent.parent
 NAMES = {"gossip-client": "gossip_client", "gossip-backbone": "backbone"}
@@ -49,7 +49,7 @@ def environment_folder(tmp_path_factory: pytest.TempPathFactory, python: str) ->
             sources = []
             for name in NAMES:  # as the site serves them
                 sources.append(str(folder / f"{name}.zip"))
-                Path(sources[-1]).write_bytes(source_of(name))
+                Path(sources[-1]).write_bytes(source_archive(name))
             _run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), *sources])
             venv.create(folder / "venv", clear=True)
             wheels = map(str, folder.glob("*.whl"))

@@ -390,7 +390,7 @@ def test_sockets_close_with_4003_when_credentials_end(network, kind, how):
     with db.transaction() as session:
         if kind == "application":
             change = applications.regenerate_credentials if how == "regenerated" else applications.delete_application
-            change(session, short_name=peer.short_name)
+            change(session, OPERATOR, short_name=peer.short_name)
         else:
             change = games.regenerate_credentials if how == "regenerated" else games.delete_game
             change(session, OPERATOR, short_name=peer.short_name)
