@@ -91,6 +91,8 @@ CLOSED = (
     "/moderation",
     "/report",
 )
+PARTS = 4
+"""The number of tests that the pages are split into, so that they can run side by side."""
 LONG = "A-very-long-word-without-any-space-" * 6
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -213,7 +215,8 @@ def watch(new_page: Callable[[], Page], site) -> Iterator[Callable[[], Watched]]
     yield lambda: Watched(new_page(), site.url)
 
 
-def test_every_page_of_an_admin(watch, addresses) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_page_of_an_admin(watch, addresses, part) -> None:
     watched = watch()
     page = watched.page
     page.goto("/sign-in")
@@ -221,7 +224,7 @@ def test_every_page_of_an_admin(watch, addresses) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.locator("main form.stack button").click()
     page.wait_for_url(lambda url: "sign-in" not in url)
-    for address in addresses:
+    for address in addresses[part::PARTS]:
         if address not in ("/register", "/sign-in"):
             watched.visit(address, status_of(address))
     page.locator(".site-menu summary").click()
@@ -229,11 +232,17 @@ def test_every_page_of_an_admin(watch, addresses) -> None:
     assert watched.faults == []
 
 
-def test_every_page_of_a_visitor(watch, addresses) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_page_of_a_visitor(watch, addresses, part) -> None:
     watched = watch()
-    for address in addresses:
+    for address in addresses[part::PARTS]:
         if not address.startswith(CLOSED):
             watched.visit(address, status_of(address))
+    assert watched.faults == []
+
+
+def test_pages_that_refuse_a_visitor(watch) -> None:
+    watched = watch()
     watched.visit("/nowhere", 404)
     watched.visit("/admin", 200)  # redirects to the sign-in page, which says why
     assert watched.faults == []

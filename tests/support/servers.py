@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import sys
-from typing import Any
+from collections.abc import Mapping
 
 from tests.support.forking import ForkServer
 from tests.support.processes import ServerProcess, clean_environment, free_port
@@ -32,8 +32,12 @@ class RunningWorker(ServerProcess):
     fork_server = ForkServer("worker.__main__")
     port = 0
 
-    def __init__(self, settings: dict[str, str], **options: Any) -> None:
-        super().__init__([sys.executable, "-m", "worker"], env=clean_environment(**settings), **options)
+    def __init__(self, settings: dict[str, str], constants: Mapping[str, float] | None = None) -> None:
+        """Args: `constants` gives constants of the worker other values, by their path: `worker.jobs.SECONDS`."""
+        command = ["worker"]
+        if constants:
+            command = ["tests.support.altered_worker", *(f"{path}={number}" for path, number in constants.items())]
+        super().__init__([sys.executable, "-m", *command], env=clean_environment(**settings))
 
     def wait_until_ready(self) -> None:
         self.port = int(self.wait_for_event("listening")["port"])
@@ -48,10 +52,10 @@ class RunningSite(ServerProcess):
 
     fork_server = ForkServer("gunicorn.__main__", "app", "server.worker")
 
-    def __init__(self, settings: dict[str, str], **options: Any) -> None:
+    def __init__(self, settings: dict[str, str]) -> None:
         self.port = free_port()
         settings = {**settings, "WEB_PORT": str(self.port)}
-        super().__init__([sys.executable, "-m", "gunicorn", "wsgi:app"], env=clean_environment(**settings), **options)
+        super().__init__([sys.executable, "-m", "gunicorn", "wsgi:app"], env=clean_environment(**settings))
 
     def wait_until_ready(self) -> None:
         wait_until(self._answers, seconds=20, what="the site answers")

@@ -18,7 +18,9 @@ from tests.support.valkey import TestValkey
 
 
 @contextmanager
-def running_network(folder: Path, migrated: Path, workers: int, **settings: str) -> Iterator[Network]:
+def running_network(
+    folder: Path, migrated: Path, workers: int, constants: dict[str, float] | None = None, **settings: str
+) -> Iterator[Network]:
     """Workers with a database and a Valkey of their own."""
     from shared import bus, db
 
@@ -40,7 +42,7 @@ def running_network(folder: Path, migrated: Path, workers: int, **settings: str)
         "LOG_FORMAT": "json",
         **settings,
     }
-    running = [RunningWorker(environment) for _ in range(workers)]
+    running = [RunningWorker(environment, constants) for _ in range(workers)]
     network = None
     try:
         for worker in running:
@@ -88,14 +90,17 @@ def _module_network(
     processes: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
 ) -> Iterator[Network]:
     settings: dict[str, Any] = getattr(request.module, "NETWORK_SETTINGS", {})
-    if not settings:
+    constants: dict[str, float] = getattr(request.module, "NETWORK_CONSTANTS", {})
+    if not settings and not constants:
         yield request.getfixturevalue("_usual_networks")(request.param)
         return
-    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, request.param, **settings) as network:
+    folder = tmp_path_factory.mktemp("network")
+    with running_network(folder, _migrated_sqlite, request.param, constants, **settings) as network:
         yield network
 
 
 @pytest.fixture
 def network(_module_network: Network) -> Iterator[Network]:
-    """The module's network, with the sockets of this test alone. Its settings: NETWORK_SETTINGS of the module."""
+    """The module's network, with the sockets of this test alone. The module may define NETWORK_SETTINGS, and
+    NETWORK_CONSTANTS (see RunningWorker)."""
     yield from network_of_this_test(_module_network)

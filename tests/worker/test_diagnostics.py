@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 from worker.diagnostics.recorder import HIDDEN, expected, mask
 
 NETWORK_SETTINGS = {"RATE_LIMITS": "on"}
+NETWORK_CONSTANTS = {"worker.diagnostics.recorder.FLUSH_SECONDS": 0.1}
 
 
 def read(network: Network, peer: Peer) -> Diagnostics:

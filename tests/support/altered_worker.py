@@ -1,0 +1,15 @@
+"""`python -m worker` with other values for constants: `python -m tests.support.altered_worker MODULE.NAME=NUMBER …`."""
+
+import importlib
+import sys
+
+from worker.__main__ import main  # replaces blocking functions, so it comes first
+
+for argument in sys.argv[1:]:
+    path, _, number = argument.partition("=")
+    module, _, name = path.rpartition(".")
+    constants = vars(importlib.import_module(module))
+    assert name in constants, path
+    constants[name] = float(number)
+
+sys.exit(main())
