@@ -1,4 +1,4 @@
-"""Database servers that refuse to run as root are started as somebody else."""
+"""Start database servers as another user if the tests run as root, since they refuse to run as root."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from launcher.processes import die_with_parent
 
 
 def unprivileged(folder: Path, *accounts: str) -> Callable[[], None]:
-    """For a child before it starts: become the first of these accounts that there is, or `nobody`, who is given the
-    folder. Nothing where we are not root."""
+    """Return a `preexec_fn` that switches to the first of these accounts that exists, or to `nobody`.
+
+    Also makes that account the owner of `folder`. The function does nothing if the tests do not run as root.
+    """
     if os.getuid() != 0:
         return lambda: None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -29,11 +31,11 @@ def unprivileged(folder: Path, *accounts: str) -> Callable[[], None]:
 
 
 def become_and_die_with_parent(become: Callable[[], None], how: signal.Signals) -> Callable[[], None]:
-    """`become`, and then ask to get this signal when the test run dies."""
-    dies = die_with_parent(how)
+    """Return a `preexec_fn` that calls `become`, and then requests this signal for the end of the test run."""
+    request_signal = die_with_parent(how)
 
     def prepare() -> None:
         become()
-        dies()  # after the change of user, which clears it
+        request_signal()  # the change of user would clear an earlier request
 
     return prepare

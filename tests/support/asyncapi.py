@@ -1,4 +1,4 @@
-"""Frames held against the schemas of the AsyncAPI document, strictly: a key that it does not name is a fault."""
+"""Check frames against the schemas of the AsyncAPI document. A key that the document does not name is an error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _is_uuid(value: object) -> bool:
 
 
 class Described:
-    """What the document says of each message."""
+    """The messages that the document describes."""
 
     def __init__(self) -> None:
         self.document = document("ws://127.0.0.1:4110/socket", PROTOCOL_VERSION)
@@ -35,7 +35,7 @@ class Described:
         }
 
     def names(self, frame: Any, *, from_peer: bool) -> list[str]:
-        """The messages that a frame of a peer, or of the worker, can be."""
+        """Return the names of the messages that match a frame of a peer, or of the worker."""
         return [
             name
             for name, validator in self._validators.items()
@@ -43,13 +43,13 @@ class Described:
         ]
 
     def name(self, frame: Any, *, from_peer: bool = False) -> str:
-        """The one message that a frame is; fails the test where it is none, or may be two."""
+        """Return the name of the only message that matches a frame. Fails the test if none matches, or several."""
         names = self.names(frame, from_peer=from_peer)
         assert len(names) == 1, f"{names}: {frame}\n{self.faults(frame)}"
         return names[0]
 
     def faults(self, frame: Any) -> str:
-        """What is wrong with a frame, by each message of its event."""
+        """Return what is wrong with a frame, for each message of its event."""
         event = frame.get("event") if isinstance(frame, dict) else None
         return "\n".join(
             f"{name}: {fault.json_path}: {fault.message}"
@@ -60,7 +60,7 @@ class Described:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema, with no room for keys that it does not name."""
+    """Return a copy of the schema that forbids keys it does not name."""
     if isinstance(schema, list):
         return [_closed(part) for part in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""A real Chromium, the one installed on the machine."""
+"""Run the Chromium that is installed on the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    """A headless Chromium that can reach nothing but this machine."""
+    """Run a headless Chromium that can reach only this machine."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

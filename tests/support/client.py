@@ -1,4 +1,4 @@
-"""A socket client on `websocket-client`: it shares no code with the worker, so the two check each other."""
+"""A socket client that uses `websocket-client`. It shares no code with the worker, so the two check each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Frame = dict[str, Any]
 
 
 class Closed(AssertionError):
-    """The worker closed the socket while the test waited for something else."""
+    """The worker closed the socket while the test waited for a frame."""
 
     def __init__(self, code: int | None, reason: str) -> None:
         super().__init__(f"the socket was closed: {code} {reason}")
@@ -23,7 +23,7 @@ class Closed(AssertionError):
 
 
 class SocketClient:
-    """One socket. All that the worker sends is kept in `frames`, in order; heartbeats are answered."""
+    """One socket. Keeps all frames of the worker in `frames`, in order, and answers heartbeats."""
 
     def __init__(self, url: str, *, answers_heartbeats: bool = True, seconds: float = 10.0, **options: Any) -> None:
         self.frames: list[Frame] = []
@@ -35,10 +35,10 @@ class SocketClient:
         self._taken: set[int] = set()
         self._socket = websocket.create_connection(url, timeout=seconds, enable_multithread=True, **options)
 
-    # What goes out
+    # Outgoing
 
     def send(self, event: str, payload: Any = None, *, ref: Any = None, **other: Any) -> Any:
-        """Send a frame; `payload` and `ref` are left out when None. Returns the ref."""
+        """Send a frame, without `payload` and `ref` if they are None. Return the ref."""
         frame: Frame = {"event": event, **other}
         if payload is not None:
             frame["payload"] = payload
@@ -56,7 +56,7 @@ class SocketClient:
         self._socket.send_frame(websocket.ABNF(1 if fin else 0, 0, 0, 0, opcode, 1, data))
 
     def request(self, event: str, payload: Any = None, *, seconds: float = 5.0) -> Frame:
-        """Send with a fresh ref, and return the answer to it."""
+        """Send a frame with a new ref, and return the answer."""
         ref = str(uuid.uuid4())
         self.send(event, payload, ref=ref)
         return self.wait_for(event, seconds=seconds, ref=ref)
@@ -71,7 +71,7 @@ class SocketClient:
         check: bool = True,
         **payload: Any,
     ) -> Frame:
-        """Authenticate and return the answer; it must be a success unless `check` is False."""
+        """Authenticate, and return the answer, which must be a success unless `check` is False."""
         payload = {
             "client_id": client_id,
             "client_secret": client_secret,
@@ -85,12 +85,18 @@ class SocketClient:
             assert answer.get("status") == "success", answer
         return answer
 
-    # What comes in
+    # Incoming
 
     def wait_for(self, event: str, *, seconds: float = 5.0, **matching: Any) -> Frame:
-        """The first frame of this event not yet returned whose keys match (`ref=`, `status=`, `payload=`: part of it).
+        """Return the next frame of this event whose keys match.
 
-        Frames of other events stay for later calls. Raises Closed when the worker closes first.
+        Other frames stay for later calls.
+
+        Args:
+            matching: Keys of the frame and their values; for `payload`, the fields that it must have at least.
+
+        Raises:
+            Closed: The worker closed the socket first.
         """
         deadline = time.monotonic() + seconds
         position = 0
@@ -103,22 +109,22 @@ class SocketClient:
             if self.is_closed:
                 raise Closed(self.close_code, self.close_reason)
             if not self._read(deadline - time.monotonic()):
-                raise AssertionError(f"no {event} {matching or ''} within {seconds:g} s; came: {self.frames[-20:]}")
+                raise AssertionError(f"no {event} {matching or ''} within {seconds:g} s; received: {self.frames[-20:]}")
 
     def wait_closed(self, *, seconds: float = 10.0) -> int | None:
-        """The close code the worker sent (None when it dropped the connection without one)."""
+        """Wait until the socket is closed. Return the worker's close code, or None if it sent none."""
         deadline = time.monotonic() + seconds
         while not self.is_closed:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise AssertionError(f"not closed within {seconds:g} s; came: {self.frames[-20:]}")
+                raise AssertionError(f"not closed within {seconds:g} s; received: {self.frames[-20:]}")
             self._read(left)
         return self.close_code
 
     def settle(self) -> list[Frame]:
-        """Everything that the worker sent before it answered a request made now; those frames stay in `frames` too.
+        """Send a request, and return the frames that came before its answer. They stay in `frames` too.
 
-        A request that is answered in order shows that nothing else came, without waiting for a time to pass.
+        The worker answers in order, so this shows that nothing else came, without waiting for a fixed time.
         """
         before = len(self.frames)
         ref = str(uuid.uuid4())
@@ -127,13 +133,13 @@ class SocketClient:
         return [frame for frame in self.frames[before:] if frame.get("ref") != ref]
 
     def events(self, event: str) -> list[Frame]:
-        """All frames of an event received so far."""
+        """Return all frames of an event received so far."""
         return [frame for frame in self.frames if frame.get("event") == event]
 
-    # Ends
+    # The end
 
     def close(self, code: int = 1000) -> None:
-        """Say goodbye and close, whatever the state of the socket."""
+        """Close with a close frame, whatever the state of the socket."""
         try:
             self._socket.close(status=code, timeout=1)
         except (OSError, websocket.WebSocketException):
@@ -141,7 +147,7 @@ class SocketClient:
         self.is_closed = True
 
     def drop(self) -> None:
-        """Cut the connection without a word."""
+        """Close the connection without a close frame."""
         self._socket.shutdown()
         self.is_closed = True
 
@@ -152,7 +158,7 @@ class SocketClient:
         return self._socket.sock
 
     def _read(self, seconds: float) -> bool:
-        """Read one message; False when none came in time."""
+        """Read one message. Return False if none came in time."""
         if seconds <= 0:
             return False
         self._socket.settimeout(seconds)
@@ -182,11 +188,11 @@ class SocketClient:
 def _matches(frame: Frame, event: str, matching: dict[str, Any]) -> bool:
     if frame.get("event") != event:
         return False
-    for key, wanted in matching.items():
+    for key, expected in matching.items():
         value = frame.get(key)
-        if key == "payload" and isinstance(value, dict) and isinstance(wanted, dict):
-            if any(name not in value or value[name] != part for name, part in wanted.items()):
+        if key == "payload" and isinstance(value, dict) and isinstance(expected, dict):
+            if any(name not in value or value[name] != part for name, part in expected.items()):
                 return False
-        elif value != wanted:
+        elif value != expected:
             return False
     return True

@@ -1,7 +1,6 @@
-"""Copies of a PostgreSQL database for one test after the other: a copy that comes back is put as it was, not made anew.
+"""Copies of a PostgreSQL database, which one test after another uses. After each test a copy is restored.
 
-To make one would be most of what a small test takes. The schema is no matter for this: a copy in which a test changed
-any is dropped.
+Creating a copy would take most of the time of a small test. A copy whose schema a test has changed is dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from psycopg import sql
 from tests.support.postgres import Postgres
 from tests.support.waiting import wait_until
 
-# Each row of a catalog bears the transaction that wrote it: the sums change with whatever is made, altered or dropped.
+# Each row of a catalog contains the transaction that wrote it, so the sums change with every change of the schema.
 _CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_index", "pg_trigger", "pg_proc", "pg_type")
 _SHAPE = " UNION ALL ".join(f"SELECT count(*), sum(xmin::text::bigint) FROM {catalog}" for catalog in _CATALOGS)
 _OTHERS = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -24,7 +23,7 @@ _EMPTY = """
         END LOOP;
     END $$
 """
-_COUNT_ANEW = """
+_RESTART_SEQUENCES = """
     SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
     FROM pg_sequences WHERE last_value IS NOT NULL
 """
@@ -34,7 +33,7 @@ Shape = list[tuple[object, ...]]
 
 
 class Copies:
-    """Copies of the database at `template`, whose sequences nobody has drawn from yet."""
+    """Copies of the database at the URL `template`, whose sequences must be unused."""
 
     def __init__(self, server: Postgres, template: str) -> None:
         self._server = server
@@ -46,7 +45,7 @@ class Copies:
             self._rows = _rows(connection)
 
     def take(self) -> str:
-        """The URL of a copy for one test."""
+        """Return the URL of a copy for one test."""
         if self._free:
             return self._free.pop()
         url = self._server.create_database(template=self._template)
@@ -55,12 +54,12 @@ class Copies:
         return url
 
     def put_back(self, url: str) -> None:
-        """The test is over: its sessions are ended, and what it wrote is removed."""
+        """End the test's sessions, and remove what it wrote."""
         try:
-            is_as_before = self._restore(self._connections[url], self._shapes[url])
+            is_restored = self._restore(self._connections[url], self._shapes[url])
         except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError):
-            is_as_before = False  # on a server of somebody else's; or the test has ended this session too
-        if is_as_before:
+            is_restored = False  # no superuser on TEST_DATABASE_URL, or the test has ended this session too
+        if is_restored:
             self._free.append(url)
         else:
             self._connections.pop(url).close()
@@ -74,9 +73,9 @@ class Copies:
         if connection.execute(_SHAPE).fetchall() != shape:
             return False
         with connection.transaction():
-            connection.execute("SET LOCAL session_replication_role = replica")  # neither triggers nor foreign keys
+            connection.execute("SET LOCAL session_replication_role = replica")  # without triggers and foreign keys
             connection.execute(_EMPTY)
-            connection.execute(_COUNT_ANEW)
+            connection.execute(_RESTART_SEQUENCES)
             for table, rows in self._rows.items():
                 with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
                     copy.write(rows)
@@ -84,7 +83,7 @@ class Copies:
 
 
 def _rows(connection: psycopg.Connection[tuple[object, ...]]) -> Rows:
-    """What the migrations put into the tables, by table."""
+    """Return the rows that the migrations created, by table."""
     rows = {}
     for (table,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
         with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(str(table)))) as copy:

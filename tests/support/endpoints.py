@@ -1,4 +1,4 @@
-"""Servers of a few lines for whatever connects somewhere: they count who came, and answer as they are told."""
+"""Small servers that count their connections and answer each one with a function of the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answer = Callable[[socket.socket], object]
 
 
 class Authority:
-    """A certificate authority of the test run. `pem` is what its clients must trust, as by SSL_CERT_FILE."""
+    """A certificate authority. Its clients must trust the file `pem`, for example through SSL_CERT_FILE."""
 
     def __init__(self, folder: Path) -> None:
         self._authority = trustme.CA()
@@ -24,7 +24,7 @@ class Authority:
         self._authority.cert_pem.write_to_path(str(self.pem))
 
     def context(self, *names: str, is_expired: bool = False) -> ssl.SSLContext:
-        """For a server with a certificate for these names."""
+        """Return the context of a server with a certificate for these names."""
         expires = datetime.now(UTC) + timedelta(days=-1 if is_expired else 1)
         certificate = self._authority.issue_cert(*names, not_before=expires - timedelta(days=30), not_after=expires)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -33,7 +33,7 @@ class Authority:
 
 
 class Endpoint:
-    """Listens on a port of its own. said: what `answer` read and returned."""
+    """Listens on a free port. `said` holds the bytes that `answer` has returned, one item for each connection."""
 
     def __init__(self, answer: Answer, context: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -66,13 +66,13 @@ class Endpoint:
             connection.close()
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # or the thread that accepts would take one more
+        self._listener.shutdown(socket.SHUT_RDWR)  # otherwise the accepting thread would accept one more
         self._listener.close()
 
 
 @contextmanager
 def listening(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[Endpoint]:
-    """An endpoint, for as long as the block lasts."""
+    """Run an endpoint inside the block."""
     endpoint = Endpoint(answer, context)
     try:
         yield endpoint
@@ -81,24 +81,24 @@ def listening(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator
 
 
 def greets(connection: socket.socket) -> None:
-    """As a game does."""
+    """Greet the client as a game does, and wait until it disconnects."""
     connection.sendall(b"Welcome to Midnight Harbour!\r\n")
     connection.shutdown(socket.SHUT_WR)
     says_nothing(connection)
 
 
 def says_nothing(connection: socket.socket) -> None:
-    """Until the other one goes."""
+    """Wait until the client disconnects."""
     while connection.recv(1024):
         pass
 
 
 def hangs_up(connection: socket.socket) -> None:
-    """At once."""
+    """Close the connection at once."""
 
 
 def answers_http(status: str, *headers: str) -> Answer:
-    """One request, one answer."""
+    """Return a function that reads one request, and answers with this status and these headers."""
 
     def answer(connection: socket.socket) -> bytes:
         request = b""

@@ -1,4 +1,4 @@
-"""Frames that no sane client sends: examples of the protocol, mutated, and texts made up."""
+"""Frames that no sane client sends: mutated examples of the protocol, and invented texts."""
 
 from __future__ import annotations
 
@@ -19,23 +19,17 @@ STRANGE: list[Any] = [
 
 
 class Fuzzer:
-    """The same frames for the same seed."""
+    """Generates frames. The same seed gives the same frames."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._ways: list[Callable[[], str]] = (
-            [self._mutated] * 8
-            + [self._made_up] * 4
-            + [self._damaged] * 3
-            + [
-                self._deep,
-                self._noise,
-            ]
+        self._generators: list[Callable[[], str]] = (
+            [self._mutated] * 8 + [self._invented] * 4 + [self._damaged] * 3 + [self._deep, self._noise]
         )
 
     def frame(self) -> str:
-        """The text of one message."""
-        return self._random.choice(self._ways)()
+        """Return the text of one message."""
+        return self._random.choice(self._generators)()
 
     def _mutated(self) -> str:
         frame = self._example()
@@ -50,7 +44,7 @@ class Fuzzer:
                 frame[self._random.choice(["event", "ref", "payload", "events", "ts", "status"])] = self._value()
         return json.dumps(frame)
 
-    def _made_up(self) -> str:
+    def _invented(self) -> str:
         frame = {"event": self._random.choice(EVENTS)}
         for key in ("ref", "payload"):
             if self._random.random() < 0.6:
@@ -60,8 +54,10 @@ class Fuzzer:
     def _damaged(self) -> str:
         text = list(json.dumps(self._example()))
         for _ in range(self._random.randint(1, 5)):
-            place = self._random.randrange(len(text))
-            text[place] = self._random.choice(['"', "{", "}", "[", "]", ":", ",", "\\", "\n", "\u2028", "0", "e", ""])
+            position = self._random.randrange(len(text))
+            text[position] = self._random.choice(
+                ['"', "{", "}", "[", "]", ":", ",", "\\", "\n", "\u2028", "0", "e", ""]
+            )
         return "".join(text)
 
     def _deep(self) -> str:

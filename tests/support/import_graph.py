@@ -1,7 +1,7 @@
-"""The imports between the modules of a folder, and which of them go round in circles.
+"""Find the imports between the modules of a folder, and the circles among them.
 
 `python -m tests.support.import_graph worker` prints each circle and "N files in circles", and fails if there are any.
-Imports inside functions and under `if TYPE_CHECKING` count: a circle of them ties modules together all the same.
+Imports inside functions and under `if TYPE_CHECKING` count: such a circle ties modules together too.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def imports_of(path: Path, root: Path) -> Iterator[tuple[int, str]]:
 def import_graph(folder: str, root: Path) -> Graph:
     """Return, for each module of a folder below `root`, the modules of the same folder that it imports.
 
-    Packages count as modules only where their `__init__.py` imports something. `from package import module` is an
-    import of the module alone.
+    `from package import module` counts as an import of the module, not of the package.
     """
     paths = {_module_name(path, root): path for path in sorted((root / folder).rglob("*.py"))}
     graph: Graph = {}
@@ -57,7 +56,7 @@ def _is_only_the_parent(name: str, names: set[str], modules: Set[str]) -> bool:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Return the groups of modules that import each other, directly or by way of others, each sorted."""
+    """Return the groups of modules that import each other, directly or through others, each sorted."""
     reachable = {module: _reachable_from(module, graph) for module in graph}
     groups = {
         frozenset(other for other in reachable[module] if module in reachable[other])
@@ -85,7 +84,7 @@ def _module_name(path: Path, root: Path) -> str:
 
 
 def main(folders: list[str]) -> int:
-    """Print the circles of each folder below the working directory; returns the exit status."""
+    """Print the circles of each folder below the working directory, and return the exit status."""
     count = 0
     for folder in folders:
         for circle in circles(import_graph(folder, Path.cwd())):

@@ -1,4 +1,4 @@
-"""A throwaway MariaDB server on a Unix socket, with the settings it has when nobody has chosen any."""
+"""A temporary MariaDB server on a Unix socket. All settings that affect its behaviour have their defaults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 
 class MariaDB:
-    """A server that databases are made on. Everything made here is gone after `close`."""
+    """A server for test databases. `close` deletes them all."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
@@ -33,25 +33,25 @@ class MariaDB:
             raise
 
     def create_database(self) -> str:
-        """A new empty database; returns its URL."""
+        """Create an empty database, and return its URL."""
         url = self._url.set(database=f"test_{secrets.token_hex(6)}")
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {url.database}")
         return url.render_as_string(hide_password=False)
 
     def drop_database(self, url: str) -> None:
-        """Remove it, and end the sessions that still use it."""
+        """Delete a database, and end the sessions that still use it."""
         self.cut_connections(url)
         with self._admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {make_url(url).database}")
 
     def cut_connections(self, url: str) -> int:
-        """End all sessions on this database; returns how many those were."""
+        """End all sessions on this database, and return their number."""
         query = text("SELECT id FROM information_schema.processlist WHERE db = :name")
         with self._admin.connect() as connection:
             numbers = connection.scalars(query, {"name": make_url(url).database}).all()
             for number in numbers:
-                with suppress(OperationalError):  # it has just ended by itself
+                with suppress(OperationalError):  # the session has just ended by itself
                     connection.exec_driver_sql(f"KILL {number}")
         return len(numbers)
 
@@ -59,7 +59,7 @@ class MariaDB:
         """Stop the server."""
         self._admin.dispose()
         if self._process is not None:
-            self._process.kill()  # nothing is kept
+            self._process.kill()  # its data is deleted
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A small network with something of each kind that moderators deal with, made by the services."""
+"""A small network with a record of each kind that moderators work with, created through the services."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moderated:
-    """Who and what there is. The `player` reported `message`, whose speaker is Wren; the game is `owner`'s."""
+    """The users and records. `player` reported `message`, which Wren said; `owner` owns the game."""
 
     admin: User
     moderator: User
@@ -48,18 +48,18 @@ class Moderated:
     ignore: int
 
     def ids(self) -> dict[str, str]:
-        """For addresses with names of records in braces."""
+        """Return the ids by name, for addresses with such names in braces."""
         names = ("message", "report", "sanction", "appeal", "filter", "mute", "ignore")
         return {name: str(getattr(self, name)) for name in names}
 
 
 def actor(session: Session, user: User) -> Actor:
-    """A user of the tests as an actor."""
+    """Return a user as an actor."""
     return actors.of_user(session, user.id)
 
 
 def speak(channel: Channel, game: Game, name: str, text: str) -> int:
-    """Store a line as a worker would; returns the message's id."""
+    """Store a line as a worker would, and return the message's id."""
     with db.transaction() as session:
         line = Line(channel.id, peer_keys.of_game(game.id), game.short_name, name, text, utc_now())
         return history.store_lines(session, [line], worker="tests")[0]
@@ -74,11 +74,11 @@ def make_moderated(
     channel: str = "gossip",
     text: str = "Buy gold",
 ) -> Moderated:
-    """Make one of each; admin, owner: make the warden and the wright if not given."""
+    """Create one record of each kind. Without an admin and an owner, create the users "warden" and "wright"."""
     admin, owner = admin or stored.admin("warden"), owner or stored.user("wright")
     moderator, player = stored.user("mod", role="moderator"), stored.user("reader")
-    made_game, room = stored.game(game, owner=owner), stored.channel(channel)
-    message = speak(room, made_game, "Wren", text)
+    stored_game, stored_channel = stored.game(game, owner=owner), stored.channel(channel)
+    message = speak(stored_channel, stored_game, "Wren", text)
     with db.transaction() as session:
         keeper, reader = actor(session, moderator), actor(session, player)
         report = reports.create_report(
@@ -95,7 +95,7 @@ def make_moderated(
             seconds=3600,
         )
         appeal = appeals.create_appeal(session, actor(session, owner), sanction_id=sanction.id, text="It was a guest.")
-        made_filter = filters.create_filter(session, keeper, kind="word", action="flag", text="gold", note="Adverts")
+        word_filter = filters.create_filter(session, keeper, kind="word", action="flag", text="gold", note="Adverts")
         mute = game_mutes.add_mute(session, actor(session, owner), short_name=game, pattern="*@Else*")
         ignore = ignores.add_ignore(session, reader, pattern=f"Pest@{game}")
         channel_states.slow_down(session, keeper, channel=channel, seconds=5)
@@ -104,19 +104,19 @@ def make_moderated(
             moderator=moderator,
             owner=owner,
             player=player,
-            game=made_game,
-            channel=room,
+            game=stored_game,
+            channel=stored_channel,
             message=message,
             report=report.id,
             sanction=sanction.id,
             appeal=appeal.id,
-            filter=made_filter.id,
+            filter=word_filter.id,
             mute=mute.id,
             ignore=ignore.id,
         )
 
 
 def mute(session: Session, actor: Actor, target: str, **fields: Any) -> Sanction:
-    """Mute a player for ten minutes, or what `fields` say instead."""
+    """Mute a player for ten minutes; `fields` may change what is imposed, on whom and for how long."""
     fields = {"kind": "mute", "target_kind": "player", "seconds": 600, "reason": "flooding", **fields}
     return sanctions.sanction(session, actor, target=target, **fields)

@@ -1,4 +1,4 @@
-"""A network of one or more real workers for a whole test module: its games, with sockets spread over the workers."""
+"""A network of one or more workers for a whole test module: its games, and sockets spread over the workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 
 ALL_FLAGS = ["channels", "players", "tells", "games"]
 PROBE_SECONDS = 20.0
-"""A socket that nobody reads answers no heartbeat, and a minute later it is closed: after so long another is opened."""
+"""The age at which probes are replaced: nobody reads them meanwhile, so they answer no heartbeats and get closed."""
 _numbers = itertools.count(1)
 
 
@@ -30,7 +30,7 @@ class Peer:
 
 
 class Network:
-    """Sockets go to the workers in turn, unless a test says which one (`worker=1`)."""
+    """Opens sockets to the workers in turn, unless a test chooses one (`worker=1`)."""
 
     def __init__(self, workers: list[RunningWorker], factory: Factory, valkey: TestValkey) -> None:
         self.workers = workers
@@ -47,7 +47,7 @@ class Network:
         return len(self.workers) == 1
 
     def game(self, prefix: str = "G", **fields: Any) -> Peer:
-        """A new game with a name that no other test has."""
+        """Create a game with a unique name."""
         short_name = f"{prefix}{next(_numbers)}"
         game, credentials = self.factory.game_with_credentials(
             short_name, owner=self._owner, name=f"The {short_name}", **fields
@@ -55,13 +55,13 @@ class Network:
         return Peer(short_name, credentials.client_id, credentials.client_secret, f"game:{game.id}")
 
     def application(self) -> Peer:
-        """A new application."""
+        """Create an application."""
         short_name = f"A{next(_numbers)}"
         application, credentials = self.factory.application_with_credentials(short_name)
         return Peer(short_name, credentials.client_id, credentials.client_secret, f"application:{application.id}")
 
     def open(self, *, worker: int | None = None, **options: Any) -> SocketClient:
-        """A socket that has not authenticated."""
+        """Open a socket that has not authenticated."""
         number = next(self._turns) if worker is None else worker
         client = SocketClient(self.workers[number % len(self.workers)].url, **options)
         self._opened.append(client)
@@ -76,11 +76,11 @@ class Network:
         answers_heartbeats: bool = True,
         **payload: Any,
     ) -> SocketClient:
-        """An authenticated socket of a peer (a new game by default), with all flags; every worker knows of it."""
+        """Return an authenticated socket of a peer, by default a new game with all flags. Every worker knows it."""
         peer = peer or self.game()
         client = self.open(worker=worker, answers_heartbeats=answers_heartbeats)
         client.peer = peer  # type: ignore[attr-defined]
-        before = self._socket_ids(peer)  # an older one may be on its way out: a count would not tell
+        before = self._socket_ids(peer)  # ids, since an older socket may be closing meanwhile
         client.authenticate(
             peer.client_id, peer.client_secret, supports=ALL_FLAGS if supports is None else supports, **payload
         )
@@ -91,7 +91,7 @@ class Network:
         return client
 
     def online_sockets(self, peer: Peer) -> int:
-        """How many sockets of a peer Redis knows."""
+        """Return how many sockets of a peer are in Redis."""
         return len(self._socket_ids(peer))
 
     def _socket_ids(self, peer: Peer) -> set[str]:
@@ -103,11 +103,11 @@ class Network:
             return {socket.id for socket in list_sockets(client) if socket.peer == peer.key}
 
     def wait_game(self, peer: Peer, accepts: Callable[[Frame], Any]) -> None:
-        """Wait until every worker answers `games/status` of a game with a payload that `accepts`."""
+        """Wait until every worker answers `games/status` of a game with an accepted payload."""
         self._wait("games/status", peer, accepts)
 
     def wait_player(self, peer: Peer, name: str, *, online: bool = True) -> None:
-        """Wait until every worker says that a player is online, or is not."""
+        """Wait until every worker says that a player is online, or that it is not."""
         self._wait(
             "players/status",
             peer,
@@ -119,7 +119,7 @@ class Network:
         self.wait_game(peer, lambda payload: "supports" not in payload)
 
     def flush(self, *clients: SocketClient) -> None:
-        """Wait until everything that was sent between workers before now has reached these sockets, and been read."""
+        """Wait until these sockets have read everything that workers have sent to each other before now."""
         game = self.game("Flush", is_displayed=False)
         for number in range(len(self.workers)):
             sender = self.open(worker=number)
@@ -134,7 +134,7 @@ class Network:
             sender.close(1001)
 
     def close_sockets(self) -> None:
-        """After a test: its sockets go."""
+        """Close the sockets of a test."""
         for client in self._opened:
             client.drop()
         self._opened.clear()

@@ -1,4 +1,4 @@
-"""A network that outlives a test: its database bound for each test, whatever others have bound since."""
+"""Use a network that several tests share. Other tests may have bound another database in between."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.network import Network
 
 
 def network_of_this_test(network: Network) -> Iterator[Network]:
-    """For a fixture `network` of a module's own: `yield from` this."""
+    """Bind the network's database and bus for one test, and close its sockets afterwards. Use it with `yield from`."""
     from shared import bus, db
 
     environment: dict[str, str] = network.environment  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Password hashes that cost next to nothing: real ones would be most of what tests with many users take."""
+"""Cheap password hashes: real ones would take most of the time of tests with many users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def use_quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the accounts service of this process hash cheaply until the patch is undone."""
+    """Make the users service of this process hash cheaply until the patch is undone."""
     from argon2 import PasswordHasher
 
     from shared.services import users

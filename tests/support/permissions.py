@@ -1,7 +1,7 @@
-"""The matrix of permissions: who is tried with everything that moderation offers, on pages and on the socket.
+"""The matrix of permissions: everybody who is tried with each act of moderation, on pages and on the socket.
 
-`WHO` names everybody, with the roles they have; `may(who, act)` says what the table of permissions promises them. A
-test walks all routes of its kind, asks for each which act it is (a route without one fails), and tries everybody.
+`WHO` names them with their roles, and `may(who, act)` says what the table of permissions allows. A test goes through
+all routes of its kind, looks up the act of each (a route without an act fails), and tries it as everybody.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ ON_THE_SOCKET = ("game", "application", "application with scope")
 
 
 def may(who: str, act: Act) -> bool:
-    """Whether the table lets somebody do this."""
+    """Return whether the table allows somebody an act."""
     return bool(RULES[act] & WHO[who])

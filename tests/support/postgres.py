@@ -1,4 +1,4 @@
-"""A throwaway PostgreSQL cluster on a Unix socket, or databases on the server of TEST_DATABASE_URL."""
+"""A temporary PostgreSQL cluster on a Unix socket, or databases on the server of TEST_DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from tests.support.waiting import wait_until
 
 
 class Postgres:
-    """A server that databases are made on. Everything made here is gone after `close`."""
+    """A server for test databases. `close` deletes them all."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._made: set[str] = set()
-        given = os.environ.get("TEST_DATABASE_URL", "").strip()
+        self._databases: set[str] = set()
+        own_url = os.environ.get("TEST_DATABASE_URL", "").strip()
         try:
-            self._server = make_url(_with_driver(given)) if given else self._start()
+            self._server = make_url(_with_driver(own_url)) if own_url else self._start()
             self._admin = psycopg.connect(_conninfo(self._server), autocommit=True)
         except BaseException:
             self.close()
             raise
 
     def create_database(self, *, template: str | None = None) -> str:
-        """A new database, empty or a copy of another; returns its URL."""
+        """Create a database, empty or as a copy of `template` (a URL), and return its URL."""
         name = f"test_{secrets.token_hex(6)}"
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(make_url(template).database or "" if template else "template0")
         )
         self._admin.execute(statement)
-        self._made.add(name)
+        self._databases.add(name)
         return self._server.set(database=name).render_as_string(hide_password=False)
 
     def drop_database(self, url: str) -> None:
-        """Remove it, and end the sessions that still use it."""
+        """Delete a database, and end the sessions that still use it."""
         name = make_url(url).database or ""
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        self._made.discard(name)
+        self._databases.discard(name)
 
     def cut_connections(self, url: str) -> int:
-        """End all sessions on this database; returns how many those were."""
+        """End all sessions on this database, and return their number."""
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         return len(self._admin.execute(query, (make_url(url).database,)).fetchall())
 
@@ -69,7 +69,7 @@ class Postgres:
         self._admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS " + is_allowed).format(name))
 
     def close(self) -> None:
-        """Stop a cluster of our own; on a given server, drop what was made."""
+        """Stop the server. On the server of TEST_DATABASE_URL, delete the databases instead."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # "fast": ends open sessions
             try:
@@ -77,8 +77,8 @@ class Postgres:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        elif self._made:
-            for name in list(self._made):
+        elif self._databases:
+            for name in list(self._databases):
                 self.drop_database(self._server.set(database=name).render_as_string(hide_password=False))
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

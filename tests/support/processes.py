@@ -1,4 +1,4 @@
-"""Child processes of the tests: their output is read as it comes, and none outlives the test run."""
+"""Child processes of the tests. Their output is read as it arrives, and none outlives the test run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.support.forking import ForkedProcess, ForkServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# What a developer may have set for a server of their own; a test sets what it wants itself.
-OWN_SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)} | {
+# Developers may have set these for their own server. A test sets what it needs.
+_SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)} | {
     "WEB_CONCURRENCY",
     "FLASK_APP",
     "FLASK_DEBUG",
@@ -33,8 +33,8 @@ OWN_SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)} | 
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """This process's environment without settings of the network, and then with those given."""
-    environment = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
+    """Return this process's environment, with these settings of the network and no others."""
+    environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     programs = str(Path(sys.executable).parent)
     environment["PATH"] = programs + os.pathsep + environment.get("PATH", os.defpath)
     environment["PYTHONUNBUFFERED"] = "1"
@@ -42,14 +42,14 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """Return a port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class ServerProcess:
-    """A program that runs until it is stopped, in a process group of its own."""
+    """A program that runs until it is stopped, as the leader of a process group."""
 
     fork_server: ForkServer | None = None
     """Forks this kind of program; its command begins with `python -m`."""
@@ -96,12 +96,12 @@ class ServerProcess:
 
     @property
     def output(self) -> str:
-        """Everything it has printed so far."""
+        """Everything that it has printed so far."""
         return "\n".join(self.lines)
 
-    def wait_for_line(self, wanted: str | Callable[[str], Any], *, seconds: float = 20.0) -> str:
-        """The first line that holds the text (or that the function accepts), also one printed before."""
-        accepts = (lambda line: wanted in line) if isinstance(wanted, str) else wanted
+    def wait_for_line(self, expected: str | Callable[[str], Any], *, seconds: float = 20.0) -> str:
+        """Return the first line that contains the text or that the function accepts, including earlier lines."""
+        accepts = (lambda line: expected in line) if isinstance(expected, str) else expected
         deadline = time.monotonic() + seconds
         seen = 0
         with self._changed:
@@ -113,18 +113,18 @@ class ServerProcess:
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
                     reason = f"it ended with {self.process.poll()}" if self._ended else f"not within {seconds:g} s"
-                    raise AssertionError(f"{self.command} did not print {wanted!r}: {reason}\n{self.output}")
+                    raise AssertionError(f"{self.command} did not print {expected!r}: {reason}\n{self.output}")
                 self._changed.wait(left)
 
     def wait_for_event(self, name: str, *, seconds: float = 20.0) -> dict[str, Any]:
-        """The first JSON log line whose `event` is this."""
+        """Return the first JSON log line of this event."""
         return json.loads(self.wait_for_line(lambda line: _event(line) == name, seconds=seconds))
 
     def send_signal(self, signum: int) -> None:
         self.process.send_signal(signum)
 
     def wait(self, *, seconds: float = 20.0) -> int:
-        """Its exit status, once it has ended and everything it printed was read."""
+        """Wait until it has ended and all its output has been read. Return its exit status."""
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -133,15 +133,15 @@ class ServerProcess:
         return status
 
     def stop(self, *, seconds: float = 20.0) -> int:
-        """SIGTERM, and its exit status."""
+        """Send SIGTERM, and return its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         return self.wait(seconds=seconds)
 
     def kill(self) -> None:
-        """SIGKILL to its whole group; no harm if it has ended.
+        """Send SIGKILL to the group, unless it has ended.
 
-        While coverage is measured, the process may end by itself first: a killed one reports nothing.
+        If coverage is measured, let the process end by itself first, because a killed one reports nothing.
         """
         if _is_coverage_measured() and self.process.poll() is None:
             self.process.terminate()

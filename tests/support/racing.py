@@ -1,4 +1,4 @@
-"""Two transactions that meet: each runs in a thread of its own, on a connection of its own, and commits."""
+"""Concurrent transactions: each runs and commits in its own thread, on its own connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 
 class Racer:
-    """A function that runs in a thread. What it returned or raised is in `result` and `error` once it has ended."""
+    """Runs a function in a thread. When it has ended, `result` or `error` holds what it returned or raised."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.result: Any = None
@@ -33,7 +33,7 @@ class Racer:
         return self._thread.is_alive()
 
     def join(self, *, seconds: float = 15.0) -> Any:
-        """Wait for its end; returns what it returned, raises what it raised."""
+        """Wait until the function ends. Return what it returned, or raise what it raised."""
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"a transaction did not end within {seconds:g} s"
         if self.error is not None:
@@ -42,10 +42,10 @@ class Racer:
 
 
 def wait_until_blocked(engine: Engine, racer: Racer) -> None:
-    """Wait until the racer's transaction waits for a lock that another one holds (PostgreSQL), or until it has ended.
+    """Wait until the racer's transaction waits for a lock of another one, or has ended.
 
-    On SQLite nothing tells that a writer waits, and it cannot begin before the other one has ended: there is nothing
-    to wait for.
+    Returns at once on SQLite, which does not show waiting writers: there, a transaction that writes cannot even begin
+    before the other one has ended.
     """
     if engine.dialect.name == "sqlite":
         return

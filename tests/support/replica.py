@@ -1,6 +1,6 @@
-"""A replica as an application keeps one: records taken from frames, digests made anew. Shares no code with the server.
+"""A replica of an application, which builds its records from frames. Shares no code with the server.
 
-It is strict: whatever docs/protocol.md, §8, promises of the frames is checked as they are applied.
+It checks everything that docs/protocol.md, section 8, says about the frames.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECORDS_AN_EVENT = 10
 
 
 def digest(records: Records) -> str:
-    """SHA-256 over each record's canonical JSON and a newline, by ascending id."""
+    """Return the SHA-256 of each record's canonical JSON and a newline, by ascending id."""
     text = "".join(
         json.dumps(records[number], sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
         for number in sorted(records)
@@ -42,7 +42,7 @@ def digest(records: Records) -> str:
 
 
 class Replica:
-    """The records of every kind, and the last cursor seen. `is_fresh` while a whole state is coming in."""
+    """The records of every kind, and the last cursor."""
 
     def __init__(self) -> None:
         self.records: dict[str, Records] = {kind: {} for kind in KINDS}
@@ -51,12 +51,12 @@ class Replica:
         self._last: tuple[int, int] = (-1, 0)
 
     def expect_state(self) -> None:
-        """What comes next is a whole state: what is not in it goes."""
+        """Expect a whole state, which replaces all records."""
         self._state = {kind: {} for kind in KINDS}
         self._last = (-1, 0)
 
     def apply(self, frame: Frame) -> None:
-        """Take in a frame; those that are none of sync's are left alone."""
+        """Apply a frame of `sync`. Ignores other frames."""
         event = frame["event"]
         if event in ("sync/channels", "sync/games"):
             self._apply_records(event.removeprefix("sync/"), frame["payload"])
@@ -64,7 +64,7 @@ class Replica:
             self._complete(frame["payload"])
 
     def check(self, complete: Frame) -> None:
-        """Counts and digests of a `sync/complete` are those of what has come in."""
+        """Check that the counts and digests of a `sync/complete` are those of the records."""
         assert complete["counts"] == {kind: len(records) for kind, records in self.records.items()}
         assert complete["digests"] == {kind: digest(records) for kind, records in self.records.items()}
 
@@ -84,15 +84,15 @@ class Replica:
                 self.records[kind][record["id"]] = record
             self.cursor = payload["cursor"]
             return
-        # Part of a whole state: channels first, then games, each by ascending id, and no deletes.
+        # Part of a whole state: channels, then games, each by ascending id, and no deletes.
         assert not deleted
         if self._state is None:
             self.expect_state()
         assert self._state is not None
         for record in records:
-            place = (KINDS.index(kind), record["id"])
-            assert place > self._last, f"{place} after {self._last}"
-            self._last = place
+            position = (KINDS.index(kind), record["id"])
+            assert position > self._last, f"{position} after {self._last}"
+            self._last = position
             self._state[kind][record["id"]] = record
 
     def _complete(self, payload: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The site and the worker as real processes."""
+"""The site and the worker as processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET_KEY = "a key for tests, long enough to be taken"
 
 
 def get(port: int, path: str, *, seconds: float = 5.0) -> tuple[int, str]:
-    """Status and body of a GET; status 0 when nobody answers."""
+    """Return the status and the body of a GET; the status is 0 if nothing answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request("GET", path)
@@ -27,13 +27,17 @@ def get(port: int, path: str, *, seconds: float = 5.0) -> tuple[int, str]:
 
 
 class RunningWorker(ServerProcess):
-    """`python -m worker`. `port` and `url` are known once it is ready."""
+    """`python -m worker`. `port` and `url` are available once it is ready."""
 
     fork_server = ForkServer("worker.__main__")
     port = 0
 
     def __init__(self, settings: dict[str, str], constants: Mapping[str, float] | None = None) -> None:
-        """Args: `constants` gives constants of the worker other values, by their path: `worker.jobs.SECONDS`."""
+        """Start a worker.
+
+        Args:
+            constants: Constants of the worker with other values, by path: `{"worker.jobs.jobs.POLL_SECONDS": 1}`.
+        """
         command = ["worker"]
         if constants:
             command = ["tests.support.altered_worker", *(f"{path}={number}" for path, number in constants.items())]

@@ -1,4 +1,4 @@
-"""A way to Valkey that can fall silent: connections stay open, and nothing passes any more."""
+"""A proxy for Valkey that can fall silent: connections stay open, but nothing passes any more."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 
-class SilentWay:
-    """Listens on a Unix socket of its own and passes everything on to another, until it is told to be silent."""
+class SilentProxy:
+    """Listens on a Unix socket, and forwards everything to another one until `fall_silent` is called."""
 
     def __init__(self, path: Path, target: str) -> None:
         self.url = f"unix://{path}"
@@ -22,15 +22,15 @@ class SilentWay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def fall_silent(self) -> None:
-        """Pass on nothing; take what is sent, and new connections too."""
+        """Forward nothing. Still accept connections, and read what is sent."""
         self._speaks.clear()
 
     def speak(self) -> None:
-        """Pass on again what is sent on connections made from now on."""
+        """Forward again what is sent on new connections."""
         self._speaks.set()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:
@@ -39,9 +39,9 @@ class SilentWay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
-    def _pass_on(self, client: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         server = socket.socket(socket.AF_UNIX)
         is_lost = False
         with client, server:

@@ -1,4 +1,4 @@
-"""The site in this process. Making one takes longer than most tests, so tests use it one after another."""
+"""Sites in this process. Creating one takes longer than most tests do, so tests share them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_SITES = 4
 
 
 class BufferedClient(FlaskClient):
-    """Reads each answer to its end at once, so that no file of the site stays open."""
+    """Reads each response to its end, so that no file of the site stays open."""
 
     def open(self, *arguments: Any, buffered: bool = True, **options: Any) -> TestResponse:
         return super().open(*arguments, buffered=buffered, **options)
@@ -34,7 +34,7 @@ class _Kept(NamedTuple):
 
 
 class Sites:
-    """Keeps the sites made last. A test gets the one of its settings as it was when it was new."""
+    """Keeps the latest sites. A test gets the site with its settings, in its original state."""
 
     def __init__(self, compiled_templates: FileSystemBytecodeCache) -> None:
         self._compiled_templates = compiled_templates

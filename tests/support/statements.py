@@ -1,4 +1,4 @@
-"""The statements that are sent to a database meanwhile."""
+"""Collect the statements that are sent to a database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 @contextmanager
 def counted_statements(engine: Engine) -> Iterator[list[str]]:
-    """Collects the SELECTs and changes that run inside the block."""
+    """Collect the statements that run inside the block."""
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""A throwaway Valkey on a Unix socket, from the same wheel that `make run` uses."""
+"""A temporary Valkey on a Unix socket, from the wheel that `make run` uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.valkey import Valkey
 
 
 class TestValkey:
-    """One server. `stop` and `start` again keep its address, for tests of a Redis that is away for a while."""
+    """One server. It keeps its address when it is stopped and started again."""
 
     __test__ = False
 
@@ -29,7 +29,7 @@ class TestValkey:
         self._server.stop()
 
     def empty(self) -> None:
-        """Forget every key."""
+        """Delete all keys."""
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 

@@ -1,4 +1,4 @@
-"""Wait for a condition, with a deadline, instead of sleeping."""
+"""Wait for a condition with a deadline, instead of sleeping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], *, seconds: float = 10.0, what: str = "the condition") -> T:
-    """Call `condition` until it returns something true, and return that. Fails the test after `seconds`."""
+    """Call `condition` until it returns a true value, and return that. Fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         result = condition()

@@ -1,4 +1,4 @@
-"""A process that changes records at random, for tests of convergence. Imported by itself, so that it starts quickly."""
+"""A process that changes records at random, for tests of convergence. A separate module, so that it starts quickly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.services import channels, games
 from shared.services.authority.actors import OPERATOR
 from tests.support.factory import edit_game
 
-LEAST = 25  # so many transactions each writer makes, however slow the machine is
+MIN_ACTIONS = 25  # of each writer, however slow the machine is
 
 
 class Writer:
@@ -33,30 +33,30 @@ class Writer:
         self.done: dict[str, int] = {}
 
     def run(self, until: float) -> None:
-        """Count in `done` how often each came to pass, and how often the rules or another writer were in the way."""
+        """Act until this time. Count in `done` how often each action succeeded, and how often one was refused."""
         actions = [
             (self.create_game, 5),
             (self.edit_game, 6),
             (self.delete_game, 2),
-            (self.add_way, 4),
-            (self.edit_way, 3),
-            (self.delete_way, 2),
+            (self.add_connection, 4),
+            (self.edit_connection, 3),
+            (self.delete_connection, 2),
             (self.create_channel, 3),
             (self.edit_channel, 4),
             (self.delete_channel, 2),
             (self.rename_agent, 1),
             (self.rolled_back, 1),
         ]
-        while time.monotonic() < until or sum(self.done.values()) < LEAST:
-            chosen = self.random.choices([action for action, _ in actions], [weight for _, weight in actions])[0]
-            names = [chosen.__name__]
+        while time.monotonic() < until or sum(self.done.values()) < MIN_ACTIONS:
+            action = self.random.choices([action for action, _ in actions], [weight for _, weight in actions])[0]
+            names = [action.__name__]
             try:
                 with transaction() as session:
-                    chosen(session)
+                    action(session)
                     while self.random.random() < 0.2:  # some transactions change several records
-                        more = self.random.choice(actions)[0]
-                        names.append(more.__name__)
-                        more(session)
+                        action = self.random.choice(actions)[0]
+                        names.append(action.__name__)
+                        action(session)
             except (DomainError, Undone):
                 names = ["refused"]
             for name in names:
@@ -67,16 +67,16 @@ class Writer:
         return "".join(self.random.choices(string.ascii_lowercase, k=length))
 
     def any(self, session: Any, model: Any) -> Any:
-        found = session.scalars(select(model.id)).all()
-        if not found:
+        ids = session.scalars(select(model.id)).all()
+        if not ids:
             raise Undone
-        record = session.get(model, self.random.choice(found))
+        record = session.get(model, self.random.choice(ids))
         if record is None:
             raise Undone
         return record
 
     def create_game(self, session: Any) -> None:
-        # Few names, so that writers meet.
+        # Short names, so that writers often choose the same.
         games.create_game(
             session,
             OPERATOR,
@@ -105,13 +105,13 @@ class Writer:
     def delete_game(self, session: Any) -> None:
         games.delete_game(session, OPERATOR, short_name=self.any(session, Game).short_name)
 
-    def add_way(self, session: Any) -> None:
+    def add_connection(self, session: Any) -> None:
         game = self.any(session, Game)
         games.add_connection(
             session, OPERATOR, short_name=game.short_name, type="telnet", host=f"{self.word(4)}.example.com", port=23
         )
 
-    def edit_way(self, session: Any) -> None:
+    def edit_connection(self, session: Any) -> None:
         games.update_connection(
             session,
             OPERATOR,
@@ -120,7 +120,7 @@ class Writer:
             url=f"https://{self.word(4)}.example.com/",
         )
 
-    def delete_way(self, session: Any) -> None:
+    def delete_connection(self, session: Any) -> None:
         games.delete_connection(session, OPERATOR, connection_id=self.any(session, GameConnection).id)
 
     def create_channel(self, session: Any) -> None:
@@ -152,20 +152,19 @@ class Writer:
 
 
 class Undone(Exception):
-    """The transaction is to be rolled back."""
+    """Rolls the transaction back."""
 
 
 def write(database_url: str, redis_url: str, owner_id: int, seed: int, seconds: float, results: Any) -> None:
-    """The whole of one writer's process."""
-
+    """Run one writer in this process, and put its counts into the queue `results`."""
     writer = Writer(database_url, redis_url, owner_id, seed)
     writer.done["deadlocks"] = 0
     until = time.monotonic() + seconds
-    while time.monotonic() < until or sum(writer.done.values()) < LEAST:
+    while time.monotonic() < until or sum(writer.done.values()) < MIN_ACTIONS:
         try:
             writer.run(until)
         except OperationalError as error:
             if "deadlock" not in str(error).lower():
                 raise
-            writer.done["deadlocks"] += 1  # PostgreSQL ends one of two that lock the same rows in another order
+            writer.done["deadlocks"] += 1  # PostgreSQL ends one of two that lock the same rows in different orders
     results.put(writer.done)

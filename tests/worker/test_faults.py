@@ -13,7 +13,7 @@ from shared.services import channels
 from shared.services.authority.actors import OPERATOR
 from tests.support.client import SocketClient
 from tests.support.network import ALL_FLAGS
-from tests.support.silence import SilentWay
+from tests.support.silence import SilentProxy
 
 LINES = 2_000
 pytestmark = pytest.mark.timeout(120)
@@ -74,7 +74,7 @@ def test_many_missed_lines_arrive_in_order_and_close_nobody(start_worker, stored
 def test_a_redis_that_falls_silent_is_noticed_and_what_was_lost_is_made_good(start_worker, stored, connect, own_valkey):
     """Its connections stay open and nobody answers: lines said then are heard by the others when it speaks again."""
     with tempfile.TemporaryDirectory() as folder:
-        way = SilentWay(Path(folder) / "s", own_valkey.url)
+        way = SilentProxy(Path(folder) / "s", own_valkey.url)
         first, second = start_worker(REDIS_URL=way.url), start_worker()
         stored.channel("gossip")
         speaker, far = enter(first, stored, "Speaker", connect), enter(second, stored, "Far", connect)
