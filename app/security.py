@@ -83,7 +83,7 @@ class ProxyHeaders:
         self._proxies = proxies
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request. Others could write these headers too, and get around the limits per address."""
+        """Answer a request. Ignores the headers of other peers, who could forge them to evade limits per address."""
         peer = environ.get("REMOTE_ADDR", "")
         if not self._proxies.has(peer):
             return self._application(environ, start_response)

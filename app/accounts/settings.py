@@ -48,7 +48,7 @@ def welcome() -> ResponseReturnValue:
 @bp.post("/verify")
 @login_required
 def send_verification() -> ResponseReturnValue:
-    """Send the mail that verifies the address again."""
+    """Send the verification mail again."""
     if current_user.is_verified:
         flash("Your address is already verified.", "notice")
         return redirect(url_for(".show"), 303)

@@ -21,7 +21,7 @@ group = AppGroup("moderation")
 @click.argument("target")
 @click.option("--of", "target_kind", type=click.Choice(TARGET_KINDS), default="player", show_default=True)
 @click.option("--channel", help="Only on this channel.")
-@click.option("--seconds", type=int, help="How long it lasts; permanent if left out.")
+@click.option("--seconds", type=int, help="How long it lasts; permanent by default.")
 @click.option("--reason", required=True)
 def sanction(kind: str, target: str, target_kind: str, channel: str | None, seconds: int | None, reason: str) -> None:
     """Warn, mute or ban TARGET: Bob@Game, a game, a username, or an address or network."""

@@ -1,4 +1,4 @@
-"""The layout of player charts. `games/chart.html` draws the SVG, `games.css` colours it.
+"""The layout of player charts. `games/chart.html` draws the SVG, and `games.css` colours it.
 
 A count holds until the next one, so lines are drawn in steps. They break where a game was not connected.
 """
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from sqlalchemy.orm import Session
 
-from shared.services.player_counts import QUARTER, Span, list_counts, list_days, put_together
+from shared.services.player_counts import QUARTER, Span, list_counts, list_days, merge_spans
 from shared.times import floor
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -56,14 +56,14 @@ class Chart:
 
 
 def player_charts(session: Session, game_id: int, *, now: datetime) -> list[Chart]:
-    """Return the charts of a game's last day, week and year; none if it has no counts in that year."""
+    """Return the charts of a game's last day, week and year; an empty list if it has no counts in that year."""
     quarter, hour, today = floor(now, QUARTER), floor(now, HOUR), floor(now, DAY)
     days = list_days(session, game_id, since=(today - 364 * DAY).date())
     if not days:
         return []
     counts = list_counts(session, game_id, since=hour + HOUR - 7 * DAY)
     last_day = [span for span in counts if span.start >= quarter + QUARTER - DAY]
-    hours = put_together(counts, lambda at: floor(at, HOUR))
+    hours = merge_spans(counts, lambda moment: floor(moment, HOUR))
     return [
         draw(
             "day",
@@ -72,8 +72,8 @@ def player_charts(session: Session, game_id: int, *, now: datetime) -> list[Char
             end=quarter + QUARTER,
             length=DAY,
             step=QUARTER,
-            ticks=[(at, f"{at:%H:%M}") for at in _every(6 * HOUR, quarter + QUARTER, DAY)],
-            rows=_rows(put_together(last_day, lambda at: floor(at, HOUR)), lambda at: f"{at:%a %H:%M}"),
+            ticks=[(moment, f"{moment:%H:%M}") for moment in _every(6 * HOUR, quarter + QUARTER, DAY)],
+            rows=_rows(merge_spans(last_day, lambda moment: floor(moment, HOUR)), lambda moment: f"{moment:%a %H:%M}"),
         ),
         draw(
             "week",
@@ -82,8 +82,11 @@ def player_charts(session: Session, game_id: int, *, now: datetime) -> list[Char
             end=hour + HOUR,
             length=7 * DAY,
             step=HOUR,
-            ticks=[(at, f"{at:%a}") for at in _every(DAY, hour + HOUR, 7 * DAY)],
-            rows=_rows(put_together(counts, lambda at: floor(at, DAY)), lambda at: f"{at:%A}, {at.day} {at:%b}"),
+            ticks=[(moment, f"{moment:%a}") for moment in _every(DAY, hour + HOUR, 7 * DAY)],
+            rows=_rows(
+                merge_spans(counts, lambda moment: floor(moment, DAY)),
+                lambda moment: f"{moment:%A}, {moment.day} {moment:%b}",
+            ),
         ),
         draw(
             "year",
@@ -92,8 +95,10 @@ def player_charts(session: Session, game_id: int, *, now: datetime) -> list[Char
             end=today + DAY,
             length=365 * DAY,
             step=DAY,
-            ticks=[(at, f"{at:%b}") for at in _months(today + DAY - 365 * DAY, today + DAY) if at.month % 2],
-            rows=_rows(put_together(days, _month), lambda at: f"{at:%B %Y}"),
+            ticks=[
+                (moment, f"{moment:%b}") for moment in _months(today + DAY - 365 * DAY, today + DAY) if moment.month % 2
+            ],
+            rows=_rows(merge_spans(days, _month), lambda moment: f"{moment:%B %Y}"),
         ),
     ]
 
@@ -112,14 +117,14 @@ def draw(
     """Lay out a chart of the `length` of time before `end`.
 
     Args:
-        spans: Counts in that time, oldest first, each for a time of `step`.
+        spans: Counts in that time, oldest first, each covering one `step`.
         ticks: The labels of the time axis.
     """
     start = end - length
     scale = y_scale(max((span.most for span in spans), default=0))
 
-    def x(at: datetime) -> float:
-        return LEFT + (RIGHT - LEFT) * max(0.0, (at - start) / length)
+    def x(moment: datetime) -> float:
+        return LEFT + (RIGHT - LEFT) * max(0.0, (moment - start) / length)
 
     def y(players: int) -> float:
         return BOTTOM - (BOTTOM - TOP) * players / scale[-1]
@@ -136,7 +141,7 @@ def draw(
         area="".join(
             f"M{_coordinate(run[0][0])} {BOTTOM}V{_coordinate(run[0][2])}{_steps(run)}V{BOTTOM}Z" for run in runs
         ),
-        x_marks=[Mark(x(at), text, "end" if x(at) > RIGHT - 12 else "middle") for at, text in ticks],
+        x_marks=[Mark(x(moment), text, "end" if x(moment) > RIGHT - 12 else "middle") for moment, text in ticks],
         y_marks=[Mark(y(players), f"{players:,}") for players in scale],
         rows=rows,
     )
@@ -198,14 +203,14 @@ def _every(step: timedelta, end: datetime, length: timedelta) -> list[datetime]:
 
 def _months(start: datetime, end: datetime) -> list[datetime]:
     months = []
-    at = _month(start)
-    while (at := _month(at + 32 * DAY)) < end:
-        months.append(at)
+    moment = _month(start)
+    while (moment := _month(moment + 32 * DAY)) < end:
+        months.append(moment)
     return months
 
 
-def _month(at: datetime) -> datetime:
-    return datetime.combine(at.date().replace(day=1), time(), UTC)
+def _month(moment: datetime) -> datetime:
+    return datetime.combine(moment.date().replace(day=1), time(), UTC)
 
 
 def _coordinate(number: float) -> str:

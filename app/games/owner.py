@@ -37,14 +37,14 @@ FRAME_CHARACTERS = 500
 
 REFUSAL_TITLES = {
     "invalid-credentials": "Authentication failed",
-    "missing-support": "A flag is not declared",
-    "rate-limited": "Too many at once",
-    "not-json": "Not a frame",
-    "unknown-event": "No such event",
-    "invalid": "Something is wrong in a frame",
-    "unauthenticated": "Not authenticated yet",
+    "missing-support": "Flag not declared",
+    "rate-limited": "Rate limit exceeded",
+    "not-json": "Not a JSON frame",
+    "unknown-event": "Unknown event",
+    "invalid": "Invalid frame",
+    "unauthenticated": "Not authenticated",
     "not-subscribed": "Not subscribed",
-    "channel-refused": "A channel is refused",
+    "channel-refused": "Channel refused",
     "banned": "Banned",
     "muted": "Muted",
 }

@@ -61,7 +61,7 @@ BUTTON_ACTS: dict[str, tuple[Callable[..., object], str]] = {
     "approve": (channel_states.approve, "is public now"),
     "hide": (channel_states.hide, "is hidden now"),
     "reopen": (channel_states.reopen, "is open again"),
-    "resume": (channel_states.resume, "is resumed"),
+    "resume": (channel_states.resume, "is no longer paused"),
 }
 """Acts that need only a button. Each one is a route."""
 
@@ -71,7 +71,7 @@ FORM_ACTS: dict[str, FormAct] = {
         PauseForm, channel_states.pause, {"minutes": "minutes", "reason": "reason"}, "is paused and has been notified"
     ),
     "slow": FormAct(SlowForm, channel_states.slow_down, {"seconds": "seconds", "reason": "reason"}, "is in slow mode"),
-    "describe": FormAct(DescribeForm, channel_states.describe, {"description": "description"}, "is described"),
+    "describe": FormAct(DescribeForm, channel_states.describe, {"description": "description"}, "has a new description"),
     "rename": FormAct(RenameForm, channel_states.rename, {"name": "new_name"}, "has its new name"),
 }
 """Acts with a form. Each one is a route, and its name is the prefix of the form's fields."""

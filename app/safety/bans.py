@@ -29,7 +29,6 @@ OPEN_ENDPOINTS = frozenset(
 )
 """Forms that only remove things or keep them safe. (The blueprints above are for signing in, accounts and appeals.)"""
 
-
 REGISTER = "accounts.register"
 
 

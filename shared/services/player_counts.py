@@ -100,8 +100,12 @@ def list_days(session: Session, game_id: int, *, since: date) -> list[Span]:
     return [Span(datetime.combine(row.day, time(), UTC), row.most, row.total, row.counts) for row in rows]
 
 
-def put_together(spans: Iterable[Span], start_of: Callable[[datetime], datetime]) -> list[Span]:
-    """Merge spans into longer ones. start_of: returns the start of the longer span of a moment."""
+def merge_spans(spans: Iterable[Span], start_of: Callable[[datetime], datetime]) -> list[Span]:
+    """Merge spans into longer ones.
+
+    Args:
+        start_of: Returns the start of the longer span that contains a moment.
+    """
     return [
         Span(start, max(span.most for span in parts), sum(span.total for span in parts), sum(s.counts for s in parts))
         for start, group in groupby(spans, key=lambda span: start_of(span.start))

@@ -138,7 +138,14 @@ def test_errors_are_shown_newest_first_with_what_was_expected(owner_browser, gam
     put.seen(game, "frames", SeenFrame(now - 60, "in", "{nope"), SeenFrame(now - 59, "out", '{"event":"heartbeat"}'))
     put.limits(game, Headroom("channels/send:player", "alice", 3.7, 10, 2.0))
     page = owner_browser.open(PAGE)
-    order = ["Too many at once", "Not a frame", "Authentication failed", "The connection was lost", "4001", "from you"]
+    order = [
+        "Rate limit exceeded",
+        "Not a JSON frame",
+        "Authentication failed",
+        "The connection was lost",
+        "4001",
+        "from you",
+    ]
     assert [page.index(words) for words in order] == sorted(page.index(words) for words in order)
     for words in (
         "Our answer: not a frame",

@@ -145,7 +145,7 @@ def test_a_channel_is_paused_resumed_slowed_and_closed(moderator_page, world) ->
         assert "Calm" in notice["payload"]["message"]
         assert "paused" in until_refused(socket, "But")["error"]
     moderator_page.get_by_role("button", name="Resume").click()
-    done(moderator_page, "is resumed")
+    done(moderator_page, "is no longer paused")
     until_accepted(world.ashfall, "Well")
 
     moderator_page.get_by_label("Seconds between two lines").fill("600")

@@ -53,7 +53,7 @@ def test_a_game_connects_is_refused_and_disconnects_without_a_reload(page: Page,
     expect(page.get_by_role("status").filter(has_text="Your game is connected.")).to_have_count(1)
 
     client.send_text("{nope")
-    expect(page.locator("#refusals")).to_contain_text("Not a frame")
+    expect(page.locator("#refusals")).to_contain_text("Not a JSON frame")
     expect(page.locator(".frames")).to_contain_text("{nope")
     expect(page.locator("#frames")).to_have_attribute("open", "")
     assert credentials.client_secret not in page.content()

@@ -114,6 +114,6 @@ def test_spans_are_merged(session, game):
     for minutes, players in ((0, 2), (15, 4), (120, 9)):
         player_counts.record(session, {game.id: players}, at=QUARTER + minutes * MINUTE)
     counts = player_counts.list_counts(session, game.id, since=QUARTER)
-    hours = player_counts.put_together(counts, lambda at: floor(at, timedelta(hours=1)))
+    hours = player_counts.merge_spans(counts, lambda at: floor(at, timedelta(hours=1)))
     assert [(span.start.hour, span.most, span.average) for span in hours] == [(14, 4, 3.0), (16, 9, 9.0)]
     assert len(player_counts.list_counts(session, game.id, since=QUARTER + MINUTE)) == 2
