@@ -1,7 +1,8 @@
-"""What owners may see of their game's sockets: frames, disconnects, refusals, limits. In Redis, bounded, for a day.
+"""What owners can see about their game's sockets: frames, disconnects, refusals, limits.
 
-Workers write it (`worker/diagnostics/recorder.py`) and the site reads it. A broadcast is stored once for its fan-out
-topic, not for each receiver; `read` merges it into the frames of a game that was subscribed to the topic.
+Redis keeps a bounded number of each for a day. Workers write them (`worker/diagnostics/recorder.py`) and the site reads
+them. A broadcast is stored once for its fan-out topic, not for each receiver; `read` merges it into the frames of a game
+that was subscribed to the topic.
 """
 
 from __future__ import annotations
@@ -87,7 +88,11 @@ class Diagnostics(msgspec.Struct, frozen=True):
 
 
 def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
-    """Return the diagnostics of a peer. Raises redis.RedisError."""
+    """Return the diagnostics of a peer.
+
+    Raises:
+        redis.RedisError: Redis is down.
+    """
     key = KEY + peer
     raw_states: Any = client.hgetall(key + ":states")
     states = [_state(client, worker, value) for worker, value in raw_states.items()]
@@ -117,7 +122,7 @@ def _state(client: redis.Redis, worker: bytes, value: bytes) -> State:
 
 
 def _spans(states: list[State]) -> list[tuple[str, float, float]]:
-    """Return the topics, each with the times from and until which the game was subscribed on any worker."""
+    """Return each topic with the first and last times at which the game was subscribed to it, on any worker."""
     spans: dict[str, tuple[float, float]] = {}
     for state in states:
         until = float("inf") if state.is_online else state.at

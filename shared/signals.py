@@ -1,4 +1,4 @@
-"""The signals that processes send each other through Redis: every topic, and what travels on it.
+"""The signals that processes send each other through Redis: every topic, and the payloads on it.
 
 A signal is a nudge that is safe to lose (`shared/bus.py`). Workers of two versions run side by side during an upgrade,
 so a signal keeps its topic and its JSON keys, a new key needs a default, and unknown keys are ignored.
@@ -87,10 +87,11 @@ class StoredLine(Struct, frozen=True):
 
 
 class LinesStored(Signal, frozen=True):
-    """Worker, or site → workers. Deliver these lines, which are stored.
+    """Worker or site → workers. Deliver these stored lines.
 
-    worker: the worker that took the lines in and has delivered them; for a line of the site, no worker's id.
-    has_missed: whether lines of this worker may have been lost on the way, so that the history has to be read.
+    Attributes:
+        worker: The worker that received the lines and has delivered them. Not a worker's id if the site sent the lines.
+        has_missed: Whether signals of this worker may have been lost, so that the others must read the history.
     """
 
     topic = "messages"
@@ -101,12 +102,14 @@ class LinesStored(Signal, frozen=True):
 
 
 class PresenceChanged(Signal, frozen=True):
-    """Worker → workers. The worker is alive, and some of its sockets came, changed or went.
+    """Worker → workers. The worker is alive, and some of its sockets opened, changed or closed.
 
-    sockets: those that came or changed. gone: the ids of those that went.
-    is_leaving: whether the worker stops.
-    is_again: whether the sockets are repeated because signals were lost, so that they are no news.
-    count: how many sockets the worker has announced in all, this signal included; None if it does not say.
+    Attributes:
+        sockets: The sockets that opened or changed.
+        gone: The ids of the sockets that closed.
+        is_leaving: Whether the worker is stopping.
+        is_again: Whether the sockets are repeated because signals were lost, and so are not new.
+        count: How many sockets the worker has announced in all, including this signal. None if it does not say.
     """
 
     topic = "presence"
@@ -122,7 +125,9 @@ class PresenceChanged(Signal, frozen=True):
 class PlayerSigned(Signal, frozen=True):
     """Worker → workers. A player of a game signed in or out.
 
-    is_announced: whether sockets of other games are notified; not for a game that is not displayed or a banned player.
+    Attributes:
+        is_announced: Whether sockets of other games are notified. False if the game is not displayed or the player is
+            banned.
     """
 
     topic = "players"
@@ -138,9 +143,11 @@ class PlayerSigned(Signal, frozen=True):
 class TellAccepted(Signal, frozen=True):
     """Worker → workers. A worker has accepted a tell: count it for the limits, and deliver it.
 
-    peer, player: the sender's peer key and player key.
-    to_sockets: the ids of the sockets that get it, at other workers.
-    frame: the frame to send them; None if the sender's worker has delivered it.
+    Attributes:
+        peer: The sender's peer key.
+        player: The sender's player key.
+        to_sockets: The ids of the receiving sockets, which are connected to other workers.
+        frame: The frame to send to them. None if the sender's worker has delivered it.
     """
 
     topic = "tells"
@@ -163,7 +170,7 @@ class ChannelsCreated(Signal, frozen=True):
 
 
 class ModerationChanged(Signal, frozen=True):
-    """Site or worker → workers. Read these parts of what moderators decided again; all if a revision was missed."""
+    """Site or worker → workers. Read these parts of the moderation view again, or all if a revision was missed."""
 
     topic = "moderation"
 
@@ -172,7 +179,7 @@ class ModerationChanged(Signal, frozen=True):
 
 
 class SystemTell(Struct, frozen=True):
-    """A tell of `system` to a player, by peer key and player key."""
+    """A tell from `system` to the player with this peer key and player key."""
 
     peer: PeerKey
     player: str
@@ -198,17 +205,17 @@ def encode(signal: Signal) -> bytes:
 
 
 def decode(topic: str, body: bytes) -> list[Signal]:
-    """Return the signals in a message. Empty for a signal that only a newer version knows.
+    """Return the signals in a message. The list is empty if only a newer version knows the signal.
 
     Raises:
-        msgspec.MsgspecError: The message is not JSON or not what the topic carries.
+        msgspec.MsgspecError: The message is not JSON, or does not belong on this topic.
     """
     classes = _CLASSES[topic]
     if len(classes) > 1:
         keys = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).keys()
-        classes = [each for each in classes if _required_keys(each) <= keys]
-    return [msgspec.json.decode(body, type=each) for each in classes]
+        classes = [cls for cls in classes if _required_keys(cls) <= keys]
+    return [msgspec.json.decode(body, type=cls) for cls in classes]
 
 
 def _required_keys(signal_class: type[Signal]) -> set[str]:
-    return {part.encode_name for part in msgspec.structs.fields(signal_class) if part.required}
+    return {key.encode_name for key in msgspec.structs.fields(signal_class) if key.required}

@@ -1,4 +1,4 @@
-"""Signals: what is published is what workers of the version before send and read."""
+"""Signals: their JSON stays the same, since workers of the previous version may still be running."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ def _plain(signal):
 
 
 @pytest.mark.parametrize(("topic", "signal", "body"), WIRE)
-def test_a_signal_keeps_its_topic_and_its_form(topic, signal, body):
+def test_a_signal_keeps_its_topic_and_its_json(topic, signal, body):
     assert signal.topic == topic
     assert signals.encode(signal).decode() == body
     (decoded,) = signals.decode(topic, body.encode())
     assert type(decoded) is type(signal) and _plain(decoded) == _plain(signal)
 
 
-def test_every_signal_is_tried():
+def test_every_signal_has_an_example():
     assert {type(signal) for _, signal, _ in WIRE} == set(Signal.__subclasses__())
 
 
-def test_a_newer_worker_may_say_more():
+def test_signals_of_a_newer_worker_are_understood():
     """Unknown keys are ignored, and so is an unknown signal on a topic that carries several."""
     assert signals.decode("versions", b'{"cursor":1,"why":"new"}') == [VersionsLogged(1)]
     assert signals.decode("network", b'{"restart":1,"user":2}') == [RestartAnnounced(1), AccountChanged(2)]
@@ -91,6 +91,6 @@ def test_a_newer_worker_may_say_more():
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"cursor":"x"}', b"{}"])
-def test_a_signal_that_cannot_be_read(body):
+def test_a_malformed_signal_raises(body):
     with pytest.raises(msgspec.MsgspecError):
         signals.decode("versions", body)

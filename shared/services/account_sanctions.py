@@ -1,6 +1,6 @@
 """What accounts and characters must know about sanctions. Imposing and ending them is `moderation/sanctions.py`.
 
-Here, outside `moderation/`, since deleting an account or a character has to respect the sanctions in force.
+This module is outside `moderation/` because deleting an account or a character must respect the sanctions in force.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from shared.services.authority.permissions import Act
 
 
 def in_force_at(now: datetime) -> Any:
-    """Return the condition for a SELECT: not lifted, not over, and not a warning."""
+    """Return the SQL condition for sanctions in force: not lifted, not over, and not warnings."""
     return and_(
         Sanction.lifted_at.is_(None), Sanction.kind != "warn", or_(Sanction.until.is_(None), Sanction.until > now)
     )
 
 
 def is_sanctioned(session: Session, user_id: int) -> bool:
-    """Return True while a mute or ban of this account, and so of all its characters, is in force."""
+    """Return whether a mute or ban of this account, and so of all its characters, is in force."""
     query = select(Sanction.id).where(in_force_at(utc_now()), Sanction.user_id == user_id).limit(1)
     return session.scalar(query) is not None
 
 
 def move_to_characters(session: Session, user_id: int) -> None:
-    """Before an account is deleted, copy its sanctions in force to the names of its characters.
+    """Copy an account's sanctions in force to the names of its characters. Called before the account is deleted.
 
-    Otherwise deleting the account would end them. Moderators lift the copies like any other sanction.
+    Otherwise deleting the account would end the sanctions. Moderators lift the copies like any other sanction.
     """
     sanctions = session.scalars(select(Sanction).where(in_force_at(utc_now()), Sanction.user_id == user_id)).all()
     if not sanctions:
