@@ -1,4 +1,4 @@
-"""Sends that wait for the connection; with the core alone."""
+"""Sends that wait for the connection. Tests the core alone."""
 
 from __future__ import annotations
 

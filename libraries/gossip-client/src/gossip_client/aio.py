@@ -165,7 +165,7 @@ class Client(AioRequests, BaseClient):
         answered: asyncio.Future[None] = self._loop.create_future()
         request.on_done = lambda request: None if answered.done() else answered.set_result(None)
         self.core.ask(request, self._loop.time())
-        self._has_room.set()  # a reader that waits for room must now read the answer all the same
+        self._has_room.set()  # a reader that waits for room must now read anyway, to get the answer
         self._pump()
         try:
             await answered

@@ -14,21 +14,25 @@ from collections.abc import Callable
 from gossip_client.errors import GossipError
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
-_LONGEST = 86_400.0
+_MAX_SECONDS = 86_400.0
 
 
 def seconds(text: str) -> float:
     """Read a time in seconds, for argparse."""
     value = float(text)
-    if not 0 < value <= _LONGEST:
+    if not 0 < value <= _MAX_SECONDS:
         raise argparse.ArgumentTypeError(
-            f"{text} is not a valid time: give seconds, more than 0 and at most {_LONGEST:.0f}"
+            f"{text} is not a valid time: give seconds, more than 0 and at most {_MAX_SECONDS:.0f}"
         )
     return value
 
 
 def ask_secret() -> str:
-    """Return the client secret, from the environment or the terminal. Raises GossipError if there is none."""
+    """Return the client secret, from the environment or the terminal.
+
+    Raises:
+        GossipError: There is none.
+    """
     secret = os.environ.get("GOSSIP_CLIENT_SECRET")
     if not secret:
         with warnings.catch_warnings():
@@ -43,7 +47,7 @@ def ask_secret() -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text as one line without control characters. Not every server removes those of other people."""
+    """Return the text as one line without control characters. Not every server removes them from what people write."""
     return _CONTROLS.sub(" ", text)
 
 
@@ -53,7 +57,7 @@ def run(program: str, command: Callable[[], int], *errors: type[Exception]) -> i
     Args:
         program: The program's name, for error messages.
         command: The command; returns its exit status.
-        errors: Exceptions to print in one line, as GossipError always is.
+        errors: Exceptions to print in one line, like GossipError.
     """
     expected: tuple[type[Exception], ...] = (GossipError, *errors)
     for stream in (sys.stdin, sys.stdout, sys.stderr):

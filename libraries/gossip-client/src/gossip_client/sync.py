@@ -115,7 +115,7 @@ class Client(SyncRequests, BaseClient):
                 socket.close()
             except (OSError, WebSocketException):
                 pass
-        # Nothing can interrupt a thread that is just connecting. It ends by itself, and has no effect any more.
+        # Nothing can interrupt a thread that is just connecting. It ends by itself, without any further effect.
         for thread, seconds in ((reader, CLOSE_SECONDS if socket else POLL_SECONDS), (dispatcher, CLOSE_SECONDS)):
             if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(seconds)
@@ -140,7 +140,7 @@ class Client(SyncRequests, BaseClient):
         """Yield every event, beginning with the oldest of the last 10,000. Ends when the client is closed.
 
         While a loop reads the events, the connection waits for it if it is slow, and no event is lost. Leaving the
-        loop ends that; the next loop begins where this one left off.
+        loop ends the waiting; the next loop begins where this one left off.
         """
         self._check_usable()
         try:
@@ -152,7 +152,7 @@ class Client(SyncRequests, BaseClient):
                 self._news.notify_all()
 
     def take(self, *, seconds: float | None = None, limit: int = EVENTS_AHEAD) -> list[Event]:
-        """Return the next events. Call it again and again: the connection waits for a slow caller, and loses nothing.
+        """Return the next events. Call it repeatedly: the connection waits for a slow caller, and loses nothing.
 
         Args:
             seconds: How long to wait for the first event; None waits until the client is closed.
@@ -189,7 +189,7 @@ class Client(SyncRequests, BaseClient):
         with self._news:
             self.core.ask(request, time.monotonic())
             self._publish_events()
-            self._news.notify_all()  # a reader that waits for room must now read the answer all the same
+            self._news.notify_all()  # a reader that waits for room must now read anyway, to get the answer
         self._write_frames()
 
     def _do(self, request: Request[T]) -> T:
@@ -233,7 +233,7 @@ class Client(SyncRequests, BaseClient):
             raise NotConnected("the interpreter is shutting down")
 
     def _forget_parent(self) -> None:
-        """Start over in a forked process: its threads are gone, and its locks may be held by them for ever."""
+        """Start over in a forked process: its threads are gone, and may have left its locks held forever."""
         self._core = None
         self._view.clear()
         self._set_up()
