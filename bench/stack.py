@@ -27,7 +27,7 @@ class Stack:
 
     Args:
         url: The database; by default an SQLite file in the throwaway folder.
-        settings: Of the network, beside or instead of those below.
+        settings: Settings that extend or replace the defaults below.
     """
 
     def __init__(self, url: str = "", **settings: str) -> None:
@@ -65,7 +65,7 @@ class Stack:
 
     def flask(self, *arguments: str, text: str = "") -> list[Any]:
         """Run a `flask` command. Return the JSON objects that it printed."""
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
             cwd=ROOT,
             env=self.environment,
@@ -74,9 +74,9 @@ class Stack:
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise RuntimeError(f"flask {' '.join(arguments)}: {done.stderr}")
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if result.returncode:
+            raise RuntimeError(f"flask {' '.join(arguments)}: {result.stderr}")
+        return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
     def games(self, count: int, prefix: str = "g") -> list[dict[str, str]]:
         """Register games. Return their credentials."""
@@ -122,7 +122,7 @@ def resident_kib(pid: int, field: str = "VmRSS") -> int:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value that this share of the values does not exceed."""
+    """Return the value that is not exceeded by this share (0 to 1) of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 

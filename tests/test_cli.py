@@ -1,4 +1,4 @@
-"""The command line. A command prints one JSON object on one line, or one line of error with a non-zero status."""
+"""The command line. A command prints one JSON object on one line, or one error line with a non-zero status."""
 
 from __future__ import annotations
 
@@ -276,11 +276,11 @@ def test_game_import_of_an_empty_file(flask):
 
 
 def test_game_import_of_2_000_games(run_flask, stored):
-    """From starting the command to the last line, within seconds."""
+    """The import takes seconds, including the start of the command."""
     stored.user("wren")
-    done = run_flask("game", "import", "-", stdin=lines(2000))
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2000
+    result = run_flask("game", "import", "-", stdin=lines(2000))
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 2000
     with db.reading() as session:
         assert versions.last_cursor(session) == 2000
 
@@ -308,8 +308,8 @@ def test_channel_create_update_delete(output):
     assert updated == {"id": created["id"], "name": "talk", "description": "Words.", "hidden": True}
     assert output("channel", "update", "talk", "--visible")["hidden"] is False
     assert output("channel", "update", "talk", "--description", "")["description"] is None
-    gone = output("channel", "delete", "TALK")
-    assert {key: gone[key] for key in ("id", "name", "description", "hidden")} == {
+    deleted = output("channel", "delete", "TALK")
+    assert {key: deleted[key] for key in ("id", "name", "description", "hidden")} == {
         "id": created["id"],
         "name": "talk",
         "description": None,
@@ -377,46 +377,46 @@ def test_network_status(output, stored):
 def test_without_redis(run_flask, own_valkey):
     """Records can be changed, with a warning that the signal is lost. What only Redis can deliver is refused."""
     own_valkey.stop()
-    done = run_flask("channel", "create", "gossip")
-    assert done.returncode == 0 and json.loads(done.stdout)["name"] == "gossip"
-    assert done.stdout.count("\n") == 1 and "redis is away" in done.stderr
+    result = run_flask("channel", "create", "gossip")
+    assert result.returncode == 0 and json.loads(result.stdout)["name"] == "gossip"
+    assert result.stdout.count("\n") == 1 and "redis is away" in result.stderr
     assert json.loads(run_flask("network", "status").stdout)["redis"] is False
     refused = run_flask("network", "restart-notice")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "Redis" in refused.stderr.splitlines()[-1]
 
 
-# As a program
+# As a separate process
 
 
 def test_a_command_in_a_shell(run_flask):
-    """One line of output or one line of error, and nothing else."""
-    done = run_flask("channel", "create", "gossip")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["name"] == "gossip" and done.stdout.count("\n") == 1
+    """Prints one line of output or one error line, and nothing else."""
+    result = run_flask("channel", "create", "gossip")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["name"] == "gossip" and result.stdout.count("\n") == 1
     again = run_flask("channel", "create", "GOSSIP")
     assert (again.returncode, again.stdout, again.stderr.count("\n")) == (1, "", 1)
     assert again.stderr.startswith("error: name: ")
 
 
 def test_the_list_of_commands_hides_misleading_ones(run_flask):
-    done = run_flask("--help")
-    listed = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()}
+    result = run_flask("--help")
+    listed = {line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.strip()}
     assert listed == {
         *("application", "channel", "database", "game", "moderation", "network", "settings", "user"),
         *("db", "routes", "shell"),
     }
 
 
-def test_an_unusable_database_is_one_line_of_error(run_flask, tmp_path):
+def test_an_unusable_database_is_reported_in_one_error_line(run_flask, tmp_path):
     for url, message in (
         (f"sqlite:///{tmp_path}/empty.db", "flask db upgrade"),
         (f"sqlite:///{tmp_path}/missing/gossip.db", "cannot be reached"),
         ("postgresql://me:secret-word@127.0.0.1:1/gossip", "cannot be reached"),
     ):
-        done = run_flask("channel", "create", "gossip", DATABASE_URL=url)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-        assert message in done.stderr and "secret-word" not in done.stderr
+        result = run_flask("channel", "create", "gossip", DATABASE_URL=url)
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result.stderr
+        assert message in result.stderr and "secret-word" not in result.stderr
 
 
 # Settings

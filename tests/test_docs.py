@@ -88,7 +88,10 @@ def _blocks(text: str, language: str) -> list[str]:
 class Example(NamedTuple):
     """A JSON block of the protocol's page.
 
-    speaker: the last `Client:` or `Worker:` above it. line: its first line.
+    Attributes:
+        speaker: The last `Client` or `Worker` above the block; empty if there is none.
+        line: The number of its first line.
+        value: The decoded JSON.
     """
 
     speaker: str
@@ -146,7 +149,7 @@ def test_every_field_is_named_in_the_section_of_its_event() -> None:
 
 
 def test_the_page_lists_events_that_are_not_served_yet() -> None:
-    """The page may be ahead of the worker if it says so. Whoever adds the route removes the event from the list."""
+    """The page may be ahead of the worker if it says so. Remove an event from the list when you add its route."""
     from worker.routes import ROUTES
 
     unserved = re.search(r"^\*\*Not served yet:\*\* (.*?)\.", PROTOCOL.read_text(), re.MULTILINE | re.DOTALL)
@@ -327,11 +330,11 @@ def test_links_resolve() -> None:
     broken = []
     for path, target in _links():
         file, _, anchor = target.partition("#")
-        goal = (path.parent / file).resolve() if file else path
-        if not goal.is_relative_to(ROOT) or not goal.exists():
+        linked = (path.parent / file).resolve() if file else path
+        if not linked.is_relative_to(ROOT) or not linked.exists():
             broken.append(f"{path.relative_to(ROOT)}: {target} does not exist")
-        elif anchor and goal.suffix == ".md" and anchor not in map(_anchor, _headings(goal.read_text())):
-            broken.append(f"{path.relative_to(ROOT)}: {target}: no such heading")
+        elif anchor and linked.suffix == ".md" and anchor not in map(_anchor, _headings(linked.read_text())):
+            broken.append(f"{path.relative_to(ROOT)}: {target} has no such heading")
     assert not broken, "\n".join(broken)
     assert any(True for _ in _links())
 

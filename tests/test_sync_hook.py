@@ -79,8 +79,8 @@ def test_only_the_newest_version_is_not_superseded(session):
     for hidden in (True, False):
         channels.update_channel(session, OPERATOR, name="gossip", is_hidden=hidden)
         session.commit()
-    found = session.execute(select(Version.id, Version.superseded_by).order_by(Version.id)).all()
-    assert [tuple(row) for row in found] == [(1, 2), (2, 3), (3, None)]
+    rows = session.execute(select(Version.id, Version.superseded_by).order_by(Version.id)).all()
+    assert [tuple(row) for row in rows] == [(1, 2), (2, 3), (3, None)]
 
 
 @both
@@ -189,12 +189,12 @@ def test_a_rolled_back_transaction_leaves_no_version_then_or_later(session, game
 def test_a_transaction_that_only_reads_locks_nothing(session, game, engine):
     """Only a transaction with something to log locks the counter row."""
     games.get_game(session, "Tea")
-    run = []
+    statements = []
     from sqlalchemy import event
 
-    event.listen(engine, "before_cursor_execute", lambda c, cu, statement, *rest: run.append(statement))
+    event.listen(engine, "before_cursor_execute", lambda c, cu, statement, *rest: statements.append(statement))
     session.commit()
-    assert not any("counters" in statement for statement in run)
+    assert not any("counters" in statement for statement in statements)
 
 
 # Savepoints
@@ -253,14 +253,14 @@ def test_a_commit_with_an_open_savepoint(session, game):
 def test_savepoints_in_a_transaction_block(session, game):
     session.commit()
     with db.transaction() as own:
-        mine = own.get(Game, game.id)
+        same_game = own.get(Game, game.id)
         with own.begin_nested():
-            mine.name = "Other"
+            same_game.name = "Other"
             with own.begin_nested():
-                mine.description = "More."
+                same_game.description = "More."
         try:
             with own.begin_nested():
-                own.delete(mine)
+                own.delete(same_game)
                 own.flush()
                 raise RuntimeError
         except RuntimeError:
@@ -352,7 +352,7 @@ def test_deleting_a_game_is_one_version(make, session, game):
 @pytest.mark.postgres
 @pytest.mark.parametrize("any_database", ["postgres"], indirect=True)
 def test_two_transactions_on_one_record(any_database, engine, stored):
-    """Each changes another field. The second version includes the first change, since it is read after the lock."""
+    """Each changes a different field. The second version includes the first change, since it is read after the lock."""
     game = stored.game("Tea")
     stored.connection(game)
     started, go_on = threading.Event(), threading.Event()
@@ -360,8 +360,7 @@ def test_two_transactions_on_one_record(any_database, engine, stored):
     def second():
         with db.transaction() as other:
             # Reads the record before the first has committed, and changes a row that the first does not lock.
-            mine = other.get(Game, game.id)
-            way = mine.connections[0]
+            way = other.get(Game, game.id).connections[0]
             way.port = 7
             other.flush()
             started.set()
@@ -529,15 +528,15 @@ WRITES_IN_SQL = re.compile(
 
 def writes_behind_the_hooks(source: str) -> list[str]:
     """Return each bulk, Core or raw SQL write to a synced table in a file, as `line: statement`."""
-    found = []
+    writes = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and WRITES_IN_SQL.search(node.value):
-            found.append(f"{node.lineno}: SQL")
+            writes.append(f"{node.lineno}: SQL")
         if not isinstance(node, ast.Call):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if called in BULK_METHODS:
-            found.append(f"{node.lineno}: {called}")
+            writes.append(f"{node.lineno}: {called}")
         elif called in ("insert", "update", "delete"):
             of_table = node.func.value if isinstance(node.func, ast.Attribute) else None
             names = {
@@ -556,10 +555,10 @@ def writes_behind_the_hooks(source: str) -> list[str]:
                 "own",
             )
             if names & SYNCED_CLASSES and not statement_of_session:
-                found.append(f"{node.lineno}: {called}")
+                writes.append(f"{node.lineno}: {called}")
         if called == "query" and any(isinstance(arg, ast.Name) and arg.id in SYNCED_CLASSES for arg in node.args):
-            found.append(f"{node.lineno}: query (its update and delete pass by the hooks)")
-    return found
+            writes.append(f"{node.lineno}: query (its update and delete bypass the hooks)")
+    return writes
 
 
 def test_no_code_writes_synced_tables_without_the_hooks():
@@ -571,8 +570,10 @@ def test_no_code_writes_synced_tables_without_the_hooks():
         if path != ROOT / "shared" / "sync.py"
     ] + [ROOT / "wsgi.py"]
     assert len(files) > 50
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in writes_behind_the_hooks(path.read_text())]
-    assert found == []
+    writes = [
+        f"{path.relative_to(ROOT)}:{line}" for path in files for line in writes_behind_the_hooks(path.read_text())
+    ]
+    assert writes == []
 
 
 @pytest.mark.parametrize(
@@ -612,8 +613,8 @@ def test_migrations_that_write_records_are_listed():
     """Migrations run without the hooks, so one that changes a synced table's rows must write the log itself."""
     for path in sorted((ROOT / "migrations" / "versions").glob("*.py")):
         source = path.read_text()
-        for found in writes_behind_the_hooks(source):
-            assert "versions" in source and "superseded_by" in source, f"{Path(path).name}:{found}"
+        for write in writes_behind_the_hooks(source):
+            assert "versions" in source and "superseded_by" in source, f"{Path(path).name}:{write}"
 
 
 def test_the_hooks_do_not_see_raw_sql(session):

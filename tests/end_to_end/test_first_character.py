@@ -72,8 +72,8 @@ def test_from_an_account_to_a_public_profile(page: Page, new_page, worker, conne
     expect(stranger).to_have_url(re.compile("/players/wren-of-harbour$"))
 
 
-def test_an_ended_session_goes_to_the_sign_in_page(page: Page, new_page, stored):
-    """A new password also ends live pages in every other browser."""
+def test_a_live_page_whose_session_has_ended_goes_to_the_sign_in_page(page: Page, new_page, stored):
+    """Ending all other sessions in one browser sends the page in the other to the sign-in page."""
     stored.user("wren")
     pages = [page, new_page()]
     for each_page in pages:

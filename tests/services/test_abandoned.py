@@ -34,7 +34,7 @@ def grow_old(days=31):
         session.execute(update(User).values(created_at=db.utc_now() - timedelta(days=days)))
 
 
-def names():
+def usernames():
     with db.reading() as session:
         return set(session.scalars(select(User.username)))
 
@@ -48,7 +48,7 @@ def sweep(engine, settings):
 def test_accounts_stay_until_the_time_is_over(sweep):
     sign_up("abandoned")
     grow_old(days=29)
-    assert sweep() and names() == {"abandoned"}
+    assert sweep() and usernames() == {"abandoned"}
     assert not sweep(), "once a day"
 
 
@@ -61,7 +61,7 @@ def test_abandoned_accounts_are_deleted_after_the_time(any_database, sweep, stor
         accounts.note_return(session, user_id=returned.id, at=db.utc_now())
     grow_old()
     sign_up("young")
-    assert sweep() and names() == {"returned", "young"}
+    assert sweep() and usernames() == {"returned", "young"}
     sign_up("abandoned")
 
 
@@ -85,4 +85,4 @@ def test_each_reason_to_keep_an_account(any_database, sweep, stored):
         channels.propose_channel(session, actors.of_user(session, people["proposer"].id), name="music")
         games.delete_game(session, OPERATOR, short_name=passing.short_name)
     grow_old()
-    assert sweep() and names() == {"operator-made", *people} - {"abandoned"}
+    assert sweep() and usernames() == {"operator-made", *people} - {"abandoned"}

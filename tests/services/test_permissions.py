@@ -1,4 +1,4 @@
-"""Who may do what: every service that acts asks for an actor, and asks the table of permissions."""
+"""Permissions: every service that acts requires an actor, and consults the table of permissions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def service_functions():
 
 
 def test_every_service_that_acts_needs_an_actor():
-    """The actor follows the session and has no default: a caller that forgets it fails, and nobody is let in."""
+    """The actor follows the session and has no default: a caller that forgets it fails instead of getting rights."""
     functions = dict(service_functions())
     actors_first = {name: list(parameters.values()) for name, parameters in functions.items() if "actor" in parameters}
     assert len(actors_first) > 60
@@ -71,8 +71,8 @@ def test_every_service_that_acts_needs_an_actor():
 
 @pytest.mark.parametrize("who", ON_PAGES)
 @pytest.mark.parametrize("act", [act for act in Act if act not in (Act.SEE_TRANSPARENCY,)])
-def test_the_services_ask_the_table(make, session, who, act):
-    """Every kind of actor tries every act; the service raises Forbidden first if the table forbids it."""
+def test_the_services_obey_the_table(make, session, who, act):
+    """Every kind of actor tries every act. If the table forbids it, the service raises Forbidden first."""
     calls = {
         Act.CREATE_CHANNEL: lambda a: channels.get_channel(
             session, channels.create_channel(session, a, name="den").name + "x"
@@ -120,7 +120,7 @@ def test_the_services_ask_the_table(make, session, who, act):
 
 
 def test_a_visitor_may_change_nothing(make, session):
-    """VISITOR is nobody, not the operator: a visitor finds none of somebody else's records."""
+    """VISITOR is nobody, not the operator: to a visitor, other people's records do not exist."""
     owner, receiver = make.user(), make.user()
     game = make.game("Tea", owner=owner)
     way = make.connection(game)
@@ -159,7 +159,7 @@ def test_a_visitor_may_change_nothing(make, session):
     assert not session.dirty and not session.deleted and not session.new
 
 
-def test_an_id_of_another_kind_is_not_a_users(make, session):
+def test_an_id_of_another_kind_of_actor_is_not_a_user_id(make, session):
     """A game or an application with the id of an owner is not that owner."""
     owner = make.user()
     make.game("Tea", owner=owner)
@@ -190,11 +190,11 @@ def test_roles_scopes_and_passwords_are_in_the_audit_trail(make, session, admin)
     make.application("Loud", scopes=["moderate"])
     applications.set_scopes(session, admin, short_name="loud", scopes=[])
     session.commit()
-    found = [
+    entries = [
         (entry.act, entry.actor_name, entry.target, entry.before, entry.after)
         for entry in audit.entries_since(session, 0)
     ]
-    assert found == [
+    assert entries == [
         ("user/role", admin.name, "wren", '{"role":"player"}', '{"role":"moderator"}'),
         ("user/password", "operator", "wren", None, None),
         ("application/scopes", "operator", "Loud", '{"scopes":[]}', '{"scopes":["moderate"]}'),

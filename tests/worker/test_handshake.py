@@ -1,4 +1,4 @@
-"""The parser of ordinary handshakes: what it takes, and what it leaves to the WSGI server."""
+"""The parser of ordinary handshakes: which it accepts, and which it leaves to the WSGI server."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def test_anything_unusual_is_left_to_the_wsgi_server(head: bytes) -> None:
     assert parse_head(head) is None
 
 
-def test_the_accept_key_is_that_of_the_rfc() -> None:
+def test_the_accept_key_matches_the_example_of_the_rfc() -> None:
     """RFC 6455, section 1.3."""
     assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
