@@ -1,8 +1,8 @@
 """What owners can see about their game's sockets: frames, disconnects, refusals, limits.
 
 Redis keeps a bounded number of each for a day. Workers write them (`worker/diagnostics/recorder.py`) and the site reads
-them. A broadcast is stored once for its fan-out topic, not for each receiver; `read` merges it into the frames of a game
-that was subscribed to the topic.
+them. A broadcast is stored once for its fan-out topic, not for each receiver; `read` merges it into the frames of a
+game that was subscribed to the topic.
 """
 
 from __future__ import annotations
