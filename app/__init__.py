@@ -21,6 +21,7 @@ from app import (
     health,
     limits,
     moderation,
+    origins,
     pages,
     players,
     safety,
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> Flask:
     templating.init_app(app)
     form_bodies.init_app(app)
     security.init_app(app, settings)
+    origins.init_app(app)
     accounts.init_app(app)
     for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, safety):
         module.init_app(app)

@@ -53,6 +53,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,
         # A token is valid as long as its session, so that a form left open overnight can still be sent.
         WTF_CSRF_TIME_LIMIT=None,
+        # It would require a Referer, which many privacy settings leave out. See app/origins.py.
+        WTF_CSRF_SSL_STRICT=False,
     )
     CSRFProtect(app)
     app.wsgi_app = ProxyHeaders(app.wsgi_app, settings.site_proxies)  # type: ignore[method-assign]
