@@ -1,10 +1,12 @@
 """Browsers that have signed in to an account before. Failed attempts by strangers do not lock them out.
 
-A signed cookie lists the logins that succeeded in this browser. It is separate from the session, survives signing out,
-and gives no access.
+A signed cookie lists the logins that succeeded in this browser, as digests that only the site can compute, so a copy of
+it names no email address. It is separate from the session, survives signing out, and gives no access.
 """
 
 from __future__ import annotations
+
+import hmac
 
 from flask import Flask, Response, after_this_request, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -25,9 +27,9 @@ def login_key(login: str) -> str:
 def remember(user: User) -> None:
     """Add the account to this browser's cookie."""
     # An unverified address may belong to somebody else.
-    logins = [user.username.lower(), *([login_key(user.email)] if user.is_verified else [])]
-    logins += [key for key in _known_logins() if key not in logins]
-    value = _serializer().dumps(logins[: 2 * ACCOUNTS])
+    marks = [_mark(login) for login in (user.username, *([user.email] if user.is_verified else []))]
+    marks += [mark for mark in _known_marks() if mark not in marks]
+    value = _serializer().dumps(marks[: 2 * ACCOUNTS])
 
     @after_this_request
     def set_cookie(response: Response) -> Response:
@@ -44,20 +46,25 @@ def remember(user: User) -> None:
 
 def knows(login: str) -> bool:
     """Return whether this browser has signed in with this login before."""
-    return login_key(login) in _known_logins()
+    return _mark(login) in _known_marks()
 
 
-def _known_logins() -> list[str]:
-    if "known_logins" not in g:
+def _mark(login: str) -> str:
+    key = str(current_app.secret_key).encode()
+    return hmac.new(key, f"known-login:{login_key(login)}".encode(), "sha256").hexdigest()[:32]
+
+
+def _known_marks() -> list[str]:
+    if "known_marks" not in g:
         try:
             value = _serializer().loads(request.cookies.get(COOKIE, ""), max_age=SECONDS)
         except BadData:
             value = []
-        g.known_logins = [key for key in value if isinstance(key, str)] if isinstance(value, list) else []
-    logins: list[str] = g.known_logins
-    return logins
+        g.known_marks = [mark for mark in value if isinstance(mark, str)] if isinstance(value, list) else []
+    marks: list[str] = g.known_marks
+    return marks
 
 
 def _serializer() -> URLSafeTimedSerializer:
     app: Flask = current_app
-    return URLSafeTimedSerializer(str(app.secret_key), salt="known-browser")
+    return URLSafeTimedSerializer(str(app.secret_key), salt="known-logins")

@@ -6,13 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import current_user
+from limits import RateLimitItem, parse
 
 from app.known_browsers import knows, login_key
 from shared.addresses import counted_address
+from shared.models import User
 from shared.services import validation
 from shared.settings import Settings
 
@@ -117,6 +119,40 @@ ALLOWANCES = (
 )
 
 
+@dataclass(frozen=True)
+class Guesses:
+    """Failed sign-ins by the account that the login means, however it is spelled: as username or as email address.
+
+    The limits above count each spelling and tell the visitor. These must not: if they did, anyone could find out which
+    username an email address belongs to. Instead, the right password fails like a wrong one.
+    """
+
+    limiter: Limiter
+
+    PER_PLACE = parse("10 per 15 minutes")
+    PER_ACCOUNT = parse("100 per 15 minutes")
+
+    def are_allowed(self, user: User) -> bool:
+        """Return whether this visitor may try another password of the account."""
+        return all(self.limiter.limiter.test(limit, *key) for limit, key in self._limits(user))
+
+    def count(self, user: User) -> None:
+        """Count a wrong password."""
+        for limit, key in self._limits(user):
+            self.limiter.limiter.hit(limit, *key)
+
+    def _limits(self, user: User) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
+        key = ("site-guesses", str(user.id))
+        if knows(user.username):
+            return [(self.PER_PLACE, (*key, "known"))]
+        return [(self.PER_PLACE, (*key, visitor_address())), (self.PER_ACCOUNT, key)]
+
+
+def guesses() -> Guesses | None:
+    """Return the counts of failed sign-ins by account; None if RATE_LIMITS is off."""
+    return current_app.extensions.get("guesses")
+
+
 def visitor_address() -> str:
     """Return the client address, with IPv6 addresses cut to their network."""
     return counted_address(get_remote_address())
@@ -135,6 +171,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         in_memory_fallback_enabled=True,
         key_prefix="site",
     )
+    app.extensions["guesses"] = Guesses(limiter)
     for allowance in ALLOWANCES:
         limit = limiter.limit(
             allowance.amount,

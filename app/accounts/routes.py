@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 
+from app import limits
 from app.accounts import mails
 from app.accounts.forms import RegisterForm, SignInForm
 from app.accounts.identity import end_session, note_return, start_session
@@ -57,12 +61,17 @@ def sign_in() -> ResponseReturnValue:
             with errors_on(form):
                 with reading() as database:
                     user = users.authenticate_user(
-                        database, login=form.login.data or "", password=form.password.data or ""
+                        database, login=form.login.data or "", password=form.password.data or "", **_guess_limits()
                     )
                 return _signed_in(user)
         except InvalidCredentials as error:
             add_error(form, error)
     return form_page("accounts/sign_in.html", form)
+
+
+def _guess_limits() -> dict[str, Callable[[User], Any]]:
+    guesses = limits.guesses()
+    return {} if guesses is None else {"is_open": guesses.are_allowed, "count_failure": guesses.count}
 
 
 def _signed_in(user: User) -> ResponseReturnValue:

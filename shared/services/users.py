@@ -6,7 +6,7 @@ import secrets
 import threading
 import uuid
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from argon2 import PasswordHasher
@@ -109,13 +109,24 @@ def sign_up(session: Session, *, username: str, email: str, password: str) -> Us
     return _add(session, _new_user(session, username=username, email=email, password=password))
 
 
-def authenticate_user(session: Session, *, login: str, password: str) -> User:
+def authenticate_user(
+    session: Session,
+    *,
+    login: str,
+    password: str,
+    is_open: Callable[[User], bool] = lambda user: True,
+    count_failure: Callable[[User], None] = lambda user: None,
+) -> User:
     """Return the user with this username or email, and this password.
 
     An email may mean two accounts: the one that holds the address, and the newest of those that only gave it. An
     unknown login takes as long as a wrong password, and an address of two accounts as long as an address of none.
 
-    Raises InvalidCredentials.
+    Args:
+        is_open: Tells whether an account's password may be tried now. If not, the right one fails like a wrong one.
+        count_failure: Called for each account that the login means, if the password is wrong.
+
+    Raises InvalidCredentials, Busy.
     """
     login = login.strip() if validation.is_storable(login) else ""
     candidates: list[User | None]
@@ -123,8 +134,12 @@ def authenticate_user(session: Session, *, login: str, password: str) -> User:
         candidates = [find_holder(session, login), next(iter(list_claimants(session, login, limit=1)), None)]
     else:
         candidates = [find_user_by_username(session, login)]
-    matches = [user for user in candidates if password_matches(user, password) and user is not None]
+    tried = [user if user is not None and is_open(user) else None for user in candidates]
+    matches = [user for user in tried if password_matches(user, password) and user is not None]
     if not matches:
+        for user in candidates:
+            if user is not None:
+                count_failure(user)
         raise InvalidCredentials("the username or email and the password do not match", field="password")
     return matches[0]
 

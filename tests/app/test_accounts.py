@@ -1,11 +1,13 @@
 """Registering, signing in and out."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from itertools import islice
 
 import pytest
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import text
 
 from app import create_app, known_browsers
@@ -283,6 +285,46 @@ def test_other_spellings_count_as_the_same_account(make_settings, engine, stored
     statuses = [visitor.send("/sign-in", login=login, password="wrong").status_code for login in spellings]
     assert statuses == [422] * 10
     assert visitor.send("/sign-in", login=user.username, password=PASSWORD).status_code == 429
+
+
+def test_guesses_count_for_the_account_that_is_meant(limited, stored):
+    """A hundred in all, as username or as email. The response does not tell that both mean one account."""
+    stored.user("wren", is_verified=True)
+    robin = stored.user("robin")
+    for login, start in (("wren", 0), ("wren@example.com", 5)):
+        token = (guesser := Visitor(limited)).token("/sign-in")
+        for number in range(50):
+            fields = {"csrf_token": token, "login": login, "password": "wrong"}
+            address = f"192.0.2.{1 + start + number // 10}"
+            answer = guesser.client.post("/sign-in", data=fields, environ_base={"REMOTE_ADDR": address})
+            assert answer.status_code == 422
+    for login in ("wren", "wren@example.com"):
+        visitor = Visitor(limited)
+        assert visitor.send("/sign-in", login=login, password=PASSWORD).status_code == 422
+        assert "do not match" in visitor.page
+    Visitor(limited).sign_in(robin.username)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_ten_guesses_per_place_count_for_the_account_that_is_meant(limited, stored, is_known):
+    stored.user("wren", is_verified=True)
+    visitor = Visitor(limited)
+    if is_known:
+        visitor.sign_in("wren").send("/sign-out", form_on="/account")
+    for number in range(10):
+        login = "wren" if number % 2 else "wren@example.com"
+        assert visitor.send("/sign-in", login=login, password="wrong").status_code == 422
+    answer = visitor.send("/sign-in", login="wren", password=PASSWORD)
+    assert answer.status_code == 422 and "do not match" in visitor.page
+
+
+def test_the_cookie_of_known_browsers_names_nobody(visitor, stored):
+    """Whoever finds a copy of it learns no email address."""
+    stored.user("wren", is_verified=True)
+    visitor.sign_in("wren@example.com")
+    cookie = visitor.client.get_cookie(known_browsers.COOKIE).value
+    _is_valid, marks = URLSafeTimedSerializer("another key").loads_unsafe(cookie)
+    assert len(marks) == 2 and all(re.fullmatch("[0-9a-f]{32}", mark) for mark in marks)
 
 
 @pytest.mark.parametrize(
