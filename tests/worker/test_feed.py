@@ -59,7 +59,8 @@ def spawned(monkeypatch) -> Iterator[list[gevent.Greenlet]]:
 
 
 @pytest.fixture
-def reader(engine, spawned) -> Reader:
+def reader(engine, spawned, monkeypatch) -> Reader:
+    monkeypatch.setattr(feed_module, "POLL_SECONDS", 60.0)
     return Reader()
 
 

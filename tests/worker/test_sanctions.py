@@ -114,6 +114,7 @@ def test_only_a_ban_on_all_channels_closes_sockets():
         ("203.0.113.128/25", "203.0.113.127", False),
         ("203.0.113.0/24", "not an address", False),
         ("203.0.113.0/24", "", False),
+        ("0.0.0.0/8", "::1", False),
     ],
 )
 def test_a_ban_of_a_network_covers_exactly_its_addresses(network, address, is_inside):
