@@ -20,7 +20,7 @@ from shared.signals import PlayerSigned, PresenceChanged, Signal, decode, encode
 from worker.network.presence import Presence
 
 GAME = peer_keys.of_game(1)
-EXPIRES_SECONDS = 0.45
+EXPIRES_SECONDS = 0.75
 
 
 class FakeRedisLink:
@@ -212,7 +212,7 @@ def test_a_living_worker_is_not_dropped(pair):
     one, two = pair
     one.open_socket("s1")
     wait_for(lambda: two.sees("s1"))
-    gevent.sleep(2 * EXPIRES_SECONDS)
+    gevent.sleep(1.5 * EXPIRES_SECONDS)
     assert two.sees("s1")
     assert two.link.redis.exists(SOCKETS_KEY + "one")
 
@@ -222,7 +222,7 @@ def test_no_worker_is_dropped_while_redis_is_away(pair):
     one.open_socket("s1")
     wait_for(lambda: two.sees("s1"))
     two.link.disconnect()
-    gevent.sleep(2 * EXPIRES_SECONDS)
+    gevent.sleep(1.5 * EXPIRES_SECONDS)
     assert two.sees("s1")
 
 
