@@ -25,6 +25,8 @@ def run_online() -> None:
     engine = current_app.extensions["migrate"].db.engine
     with engine.connect() as connection, connection.begin():
         if connection.dialect.name == "postgresql":
+            for timeout in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"):
+                connection.execute(text(f"SET LOCAL {timeout} = 0"))  # a migration may take long
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         # SQLite cannot alter a table in place; batch operations copy it.
         is_sqlite = connection.dialect.name == "sqlite"

@@ -36,7 +36,9 @@ from sqlalchemy.pool import NullPool
 from shared.errors import Conflict
 from shared.settings import SettingsError
 
-LOCK_SECONDS = 10  # how long a writer waits for another one on SQLite
+LOCK_SECONDS = 10  # how long a writer waits for another one
+IDLE_SECONDS = 5  # how long a process may hold its locks without a word; shorter, so that those who wait succeed
+STATEMENT_SECONDS = 30
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 KEPT_CONNECTIONS = 8  # the site's on SQLite: one for each of its threads (gunicorn.conf.py)
 
@@ -74,6 +76,20 @@ else:
 
 SessionFactory = sessionmaker(expire_on_commit=False)
 _ReadingFactory = sessionmaker(expire_on_commit=False, autoflush=False)
+_StatementFactory = sessionmaker(expire_on_commit=False, autoflush=False)
+
+# A process that is frozen, or whose host has vanished, keeps its locks only as long as the server lets it. Values that
+# the operator has set, in the URL or for the role, take precedence.
+_SET_TIMEOUTS = f"""
+    SELECT set_config(setting, seconds || 's', false)
+    FROM (VALUES
+        ('idle_in_transaction_session_timeout', {IDLE_SECONDS}),
+        ('lock_timeout', {LOCK_SECONDS}),
+        ('statement_timeout', {STATEMENT_SECONDS})
+    ) AS timeouts (setting, seconds)
+    WHERE current_setting(setting) = '0'
+"""
+_TOO_LATE = ("55P03", "57014")  # the SQLSTATEs of `lock_timeout` and `statement_timeout`
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -95,7 +111,7 @@ def utc_now() -> datetime:
 
 
 def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
-    """Make an engine for SQLite (WAL, explicit BEGIN) or PostgreSQL. Does not connect yet.
+    """Make an engine for SQLite (WAL, explicit BEGIN) or PostgreSQL (with timeouts). Does not connect yet.
 
     On SQLite, every transaction begins IMMEDIATE unless the execution option `deferred` is set: one that reads first
     and writes later would fail at once with "database is locked", without waiting for the lock.
@@ -106,7 +122,7 @@ def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
     """
     url = make_url(url)
     if url.get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
             pool_size=5,
@@ -122,6 +138,14 @@ def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
                 "tcp_user_timeout": 30_000,
             },
         )
+
+        @event.listens_for(engine, "connect")
+        def set_timeouts(connection: Any, _record: object) -> None:
+            connection.autocommit = True
+            connection.execute(_SET_TIMEOUTS)
+            connection.autocommit = False
+
+        return engine
     pool: dict[str, Any] = (
         {"pool_size": kept_connections, "max_overflow": -1} if kept_connections else {"poolclass": NullPool}
     )
@@ -146,11 +170,11 @@ def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
 def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
     """Make `transaction` and `reading` use this engine. `reading_engine` is another one for `reading`."""
     SessionFactory.configure(bind=engine)
+    is_sqlite = engine.dialect.name == "sqlite"
     options: dict[str, Any] = (
-        {"deferred": True}
-        if engine.dialect.name == "sqlite"
-        else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        {"deferred": True} if is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
+    _StatementFactory.configure(bind=engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT"))
     _ReadingFactory.configure(bind=(reading_engine or engine).execution_options(**options))
 
 
@@ -180,6 +204,17 @@ def transaction() -> Iterator[Session]:
 
 
 @contextmanager
+def single_statement() -> Iterator[Session]:
+    """Provide a session for one statement, which is a transaction of its own.
+
+    PostgreSQL executes and commits it without waiting for this process in between. So a process that freezes, at
+    whatever moment, holds no lock.
+    """
+    with _StatementFactory.begin() as session:
+        yield session
+
+
+@contextmanager
 def reading() -> Iterator[Session]:
     """Provide a session that sees one consistent state of the database and cannot change anything."""
     with _ReadingFactory() as session:
@@ -187,8 +222,8 @@ def reading() -> Iterator[Session]:
 
 
 def is_busy(error: OperationalError) -> bool:
-    """Return whether a transaction could not begin on SQLite, because others were writing for `LOCK_SECONDS`."""
-    return error.statement == BEGIN_WRITING
+    """Return whether others were writing for too long. Nothing was changed."""
+    return error.statement == BEGIN_WRITING or getattr(error.orig, "sqlstate", None) in _TOO_LATE
 
 
 def is_unavailable(error: BaseException) -> bool:

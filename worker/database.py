@@ -13,7 +13,7 @@ from gevent.threadpool import ThreadPool
 from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
-from shared.db import bind, check_database, make_engine, reading, transaction
+from shared.db import bind, check_database, make_engine, reading, single_statement, transaction
 from shared.signals import Signal
 
 T = TypeVar("T")
@@ -53,6 +53,10 @@ class Database:
             self.on_announcements(announcements)
         return result
 
+    def execute(self, function: Callable[[Session], T]) -> T:
+        """Call a function that executes one statement, which is a transaction of its own (`single_statement`)."""
+        return _in(self._writers, lambda: _execute(function))
+
 
 def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:
     """Call the function in a thread of the pool, or right here without one.
@@ -77,6 +81,11 @@ def _caught(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 def _read(function: Callable[[Session], T]) -> T:
     with reading() as session:
+        return function(session)
+
+
+def _execute(function: Callable[[Session], T]) -> T:
+    with single_statement() as session:
         return function(session)
 
 

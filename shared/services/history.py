@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from shared.bus import announce
@@ -16,9 +16,30 @@ from shared.signals import LinesStored, StoredLine
 
 REDACTED_AMONG = 4_000  # lines: those that a page of the chat holds, and those that it fetches after it was away
 
+_COLUMNS = ("channel_id", "peer", "game", "name", "text")
+_STORE = text("""
+    WITH counter AS (
+        UPDATE counters SET value = value + :count WHERE name = 'messages' RETURNING value - :count AS last
+    )
+    INSERT INTO messages (id, channel_id, peer, game, name, text, worker, sent_at)
+    SELECT counter.last + number, line.channel_id, line.peer, line.game, line.name, line.text, :worker, line.sent_at
+    FROM counter, unnest(
+        CAST(:channel_id AS integer[]), CAST(:peer AS text[]), CAST(:game AS text[]), CAST(:name AS text[]),
+        CAST(:text AS text[]), CAST(:sent_at AS timestamp[])
+    ) WITH ORDINALITY AS line (channel_id, peer, game, name, text, sent_at, number)
+    RETURNING id
+""")
+
 
 def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list[int]:
-    """Store lines in this order and return their ascending ids. Store all pending lines in one transaction."""
+    """Store lines in this order and return their ascending ids. Store all pending lines in one transaction.
+
+    On PostgreSQL this is one statement, so that the counter row is locked as briefly as possible (`single_statement`).
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        values = {"count": len(lines), "worker": worker, "sent_at": [_naive_utc(line.sent_at) for line in lines]}
+        columns = {name: [getattr(line, name) for line in lines] for name in _COLUMNS}
+        return sorted(session.connection().execute(_STORE, values | columns).scalars())
     last = session.execute(
         update(Counter)
         .where(Counter.name == Counter.MESSAGES)
@@ -44,6 +65,10 @@ def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list
         ],
     )
     return ids
+
+
+def _naive_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def announce_lines(session: Session, ids: Sequence[int], lines: Sequence[Line], *, worker: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+import psycopg
 import pytest
 
+from shared import db
 from tests.support.network import ALL_FLAGS
 from tests.support.waiting import wait_until
 
@@ -20,6 +24,68 @@ def enter(worker, stored, connect, short_name, **payload):
     client = connect(worker.url)
     client.authenticate(credentials.client_id, credentials.client_secret, supports=ALL_FLAGS, channels=["gossip"])
     return client
+
+
+@pytest.fixture
+def holder(database_url):
+    """A raw session, without timeouts, that can lock a table: what inserts into it waits."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+def wait_until_one_waits(holder) -> None:
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    wait_until(lambda: holder.execute(query).fetchall(), seconds=20, what="a transaction waits for a lock")
+
+
+@pytest.mark.parametrize(
+    ("table", "request_frame"),
+    [
+        pytest.param("messages", ("channels/send", {"channel": "gossip", "name": "Ann", "message": "1"}), id="lines"),
+        pytest.param("versions", ("channels/subscribe", {"channel": "brand-new"}), id="versions"),
+    ],
+)
+def test_a_worker_that_freezes_inside_its_transaction_does_not_stop_the_others(
+    any_database, start_worker, stored, connect, holder, table, request_frame
+):
+    """It is frozen exactly when its statement under the lock of the counter row has been sent. The others wait for
+    IDLE_SECONDS at most, and what the frozen worker had not committed is lost to nobody but its sender.
+    """
+    frozen, other = start_worker(), start_worker()
+    stored.channel("gossip")
+    sender, bystander = enter(frozen, stored, connect, "Sender"), enter(other, stored, connect, "Bystander")
+    event, payload = request_frame
+    bystander_payload = {**payload, "message": "2"} if table == "messages" else {"channel": "another"}
+    with holder.transaction():
+        holder.execute(f"LOCK TABLE {table} IN SHARE MODE")
+        sender.send(event, payload, ref="frozen")
+        wait_until_one_waits(holder)
+        frozen.send_signal(signal.SIGSTOP)
+    try:
+        answer = bystander.request(event, bystander_payload, seconds=db.IDLE_SECONDS + 4)
+        assert answer["status"] == "success"
+    finally:
+        frozen.send_signal(signal.SIGCONT)
+    if table == "messages":  # one statement: it was committed without the worker
+        assert sender.wait_for(event, ref="frozen", seconds=20)["status"] == "success"
+        assert bystander.wait_for("channels/broadcast", seconds=20)["payload"]["message"] == "1"
+    else:
+        assert sender.wait_for(event, ref="frozen", seconds=20)["code"] == "internal"
+        assert sender.request(event, payload)["status"] == "success"
+
+
+def test_a_lock_that_somebody_holds_for_long_fails_only_what_needs_it(
+    any_database, start_worker, stored, connect, holder
+):
+    """Nobody waits longer than LOCK_SECONDS."""
+    worker = start_worker()
+    stored.channel("gossip")
+    client = enter(worker, stored, connect, "Alpha")
+    message = {"channel": "gossip", "name": "Ann", "message": "1"}
+    with holder.transaction():
+        holder.execute("SELECT value FROM counters WHERE name = 'messages' FOR UPDATE")
+        assert client.request("channels/send", message, seconds=db.LOCK_SECONDS + 5)["code"] == "internal"
+    assert client.request("channels/send", message)["status"] == "success"
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ class Chat:
     def _store(self, batch: list[_Pending]) -> None:
         lines = [pending.line for pending in batch]
         try:
-            ids = self._database.write(lambda session: history.store_lines(session, lines, worker=self._worker_id))
+            ids = self._database.execute(lambda session: history.store_lines(session, lines, worker=self._worker_id))
         except Exception as error:
             if not isinstance(error, SQLAlchemyError):
                 _log.exception("messages could not be stored")
