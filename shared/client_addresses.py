@@ -15,7 +15,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 PRIVATE_NETWORKS = "127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 169.254.0.0/16 fc00::/7 fe80::/10"
-HOPS_AT_MOST = 20
+MAX_HOPS = 20
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[,;]|[^",;]+')
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::[0-9A-Za-z._-]+)?")
 
@@ -99,9 +99,9 @@ NO_PROXIES = TrustedProxies(())
 def _hops(forwarded_for: str, forwarded: str) -> Iterator[str]:
     """Yield the addresses of the headers, the last one first."""
     if forwarded_for.strip():
-        hops = forwarded_for.rsplit(",", HOPS_AT_MOST)
+        hops = forwarded_for.rsplit(",", MAX_HOPS)
     else:
-        hops = [_named_client(element) for element in _elements(forwarded)][-HOPS_AT_MOST:]
+        hops = [_named_client(element) for element in _elements(forwarded)][-MAX_HOPS:]
     return reversed(hops)
 
 

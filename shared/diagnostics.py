@@ -15,9 +15,9 @@ import redis
 from shared.peer_keys import PeerKey
 from shared.presence import WORKER_KEY
 
-FRAMES_AT_MOST = 100
-DISCONNECTS_AT_MOST = 20
-REFUSALS_AT_MOST = 50
+MAX_FRAMES = 100
+MAX_DISCONNECTS = 20
+MAX_REFUSALS = 50
 KEEP_SECONDS = 86_400
 KEY = "gossip:diagnostics:"
 TOPIC_KEY = "gossip:diagnostics-topic:"
@@ -107,7 +107,7 @@ def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
             if smallest is None or headroom.left < smallest.left:
                 limits[headroom.limit] = headroom
     return Diagnostics(
-        frames=frames[-FRAMES_AT_MOST:],
+        frames=frames[-MAX_FRAMES:],
         disconnects=_list(client, key + ":disconnects", Disconnect),
         refusals=_list(client, key + ":refusals", Refusal),
         limits=[limits[name] for name in sorted(limits)],

@@ -21,8 +21,8 @@ from shared.protocol.types import player_key
 SOCKETS_KEY = "gossip:sockets:"  # a hash for each worker: its sockets, by id
 SOCKET_KEY = "gossip:socket:"  # a key for each socket, as workers wrote them before 2.5; read until none is left
 WORKER_KEY = "gossip:worker:"
-PEOPLE_AT_MOST = 200
-NAMES_AT_MOST = 10_000  # of one game's players that are counted as listeners
+MAX_PEOPLE = 200
+MAX_NAMES = 10_000  # of one game's players that are counted as listeners
 RECENT_KEY = "gossip:recent"  # a sorted set: peer keys by the Unix time when they were last online
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class Listeners:
     """Who is subscribed to a channel.
 
     Attributes:
-        people: the usernames of those who chat in the browser, at most PEOPLE_AT_MOST of `people_count`.
+        people: the usernames of those who chat in the browser, at most MAX_PEOPLE of `people_count`.
         games: short names, each with the number of its players online.
     """
 
@@ -78,9 +78,9 @@ def find_listeners(sockets: Iterable[SocketPresence], channel_id: int) -> Listen
             people |= {player_key(name): name for name in socket.players}
         else:
             names = games.setdefault(socket.game, set())
-            names.update(map(player_key, socket.players[: max(0, NAMES_AT_MOST - len(names))]))
+            names.update(map(player_key, socket.players[: max(0, MAX_NAMES - len(names))]))
     return Listeners(
-        people=[people[key] for key in sorted(people)[:PEOPLE_AT_MOST]],
+        people=[people[key] for key in sorted(people)[:MAX_PEOPLE]],
         people_count=len(people),
         games=sorted(((game, len(names)) for game, names in games.items()), key=lambda game: game[0].lower()),
     )

@@ -189,7 +189,7 @@ class Settings:
         "65536",
         "the longest message a socket may send",
     )
-    message_fragments: int = setting(types.integer(1, 65_536), "64", "how many fragments such a message may have")
+    message_fragments: int = setting(types.integer(1, 65_536), "64", "how many fragments a message may have")
     game_sockets: int = setting(
         types.integer(1, 10_000), "20", "how many sockets one game or application may have open on the network"
     )

@@ -23,7 +23,12 @@ SENDER = "Gossip <gossip@example.com>"
 class SmtpServer:
     """An SMTP server that accepts one mail and every command, and records them.
 
-    tls: speaks TLS from the first byte. starts_tls: offers STARTTLS. encrypted: the commands received over TLS.
+    Args:
+        tls: Speak TLS from the first byte.
+        starts_tls: Offer STARTTLS.
+
+    Attributes:
+        encrypted: The commands received over TLS.
     """
 
     def __init__(

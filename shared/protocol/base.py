@@ -47,10 +47,14 @@ class FrameType(msgspec.StructMeta):
 class Incoming(Struct, metaclass=FrameType):
     """The payload of an event that peers send. It is always clean: decoding and constructing run its rules.
 
-    event: its name. flag: its support flag ("core" means none). needs_ref: the answer has a payload, which is useless
-    without a ref. is_answered: False for events that are never answered. demanded: fields that have a default only
-    because their absence is a failure of its own. failures: the codes of this event, in addition to those that every
-    event may have. example: a payload as peers send it.
+    Attributes:
+        event: Its name.
+        flag: Its support flag; "core" means none.
+        needs_ref: Whether the answer has a payload, which is useless without a ref.
+        is_answered: False for events that are never answered.
+        demanded: Fields that have a default only because their absence has its own failure.
+        failures: The codes of this event, in addition to those that every event can have.
+        example: A payload as peers send it.
     """
 
     event: ClassVar[str] = ""
@@ -93,9 +97,11 @@ class Incoming(Struct, metaclass=FrameType):
 class Outgoing(Struct, metaclass=FrameType):
     """The payload of an event or an answer that the worker sends.
 
-    bare: the frame has no payload. Its fields, if any, are next to `event` (the `error` event). status: the `status` of
-    such an answer; None for events and for `players/status`, which have no such key. example: a payload.
-    further_examples: other payloads, which look different.
+    Attributes:
+        bare: Whether the frame has no payload. Its fields, if any, are next to `event` (as in the `error` event).
+        status: The `status` of an answer. None for events and for `players/status`, which have no `status`.
+        example: A payload.
+        further_examples: Other payloads, which look different.
     """
 
     event: ClassVar[str] = ""

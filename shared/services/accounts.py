@@ -34,7 +34,7 @@ ABANDONED_BATCH = 500
 
 
 class LinkUsed(NotFound):
-    """The link in a mail does not work any more."""
+    """The link in a mail no longer works."""
 
     code = "link-used"
 
@@ -256,11 +256,11 @@ def _get_locked(session: Session, user_id: int) -> User:
 
 
 def _deleted() -> LinkUsed:
-    return LinkUsed("this account does not exist any more")
+    return LinkUsed("this account no longer exists")
 
 
 def _link_used() -> LinkUsed:
-    return LinkUsed("this link does not work any more: it was used, or the account has changed since")
+    return LinkUsed("this link no longer works: it was used, or the account has changed since")
 
 
 def _confirm(user: User, password: str) -> None:

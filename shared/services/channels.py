@@ -184,7 +184,7 @@ def list_channels_proposed_by(session: Session, user_id: int) -> list[Channel]:
 
 
 def find_unused(session: Session) -> set[int]:
-    """Return the ids of hidden channels without a single line. A mistyped name creates such a channel."""
+    """Return the ids of hidden channels without any lines. A mistyped name creates a channel like that."""
     has_lines = select(Message.id).where(Message.channel_id == Channel.id).exists()
     return set(session.scalars(select(Channel.id).where(Channel.is_hidden, ~has_lines)))
 

@@ -29,7 +29,7 @@ AGAIN = timedelta(minutes=10)  # if the fault may be ours
 JITTER = 0.1  # earlier or later by this share of the time, so that checks drift apart
 SPREAD = timedelta(minutes=10)  # new ways to connect get their first check within this time
 LEASE = timedelta(minutes=2)
-PLAN_AT_MOST = 5_000
+MAX_PLANNED = 5_000
 
 
 class Outcome(StrEnum):
@@ -176,7 +176,7 @@ def plan(session: Session, *, now: datetime) -> int:
         select(GameConnection.id)
         .outerjoin(ConnectionCheck, ConnectionCheck.connection_id == GameConnection.id)
         .where(ConnectionCheck.connection_id.is_(None))
-        .limit(PLAN_AT_MOST)
+        .limit(MAX_PLANNED)
     ).all()
     return sum(_make_due(session, way_id, at=now + SPREAD * random.random()) for way_id in missing)
 

@@ -147,7 +147,7 @@ def _list_software(session: Session) -> list[str]:
 
 
 def is_connection_type(value: str) -> bool:
-    """Return True if there is such a kind of way to connect."""
+    """Return whether this is a kind of way to connect."""
     return value in CONNECTION_TYPES
 
 

@@ -47,7 +47,7 @@ def accept_game(session: Session, actor: Actor, *, short_name: str) -> GameTrans
         The offer, which is deleted by now.
 
     Raises:
-        NotFound: The actor has no such offer (any more).
+        NotFound: The actor has no such offer, or it was withdrawn.
         Conflict: The actor owns too many games.
     """
     transfer = _get_locked(session, short_name)

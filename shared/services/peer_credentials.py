@@ -74,8 +74,7 @@ def authenticate_peers(session: Session, attempts: Sequence[Credentials]) -> lis
         For each attempt, in order: the peer, or the error to raise (WrongSecret if the id is a peer's).
     """
     client_ids = [_cleaned(attempt.client_id) for attempt in attempts]
-    wanted = set(client_ids)
-    rows_by_kind = [(kind, _rows_by_client_id(session, kind, wanted)) for kind in _KINDS]
+    rows_by_kind = [(kind, _rows_by_client_id(session, kind, set(client_ids))) for kind in _KINDS]
     results: list[Peer | InvalidCredentials] = []
     for client_id, attempt in zip(client_ids, attempts, strict=True):
         result: Peer | InvalidCredentials = InvalidCredentials("invalid credentials")

@@ -18,9 +18,12 @@ _MODELS: tuple[type[Game] | type[Application], ...] = (Game, Application)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A game or an application as the worker knows it. `key` is unique over both: `game:7`, `application:3`.
+    """A game or an application as the worker knows it.
 
-    name: what it shows. is_displayed is False for applications: they are in no list and send no notices.
+    Attributes:
+        key: Unique among both: `game:7`, `application:3`.
+        is_displayed: False for applications, which are not listed and send no notices.
+        name: The name that pages show.
     """
 
     key: PeerKey

@@ -57,10 +57,10 @@ def record(session: Session, players: Mapping[int, int], *, at: datetime) -> int
     recorded = 0
     for ids in _batches(sorted(players)):
         # Lock the games: one that is deleted at this moment would fail the whole transaction.
-        known = session.scalars(
+        existing_ids = session.scalars(
             select(Game.id).where(Game.id.in_(ids)).order_by(Game.id).with_for_update(read=True, key_share=True)
         )
-        rows = [{"game_id": game_id, "at": quarter, "players": players[game_id]} for game_id in known]
+        rows = [{"game_id": game_id, "at": quarter, "players": players[game_id]} for game_id in existing_ids]
         if not rows:
             continue
         insert = upsert(session, PlayerCount).on_conflict_do_nothing().returning(PlayerCount.game_id)

@@ -16,17 +16,18 @@ def reserve(
 
     A name stays reserved when its game is renamed or deleted; a game may take back a name that it had.
 
-    Raises NameTaken, also if another transaction was faster.
+    Raises:
+        NameTaken: Somebody has or had the name. Also raised if another transaction was faster.
     """
     key = short_name.lower()
-    known = session.get(ReservedShortName, key)
-    if known is None:
+    reserved = session.get(ReservedShortName, key)
+    if reserved is None:
         session.add(ReservedShortName(key=key, game_id=game_id, application_id=application_id))
         try:
             session.flush()
         except IntegrityError:
             raise taken() from None
-    elif (known.game_id, known.application_id) != (game_id, application_id):
+    elif (reserved.game_id, reserved.application_id) != (game_id, application_id):
         raise taken()
 
 

@@ -128,7 +128,7 @@ def test_a_reset_ends_all_other_sessions(any_database, visitor, new_visitor, mai
     assert thief.client.get("/account").status_code == 303
     assert thief.client.get("/manage/characters/live").status_code == 401
     visitor.open(link)
-    assert visitor.status == 404 and "does not work any more" in visitor.page
+    assert visitor.status == 404 and "no longer works" in visitor.page
     visitor.sign_in(EMAIL, NEW_PASSWORD)
     assert stored_user().is_verified
 

@@ -123,7 +123,7 @@ def test_deleting_a_way_deletes_its_check(ways):
 
 
 def test_an_owner_asks_for_a_check_now(ways):
-    """For ways with and without a check; workers are told."""
+    """Works for ways with and without a check, and signals the workers."""
     plan()
     with db.transaction() as session:
         session.delete(session.get(ConnectionCheck, ways[0].id))

@@ -18,7 +18,7 @@ from shared.services.history import Line
 from shared.services.moderation import (
     filters,
 )
-from shared.services.moderation.filter_rules import SIZE_AT_MOST, FilterSet, Rule, size_of
+from shared.services.moderation.filter_rules import MAX_SIZE, FilterSet, Rule, size_of
 from tests.support.racing import Racer, wait_until_blocked
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -154,7 +154,7 @@ def test_filters_that_can_be_saved_compile_fast(session, moderator, text):
         return filters.create_filter(session, moderator, kind="pattern", action="flag", text=f"{text}{number}")
 
     made = [add(0)]
-    room = SIZE_AT_MOST // size_of([filters.rule_of(made[0])]) - 3
+    room = MAX_SIZE // size_of([filters.rule_of(made[0])]) - 3
     session.add_all(
         Filter(kind="pattern", action="flag", text=f"{text}{number}", created_by="x") for number in range(1, room)
     )

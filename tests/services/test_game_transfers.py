@@ -121,7 +121,7 @@ def test_deleting_the_game_or_the_receiver_deletes_the_offer(people, stored):
 
 
 def test_accepting_and_cancelling_at_once_only_one_succeeds(people):
-    """The other is told that the offer is no longer open."""
+    """The other request fails, since the offer is no longer open."""
     for _ in range(5):
         with db.transaction() as session:
             games.get_game(session, "Mine").owner_id = people[0].id

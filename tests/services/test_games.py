@@ -250,7 +250,7 @@ def test_editing_a_game_that_is_deleted_meanwhile_is_a_domain_error(engine, stor
 @pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
 @pytest.mark.usefixtures("any_database")
 def test_two_transactions_may_delete_a_game_at_once(engine, stored):
-    """At most one is told that the game is gone; the log has one delete."""
+    """At most one of them fails because the game is gone. The log has one delete."""
     stored.game("Tea")
 
     def second():

@@ -29,7 +29,7 @@ FIELDS = {
         "redirect_uris",
     },
 }
-RECORDS_AN_EVENT = 10
+RECORDS_PER_EVENT = 10
 
 
 def digest(records: Records) -> str:
@@ -72,7 +72,7 @@ class Replica:
         assert set(payload) <= {kind, "deleted", "cursor"}, payload
         records = payload.get(kind, [])
         deleted = payload.get("deleted", [])
-        assert len(records) <= RECORDS_AN_EVENT and len(deleted) <= RECORDS_AN_EVENT
+        assert len(records) <= RECORDS_PER_EVENT and len(deleted) <= RECORDS_PER_EVENT
         assert records or deleted, "an empty event"
         for record in records:
             assert set(record) == FIELDS[kind], set(record) ^ FIELDS[kind]

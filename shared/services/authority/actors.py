@@ -88,7 +88,7 @@ class Actor:
 
 
 VISITOR = Actor("visitor", None, "", frozenset([Role.VISITOR]))
-"""Somebody who is not signed in. May do no more than look at what is public."""
+"""Somebody who is not signed in. Can only look at what is public."""
 OPERATOR = Actor("system", None, "operator", frozenset([Role.OPERATOR]))
 """The person at the command line, and the network itself."""
 

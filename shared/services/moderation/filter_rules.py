@@ -19,14 +19,14 @@ import re2
 from shared.errors import Invalid
 
 PATTERN_LONGEST = 200
-SIZE_AT_MOST = 20_000
+MAX_SIZE = 20_000
 """The limit of all words and patterns together, in RE2's program steps.
 
 A worker's sockets wait while they are compiled: about 40 ms for this many. A letter is about one step, `\\pL` 1,200.
 """
 _ONE_PATTERN_BYTES = 256 * 1024
 _SET_BYTES = 64 * 1024 * 1024
-_PLAYERS_AT_MOST = 20_000
+_MAX_PLAYERS = 20_000
 _LINES_KEPT = 100
 _LINK = re2.compile(r"(?i)(?:https?://|www\.)[^\s<>]+")
 _UNSEEN = re.compile(
@@ -108,7 +108,7 @@ class FilterSet:
     """Compiled rules, and what was said recently, for rules on floods and repeats.
 
     Attributes:
-        left_out: The ids of stored rules that are not applied, since they are invalid or exceed SIZE_AT_MOST.
+        left_out: The ids of stored rules that are not applied, since they are invalid or exceed MAX_SIZE.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
@@ -116,7 +116,7 @@ class FilterSet:
         self._texts: list[tuple[Rule, Any]] = []
         size = 0
         for rule, expression in _compiled(rules):
-            if size + expression.programsize <= SIZE_AT_MOST:
+            if size + expression.programsize <= MAX_SIZE:
                 size += expression.programsize
                 self._texts.append((rule, expression))
         self._links = [rule for rule in rules if rule.kind == "link"]
@@ -160,7 +160,7 @@ class FilterSet:
         lines = self._said.get(who)
         if lines is None:
             lines = self._said[who] = deque(maxlen=_LINES_KEPT)
-            if len(self._said) > _PLAYERS_AT_MOST:
+            if len(self._said) > _MAX_PLAYERS:
                 self._said.popitem(last=False)
         else:
             self._said.move_to_end(who)

@@ -19,8 +19,8 @@ from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation.filter_rules import (
+    MAX_SIZE,
     PATTERN_LONGEST,
-    SIZE_AT_MOST,
     FilterSet,
     Rule,
     Verdict,
@@ -28,7 +28,7 @@ from shared.services.moderation.filter_rules import (
     size_of,
 )
 
-FILTERS_AT_MOST = 500
+MAX_FILTERS = 500
 PREVIEW_MESSAGES = 1_000
 COUNT_MOST = 100
 SECONDS_MOST = 3_600
@@ -59,8 +59,8 @@ def create_filter(
     Raises Forbidden, Invalid (fields `kind`, `action`, `text`, `count`, `seconds`, `note`), Conflict (too many).
     """
     require(actor, Act.EDIT_FILTERS)
-    if (session.scalar(select(func.count()).select_from(Filter)) or 0) >= FILTERS_AT_MOST:
-        raise Conflict(f"there are {FILTERS_AT_MOST} filters already: delete one first", field="text")
+    if (session.scalar(select(func.count()).select_from(Filter)) or 0) >= MAX_FILTERS:
+        raise Conflict(f"there are {MAX_FILTERS} filters already: delete one first", field="text")
     values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
     _require_room(session, Rule(id=0, **values))
     stored = Filter(**values, note=_note(note), is_on=is_on, created_by=actor.name)
@@ -168,10 +168,11 @@ def clean(*, kind: str, action: str, text: str, count: int | None, seconds: int 
     """Return the columns of a filter. Matching never depends on case.
 
     Kinds `word` and `pattern` take `text`, a pattern in RE2's syntax. `link` takes `count`, how many links a line may
-    have. `flood` takes `count` and `seconds`: so many lines in so many seconds are too many; for `repeat`, so many
-    lines with the same text.
+    have. `flood` takes `count` and `seconds`, and matches that many lines within that time. `repeat` takes both too,
+    and matches lines with the same text.
 
-    Raises Invalid with the field at fault.
+    Raises:
+        Invalid: The error names the field at fault.
     """
     if kind not in FILTER_KINDS:
         raise Invalid("choose a word, a pattern, or a rule on links, floods or repeats", field="kind")
@@ -205,7 +206,7 @@ def _require_room(session: Session, rule: Rule) -> None:
     if rule.kind not in ("word", "pattern"):
         return
     others = [rule_of(other) for other in list_filters(session) if other.id != rule.id]
-    if size_of([rule, *others]) > SIZE_AT_MOST:
+    if size_of([rule, *others]) > MAX_SIZE:
         raise Invalid(
             "with this one, all filters together are too large: make it simpler (a smaller count, [a-z] for \\pL),"
             " or delete another",

@@ -42,7 +42,7 @@ class IgnoredSpeakers:
         return bool(self._patterns or self._players)
 
     def covers(self, line: Message) -> bool:
-        """Return True if this line is to be hidden."""
+        """Return whether to hide this line."""
         if not self:
             return False
         speaker = (line.peer, player_key(line.name))

@@ -94,7 +94,7 @@ def context(session: Session, actor: Actor, *, message_id: int, around: int = 15
 
 
 def redact(session: Session, actor: Actor, *, message_id: int, reason: str) -> Message:
-    """Delete a message's text for good: from the history, its pages and exports, and from reports.
+    """Permanently delete a message's text: from the history, its pages and exports, and from reports.
 
     The message itself stays, with its speaker and who redacted it.
 

@@ -12,7 +12,7 @@ from shared.protocol.text import clean_line
 from shared.protocol.types import player_key
 
 PATTERN_LONGEST = 100
-STARS_AT_MOST = 4
+MAX_STARS = 4
 _GAME = re.compile(r"[a-z0-9*]{1,15}")
 
 K = TypeVar("K", bound=Hashable)
@@ -28,8 +28,8 @@ def parse_pattern(text: str) -> str:
     game = re.sub(r"\*+", "*", game)
     if not _GAME.fullmatch(game):
         raise Invalid("after the @, write a game's short name: letters, digits, and * for anything", field="pattern")
-    if (name + game).count("*") > STARS_AT_MOST:
-        raise Invalid(f"a pattern may have at most {STARS_AT_MOST} stars", field="pattern")
+    if (name + game).count("*") > MAX_STARS:
+        raise Invalid(f"a pattern may have at most {MAX_STARS} stars", field="pattern")
     if len(name) + len(game) >= PATTERN_LONGEST:
         raise Invalid(f"a pattern may have at most {PATTERN_LONGEST} characters", field="pattern")
     return f"{name}@{game}"

@@ -23,7 +23,7 @@ from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation import messages, targets
 
-OPEN_A_REPORTER = 50
+MAX_OPEN_REPORTS = 50
 TEXT_LONGEST = 1_000
 
 
@@ -67,8 +67,8 @@ def create_report(
         .join(Reporter.report)
         .where(Reporter.key == actor.key, Report.state == "open")
     )
-    if (session.scalar(waiting) or 0) >= OPEN_A_REPORTER:
-        raise Conflict(f"{OPEN_A_REPORTER} of your reports wait to be looked at already", field="text")
+    if (session.scalar(waiting) or 0) >= MAX_OPEN_REPORTS:
+        raise Conflict(f"{MAX_OPEN_REPORTS} of your reports wait to be looked at already", field="text")
     return _gather(session, subject, Reporter(kind=actor.kind, key=actor.key, name=actor.name, text=text))
 
 
@@ -110,7 +110,7 @@ def _gather(session: Session, subject: _Subject, reporter: Reporter) -> Report:
                 raise Conflict("somebody decided about this at the same moment: report it again") from None
     try:
         with session.begin_nested():
-            if all(known.key != reporter.key for known in report.reporters):
+            if all(earlier.key != reporter.key for earlier in report.reporters):
                 report.reporters.append(reporter)
     except IntegrityError:  # the same reporter, twice at once
         session.refresh(report)

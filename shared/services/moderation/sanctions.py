@@ -1,7 +1,7 @@
 """Sanctions: impose warnings, mutes and bans, lift them, undo them, and restore what was lifted.
 
 Whether a sanction is in force depends on the time alone, so nothing has to run for it to end. No sanction is silent:
-people are told that they are muted or banned, why, and for how long.
+people always learn that they are muted or banned, why, and for how long.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def sanction(
 ) -> Sanction:
     """Warn, mute or ban a player (`Bob@Game`), a game, a site user, or an address or CIDR network.
 
-    Warned players who are online are told at once.
+    Warned players who are online receive the warning at once.
 
     Args:
         channel: A channel's name. None or empty: all channels, and everything else that a ban covers.

@@ -28,13 +28,17 @@ _AT_ONCE = 500
 
 @dataclass(slots=True)
 class Snapshot:
-    """What was read. Of `parts` alone the fields mean something.
+    """What was read. Only the fields of `parts` are filled.
 
-    sanctions: rows of `sanctions.in_force_rows`. channels: rows (channel_id, is_paused, paused_until, slow_seconds,
-    is_closed, pause_reason). mutes: (game id, pattern). ignores: by user, (pattern, person's id), one of them None.
-    people: who is behind a player (peer key, player's key), for users that ignore, are ignored or are sanctioned, and
-    for moderators and admins. staff: the ids of these.
-    scopes: of each application that has any.
+    Attributes:
+        sanctions: Rows of `sanctions.in_force_rows`.
+        channels: Rows (channel_id, is_paused, paused_until, slow_seconds, is_closed, pause_reason).
+        mutes: Rows (game id, pattern).
+        ignores: For each user, pairs (pattern, person's id), one of which is None.
+        people: The user behind each player (peer key, player key). Only for users that ignore, are ignored or are
+            sanctioned, and for moderators and admins.
+        staff: The ids of moderators and admins.
+        scopes: The scopes of each application that has any.
     """
 
     revision: int
