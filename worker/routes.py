@@ -46,8 +46,8 @@ class Route:
         application: only network applications may send it.
         is_anonymous: allowed before authentication.
         wants_ref: the handler takes the ref as well, since it sends its answers itself.
-        limits: the socket's limits that each request is charged to, besides that of all events. Limits that depend on
-            the payload, or come after other checks, are the handler's.
+        limits: the socket's limits that each request is charged to, in addition to the limit of all events. Handlers
+            check limits that depend on the payload or come after other checks.
         act: its act in the table of permissions, which must allow it to one of the peer's roles.
         since: the first version of the protocol with this event; for older clients it is unknown.
     """

@@ -20,7 +20,7 @@ from shared.bus import Bus
 from shared.signals import TOPIC_PREFIX, S, Signal, decode, encode
 
 RETRY_SECONDS = 0.5
-QUEUE_AT_MOST = 20_000  # commands that wait for a slow Redis; the oldest are dropped
+MAX_QUEUED = 20_000  # commands that wait for a slow Redis; the oldest are dropped
 PING_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Signals:
         self._listener = Bus(redis_url)
         self._handlers: dict[type[Signal], Callable[[Any], None]] = {}
         self._on_connected: list[Callable[[], None]] = []
-        self._queue: deque[tuple[Any, ...]] = deque(maxlen=QUEUE_AT_MOST)
+        self._queue: deque[tuple[Any, ...]] = deque(maxlen=MAX_QUEUED)
         self._waiting = Event()
         self._has_lost = False
         self.is_connected = False
@@ -61,7 +61,7 @@ class Signals:
 
     def command(self, *command: Any) -> None:
         """Queue a Redis command, in order with the signals. Its answer is ignored."""
-        self._has_lost = self._has_lost or len(self._queue) == QUEUE_AT_MOST
+        self._has_lost = self._has_lost or len(self._queue) == MAX_QUEUED
         self._queue.append(command)
         self._waiting.set()
 

@@ -323,7 +323,7 @@ def test_off_slows_nobody():
 
 
 def test_the_memory_of_failures_is_bounded(monkeypatch):
-    monkeypatch.setattr(failures, "KEYS_AT_MOST", 10)
+    monkeypatch.setattr(failures, "MAX_KEYS", 10)
     slow = Failures(True)
     for number in range(1000):
         slow.delay(f"id {number}" * 100, f"address {number}", now=0.0)

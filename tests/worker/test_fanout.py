@@ -206,7 +206,7 @@ def test_others_run_amid_a_long_batch_and_what_they_send_comes_after(
     fanout: Fanout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A greenlet that gets its turn while a batch is written may join, leave and send: nothing is lost."""
-    monkeypatch.setattr(module, "WRITES_A_TURN", 10)
+    monkeypatch.setattr(module, "WRITES_PER_TURN", 10)
     fanout._turn = 10
     members = [FakeSubscriber() for _ in range(100)]
     for member in members:

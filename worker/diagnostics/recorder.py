@@ -18,11 +18,11 @@ import structlog
 
 from shared import grapevine
 from shared.diagnostics import (
-    DISCONNECTS_AT_MOST,
-    FRAMES_AT_MOST,
     KEEP_SECONDS,
     KEY,
-    REFUSALS_AT_MOST,
+    MAX_DISCONNECTS,
+    MAX_FRAMES,
+    MAX_REFUSALS,
     TOPIC_KEY,
     BroadcastFrame,
     Disconnect,
@@ -40,7 +40,7 @@ from worker.sockets.limits import RateLimits
 from worker.wire.fanout import Frames
 
 FLUSH_SECONDS = 3.0
-PEERS_A_FLUSH = 500  # others are written FLUSH_SECONDS later: owners' pages may lag when thousands of games reconnect
+PEERS_PER_FLUSH = 500  # others are written FLUSH_SECONDS later: owners' pages may lag when thousands of games reconnect
 HIDDEN = "•••"
 
 _SECRETS = frozenset(["client_id", "client_secret", "secret", "password", "token"])
@@ -55,9 +55,9 @@ class _Notes:
     __slots__ = ("disconnects", "refusals", "trace")
 
     def __init__(self) -> None:
-        self.trace: Trace = deque(maxlen=FRAMES_AT_MOST)
-        self.disconnects: deque[Disconnect] = deque(maxlen=DISCONNECTS_AT_MOST)
-        self.refusals: deque[tuple[float, bytes, str | None, str, str]] = deque(maxlen=REFUSALS_AT_MOST)
+        self.trace: Trace = deque(maxlen=MAX_FRAMES)
+        self.disconnects: deque[Disconnect] = deque(maxlen=MAX_DISCONNECTS)
+        self.refusals: deque[tuple[float, bytes, str | None, str, str]] = deque(maxlen=MAX_REFUSALS)
 
 
 class Diagnostics:
@@ -115,7 +115,7 @@ class Diagnostics:
         """Record a broadcast to a topic. Only the worker where it originates calls this."""
         broadcasts = self._topics.get(topic)
         if broadcasts is None:
-            broadcasts = self._topics[topic] = deque(maxlen=FRAMES_AT_MOST)
+            broadcasts = self._topics[topic] = deque(maxlen=MAX_FRAMES)
         broadcasts.append((time.time(), except_peer, frames))
 
     def forget_lines(self, channel_id: int, peer: PeerKey) -> None:
@@ -133,7 +133,7 @@ class Diagnostics:
             self._append(
                 TOPIC_KEY + topic,
                 [BroadcastFrame(at, peer, _decode_json(frames)) for at, peer, frames in broadcasts],
-                FRAMES_AT_MOST,
+                MAX_FRAMES,
             )
             gevent.sleep(0)
         written = 0
@@ -145,7 +145,7 @@ class Diagnostics:
             if is_changed:
                 self._flush_peer(peer, notes)
                 written += 1
-                if written == PEERS_A_FLUSH:
+                if written == PEERS_PER_FLUSH:
                     break
                 gevent.sleep(0)
 
@@ -156,20 +156,20 @@ class Diagnostics:
         lists = (
             (
                 ":frames",
-                FRAMES_AT_MOST,
+                MAX_FRAMES,
                 [_encode(SeenFrame(at, "in" if is_in else "out", mask(data))) for at, is_in, data in frames],
             ),
-            (":disconnects", DISCONNECTS_AT_MOST, [_encode(disconnect) for disconnect in disconnects]),
+            (":disconnects", MAX_DISCONNECTS, [_encode(disconnect) for disconnect in disconnects]),
             (
                 ":refusals",
-                REFUSALS_AT_MOST,
+                MAX_REFUSALS,
                 [
                     _encode(Refusal(at, mask(data), code, error, expected(event, code)))
                     for at, data, event, code, error in refusals
                 ],
             ),
         )
-        arguments: list[Any] = [KEEP_SECONDS, STATES_AT_MOST, self._worker_id, _encode(self._state(peer))]
+        arguments: list[Any] = [KEEP_SECONDS, MAX_STATES, self._worker_id, _encode(self._state(peer))]
         for suffix, at_most, items in lists:
             arguments += [suffix, at_most, len(items), *items]
         self._signals.command("EVALSHA", PUT_NOTES_SHA, 1, KEY + peer, *arguments)
@@ -234,7 +234,7 @@ while at <= #ARGV do
 end
 """
 PUT_NOTES_SHA = hashlib.sha1(PUT_NOTES.encode()).hexdigest()
-STATES_AT_MOST = 32
+MAX_STATES = 32
 
 
 def channel_topic(channel_id: int) -> str:

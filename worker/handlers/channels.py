@@ -29,7 +29,7 @@ from worker.parts import Parts
 from worker.sockets.connection import Connection
 
 ENVELOPE_BYTES = 1024  # of an answer, without its messages
-PAGES_A_REQUEST = 20  # read for one request if they contain only muted lines
+PAGES_PER_REQUEST = 20  # read for one request if they contain only muted lines
 
 _encode = msgspec.json.Encoder().encode
 
@@ -106,10 +106,10 @@ def _read_page(
 ) -> tuple[list[Message], bool]:
     """Return the first page with a line that is not muted, and whether more follow.
 
-    After PAGES_A_REQUEST pages of muted lines it returns an empty page, as at the end of the history.
+    After PAGES_PER_REQUEST pages of muted lines it returns an empty page, as at the end of the history.
     """
     before, after = request.before, request.after
-    for _ in range(PAGES_A_REQUEST):
+    for _ in range(PAGES_PER_REQUEST):
         page, has_more = parts.database.read(
             lambda session, before=before, after=after: messages.channel_page(  # type: ignore[misc]
                 session, channel_id, before=before, after=after, limit=request.limit

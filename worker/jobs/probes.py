@@ -191,7 +191,7 @@ class Prober:
 def is_public(address: str) -> bool:
     """Return whether an address is on the public internet.
 
-    It is not if it is private, local or reserved, or an IPv6 address that contains such an IPv4 address.
+    Private, local and reserved addresses are not, nor are IPv6 addresses that contain one of those.
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -48,7 +48,7 @@ from worker.signals import Signals
 
 MODERATION = "moderation"  # the fan-out topic of applications with the scope
 POLL_SECONDS = 3.0
-ACTS_A_READ = 100
+ACTS_PER_READ = 100
 MAX_PLAYERS = 20_000
 _NO_LISTENERS: frozenset[str] = frozenset()
 _REFUSALS = {"link": TOO_MANY_LINKS, "flood": TOO_MANY_MESSAGES, "repeat": REPEATED_MESSAGE}  # by a filter's kind
@@ -322,10 +322,10 @@ class Moderation:
             self.on_acts(acts)
             last = acts[-1].number
             self._number = max(self._number, last)
-            if len(acts) < ACTS_A_READ:
+            if len(acts) < ACTS_PER_READ:
                 break
             acts = self._database.read(
-                lambda session, last=last: audit.entries_since(session, last, limit=ACTS_A_READ)  # type: ignore[misc]
+                lambda session, last=last: audit.entries_since(session, last, limit=ACTS_PER_READ)  # type: ignore[misc]
             )
 
     def _apply(self, snapshot: Snapshot) -> None:
@@ -374,7 +374,7 @@ def _read(
     steps = range(revision + 1, current + 1)
     is_complete = current > revision and len(steps) <= len(signalled) and all(step in signalled for step in steps)
     parts = {part for step in steps for part in signalled[step]} if is_complete else set(Part)
-    acts = audit.entries_since(session, number, limit=ACTS_A_READ) if last > number else []
+    acts = audit.entries_since(session, number, limit=ACTS_PER_READ) if last > number else []
     return snapshots.read_snapshot(session, parts, now=utc_now()), acts
 
 

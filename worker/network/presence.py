@@ -32,7 +32,7 @@ REFRESHES = 3  # within the time after which a silent worker counts as lost
 RECENT_SECONDS = 3600.0
 CHECKS = 5  # for lost workers, between two refreshes
 READY_SECONDS = 2.0
-SOCKETS_A_COMMAND = 500
+SOCKETS_PER_COMMAND = 500
 DEFAULT_PLAYER_LIMIT = PlayerLimit()
 
 _encode = msgspec.json.Encoder().encode
@@ -229,9 +229,9 @@ class Presence:
     def _write(self, sockets: Sequence[SocketPresence]) -> None:
         """Write sockets into this worker's hash, with one command for many, since a command costs more than a field."""
         key = SOCKETS_KEY + self._worker_id
-        for start in range(0, len(sockets), SOCKETS_A_COMMAND):
+        for start in range(0, len(sockets), SOCKETS_PER_COMMAND):
             fields: list[Any] = []
-            for socket in sockets[start : start + SOCKETS_A_COMMAND]:
+            for socket in sockets[start : start + SOCKETS_PER_COMMAND]:
                 fields += (socket.id, _encode(socket))
             self._signals.command("HSET", key, *fields)
         if sockets:

@@ -29,7 +29,7 @@ from worker.wire.fanout import Fanout, Frames
 from worker.wire.frames import frame_text
 
 SYNC = "sync"  # the fan-out topic of applications that are up to date
-RECORDS_AN_EVENT = 10
+RECORDS_PER_EVENT = 10
 PAGE = 500
 EVENT_BYTES = 32 * 1024  # of records in one event; a longer record is an event by itself
 STALLED_SECONDS = 60.0
@@ -280,7 +280,7 @@ def _batches(records: Sequence[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0
     for record in records:
-        if batch and (len(batch) == RECORDS_AN_EVENT or size + len(record) > EVENT_BYTES):
+        if batch and (len(batch) == RECORDS_PER_EVENT or size + len(record) > EVENT_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(record)
@@ -299,7 +299,7 @@ def change_frames(changes: Sequence[Change], *, ref: msgspec.Raw | None = None) 
     for change in changes:
         size += len(change.record or "")
         if batch and (
-            len(batch) == RECORDS_AN_EVENT
+            len(batch) == RECORDS_PER_EVENT
             or size > EVENT_BYTES
             or change.kind != batch[0].kind
             or (change.record is None) != (batch[0].record is None)

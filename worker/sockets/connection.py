@@ -29,8 +29,10 @@ Trace = deque[tuple[float, bool, bytes]]
 class Callbacks(NamedTuple):
     """What the worker does for the sockets of one endpoint. All of them share one object.
 
-    answer: handles a message and returns the frames to send back, as JSON; it may wait. closed: called once, when the
-    socket is gone, with the close code (None if the connection broke) and the reason.
+    Attributes:
+        answer: Handles a message and returns the frames to send back, as JSON. It may block.
+        closed: Called once, when the socket has closed, with the close code (None if the connection broke) and the
+            reason.
     """
 
     answer: Callable[[Connection, bytes], list[bytes]]

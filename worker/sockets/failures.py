@@ -16,7 +16,7 @@ LONGEST_SECONDS = 10.0
 FIRST_SECONDS = 0.1
 FORGIVEN = 3  # failures without a delay, for owners who mistype
 FORGET_SECONDS = 300.0
-KEYS_AT_MOST = 10_000
+MAX_KEYS = 10_000
 MAX_HELD = 1_000
 
 
@@ -48,6 +48,6 @@ class Failures:
         count, last_at = self._counts.pop(key, (0, now))
         count = 1 if now - last_at > FORGET_SECONDS else count + 1
         self._counts[key] = (count, now)
-        if len(self._counts) > KEYS_AT_MOST:
+        if len(self._counts) > MAX_KEYS:
             self._counts.popitem(last=False)
         return count

@@ -12,7 +12,7 @@ import structlog
 from shared.protocol import HEARTBEAT
 from worker.sockets.connection import Connection
 
-MISSED_AT_MOST = 3
+MAX_MISSED = 3
 CLOSE_NO_ANSWER = 4001
 
 _log = structlog.get_logger(__name__)
@@ -39,9 +39,9 @@ class Heartbeats:
     def beat(self, connection: Connection) -> None:
         """Send a heartbeat now, and again regularly.
 
-        Closes the socket with 4001 if the last MISSED_AT_MOST heartbeats were not answered.
+        Closes the socket with 4001 if the last MAX_MISSED heartbeats were not answered.
         """
-        if connection.missed_heartbeats >= MISSED_AT_MOST:
+        if connection.missed_heartbeats >= MAX_MISSED:
             connection.close(CLOSE_NO_ANSWER, "heartbeats were not answered")
             return
         connection.missed_heartbeats += 1

@@ -31,7 +31,7 @@ from shared.protocol.types import player_key
 from worker.sockets.buckets import Bucket, SocketLimits
 from worker.sockets.connection import Connection
 
-PEERS_AT_MOST = 10_000
+MAX_PEERS = 10_000
 MAX_PLAYERS = 5_000  # for each peer, whose own limit allows fewer players to be active at a time
 ABUSE_SECONDS = 10.0
 ABUSE_FACTOR = 2.0  # times the refill rate; a client that sends faster for ABUSE_SECONDS is closed
@@ -232,7 +232,7 @@ class RateLimits:
         limits = self._peers.get(peer)
         if limits is None:
             limits = self._peers[peer] = PeerLimits()
-            if len(self._peers) > PEERS_AT_MOST:
+            if len(self._peers) > MAX_PEERS:
                 self._peers.popitem(last=False)
         else:
             self._peers.move_to_end(peer)

@@ -38,5 +38,5 @@ class Sockets:
                 del self.by_peer[key]
 
     def listeners(self, channel_id: int) -> list[Connection]:
-        """Return the sockets that hear a channel: its subscribers and all applications."""
+        """Return the sockets that receive a channel's lines: its subscribers and all applications."""
         return [connection for connection in self.all if channel_id in connection.channels or connection.is_application]

@@ -30,7 +30,7 @@ PIECE_BYTES = 128 * 1024
 BATCH_LIMIT = 512
 
 # After this many writes (two or three milliseconds), everything else in the worker gets its turn.
-WRITES_A_TURN = 256
+WRITES_PER_TURN = 256
 
 
 class ChannelTopic(NamedTuple):
@@ -178,7 +178,7 @@ class Fanout:
         self._batch: list[_Broadcast] = []
         self._queues: dict[Output, _SocketQueue] = {}
         self._is_flushing = False
-        self._turn = WRITES_A_TURN
+        self._turn = WRITES_PER_TURN
         self._room: Event | None = None
 
     # Topics
@@ -395,7 +395,7 @@ class Fanout:
             transport.write(piece)
             turn -= 1
             if not turn:
-                turn = WRITES_A_TURN
+                turn = WRITES_PER_TURN
                 _let_others_run()
         self._turn = turn
 

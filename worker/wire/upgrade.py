@@ -1,6 +1,6 @@
 """Turns an HTTP request into a `Transport`. Source: RFC 6455, section 4.2; docs/protocol.md, §1.
 
-This module checks the handshake, and gevent-websocket answers it. After that gevent-websocket is not used any more,
+This module checks the handshake, and gevent-websocket answers it. After that gevent-websocket is no longer used,
 because its reads and writes block and have no limits:
 
 - Its WebSocket is marked closed, since it would otherwise send a close frame when it is collected.
