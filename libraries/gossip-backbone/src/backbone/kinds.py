@@ -119,7 +119,7 @@ def is_id(value: object) -> TypeGuard[int]:
 
 
 def _fault(declared: TypeEngine[Any], dialect: Dialect) -> str:
-    """Return what this database does to the values of such a column; empty if they come back unchanged."""
+    """Return how this database changes the values of a column of this type; empty if they come back unchanged."""
     database, actual = dialect.name, declared.dialect_impl(dialect)
     if isinstance(declared, Float) and not isinstance(declared, Double) and database != "sqlite":
         binary_digits = declared.precision or (53 if database == "postgresql" else 24)

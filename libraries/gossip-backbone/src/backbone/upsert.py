@@ -81,7 +81,7 @@ def _statement(kind: Kind, dialect: str) -> Any:
 
 
 def _has_other_keys(kind: Kind) -> bool:
-    """Whether the table has a unique key besides the id: MySQL would replace the row of the record that shares it."""
+    """Whether the table has a unique key other than the id: MySQL would replace the row that shares its value."""
     return any(index.unique for index in kind.table.indexes) or any(
         isinstance(constraint, UniqueConstraint) for constraint in kind.table.constraints
     )

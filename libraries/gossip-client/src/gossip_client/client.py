@@ -57,7 +57,7 @@ class BaseClient:
             channels: Channels to subscribe to when the client connects.
             players: A plain function that returns the names of the players who are online here. Called at each
                 heartbeat (every 15 s).
-            supports: Support flags to declare besides those that follow from the handlers: `players`, `tells`, `games`.
+            supports: Support flags to declare in addition to those of the handlers: `players`, `tells`, `games`.
             user_agent: The name and version of the game's software, shown on the site: "ExampleMUD 2.1".
             game: This game's short name. If it is set, the history never repeats this game's own lines.
             sync: For applications: a function that returns the value of `sync` in each authentication.
@@ -131,7 +131,7 @@ class BaseClient:
 
     @property
     def supports(self) -> frozenset[str]:
-        """The flags to declare: `channels`, those of the handlers, and `players` if the client has such a function."""
+        """The flags to declare: `channels`, those of the handlers, and `players` if the client has that function."""
         flags = {"channels", *self._supports, *(kind.flag for kind in self._handlers if kind.flag)}
         if self._players is not None:
             flags.add("players")

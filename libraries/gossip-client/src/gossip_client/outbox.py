@@ -58,7 +58,7 @@ class Outbox:
         return dropped
 
     def withdraw(self, request: Request[Any]) -> bool:
-        """Drop a send whose caller no longer waits. Return False if it is not in the queue (any more)."""
+        """Drop a send whose caller no longer waits. Return False if it is no longer in the queue."""
         if request not in self._queue:
             return False
         self._queue.remove(request)

@@ -21,8 +21,11 @@ _log = logging.getLogger("gossip_client")
 class State(Enum):
     """The state of a client.
 
-    AWAY: there is no connection. OPENING: the client has sent `authenticate` and waits for the answer. READY: the
-    client may send requests. CLOSED: the client has been closed and does not reconnect.
+    Attributes:
+        AWAY: There is no connection.
+        OPENING: The client has sent `authenticate` and is waiting for the answer.
+        READY: The client can send requests.
+        CLOSED: The client has been closed and does not reconnect.
     """
 
     AWAY = auto()
