@@ -38,7 +38,7 @@ class OnlineNow:
     def __init__(self, sockets: Sequence[SocketPresence] | None = ()) -> None:
         self.sockets = sockets
         self.games = _players_by_game(sockets or ())
-        self._made: dict[object, Any] = {}
+        self._results: dict[object, Any] = {}
 
     @cached_property
     def players(self) -> Online:
@@ -52,9 +52,9 @@ class OnlineNow:
 
     def once(self, key: object, make: Callable[[], T]) -> T:
         """Return what `make` returned when it was first called with this key for this reading."""
-        if key not in self._made:
-            self._made[key] = make()
-        result: T = self._made[key]
+        if key not in self._results:
+            self._results[key] = make()
+        result: T = self._results[key]
         return result
 
 

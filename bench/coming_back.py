@@ -44,7 +44,7 @@ def masked(frame: dict[str, Any]) -> bytes:
 
 @dataclass
 class Game(asyncio.Protocol):
-    """One game's socket, which parses no more than it must."""
+    """One game's socket, which parses as little as possible."""
 
     number: int
     credentials: dict[str, str]

@@ -32,7 +32,7 @@ MAX_INBOUND_BYTES = 64 * 1024**2
 MAX_OUTBOUND_BYTES = 4 * 1024**2
 """What a thread may leave to the main loop to write. Beyond that it waits for the client."""
 DESCRIPTORS_KEPT = 150
-"""Files that a process needs besides its clients."""
+"""Files that a process needs in addition to its clients' sockets."""
 _READ_BYTES = 64 * 1024
 
 
@@ -133,9 +133,9 @@ class BufferingWorker(ThreadWorker):
 
     def init_process(self) -> None:
         descriptors, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = self.worker_connections + DESCRIPTORS_KEPT
-        if descriptors < wanted:
-            descriptors = wanted if limit == resource.RLIM_INFINITY else min(limit, wanted)
+        needed = self.worker_connections + DESCRIPTORS_KEPT
+        if descriptors < needed:
+            descriptors = needed if limit == resource.RLIM_INFINITY else min(limit, needed)
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, limit))
         # gunicorn stops accepting at worker_connections, so this stays one below and closes an old one instead.
         self._max_connections = max(1, min(self.worker_connections - 1, descriptors - DESCRIPTORS_KEPT))

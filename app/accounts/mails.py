@@ -34,7 +34,7 @@ def change_of_email(session: Session, user: User) -> Mail:
 
 
 def reset(session: Session, email: str) -> Mail:
-    """Return the mail with a reset link for each account of this address, or a note that there is none.
+    """Return the mail with a reset link for each account of this address, or a note that no account has it.
 
     It goes to the address as the account spells it, not as the form did: that might be another mailbox.
     """

@@ -26,15 +26,15 @@ class Snippets:
     """The lines of one page by label. Two snippets have the same label, so the values are lists."""
 
     def __init__(self, page: str) -> None:
-        self._found: dict[str, dict[str, str]] = {}
+        self._lines: dict[str, dict[str, str]] = {}
         for name, body in re.findall(r'id="snippet-(\w+)">(.*?)</details>', page, re.DOTALL):
-            self._found[name] = {what: html.unescape(lines) for what, lines in LINES.findall(body)}
+            self._lines[name] = {what: html.unescape(lines) for what, lines in LINES.findall(body)}
 
     def __getitem__(self, name: str) -> dict[str, str]:
-        return self._found[name]
+        return self._lines[name]
 
     def __iter__(self):
-        return iter(self._found.items())
+        return iter(self._lines.items())
 
 
 @pytest.fixture

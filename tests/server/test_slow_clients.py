@@ -72,7 +72,7 @@ def test_clients_that_do_not_close_stop_nobody(site, open_raw):
 @pytest.mark.slow
 @pytest.mark.parametrize(("half", "limit"), [(HALF_HEAD, 14), (HALF_BODY, 24)], ids=["head", "body"])
 def test_half_requests_have_deadlines(open_raw, half, limit):
-    """Sending a byte now and then does not extend them."""
+    """Sending a byte every few seconds does not extend them."""
     client = open_raw(half)
     client.settimeout(1)
     started = time.monotonic()
