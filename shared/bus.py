@@ -29,8 +29,9 @@ class Bus:
             redis_url,
             socket_connect_timeout=1,
             socket_timeout=1,
-            # Retry once in case the server has closed an idle connection. Do not retry after a timeout.
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            # Never repeat a command that may have been carried out: tells and notices arrive at most once. The pool
+            # itself replaces connections that the server has closed while they were idle.
+            retry=Retry(NoBackoff(), 0),
             **options,
         )
 

@@ -1,6 +1,7 @@
 """The worker's access to the bus: one greenlet listens, one publishes, and neither blocks a socket.
 
-Signals that are published during a Redis outage are lost. After it, the functions given to `on_connected` are called,
+Signals that are published during a Redis outage are lost, and those whose connection was cut before Redis answered may
+be: no signal is sent twice. Afterwards, the functions given to `on_connected` are called,
 and read from the database, or from Redis, what they may have missed.
 """
 
@@ -95,14 +96,14 @@ class Signals:
                 self._recover()
 
     def _recover(self) -> None:
-        """Wait until Redis answers, and drop the queue, which is out of date by then."""
+        """Wait until Redis answers. If that takes a while, drop the queue, which is out of date by then."""
         while True:
             try:
                 self._publisher.redis.ping()
                 break
             except (redis.RedisError, OSError):
                 gevent.sleep(RETRY_SECONDS)
-        self._queue.clear()
+                self._queue.clear()
         self._has_lost = False
         self._call_on_connected()
 

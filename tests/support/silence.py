@@ -19,7 +19,17 @@ class SilentProxy:
         self._listener.listen()
         self._speaks = threading.Event()
         self._speaks.set()
+        self._cut_after: bytes | None = None
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_after(self, text: bytes) -> None:
+        """Cut the connection that sends this text next, once the server has carried it out, without its answer."""
+        self._cut_after = text
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether the connection has been cut since `cut_after`."""
+        return self._cut_after is None
 
     def fall_silent(self) -> None:
         """Forward nothing. Still accept connections, and read what is sent."""
@@ -58,5 +68,10 @@ class SilentProxy:
                     if not data:
                         return
                     is_lost = is_lost or not self._speaks.is_set()
+                    if source is client and self._cut_after is not None and self._cut_after in data:
+                        server.sendall(data)
+                        server.recv(65_536)
+                        self._cut_after = None
+                        return
                     if not is_lost:
                         (server if source is client else client).sendall(data)

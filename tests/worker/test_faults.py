@@ -14,6 +14,7 @@ from shared.services.authority.actors import OPERATOR
 from tests.support.client import SocketClient
 from tests.support.network import ALL_FLAGS
 from tests.support.silence import SilentProxy
+from tests.support.waiting import wait_until
 
 LINES = 2_000
 pytestmark = pytest.mark.timeout(120)
@@ -94,6 +95,37 @@ def test_a_redis_that_falls_silent_is_noticed_and_what_was_lost_is_made_good(sta
             "after",
         ]
         way.close()
+
+
+def test_a_connection_to_redis_that_is_cut_after_a_signal_repeats_nothing(start_worker, stored, connect, own_valkey):
+    """Redis has passed the signal on, but its answer is lost. A tell and a sign-in arrive at most once, a line once."""
+    with tempfile.TemporaryDirectory() as folder:
+        proxy = SilentProxy(Path(folder) / "s", own_valkey.url)
+        first, second = start_worker(REDIS_URL=proxy.url), start_worker()
+        stored.channel("gossip")
+        speaker = enter(first, stored, "Speaker", connect, players=["Ann"])
+        far = enter(second, stored, "Far", connect, players=["Bob"])
+        tell = {"from_name": "Ann", "to_game": "Far", "to_name": "Bob", "message": "hi"}
+        wait_until(lambda: speaker.request("tells/send", tell)["status"] == "success")
+        far.wait_for("tells/receive")
+        for topic, act in (
+            (b"gossip:tells", lambda: speaker.request("tells/send", {**tell, "message": "cut"})),
+            (b"gossip:players", lambda: speaker.request("players/sign-in", {"name": "Cut"})),
+            (b"gossip:messages", lambda: say(speaker, "cut")),
+        ):
+            proxy.cut_after(topic)
+            act()
+            wait_until(lambda: proxy.has_cut, what="the connection was cut")
+        wait_until(lambda: speaker.request("tells/send", {**tell, "message": "last"})["status"] == "success")
+        far.wait_for("tells/receive", payload={"message": "last"}, seconds=10)
+        far.wait_for("channels/broadcast", payload={"message": "cut"}, seconds=10)
+        far.settle()
+        tells = [frame["payload"]["message"] for frame in far.events("tells/receive")]
+        signed_in = [frame["payload"]["name"] for frame in far.events("players/sign-in")]
+        assert tells.count("cut") <= 1 and tells.count("last") == 1
+        assert signed_in.count("Cut") <= 1
+        assert [frame["payload"]["message"] for frame in far.events("channels/broadcast")].count("cut") == 1
+        proxy.close()
 
 
 def test_a_renamed_channel_is_listed_by_its_new_name(start_worker, stored, connect):
