@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+KEPT_SECONDS = 86_400
 
 
 def keep_migrated(folder: Path, migrate: Callable[[str, Path], None]) -> Path:
@@ -23,7 +25,8 @@ def keep_migrated(folder: Path, migrate: Callable[[str, Path], None]) -> Path:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         if not path.exists():
             for old in folder.glob("*.db"):
-                old.unlink()
+                if old.stat().st_mtime < time.time() - KEPT_SECONDS:  # not while an earlier run may still copy it
+                    old.unlink()
             draft = folder / "draft"
             draft.unlink(missing_ok=True)
             migrate(f"sqlite:///{draft}", folder)
