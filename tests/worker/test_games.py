@@ -251,7 +251,7 @@ def test_status_without_a_ref_or_the_flag(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-@pytest.mark.parametrize("payload", [{"game": 5}, {"game": []}, []])
+@pytest.mark.parametrize("payload", [{"game": 5}, {"game": []}, [5]])
 def test_a_malformed_request(network: Network, payload: Any) -> None:
     answer = network.join().request("games/status", payload)
     assert answer["code"] == "invalid"

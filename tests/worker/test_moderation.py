@@ -422,7 +422,7 @@ def test_who_is_banned_while_online_is_said_to_have_left_once(network: Network, 
     """By whatever they are banned: the player's name, or the person behind it. Of the muted nothing is said."""
     user = network.factory.user()
     sender = network.join(players=["Alice", "Loud", "Wren"], channels=[channel.name], worker=0)
-    listener = network.join(worker=1)
+    listener, beside = network.join(worker=1), network.join(worker=0)
     claim(user, sender, "Wren")
     game = sender.peer.short_name  # type: ignore[attr-defined]
     do(sanctions.sanction, kind="mute", target_kind="player", target=f"loud@{game}", reason="advert")
@@ -430,7 +430,8 @@ def test_who_is_banned_while_online_is_said_to_have_left_once(network: Network, 
     told = {"game": game, "name": "Alice"}
     assert listener.wait_for("players/sign-out", payload={"name": "Alice"})["payload"] == told
     do(sanctions.sanction, kind="ban", target_kind="user", target=user.username, reason="advert")
-    listener.wait_for("players/sign-out", payload={"name": "Wren"})
+    for client in (listener, beside):  # the sender's worker must know of the ban too before the player signs out
+        client.wait_for("players/sign-out", payload={"name": "Wren"})
     for name in ("Alice", "Wren", "Loud"):
         sender.request("players/sign-out", {"name": name})
     listener.wait_for("players/sign-out", payload={"name": "Loud"})

@@ -546,17 +546,18 @@ def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, s
     backup = sqlite3.connect(tmp_path / "backup.db")
     current = sqlite3.connect(database_url.removeprefix("sqlite:///"))
     current.backup(backup)
-    stored.channel("lost")
     client = connect(running.url)
     client.authenticate(credentials.client_id, credentials.client_secret)
     client.wait_for("sync/complete")
+    stored.channel("lost")
+    client.wait_for("sync/channels", payload={"cursor": 2})  # the worker has followed the log to where it is cut
+    start = len(client.frames)
     backup.backup(current)
     backup.close()
     current.close()
     complete = client.wait_for("sync/complete", seconds=30)
     assert complete["payload"]["reset"] is True
     replica = Replica()
-    start = next(index for index, frame in enumerate(client.frames) if frame["event"] == "sync/complete") + 1
     for frame in client.frames[start:]:
         replica.apply(frame)
     assert [record["name"] for record in replica.records["channels"].values()] == ["kept"]
