@@ -1,0 +1,335 @@
+"""The view of moderation: in which order it refuses, what it lets through, and which parts it reads again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+
+from shared import db, grapevine, peer_keys
+from shared.errors import Banned, ChannelPaused, DomainError, Filtered, Muted, TooMany
+from shared.protocol.sync import ChannelRecord
+from shared.services.authority.actors import OPERATOR
+from shared.services.authority.changes import Part
+from shared.services.moderation import channel_states
+from shared.services.moderation.filter_rules import Rule
+from shared.services.moderation.snapshots import Snapshot
+from shared.signals import ModerationChanged
+from worker.moderation import view as view_module
+from worker.moderation.sanctions import Speaker
+from worker.moderation.view import Moderation, listener_key
+
+GAME, OTHER_GAME = peer_keys.of_game(1), peer_keys.of_game(2)
+CHANNEL = ChannelRecord(id=5, name="gossip", description=None, hidden=False)
+WREN = Speaker(GAME, "Ashfall", "Wren", "wren", "203.0.113.5")
+
+
+class FakeSignals:
+    def on(self, signal_class: type, handler: Callable[[Any], None]) -> None: ...
+    def on_connected(self, handler: Callable[[], None]) -> None: ...
+
+
+class FakeDatabase:
+    """Returns one snapshot, whatever is read."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def read(self, function: Any) -> Any:
+        return self._snapshot
+
+
+class PlainDatabase:
+    """What `worker.database.Database` does, without threads."""
+
+    def read(self, function):
+        with db.reading() as session:
+            return function(session)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def spawned(monkeypatch) -> Iterator[None]:
+    """End the greenlets of a test with it."""
+    greenlets: list[gevent.Greenlet] = []
+    spawn = gevent.spawn
+    monkeypatch.setattr(gevent, "spawn", lambda *call: greenlets.append(spawn(*call)) or greenlets[-1])
+    yield
+    gevent.killall(greenlets)
+
+
+@pytest.fixture
+def show(clock, spawned) -> Callable[..., Moderation]:
+    """Return a function that builds a view of the given decisions."""
+
+    def show(**decisions: Any) -> Moderation:
+        snapshot = Snapshot(1, 0, frozenset(Part), **decisions)
+        view = Moderation(FakeDatabase(snapshot), FakeSignals(), clock=clock)  # type: ignore[arg-type]
+        view.start()
+        return view
+
+    return show
+
+
+def state(*, is_paused: bool = False, paused_until: Any = None, slow_seconds: int = 0, is_closed: bool = False) -> Any:
+    return SimpleNamespace(
+        channel_id=CHANNEL.id,
+        is_paused=is_paused,
+        paused_until=paused_until,
+        slow_seconds=slow_seconds,
+        is_closed=is_closed,
+    )
+
+
+def sanction(kind: str, target_kind: str = "game", **fields: Any) -> Any:
+    targets = {"peer": GAME, "player_key": None, "user_id": None, "address": None}
+    return SimpleNamespace(
+        **{"id": 1, "channel_id": None, "reason": "spam", "until": None, **targets, **fields},
+        kind=kind,
+        target_kind=target_kind,
+    )
+
+
+def word(text: str, action: str, number: int = 1) -> Rule:
+    return Rule(id=number, kind="word", text=text, count=0, seconds=0, action=action)
+
+
+def refusal(view: Moderation, text: str = "hello", speaker: Speaker = WREN) -> type[DomainError] | None:
+    try:
+        view.check_line(speaker, CHANNEL, text)
+    except DomainError as error:
+        return type(error)
+    return None
+
+
+def test_a_line_is_refused_for_the_first_of_several_reasons(show):
+    """In this order: the channel's state, sanctions, filters, slow mode."""
+    slow, muted, filters = state(slow_seconds=10), [sanction("mute")], [word("spam", "refuse")]
+    paused = state(is_paused=True, slow_seconds=10)
+
+    def first_refusal(**decisions: Any) -> type[DomainError] | None:
+        view = show(**decisions)
+        view.note_line(GAME, "wren", CHANNEL.id, "earlier")
+        return refusal(view, "spam")
+
+    assert first_refusal(channels=[paused], sanctions=muted, filters=filters) is ChannelPaused
+    assert first_refusal(channels=[slow], sanctions=muted, filters=filters) is Muted
+    assert first_refusal(channels=[slow], filters=filters) is Filtered
+    assert first_refusal(channels=[slow]) is TooMany
+    assert first_refusal() is None
+
+
+def test_a_closed_channel_refuses_lines_and_subscriptions(show):
+    view = show(channels=[state(is_closed=True)])
+    assert refusal(view) is ChannelPaused
+    assert view.is_closed(CHANNEL.id)
+    assert not view.is_closed(6)
+
+
+def test_a_pause_ends_at_its_time(show, clock):
+    view = show(channels=[state(is_paused=True, paused_until=datetime.fromtimestamp(clock.now + 10, UTC))])
+    clock.now += 9.999
+    assert refusal(view) is ChannelPaused
+    clock.now += 0.001
+    assert refusal(view) is None
+
+
+def test_a_pause_without_an_end_lasts(show, clock):
+    view = show(channels=[state(is_paused=True)])
+    clock.now += 1e9
+    assert refusal(view) is ChannelPaused
+
+
+def test_slow_mode_counts_each_player_and_tells_how_long_to_wait(show, clock):
+    view = show(channels=[state(slow_seconds=10)])
+    view.note_line(GAME, "wren", CHANNEL.id, "hello")
+    clock.now += 4
+    with pytest.raises(TooMany) as caught:
+        view.check_line(WREN, CHANNEL, "again")
+    assert 6_000 <= caught.value.details["retry_after_ms"] <= 6_001
+    assert refusal(view, speaker=WREN._replace(name="Robin", key="robin")) is None
+    assert refusal(view, speaker=WREN._replace(peer=OTHER_GAME)) is None
+    clock.now += 6
+    assert refusal(view) is None
+
+
+def test_slow_mode_of_one_channel_holds_on_no_other(show):
+    view = show(channels=[state(slow_seconds=10)])
+    view.note_line(GAME, "wren", 6, "hello")
+    assert refusal(view) is None
+
+
+def test_filters_mask_and_flag(show):
+    view = show(filters=[word("darn", "mask", 1), word("offer", "flag", 2)])
+    line = view.check_line(WREN, CHANNEL, "a darn offer")
+    assert line.text == "a **** offer"
+    assert line.flags == (2,)
+    assert view.check_line(WREN, CHANNEL, "hello") == ("hello", ())
+
+
+def test_floods_are_still_counted_after_filters_have_changed(show, clock):
+    flood = Rule(id=1, kind="flood", text="", count=2, seconds=60, action="refuse")
+    view = show(filters=[flood])
+    for _ in range(2):
+        view.note_line(GAME, "wren", CHANNEL.id, "hello")
+    view._apply(Snapshot(2, 0, frozenset({Part.FILTERS}), filters=[flood, word("spam", "refuse", 2)]))
+    assert refusal(view) is Filtered
+
+
+def test_bans_and_mutes_keep_players_from_tells(show):
+    show().check_tell(WREN)
+    with pytest.raises(Muted):
+        show(sanctions=[sanction("mute")]).check_tell(WREN)
+    with pytest.raises(Banned):
+        show(sanctions=[sanction("ban")]).check_tell(WREN)
+    show(sanctions=[sanction("mute", channel_id=CHANNEL.id)]).check_tell(WREN)
+
+
+def test_only_a_ban_hides_a_player_and_closes_sockets(show):
+    muted, banned = show(sanctions=[sanction("mute")]), show(sanctions=[sanction("ban")])
+    assert not muted.is_banned(WREN) and banned.is_banned(WREN)
+    muted.check_socket(GAME, WREN.address)
+    banned.check_socket(OTHER_GAME, WREN.address)
+    with pytest.raises(Banned):
+        banned.check_socket(GAME, WREN.address)
+
+
+def test_only_admins_may_lift_what_is_about_staff(show):
+    people = {(GAME, "wren"): 7}
+    row = sanction("ban", "player", player_key="wren")
+    for staff, lifted_by in ((frozenset(), "moderators"), (frozenset({7}), "admins")):
+        view = show(sanctions=[row], people=people, staff=staff)
+        with pytest.raises(Banned) as caught:
+            view.check_tell(WREN)
+        assert caught.value.details["lifted_by"] == lifted_by
+
+
+def test_mutes_and_ignores_exclude_listeners(show):
+    view = show(
+        mutes=[(2, "wren@*"), (3, "robin@ashfall")],
+        ignores={7: [("w*@ashfall", None)], 8: [(None, 9)], 9: [("wren@ashfall", None)]},
+        people={(GAME, "wren"): 9},
+    )
+    muting = {peer_keys.of_game(2)}
+    assert view.muting_peers(GAME, "Ashfall", "Wren") == muting
+    # Account 9 is the speaker, and nobody can ignore themselves.
+    assert view.excluded_listeners(GAME, "Ashfall", "Wren") == muting | {listener_key(7), listener_key(8)}
+    assert view.excluded_listeners(GAME, "Ashfall", "Robin") == {peer_keys.of_game(3)}
+
+
+def test_nobody_can_mute_or_ignore_system(show):
+    view = show(mutes=[(2, "*@*")], ignores={7: [("*@*", None)]})
+    assert view.excluded_listeners(grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM) == frozenset()
+    assert view.excluded_listeners(GAME, "Ashfall", grapevine.SYSTEM) != frozenset()
+
+
+def test_a_tell_does_not_reach_those_who_mute_or_ignore_the_sender(show):
+    third = peer_keys.of_game(3)
+    view = show(
+        mutes=[(2, "wren@*")],
+        ignores={7: [("wren@ashfall", None)], 8: [(None, 9)]},
+        people={(third, "ada"): 7, (third, "bo"): 8, (GAME, "wren"): 9},
+    )
+    assert view.is_unwanted((OTHER_GAME, "anyone"), WREN)
+    assert view.is_unwanted((third, "ada"), WREN)
+    assert view.is_unwanted((third, "bo"), WREN)
+    assert not view.is_unwanted((third, "cy"), WREN)
+    assert not view.is_unwanted((third, "ada"), WREN._replace(name="Robin", key="robin"))
+
+
+def test_only_the_parts_of_a_snapshot_are_replaced(show):
+    view = show(sanctions=[sanction("mute")], mutes=[(2, "wren@*")], scopes={4: ["moderate"]})
+    changed: list[frozenset[Part]] = []
+    view.on_change = changed.append
+    assert view.muting_peers(GAME, "Ashfall", "Wren") == {OTHER_GAME}
+
+    view._apply(Snapshot(2, 0, frozenset({Part.MUTES})))
+
+    assert changed == [{Part.MUTES}]
+    assert view.muting_peers(GAME, "Ashfall", "Wren") == frozenset()
+    assert refusal(view) is Muted
+    assert view.may_moderate(4) and not view.may_moderate(5)
+
+
+@pytest.fixture
+def following(engine, spawned, monkeypatch) -> Moderation:
+    """A view of the test's database that only looks when it is told to."""
+    monkeypatch.setattr(view_module, "POLL_SECONDS", 60.0)
+    view = Moderation(PlainDatabase(), FakeSignals())  # type: ignore[arg-type]
+    view.start()
+    return view
+
+
+def pause(channel: Any) -> None:
+    with db.transaction() as session:
+        channel_states.pause(session, OPERATOR, channel=channel.name, minutes=None, reason="calm")
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(10):
+        while not condition():
+            gevent.sleep(0.005)
+
+
+def test_a_signal_makes_the_view_read_the_parts_it_names(stored, following):
+    changed: list[frozenset[Part]] = []
+    following.on_change = changed.append
+    channel = stored.channel()
+    pause(channel)
+    following.follow(ModerationChanged(following.revision + 1, [Part.CHANNELS]))
+    wait_for(lambda: changed)
+    assert changed == [{Part.CHANNELS}]
+    with pytest.raises(ChannelPaused):
+        following.check_line(WREN, ChannelRecord(id=channel.id, name="x", description=None, hidden=False), "hello")
+
+
+def test_after_a_lost_signal_everything_is_read(stored, following):
+    changed: list[frozenset[Part]] = []
+    following.on_change = changed.append
+    pause(stored.channel())  # its signal is lost
+    pause(stored.channel())
+    following.follow(ModerationChanged(following.revision + 2, [Part.CHANNELS]))
+    wait_for(lambda: changed)
+    assert changed == [set(Part)]
+
+
+def test_a_signal_that_is_repeated_changes_nothing(stored, following):
+    changed: list[frozenset[Part]] = []
+    pause(stored.channel())
+    signal = ModerationChanged(following.revision + 1, [Part.CHANNELS])
+    following.follow(signal)
+    wait_for(lambda: following.revision == signal.revision)
+    following.on_change = changed.append
+    following.follow(signal)
+    gevent.sleep(0.02)
+    assert changed == []
+
+
+def test_acts_are_passed_on_once_and_in_order(stored, following, monkeypatch):
+    monkeypatch.setattr(view_module, "ACTS_A_READ", 2)
+    numbers: list[int] = []
+    following.on_acts = lambda acts: numbers.extend(entry.number for entry in acts)
+    for _ in range(3):
+        pause(stored.channel())
+    following.follow(ModerationChanged(following.revision + 3, [Part.CHANNELS]))
+    wait_for(lambda: len(numbers) == 3)
+    pause(stored.channel())
+    following.follow(ModerationChanged(following.revision + 1, [Part.CHANNELS]))
+    wait_for(lambda: len(numbers) == 4)
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
