@@ -40,6 +40,8 @@ class Stack:
             "SOCKET_PORT": "0",
             "LOG_FORMAT": "json",
             "RATE_LIMITS": "off",
+            "ADDRESS_SOCKETS": "100000",
+            "GAME_SOCKETS": "10000",
             **settings,
         }
         self.workers: list[RunningWorker] = []

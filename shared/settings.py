@@ -190,6 +190,12 @@ class Settings:
         "the longest message a socket may send",
     )
     message_fragments: int = setting(types.integer(1, 65_536), "64", "how many fragments a message may have")
+    address_sockets: int = setting(
+        types.integer(1, 1_000_000),
+        "256",
+        "how many connections from one address (or /64 of IPv6) may be open at a worker that have not authenticated; "
+        "the addresses of trusted proxies are not counted",
+    )
     game_sockets: int = setting(
         types.integer(1, 10_000), "20", "how many sockets one game or application may have open on the network"
     )

@@ -50,6 +50,7 @@ def test_every_setting_is_read(read, tmp_path):
         "BIND": "0.0.0.0",
         "RATE_LIMITS": "OFF",
         "TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8",
+        "ADDRESS_SOCKETS": "3",
         "GAME_SOCKETS": "3",
         "GAME_PLAYERS": "3",
         "HEARTBEAT_SECONDS": "0.5",

@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import resource
 import signal
 import sys
 
@@ -15,10 +16,12 @@ from shared.settings import Settings, SettingsError
 from worker.worker import Worker
 
 SWITCH_SECONDS = 0.0005
+MAX_DESCRIPTORS = 65_536
 
 
 def main() -> int:
     """Run one worker. Returns the exit status."""
+    _raise_descriptor_limit()
     # The event loop and SQLite's threads wait for each other, by default up to 5 ms for each switch between them.
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -38,6 +41,14 @@ def main() -> int:
     stop_requested.wait()
     worker.stop()
     return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many descriptors as the system lets this process have: each socket needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 if __name__ == "__main__":

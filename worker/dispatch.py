@@ -89,6 +89,16 @@ class Dispatcher:
             return []
         return self._success(connection, frame, result)
 
+    def admit_control_frame(self, connection: Connection) -> bool:
+        """Charge a ping or pong as an event, and close a socket that floods. Returns whether it is admitted."""
+        limits = self._parts.limits
+        if limits.admit_event(connection):
+            return True
+        if connection.goodbye is None and limits.is_abusive(connection):
+            connection.goodbye = (CLOSE_ABUSIVE, RATE_LIMITED_GOODBYE)
+            connection.close(*connection.goodbye)
+        return False
+
     def _answer_to_no_frame(
         self, connection: Connection, error: FrameError, data: bytes, *, is_admitted: bool
     ) -> list[bytes]:

@@ -53,6 +53,7 @@ from worker.sockets.heartbeats import Heartbeats
 from worker.sockets.limits import RateLimits
 from worker.sockets.registry import Sockets
 from worker.wire.fanout import Fanout
+from worker.wire.newcomers import Newcomers
 from worker.wire.reader import Limits
 from worker.wire.server import SocketServer
 from worker.wire.transport import Transport, Wire
@@ -160,8 +161,9 @@ class Worker:
             checks=self._checks,
             remote_lines=self._remote_lines,
         )
-        self.peer_callbacks = Callbacks(Dispatcher(self.parts, ROUTES).answer, self.parts.peers.forget)
-        self.browser_callbacks = Callbacks(Dispatcher(self.parts, BROWSER_ROUTES).answer, self.parts.browsers.forget)
+        peers, browsers = Dispatcher(self.parts, ROUTES), Dispatcher(self.parts, BROWSER_ROUTES)
+        self.peer_callbacks = Callbacks(peers.answer, peers.admit_control_frame, self.parts.peers.forget)
+        self.browser_callbacks = Callbacks(browsers.answer, browsers.admit_control_frame, self.parts.browsers.forget)
         self._servers = self._build_servers(settings)
         self._server = self._servers[-1]
 
@@ -226,7 +228,8 @@ class Worker:
             outbound_bytes=settings.outbound_bytes,
         )
         parts = self.parts
-        wire = Wire(parts.fanout, limits)
+        newcomers = Newcomers(per_address=settings.address_sockets, proxies=settings.socket_proxies)
+        wire = Wire(parts.fanout, limits, newcomers)
         health = Health(parts.database, parts.signals).report
         metrics = Metrics(self.sockets, parts.chat, wire, parts.feed, parts.signals).render
         server = SocketServer(

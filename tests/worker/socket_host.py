@@ -11,6 +11,8 @@ JSON with fields of `Limits` to change, --handshake-seconds, --max-handshakes, -
 
 import argparse
 import json
+import os
+import resource
 import sys
 from typing import Any
 
@@ -18,6 +20,7 @@ import gevent
 
 from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout, Frames
 from worker.wire.frames import frame_text
+from worker.wire.newcomers import Newcomers
 from worker.wire.reader import Limits
 from worker.wire.server import SocketServer
 from worker.wire.transport import Transport, Wire
@@ -34,11 +37,25 @@ def topic(name: Any) -> Any:
     return ANY_CHANNEL if name == "*" else ChannelTopic(name[1:]) if name.startswith("#") else name
 
 
+def hog(seconds: float) -> None:
+    """Use up all descriptors for a while."""
+    descriptors: list[int] = []
+    try:
+        while True:
+            descriptors.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        gevent.sleep(seconds)
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
 class Handler:
     __slots__ = ("listener_key", "transport", "variant")
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        if not options.strangers:
+            transport.trust()
         self.listener_key: str | None = None
         self.variant = 0
 
@@ -48,6 +65,9 @@ class Handler:
             self.bench(message)
         else:
             getattr(self, "do_" + message.pop("do"))(**message)
+
+    def control_frames(self, count: int) -> bool:
+        return True
 
     def closed(self, code: int | None, reason: str) -> None:
         closings.append([code, reason, self.listener_key])
@@ -121,6 +141,10 @@ class Handler:
         gevent.sleep(seconds)
         self.say({"blocked": seconds})
 
+    def do_hog(self, seconds: float) -> None:
+        self.say({"hogging": seconds})
+        gevent.spawn_later(0.1, hog, seconds)
+
     def do_stats(self) -> None:
         with open("/proc/self/status") as status:
             rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
@@ -133,6 +157,7 @@ class Handler:
                 "readers": len(wire._readers),
                 "deliveries": fanout.deliveries,
                 "rss": rss,
+                "newcomers": len(wire.newcomers),
             }
         )
 
@@ -143,9 +168,14 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--handshake-seconds", type=float, default=20)
     parser.add_argument("--max-handshakes", type=int, default=1024)
+    parser.add_argument("--per-address", type=int, default=10_000)
+    parser.add_argument("--descriptors", type=int)
+    parser.add_argument("--strangers", action="store_true", help="nobody ever authenticates")
     options = parser.parse_args()
     fanout = Fanout()
-    wire = Wire(fanout, Limits(**json.loads(options.limits)))
+    if options.descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
+    wire = Wire(fanout, Limits(**json.loads(options.limits)), Newcomers(per_address=options.per_address))
     server = SocketServer(
         "127.0.0.1",
         options.port,

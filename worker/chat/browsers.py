@@ -121,6 +121,7 @@ class Browsers:
     def admit(self, connection: BrowserConnection, chatter: ChatAccount, channels: Collection[ChannelRecord]) -> None:
         """Bring a browser online that has authenticated, and subscribe it to these channels."""
         self._by_user.setdefault(chatter.id, set()).add(connection)
+        connection.transport.trust()
         self._set_account(connection, chatter)
         now = time.time()
         connection.channels = {channel.id: now for channel in channels}

@@ -94,6 +94,7 @@ class Peers:
         Joins the fan-out and presence once each, since one join of all topics costs as much as a join of one.
         """
         connection.peer = peer
+        connection.transport.trust()
         self._sockets.assign_peer(connection)
         self._heartbeats.beat(connection)
         now = time.time()

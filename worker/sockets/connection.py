@@ -31,11 +31,13 @@ class Callbacks(NamedTuple):
 
     Attributes:
         answer: Handles a message and returns the frames to send back, as JSON. It may block.
+        admit: Charges a ping or pong as an event, and returns whether it is within the limit.
         closed: Called once, when the socket has closed, with the close code (None if the connection broke) and the
             reason.
     """
 
     answer: Callable[[Connection, bytes], list[bytes]]
+    admit: Callable[[Connection], bool]
     closed: Callable[[Connection, int | None, str], None]
 
 
@@ -173,6 +175,10 @@ class Connection:
             self.send(frame)
         if self.goodbye is not None:
             self.close(*self.goodbye)
+
+    def control_frames(self, count: int) -> bool:
+        """Count pings and pongs as events. The transport calls this. Returns whether all of them are admitted."""
+        return all([self.callbacks.admit(self) for _ in range(count)])
 
     def closed(self, code: int | None, reason: str) -> None:
         """Mark the socket as gone. The transport calls this, once."""

@@ -18,7 +18,7 @@ from gevent import socket
 
 from shared.client_addresses import TrustedProxies
 from worker.wire.transport import Wire
-from worker.wire.upgrade import Endpoint, check_handshake, client_address, start_connection
+from worker.wire.upgrade import Endpoint, check_handshake, client_address, refuse_client, start_connection
 
 HEAD_BYTES = 4096
 MAX_HEADERS = 50
@@ -56,7 +56,7 @@ def upgrade_at_once(
     if endpoint is None or check_handshake(environ) is not None:
         return False
     address = client_address(peer, environ, proxies)
-    if endpoint.refuse(environ, address) is not None:
+    if refuse_client(wire, endpoint, environ, sock, address) is not None:
         return False
     sock.recv(len(head) + len(end_of_head))
     sock.sendall(_SWITCHING % accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"]))

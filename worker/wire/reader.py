@@ -26,6 +26,8 @@ class Limits:
 
     message_bytes: int = 65_536
     message_fragments: int = 64
+    early_bytes: int = 16 * 1024
+    """The longest message before a connection has authenticated. It bounds what strangers make the worker remember."""
     outbound_bytes: int = 1_048_576
     inbox_messages: int = 64
     inbox_bytes: int = 262_144
@@ -51,11 +53,30 @@ class Reader(WebSocketProtocol):
         # and take() enforces the exact limit.
         super().__init__(SERVER, state=OPEN, max_size=limits.message_bytes + _CONTROL_BYTES, logger=_protocol_log)
         self.limits = limits
+        self._max_bytes = limits.message_bytes
+        self._inbox_bytes = limits.inbox_bytes
         self.inbox: deque[bytes] = deque()
         self.inbox_bytes = 0
         self.farewell: tuple[bytes, int, str] | None = None
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
+
+    def set_trusted(self, is_trusted: bool) -> None:
+        """Apply the limits of a connection that has authenticated, or of one that has not."""
+        limits = self.limits
+        self._max_bytes = limits.message_bytes if is_trusted else min(limits.early_bytes, limits.message_bytes)
+        self._inbox_bytes = limits.inbox_bytes if is_trusted else min(4 * limits.early_bytes, limits.inbox_bytes)
+        self.max_message_size = self._max_bytes + _CONTROL_BYTES
+
+    def release(self) -> None:
+        """Release what was read. The reader cannot be used again.
+
+        The parser and its generator refer to each other, so their memory would otherwise stay until a collection.
+        """
+        self.parser.close()
+        self.reader.buffer.clear()
+        self._fragments.clear()
+        self.inbox.clear()
 
     @property
     def is_at_boundary(self) -> bool:
@@ -76,17 +97,18 @@ class Reader(WebSocketProtocol):
     @property
     def is_full(self) -> bool:
         """Whether to stop reading until the handler has caught up."""
-        return len(self.inbox) >= self.limits.inbox_messages or self.inbox_bytes >= self.limits.inbox_bytes
+        return len(self.inbox) >= self.limits.inbox_messages or self.inbox_bytes >= self._inbox_bytes
 
     @property
     def has_room(self) -> bool:
         """Whether to read on after a stop."""
-        return len(self.inbox) <= self.limits.inbox_messages // 2 and self.inbox_bytes <= self.limits.inbox_bytes // 2
+        return len(self.inbox) <= self.limits.inbox_messages // 2 and self.inbox_bytes <= self._inbox_bytes // 2
 
     def fail(self, code: CloseCode | int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
-            limits = self.limits
-            reason = f"a message may have at most {limits.message_bytes} bytes in {limits.message_fragments} fragments"
+            reason = f"a message may have at most {self._max_bytes} bytes in {self.limits.message_fragments} fragments"
+            if self._max_bytes < self.limits.message_bytes:
+                reason += ", before authentication"
         super().fail(code, reason)
 
     def take(self, frame: Frame) -> None:
@@ -101,13 +123,13 @@ class Reader(WebSocketProtocol):
             if len(self._fragments) > self.limits.message_fragments:
                 self.fail(CloseCode.MESSAGE_TOO_BIG)
                 return
-            if self._fragments_bytes <= self.limits.message_bytes:
+            if self._fragments_bytes <= self._max_bytes:
                 if not frame.fin:
                     return
                 data = b"".join(self._fragments)
                 self._fragments.clear()
                 self._fragments_bytes = 0
-        if self._fragments or len(data) > self.limits.message_bytes:
+        if self._fragments or len(data) > self._max_bytes:
             self.fail(CloseCode.MESSAGE_TOO_BIG)
             return
         try:

@@ -1,9 +1,13 @@
 """The worker's HTTP server: the listening socket, handshakes, /_health and /metrics."""
 
+import errno
 import json
 import logging
+import resource
 import socket as stdlib_socket
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -14,11 +18,20 @@ from gevent.pywsgi import WSGIServer
 from shared.client_addresses import NO_PROXIES, TrustedProxies
 from worker.wire.handshake import upgrade_at_once
 from worker.wire.transport import Wire
-from worker.wire.upgrade import Endpoint, UpgradeHandler
+from worker.wire.upgrade import Endpoint, UpgradeHandler, shut_down_both
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
+PATIENCE_SECONDS = 2.0  # for a handshake while others wait
+RESERVED_DESCRIPTORS = 64  # for the database, Redis, files, and connections that are just being refused
+DROPPED_AT_ONCE = 16
+SHORT_PAUSE_SECONDS = 0.1
+WARNING_SECONDS = 60.0
+_TOO_MANY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 63\r\n\r\n"
+    b"Too many connections from your address have not authenticated.\n"
+)
 
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 Metrics = Callable[[], bytes]
@@ -130,8 +143,10 @@ class _Server(WSGIServer):
         self._application = application
         self._max_handshakes = max_handshakes
         self._handshake_seconds = handshake_seconds
-        self._handshakes = 0
+        self._handshakes: dict[socket.socket, float] = {}  # each with its start, oldest first
         self._is_waiting = False
+        self._max_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
+        self._warned_at = -WARNING_SECONDS
 
     def listen_on(self, listener: socket.socket) -> None:
         super().__init__(
@@ -147,17 +162,54 @@ class _Server(WSGIServer):
         self.start()
 
     def full(self) -> bool:
-        if self._handshakes < self._max_handshakes:
+        """Return whether to stop accepting for now: so many handshakes are under way, and none of them is old."""
+        if len(self._handshakes) < self._max_handshakes:
             return False
         self._is_waiting = True
+        self._end_old_handshake()
         return True
 
+    def do_read(self) -> Any:
+        """Accept a connection whose address has not too many, and return it; None if there is none for now.
+
+        It counts at once: many are accepted before the first greenlet handles one.
+        """
+        for _ in range(self.max_accept):
+            try:
+                accepted = super().do_read()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    raise
+                self._warn("no file descriptors are left: new connections wait")
+                self.wire.newcomers.drop_oldest(DROPPED_AT_ONCE)
+                self._pause_accepting()
+                return None
+            if not accepted:
+                return None
+            sock, address = accepted
+            if self._admit(sock, address[0]):
+                self._handshakes[sock] = time.monotonic()
+                return accepted
+            sock.close()
+        return None
+
+    def _admit(self, sock: socket.socket, address: str) -> bool:
+        """Decide on a new connection. If descriptors run short, the oldest that has not authenticated makes room."""
+        if not self.wire.newcomers.add(sock, address, lambda: shut_down_both(sock)):
+            with suppress(OSError):
+                sock._sock.send(_TOO_MANY)  # a new connection's buffer has room
+            return False
+        if self.wire.connections + len(self._handshakes) < self._max_descriptors:
+            return True
+        self._warn("file descriptors run short: connections that have not authenticated are dropped, oldest first")
+        self.wire.newcomers.drop_oldest(1)  # if all others have authenticated, that is this one
+        return sock in self.wire.newcomers
+
     def handle(self, sock: socket.socket, address: Any) -> None:
-        self._handshakes += 1
         # At the deadline the socket is shut down, which the code that reads or writes it notices. A timeout that is
         # raised into the greenlet could hit any line of the server.
         deadline = get_hub().loop.timer(self._handshake_seconds)
-        deadline.start(_shut_down, sock)
+        deadline.start(shut_down_both, sock)
         try:
             if not upgrade_at_once(sock, address, wire=self.wire, endpoints=self.endpoints, proxies=self.proxies):
                 super().handle(sock, address)
@@ -166,14 +218,33 @@ class _Server(WSGIServer):
         finally:
             deadline.stop()
             deadline.close()
-            self._handshakes -= 1
+            self._handshakes.pop(sock, None)
+            self.wire.newcomers.remove(sock)
             if self._is_waiting and not self.closed:
                 self._is_waiting = False
                 self.start_accepting()
 
+    def _end_old_handshake(self) -> None:
+        """End the oldest handshake once it has lasted PATIENCE_SECONDS, as long as no new connections are accepted."""
+        if not self._is_waiting or not self._handshakes:
+            return
+        sock, started_at = next(iter(self._handshakes.items()))
+        left = started_at + PATIENCE_SECONDS - time.monotonic()
+        if left <= 0:
+            shut_down_both(sock)
+        else:
+            gevent.spawn_later(left, self._end_old_handshake)
 
-def _shut_down(sock: socket.socket) -> None:
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
+    def _pause_accepting(self) -> None:
+        self.stop_accepting()
+        gevent.spawn_later(SHORT_PAUSE_SECONDS, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if not self.closed:
+            self.start_accepting()
+
+    def _warn(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = now
+            log.warning("%s (connections: %s, handshakes: %s)", text, self.wire.connections, len(self._handshakes))

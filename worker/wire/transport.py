@@ -33,6 +33,8 @@ from websockets.protocol import OPEN
 
 from worker.wire.descriptors import has_unsent, reset_on_close, shut_down
 from worker.wire.fanout import Fanout, Group, Subscriber
+from worker.wire.memory import Trimmer
+from worker.wire.newcomers import Newcomers
 from worker.wire.reader import Limits, Reader
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ _WRITE_BYTES = 256 * 1024
 _MESSAGES_A_TURN = 32
 
 _REASON_BYTES = 123
+
+# A client that floods the worker with pings is read again after this time.
+_FLOOD_PAUSE_SECONDS = 0.5
+
 _READABLE, _WRITABLE = 1, 2
 
 # Bits of a transport's state. None is set while it is open.
@@ -72,6 +78,13 @@ class SocketHandler(Protocol):
 
     def received(self, data: bytes) -> None:
         """Handle one whole message, valid UTF-8. Called in order, one at a time, in a greenlet. May block."""
+
+    def control_frames(self, count: int) -> bool:
+        """Count pings and pongs. Must not block.
+
+        Returns:
+            Whether to answer them, and to go on reading at once.
+        """
 
     def closed(self, code: int | None, reason: str) -> None:
         """Handle the end. Called exactly once, in a greenlet, after the last received() has returned.
@@ -100,20 +113,25 @@ class Wire:
         connections: How many are open now.
         queue_drops: How many were closed because too much was queued for them.
         stall_drops: How many were dropped because they accepted nothing for too long.
+        newcomers: Those that have not authenticated, and TCP connections that are not upgraded yet.
     """
 
-    def __init__(self, fanout: Fanout, limits: Limits | None = None) -> None:
+    def __init__(self, fanout: Fanout, limits: Limits | None = None, newcomers: Newcomers | None = None) -> None:
         self.fanout = fanout
         self.limits = limits or Limits()
+        self.newcomers = Newcomers() if newcomers is None else newcomers
         self.loop = get_hub().loop
         self.connections = 0
         self.queue_drops = 0
         self.stall_drops = 0
+        self.trimmer = Trimmer()
         self._readers: list[Reader] = []
 
-    def borrow_reader(self) -> Reader:
+    def borrow_reader(self, *, is_trusted: bool) -> Reader:
         """Return an unused reader."""
-        return self._readers.pop() if self._readers else Reader(self.limits)
+        reader = self._readers.pop() if self._readers else Reader(self.limits)
+        reader.set_trusted(is_trusted)
+        return reader
 
     def return_reader(self, reader: Reader) -> None:
         """Keep a reader for another connection. It must be at the boundary of a message."""
@@ -135,6 +153,7 @@ class Transport:
         "_handler",
         "_is_paused",
         "_is_pumping",
+        "_is_trusted",
         "_outbox",
         "_progress",
         "_reader",
@@ -168,6 +187,7 @@ class Transport:
         self._watcher: Any = wire.loop.io(fd, _READABLE)
         self._is_paused = True
         self._is_pumping = False
+        self._is_trusted = False
         wire.connections += 1
 
     def start(self, handler: SocketHandler, early: bytes = b"") -> None:
@@ -182,6 +202,13 @@ class Transport:
             self._feed(early)
         if self._state:
             self._wake_pump()
+
+    def trust(self) -> None:
+        """Lift the limits of strangers: the connection has authenticated."""
+        self._is_trusted = True
+        self._wire.newcomers.remove(self)
+        if self._reader is not None:
+            self._reader.set_trusted(True)
 
     @property
     def is_closing(self) -> bool:
@@ -259,7 +286,7 @@ class Transport:
     def _feed(self, data: bytes | memoryview) -> None:
         reader = self._reader
         if reader is None:
-            reader = self._reader = self._wire.borrow_reader()
+            reader = self._reader = self._wire.borrow_reader(is_trusted=self._is_trusted)
         reader.receive_data(data)  # type: ignore[arg-type]  # it is appended to a bytearray
         events = reader.events_received()
         if self._state:
@@ -269,11 +296,14 @@ class Transport:
                 self._state |= _PEER_DONE
                 self._shut_down_if_done()
             return
+        control_frames = 0
         for frame in events:
             if frame.opcode is TEXT or frame.opcode is CONT or frame.opcode is BINARY:  # type: ignore[union-attr]
                 reader.take(frame)  # type: ignore[arg-type]
                 if reader.state is not OPEN:
                     break
+            else:
+                control_frames += 1
         answer = b"".join(reader.data_to_send())
         if reader.state is not OPEN:
             assert reader.close_sent is not None
@@ -285,7 +315,10 @@ class Transport:
             else:
                 self._send_farewell(reader.farewell)
             return
-        if answer:
+        if control_frames and self._handler is not None and not self._handler.control_frames(control_frames):
+            self._pause_reading()
+            gevent.spawn_later(_FLOOD_PAUSE_SECONDS, self._resume_reading)
+        elif answer:
             self.send(answer)
         if reader.inbox:
             self._wake_pump()
@@ -442,7 +475,7 @@ class Transport:
     def _close(self, code: int, reason: str, seconds: float, *, at_once: bool = False) -> None:
         self._clear_inbox()
         if self._reader is None:
-            self._reader = self._wire.borrow_reader()
+            self._reader = self._wire.borrow_reader(is_trusted=self._is_trusted)
         elif self._reader.farewell is not None:
             self._send_farewell(self._reader.farewell)
             return
@@ -537,10 +570,13 @@ class Transport:
         # os.close would be delayed by gevent, possibly for a long time.
         socket.close(fd)
         self._wire.connections -= 1
+        self._wire.newcomers.remove(self)
+        self._wire.trimmer.connection_ended()
         self._wire.fanout.drop(self)
         if self._ending is None:
             self._ending = (None, "")
-        if not self._is_pumping and (self._reader is None or not self._reader.inbox):
+        if self._reader is not None and not self._is_pumping and not self._reader.inbox:
+            self._reader.release()
             self._reader = None
         self._report_progress()
         self._wake_pump()

@@ -110,6 +110,23 @@ def client_address(peer: object, environ: Mapping[str, Any], proxies: TrustedPro
     )
 
 
+def refuse_client(
+    wire: Wire, endpoint: Endpoint, environ: dict[str, Any], sock: socket.socket, address: str
+) -> Refusal | None:
+    """Return why a client with a valid handshake is refused, or None."""
+    if not wire.newcomers.add(sock, address, lambda: shut_down_both(sock)):
+        return Refusal("429 Too Many Requests", "Too many connections from your address have not authenticated.")
+    return endpoint.refuse(environ, address)
+
+
+def shut_down_both(sock: socket.socket) -> None:
+    """End a connection, which the code that reads or writes it notices."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
 def start_connection(
     wire: Wire, endpoint: Endpoint, sock: socket.socket, address: str, early: Callable[[], bytes] = bytes
 ) -> None:
@@ -123,6 +140,7 @@ def start_connection(
         sock.setsockopt(level, option, value)
     already_read = early()
     transport = Transport(wire, sock.detach(), address)
+    wire.newcomers.replace(sock, transport, transport.abort)
     try:
         handler = endpoint.on_connection(transport, address)
     except Exception:
@@ -148,7 +166,9 @@ class UpgradeHandler(WebSocketHandler):
             WSGIHandler.run_application(self)
             return
         address = client_address(self.client_address, self.environ, self.server.proxies)
-        refusal = check_handshake(self.environ) or endpoint.refuse(self.environ, address)
+        refusal = check_handshake(self.environ) or refuse_client(
+            self.server.wire, endpoint, self.environ, self.socket, address
+        )
         if refusal is not None:
             body = refusal.text.encode() + b"\n"
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
