@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 import shared.models  # noqa: F401  adds all tables to the metadata
 from shared.db import Base
+from shared.models.message import is_declared
 
 MIGRATION_LOCK = 4_110_001  # any number that nothing else in the database uses
 
@@ -30,7 +31,12 @@ def run_online() -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         # SQLite cannot alter a table in place; batch operations copy it.
         is_sqlite = connection.dialect.name == "sqlite"
-        context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=is_sqlite)
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            render_as_batch=is_sqlite,
+            include_name=is_declared,
+        )
         with context.begin_transaction():
             context.run_migrations()
 

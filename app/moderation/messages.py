@@ -27,6 +27,7 @@ def index() -> ResponseReturnValue:
             "moderation/messages.html",
             form=form,
             page=page,
+            most=messages.MATCHES_AT_MOST,
             names=records.channel_names(session, page.items),
             is_search=any(field.data for field in form),
         )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import utc_now
-from shared.services import accounts, characters, connection_checks, player_counts, sessions, versions
+from shared.services import accounts, characters, connection_checks, player_counts, sessions, text_search, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.services.moderation import retention, tell_counts
 from shared.settings import Settings
@@ -99,6 +99,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         Job("delete-old-messages", timedelta(days=1), delete_messages, is_batched=True),
         Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
         Job("prune-tell-counts", timedelta(days=1), prune_tell_counts),
+        Job("index-messages", timedelta(minutes=1), lambda: text_search.index_batch, is_quiet=True, is_batched=True),
         Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
         Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("prune-ended-sessions", timedelta(days=1), lambda: lambda session: sessions.prune(session, now=utc_now())),

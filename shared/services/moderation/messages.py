@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select, update
@@ -12,12 +13,15 @@ from shared.errors import Conflict, NotFound
 from shared.models.channel import Channel
 from shared.models.message import Message
 from shared.models.report import Report
-from shared.pagination import Page, paginate
-from shared.services import validation
+from shared.pagination import Page, page_of
+from shared.protocol.types import MAX_CURSOR
+from shared.services import history, text_search, validation
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation.sanctions import reason_of
+
+MATCHES_AT_MOST = 10_000  # a search finds no more than this: nobody reads 200 pages
 
 
 def search(
@@ -36,28 +40,44 @@ def search(
     """Return messages that match all criteria, newest first, redacted ones too.
 
     Args:
-        text, player: Parts of the text and of the player's name, in any case.
+        text, player: Words of the text and of the player's name, in any case and order. The last one may be incomplete.
+            Only letters and digits count.
         game: A short name.
         channel: A channel's name. An unknown one matches nothing.
+
+    Returns:
+        A page of the newest MATCHES_AT_MOST matches.
 
     Raises Forbidden.
     """
     require(actor, Act.SEE)
-    statement = select(Message).order_by(Message.id.desc())
-    if text.strip() and validation.is_storable(text):
-        statement = statement.where(Message.text.icontains(text.strip(), autoescape=True))
-    if player.strip() and validation.is_storable(player):
-        statement = statement.where(Message.name.icontains(player.strip(), autoescape=True))
-    if game.strip() and validation.is_storable(game):
-        statement = statement.where(func.lower(Message.game) == game.strip().lower())
-    if channel.strip() and validation.is_storable(channel):
+    first = 0 if since is None else history.first_id_since(session, since)
+    last = MAX_CURSOR if until is None else history.first_id_since(session, until) - 1
+    ids = _find_ids(session, text, player, game, channel, first=first, last=last)
+    found = page_of(ids, page=page, per_page=per_page)
+    rows = session.scalars(select(Message).where(Message.id.in_(found.items)).order_by(Message.id.desc()))
+    return Page(list(rows), found.page, found.per_page, found.total)
+
+
+def _find_ids(
+    session: Session, text: str, player: str, game: str, channel: str, *, first: int, last: int
+) -> Sequence[int]:
+    text, player, game, channel = (
+        value if validation.is_storable(value) else "" for value in (text, player, game, channel)
+    )
+    if not any(value.strip() for value in (text, player, game, channel)):
+        ids = select(Message.id).where(Message.id.between(first, last)).order_by(Message.id.desc())
+        return session.scalars(ids.limit(MATCHES_AT_MOST)).all()
+    channel_id = None
+    if channel.strip():
         of_name = select(Channel.id).where(func.lower(Channel.name) == channel.strip().lower())
-        statement = statement.where(Message.channel_id.in_(of_name))
-    if since is not None:
-        statement = statement.where(Message.sent_at >= since)
-    if until is not None:
-        statement = statement.where(Message.sent_at < until)
-    return paginate(session, statement, page=page, per_page=per_page)
+        channel_id = session.scalar(of_name)
+        if channel_id is None:
+            return []
+    query = text_search.make_query(words=text, player=player, game=game, channel_id=channel_id)
+    if query is None:
+        return []
+    return text_search.find_ids(session, query, first=first, last=last, limit=MATCHES_AT_MOST)
 
 
 def get_message(session: Session, message_id: int) -> Message:
@@ -102,6 +122,7 @@ def redact(session: Session, actor: Actor, *, message_id: int, reason: str) -> M
     """
     require(actor, Act.REDACT)
     reason = reason_of(reason)
+    text_search.lock(session)
     message = session.scalar(
         select(Message).where(Message.id == message_id).with_for_update().execution_options(populate_existing=True)
     )
@@ -117,6 +138,7 @@ def redact(session: Session, actor: Actor, *, message_id: int, reason: str) -> M
         .execution_options(synchronize_session="fetch")
     )
     session.flush()
+    text_search.index_again(session, message)
     about = audit.Target("message", f"message:{message.id}", f"{message.name}@{message.game}")
     after = {"message": message.id, "channel_id": message.channel_id, "peer": message.peer}
     audit.record(session, actor, Act.REDACT, about, after=after, reason=reason)

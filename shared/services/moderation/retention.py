@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from shared.models.message import Message
 from shared.models.moderation import Sanction
 from shared.models.report import Appeal, Report, Reporter
+from shared.services import text_search
 
 BATCH = 1_000
 _QUIET = {"synchronize_session": False}
@@ -23,6 +24,7 @@ def delete_old_messages(session: Session, *, before: datetime, limit: int = BATC
 
     Looks at the messages with the lowest ids only: ids follow the time.
     """
+    text_search.lock(session)
     oldest = session.execute(select(Message.id, Message.sent_at).order_by(Message.id).limit(limit)).all()
     ids = [row.id for row in oldest if row.sent_at < before]
     if ids:
