@@ -1,4 +1,6 @@
-"""Player counts: stored every quarter of an hour while a game is connected, in a bounded number of rows.
+"""Player counts: one for each quarter of an hour in which a game is connected, in a bounded number of rows.
+
+The worker counts every minute, so a game that is connected for less than a quarter of an hour is counted too.
 
 Single counts are kept for `COUNT_DAYS`. Each is also added to the row of its day, kept for `DAILY_DAYS`. A game never
 has more than about 1,200 rows.
@@ -56,11 +58,15 @@ def record(session: Session, players: Mapping[int, int], *, at: datetime) -> int
     quarter = quarter_of(at)
     recorded = 0
     for ids in _batches(sorted(players)):
+        is_counted = select(PlayerCount).where(PlayerCount.game_id == Game.id, PlayerCount.at == quarter).exists()
         # Lock the games: one that is deleted at this moment would fail the whole transaction.
-        existing_ids = session.scalars(
-            select(Game.id).where(Game.id.in_(ids)).order_by(Game.id).with_for_update(read=True, key_share=True)
+        uncounted_ids = session.scalars(
+            select(Game.id)
+            .where(Game.id.in_(ids), ~is_counted)
+            .order_by(Game.id)
+            .with_for_update(read=True, key_share=True)
         )
-        rows = [{"game_id": game_id, "at": quarter, "players": players[game_id]} for game_id in existing_ids]
+        rows = [{"game_id": game_id, "at": quarter, "players": players[game_id]} for game_id in uncounted_ids]
         if not rows:
             continue
         insert = upsert(session, PlayerCount).on_conflict_do_nothing().returning(PlayerCount.game_id)

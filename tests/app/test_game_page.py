@@ -144,6 +144,9 @@ def test_offline_games_say_when_they_were_last_online(any_database, app, visitor
     assert "has not been on the network yet" in visitor.open("/games/Harbour")
     assert "No counts yet" in visitor.page
     with db.transaction() as session:
+        games.remember_client(session, game_id=game.id, user_agent=None, protocol_version="2.4.0")
+    assert "has been on the network before" in visitor.open("/games/Harbour")
+    with db.transaction() as session:
         player_counts.record(session, {game.id: 3}, at=db.utc_now() - 3 * HOUR)
     page = visitor.open("/games/Harbour")
     assert re.search(r'Last online <time datetime="[^"]+">3 hours ago', page)

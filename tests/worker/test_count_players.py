@@ -35,7 +35,7 @@ def counts():
 
 
 def test_two_workers_count_once(any_database, engine, stored, settings):
-    """Games without players are counted too; the job is due again at the next full quarter of an hour."""
+    """Games without players are counted too; the job is due again at the next full minute."""
     busy, empty = stored.game(), stored.game()
     first = job_of(settings, [(busy.id, ["Odo", "Wren"]), (empty.id, [])])
     second = job_of(settings, [(busy.id, ["Odo"]), (empty.id, ["Bea"])])
@@ -44,7 +44,27 @@ def test_two_workers_count_once(any_database, engine, stored, settings):
     with db.reading() as session:
         due_at = session.get(JobRow, "count-players").due_at
     assert due_at > db.utc_now()
-    assert player_counts.quarter_of(due_at) == due_at and due_at - db.utc_now() <= timedelta(minutes=15)
+    assert (due_at.second, due_at.microsecond) == (0, 0) and due_at - db.utc_now() <= timedelta(minutes=1)
+
+
+def test_a_game_that_connects_between_two_quarters_is_counted_within_a_minute(
+    any_database, engine, stored, settings, monkeypatch
+):
+    """And only once in its quarter, like the games that were there at its start."""
+    early, late = stored.game(), stored.game()
+    started_at = datetime(2026, 3, 10, 14, 30, 20, tzinfo=UTC)
+    online = [(early.id, ["Odo"])]
+    job = job_of(settings, online)
+    monkeypatch.setattr("worker.jobs.jobs.utc_now", lambda: started_at)
+    assert Jobs(PlainDatabase(), []).run_if_due(job)
+
+    online[:] = [(early.id, ["Odo", "Wren"]), (late.id, ["Bea"])]
+    monkeypatch.setattr("worker.jobs.jobs.utc_now", lambda: started_at + timedelta(minutes=1))
+    assert Jobs(PlainDatabase(), []).run_if_due(job)
+
+    assert counts() == [(early.id, 1), (late.id, 1)]
+    with db.reading() as session:
+        assert player_counts.last_counted_at(session, late.id) == datetime(2026, 3, 10, 14, 30, tzinfo=UTC)
 
 
 def test_a_worker_that_dies_after_the_count_makes_no_second_one(any_database, engine, stored, settings, monkeypatch):

@@ -104,7 +104,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("prune-ended-sessions", timedelta(days=1), lambda: lambda session: sessions.prune(session, now=utc_now())),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
-        Job("count-players", player_counts.QUARTER, count_players, is_quiet=True, is_aligned=True),
+        Job("count-players", timedelta(minutes=1), count_players, is_quiet=True, is_aligned=True),
         Job(
             "prune-player-counts",
             timedelta(days=1),
