@@ -16,6 +16,7 @@ from flask_wtf import FlaskForm
 from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
 
+from shared.services import software
 from shared.settings import Settings
 
 SITE_NAME = "Gossip"
@@ -55,6 +56,7 @@ def init_app(app: Flask) -> None:
     app.template_filter("day")(day)
     app.template_filter("ago")(ago)
     app.template_filter("xml_text")(xml_text)
+    app.template_filter("software_name")(software.name_of)
     app.template_test("web_address")(is_web_address)
 
 

@@ -13,7 +13,7 @@ from app.online import online_now
 from shared.db import reading, utc_now
 from shared.models.game import CONNECTION_TYPES
 from shared.pagination import page_of
-from shared.services import characters, game_lists, game_pages, games, player_counts, validation
+from shared.services import characters, game_lists, game_pages, games, player_counts, software, validation
 
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24
@@ -31,7 +31,7 @@ def index() -> ResponseReturnValue:
         ids = game_lists.find_public_games(session, filters, online=now.games) if filters else overview.ids
         page = page_of(ids, page=page_number(), per_page=PER_PAGE)
         cards = overview.cards_of(session, page.items)
-    software = overview.public.software
+    listed = overview.public.software
     return render_template(
         "games/index.html",
         page=page,
@@ -42,7 +42,7 @@ def index() -> ResponseReturnValue:
         games_online=len(overview.online),
         players_online=overview.players_online,
         connection_types=CONNECTION_TYPES,
-        software=software if filters.software in ("", *software) else [filters.software, *software],
+        software=listed if filters.software in ("", *listed) else [filters.software, *listed],
     )
 
 
@@ -71,7 +71,7 @@ def requested_games() -> game_lists.Criteria:
         search=_text("q", max_length=100),
         is_online=request.args.get("online", "").strip().lower() in TRUE_VALUES,
         connection=connection if game_lists.is_connection_type(connection) else "",
-        software=_text("software", max_length=200),
+        software=software.name_of(_text("software", max_length=200)),
     )
 
 

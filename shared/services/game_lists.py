@@ -6,7 +6,7 @@ Lists are of ids; `list_cards` reads what a page shows of the few on it.
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, lazyload
 
 from shared.models.game import CONNECTION_TYPES, Game, GameConnection
 from shared.models.user_agent import UserAgent
-from shared.services import validation
+from shared.services import software, validation
 
 SOFTWARE_LISTED = 100
 NEWEST = 6
@@ -30,7 +30,7 @@ class Criteria:
     Attributes:
         search: Part of the name, short name or description, in any case.
         connection: One of CONNECTION_TYPES.
-        software: The name of a user agent.
+        software: The name of the software that games run, or a user agent of it with a version.
     """
 
     search: str = ""
@@ -60,7 +60,7 @@ class PublicGames:
     Attributes:
         ids: By name. `displayed` has the same ids.
         connectable: The ids of games that list a way to connect.
-        software: What the games run, by name; the most common SOFTWARE_LISTED of it.
+        software: What the games run, by name and without versions; the most common SOFTWARE_LISTED.
         newest: The games registered last, newest first.
     """
 
@@ -103,7 +103,7 @@ def find_public_games(session: Session, criteria: Criteria, *, online: Container
     if criteria.connection:
         statement = statement.where(Game.connections.any(GameConnection.type == criteria.connection))
     if criteria.software:
-        statement = statement.where(Game.user_agent.has(UserAgent.name == criteria.software))
+        statement = statement.where(Game.user_agent_id.in_(_find_user_agents(session, criteria.software)))
     ids = session.scalars(_by_name(statement)).all()
     return [game_id for game_id in ids if game_id in online] if criteria.is_online else _online_first(ids, online)
 
@@ -135,15 +135,30 @@ def pick_games(session: Session, public: PublicGames, online: Iterable[int]) -> 
 
 
 def _list_software(session: Session) -> list[str]:
-    used: Select[Any] = (
-        select(UserAgent.name)
+    """Return the names of the most common software, each in its most common spelling."""
+    used = (
+        select(UserAgent.name, func.count())
         .join(Game, Game.user_agent_id == UserAgent.id)
         .where(Game.is_displayed)
         .group_by(UserAgent.id, UserAgent.name)
-        .order_by(func.count().desc(), UserAgent.id)
-        .limit(SOFTWARE_LISTED)
+        .order_by(UserAgent.id)
     )
-    return sorted(session.scalars(used), key=str.casefold)
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for user_agent, games in session.execute(used):
+        if not software.is_tool(user_agent):
+            name = software.name_of(user_agent)
+            spellings[name.casefold()][name] += games
+    listed = sorted(spellings.values(), key=lambda counter: counter.total(), reverse=True)[:SOFTWARE_LISTED]
+    return sorted((counter.most_common(1)[0][0] for counter in listed), key=str.casefold)
+
+
+def _find_user_agents(session: Session, text: str) -> list[int]:
+    """Return the ids of all versions of a software."""
+    name = software.name_of(text)
+    agents = select(UserAgent.id, UserAgent.name).where(UserAgent.name.istartswith(name, autoescape=True))
+    return [
+        agent_id for agent_id, agent in session.execute(agents) if software.name_of(agent).casefold() == name.casefold()
+    ]
 
 
 def is_connection_type(value: str) -> bool:

@@ -6,12 +6,15 @@ import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from shared.models import UserAgent
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from tests.support.client import Frame, SocketClient
 from tests.support.factory import edit_game
 from tests.support.network import Network, Peer
+from tests.support.waiting import wait_until
 
 NETWORK_SETTINGS = {"OFFLINE_SECONDS": "0.6"}
 
@@ -157,6 +160,26 @@ def test_status_right_after_connect_has_the_user_agent_that_was_just_declared(ne
         watcher.wait_for("games/disconnect", payload={"game": game.short_name})
 
     network.wait_game(game, lambda payload: payload.get("user_agent") == "Quick 1.1")  # offline, from the record
+
+
+@pytest.mark.one_worker
+def test_a_tool_that_tries_the_credentials_is_not_the_games_software(network: Network) -> None:
+    asker, game = network.join(), network.game()
+    network.join(game, user_agent="gossip-client doctor")
+    network.join(game, user_agent="Rich 1.0")
+    network.wait_game(game, lambda payload: payload.get("user_agent") == "Rich 1.0")
+    network.join(game, user_agent="gossip-client doctor")
+    network.join(game, user_agent="gossip-client chat")
+
+    assert status(asker, game)["user_agent"] == "Rich 1.0"
+    network.join(user_agent="Later 1.0")
+
+    def stored_names() -> list[str]:
+        with network.factory._open_session() as session:
+            return list(session.scalars(select(UserAgent.name)))
+
+    wait_until(lambda: "Later 1.0" in stored_names(), what="what all games have declared is stored")
+    assert not [name for name in stored_names() if name.startswith("gossip-client")]
 
 
 def test_status_follows_changes(network: Network) -> None:

@@ -11,7 +11,7 @@ from shared.protocol import encode_success
 from shared.protocol.codes import MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS, Code, sentence
 from shared.protocol.core import Authenticate, AuthenticateSuccess, Heartbeat
 from shared.protocol.types import at_least, name_without_game
-from shared.services import versions
+from shared.services import software, versions
 from shared.services.peer_credentials import WrongSecret
 from shared.services.peers import Peer
 from worker.answers import ANSWERED
@@ -69,7 +69,8 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
         parts.peers.admit(connection, peer, [channel.id for channel in records])
     if peer.is_application and request.is_sync_wanted:
         parts.replicas.request(connection, request.sync_since, None)
-    parts.client_notes.note(peer, connection.user_agent, request.version[:20])
+    is_tool = software.is_tool(connection.user_agent or "")
+    parts.client_notes.note(peer, None if is_tool else connection.user_agent, request.version[:20])
     return ANSWERED
 
 

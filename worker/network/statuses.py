@@ -20,7 +20,7 @@ from shared.protocol.games import GameStatus, WayToConnect
 from shared.protocol.players import PlayerStatus
 from shared.protocol.sync import GameRecord
 from shared.protocol.types import game_key
-from shared.services import peers
+from shared.services import peers, software
 from shared.services.peers import Peer
 from worker.database import Database
 from worker.network.directory import Directory, load_games
@@ -141,7 +141,7 @@ class Statuses:
     def _status(self, key: PeerKey, game: str, display_name: str, record: GameRecord | None) -> GameStatus:
         sockets = list(self._presence.by_peer.get(key, {}).values())
         user_agent, user_agent_url = (record.user_agent, record.user_agent_url) if record else (None, None)
-        declared = [socket for socket in sockets if socket.user_agent]
+        declared = [socket for socket in sockets if socket.user_agent and not software.is_tool(socket.user_agent)]
         if declared:
             # The record contains a new user agent only a moment later, but clients ask right after `games/connect`.
             newest = max(declared, key=lambda socket: socket.since).user_agent

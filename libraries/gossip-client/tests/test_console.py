@@ -314,7 +314,9 @@ def test_spaces_around_arguments_are_removed(old_server, capsys, monkeypatch):
     server = old_server()
     monkeypatch.setenv("GOSSIP_CLIENT_SECRET", " secret\n")
     assert main(["doctor", "--url", f" {server.url}\n", "--client-id", " id\t", "--timeout", "5"]) == 0
-    assert server.events("authenticate")[0]["payload"]["client_id"] == "id"
+    sent = server.events("authenticate")[0]["payload"]
+    assert sent["client_id"] == "id"
+    assert "user_agent" not in sent, "it would become the game's software"
     assert f"{server.url}\nok" in capsys.readouterr().out
 
 

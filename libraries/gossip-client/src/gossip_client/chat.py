@@ -42,7 +42,7 @@ def chat(
     Raises:
         GossipError: The client could not connect or subscribe.
     """
-    client = Client(url, client_id, secret, channels=[channel], players=lambda: [name], user_agent="gossip-client chat")
+    client = Client(url, client_id, secret, channels=[channel], players=lambda: [name])
 
     @client.on(ChannelMessage)
     def print_message(line: ChannelMessage) -> None:

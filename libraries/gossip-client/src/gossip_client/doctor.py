@@ -73,9 +73,7 @@ class _Examination:
         self.channel = channel
         self.seconds = seconds
         self.stack = stack
-        self.core = Core(
-            Config(client_id, secret, user_agent="gossip-client doctor", keeps_view=False, sync=lambda: False)
-        )
+        self.core = Core(Config(client_id, secret, keeps_view=False, sync=lambda: False))
         self.tcp: socket.socket | None = None
         self.ws: ClientConnection | None = None
         self.frames: list[Frame] = []
