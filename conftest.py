@@ -370,13 +370,13 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def start_worker(processes: None, environment: dict[str, str]) -> Iterator[Callable[..., RunningWorker]]:
-    """Starts workers, `python -m worker` on ports of their own: start_worker(HEARTBEAT_SECONDS="0.2")."""
+    """Starts workers on free ports, with settings and constants changed: start_worker(HEARTBEAT_SECONDS="0.2")."""
     from tests.support.servers import RunningWorker
 
     started: list[RunningWorker] = []
 
-    def start(**changed: str) -> RunningWorker:
-        worker = RunningWorker({**environment, **changed})
+    def start(constants: dict[str, float] | None = None, **changed: str) -> RunningWorker:
+        worker = RunningWorker({**environment, **changed}, constants)
         started.append(worker)
         worker.wait_until_ready()
         return worker

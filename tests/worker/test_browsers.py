@@ -24,6 +24,7 @@ from tests.support.waiting import wait_until
 
 ORIGIN = "http://chat.example.com:8080"
 NETWORK_SETTINGS = {"PUBLIC_URL": ORIGIN, "TRUSTED_PROXIES": "127.0.0.1", "RATE_LIMITS": "on", "OFFLINE_SECONDS": "0.5"}
+NETWORK_CONSTANTS = {"worker.sockets.failures.LONGEST_SECONDS": 0.2, "worker.chat.browsers.WRITE_SECONDS": 0.2}
 _numbers = itertools.count(1)
 
 

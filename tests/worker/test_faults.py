@@ -19,6 +19,8 @@ from tests.support.waiting import wait_until
 LINES = 2_000
 pytestmark = pytest.mark.timeout(120)
 
+QUICK_PINGS = {"worker.signals.PING_SECONDS": 0.5}
+
 
 def enter(worker, stored, short_name: str, connect, **payload) -> SocketClient:
     """A game of this name that is online and hears `gossip`."""
@@ -76,7 +78,7 @@ def test_a_redis_that_falls_silent_is_noticed_and_what_was_lost_is_made_good(sta
     """Its connections stay open and nobody answers: lines said then are heard by the others when it speaks again."""
     with tempfile.TemporaryDirectory() as folder:
         way = SilentProxy(Path(folder) / "s", own_valkey.url)
-        first, second = start_worker(REDIS_URL=way.url), start_worker()
+        first, second = start_worker(QUICK_PINGS, REDIS_URL=way.url), start_worker()
         stored.channel("gossip")
         speaker, far = enter(first, stored, "Speaker", connect), enter(second, stored, "Far", connect)
         say(speaker, "before")
