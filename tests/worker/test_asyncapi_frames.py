@@ -113,7 +113,7 @@ def payload_of(event: str) -> dict[str, Any]:
     return EXAMPLES[f"{event.replace('/', '-')}.event"]["payload"]
 
 
-def test_every_example_gets_its_answer_and_every_event_comes(network: Network) -> None:
+def test_each_example_is_answered_and_each_event_is_sent(network: Network) -> None:
     """All that the worker can send is sent, in the words of the examples where they can be had."""
     talk = Conversation()
     network.factory.channel("gossip", is_hidden=False)

@@ -39,7 +39,7 @@ def stored_game(peer):
 # Successes
 
 
-def test_the_answer_and_at_once_the_first_heartbeat(network):
+def test_the_first_heartbeat_follows_the_answer_at_once(network):
     game = network.game()
     socket = network.open(answers_heartbeats=False)
     ref = str(uuid.uuid4())
@@ -66,7 +66,7 @@ def test_it_is_answered_without_a_ref_too(network):
     assert "ref" not in answer
 
 
-def test_nothing_is_said_before_the_client_speaks(network):
+def test_nothing_is_sent_before_the_client_authenticates(network):
     """Neither a heartbeat nor anything else."""
     socket = network.open()
     socket.send("nothing/known", ref="1")
@@ -106,7 +106,7 @@ def test_channels_of_the_list_are_subscribed_or_refused(network):
 
 
 @pytest.mark.parametrize("listed", [None, [], [""], "null"])
-def test_no_channels(network, listed):
+def test_the_list_of_channels_may_be_empty(network, listed):
     game = network.game()
     socket = network.open()
     payload = {"client_id": game.client_id, "client_secret": game.client_secret, "supports": ["channels"]}
@@ -133,7 +133,7 @@ def test_null_counts_as_absent(network, field):
     assert socket.wait_for("authenticate")["status"] == "success"
 
 
-def test_several_sockets_of_one_game(network):
+def test_a_game_may_have_several_sockets(network):
     game = network.game()
     sockets = [network.open() for _ in range(3)]
     for socket in sockets:
@@ -252,7 +252,7 @@ def test_what_follows_a_failure_is_not_handled(network):
     assert [frame["status"] for frame in socket.frames] == ["failure"]
 
 
-def test_the_old_secret_and_those_of_the_deleted_are_refused(network):
+def test_old_secrets_and_those_of_deleted_peers_are_refused(network):
     game, application = network.game(), network.application()
     with db.transaction() as session:
         games.regenerate_credentials(session, OPERATOR, short_name=game.short_name)
@@ -291,7 +291,7 @@ def test_failures_are_slowed_down_more_and_more():
     assert delays[-1] == delays[-2] == 10.0
 
 
-def test_per_id_and_per_address():
+def test_failures_are_counted_by_id_and_by_address():
     """One client from many addresses, and one address with many ids; another of neither is not slowed."""
     slow = Failures(True)
     for number in range(10):
@@ -317,7 +317,7 @@ def test_failures_are_forgotten_after_a_while():
     assert slow.delay("id", "address", now=2 * failures.FORGET_SECONDS) == 0.0
 
 
-def test_off_slows_nobody():
+def test_failures_are_not_slowed_down_without_limits():
     slow = Failures(False)
     assert {slow.delay("id", "address", now=0.0) for _ in range(50)} == {0.0}
 
@@ -479,7 +479,7 @@ def test_a_worker_that_is_stopped_says_so_and_closes_with_1012(start_worker, con
 
 
 @pytest.mark.parametrize("version", ["0", "0.1.9", "-1", "next", ""])
-def test_a_version_below_the_first_takes_nothing_away(network, version):
+def test_a_version_below_the_first_still_works(network, version):
     game = network.game()
     client = network.open()
     client.authenticate(game.client_id, game.client_secret, version=version, supports=["channels", "players"])

@@ -105,7 +105,7 @@ def test_pages_of_other_sites_are_refused(network: Network, origin: str) -> None
 
 
 @pytest.mark.one_worker
-def test_what_sends_no_origin_is_refused(network: Network) -> None:
+def test_a_request_without_an_origin_is_refused(network: Network) -> None:
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
         open_page(network, origin=None, suppress_origin=True)
     assert caught.value.status_code == 403
@@ -122,7 +122,7 @@ def test_a_network_of_ipv6_addresses_counts_as_one(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_a_page_is_told_who_it_speaks_for(network: Network, channel: str) -> None:
+def test_a_page_learns_its_username(network: Network, channel: str) -> None:
     user = new_user(network)
     page = open_page(network)
     answer = page.request("authenticate", {"token": token_for(user), "channels": [channel.upper(), "no-such-one", "!"]})
@@ -257,7 +257,7 @@ def worker_sockets(worker: Any) -> int:
     return int(float(found[1]))
 
 
-def test_one_person_may_have_so_many_pages(network: Network) -> None:
+def test_a_person_may_have_a_limited_number_of_pages(network: Network) -> None:
     user = new_user(network)
     pages = [come_in(network, user) for _ in range(12)]
     answer = _refused(network, token_for(user))
@@ -305,7 +305,7 @@ def test_nonsense_is_refused_and_harms_nothing(network: Network, channel: str, e
 # What is said
 
 
-def test_a_browser_and_a_game_hear_each_other(network: Network, channel: str) -> None:
+def test_a_browser_and_a_game_receive_each_others_lines(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     game = network.join(worker=1, channels=[channel], version="2.4.0")
 
@@ -319,7 +319,7 @@ def test_a_browser_and_a_game_hear_each_other(network: Network, channel: str) ->
     assert answer["id"] > heard["id"] and answer["sent_at"].endswith("Z")
 
 
-def test_browsers_hear_each_other_and_themselves_once(network: Network, channel: str) -> None:
+def test_browsers_receive_each_line_once_including_their_own(network: Network, channel: str) -> None:
     one, other = come_in(network, channels=[channel]), come_in(network, channels=[channel], worker=1)
     one.request("channels/send", {"channel": channel, "message": "first"})
     other.wait_for("channels/broadcast", payload={"message": "first"})
@@ -356,7 +356,7 @@ def test_hidden_channels_are_not_for_browsers(network: Network) -> None:
 
 
 @pytest.mark.parametrize("end", ["hidden", "deleted"])
-def test_a_channel_that_goes_is_closed(network: Network, channel: str, end: str) -> None:
+def test_a_deleted_or_hidden_channel_is_closed(network: Network, channel: str, end: str) -> None:
     page = come_in(network, channels=[channel])
     with transaction() as session:
         found = channels.get_channel(session, channel)
@@ -368,7 +368,7 @@ def test_a_channel_that_goes_is_closed(network: Network, channel: str, end: str)
     assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
 
 
-def test_pages_are_told_what_a_channel_is_called_now(network: Network, channel: str) -> None:
+def test_pages_are_sent_the_new_name_of_a_channel(network: Network, channel: str) -> None:
     """Before the first line that comes under the new name; what else changes is told in the same words."""
     pages = [come_in(network, channels=[channel], worker=number) for number in (0, 1)]
     elsewhere = come_in(network)
@@ -382,7 +382,7 @@ def test_pages_are_told_what_a_channel_is_called_now(network: Network, channel: 
     assert elsewhere.events("channels/changed") == []
 
 
-def test_who_speaks_too_fast_is_told_so_and_nobody_else_is(network: Network, channel: str) -> None:
+def test_only_the_sender_of_too_many_lines_is_refused(network: Network, channel: str) -> None:
     user = new_user(network)
     pages = [come_in(network, user, channels=[channel]) for _ in range(2)]
     answers = [pages[n % 2].request("channels/send", {"channel": channel, "message": f"{n}"}) for n in range(14)]
@@ -423,7 +423,7 @@ def test_a_person_is_online_while_a_page_is_open_anywhere(network: Network) -> N
     assert len([f for f in game.events("players/sign-out") if f["payload"]["name"] == user.username]) == 1
 
 
-def test_another_page_is_no_news(network: Network) -> None:
+def test_a_second_page_is_not_announced(network: Network) -> None:
     """Going from page to page closes one socket and opens another."""
     game = network.join()
     user = new_user(network)
@@ -434,7 +434,7 @@ def test_another_page_is_no_news(network: Network) -> None:
     assert names.count(user.username) == 1
 
 
-def test_who_hides_is_in_no_list_and_speaks_all_the_same(network: Network, channel: str) -> None:
+def test_a_hidden_person_is_in_no_list_but_can_speak(network: Network, channel: str) -> None:
     user = new_user(network)
     with transaction() as session:
         accounts.set_privacy(session, actors.of_user(session, user.id), is_profile_hidden=False, is_online_hidden=True)
@@ -467,7 +467,7 @@ def test_hiding_and_showing_oneself_takes_effect_at_once(network: Network) -> No
     assert not page.is_closed
 
 
-def test_who_hears_a_channel(network: Network, channel: str) -> None:
+def test_the_listeners_of_a_channel_are_listed(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     game = network.join(channels=[channel], players=["Ash", "Bram"], worker=1)
     wanted = {
@@ -597,7 +597,7 @@ def test_signing_out_closes_the_pages_of_that_session_alone(network: Network) ->
     assert not other.is_closed
 
 
-def test_another_name_is_taken_over(network: Network, channel: str) -> None:
+def test_a_new_username_is_applied(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     with transaction() as session:
         from shared.bus import announce
@@ -617,7 +617,7 @@ def test_another_name_is_taken_over(network: Network, channel: str) -> None:
 # What was read
 
 
-def test_what_was_read_is_noted(network: Network, channel: str) -> None:
+def test_read_marks_are_stored(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     with reading() as session:
         channel_id = channels.get_channel(session, channel).id
@@ -635,7 +635,7 @@ def test_what_was_read_is_noted(network: Network, channel: str) -> None:
     wait_until(lambda: noted() == 11, what="the mark of a page that went")
 
 
-def test_reading_elsewhere_is_not_noted(network: Network, channel: str) -> None:
+def test_channels_without_a_subscription_have_no_read_marks(network: Network, channel: str) -> None:
     page = come_in(network)
     page.send("channels/read", {"channel": channel, "id": 5}, ref="r")
     assert page.request("channels/listeners", {"channel": channel})["code"] == "not-subscribed"
@@ -644,7 +644,7 @@ def test_reading_elsewhere_is_not_noted(network: Network, channel: str) -> None:
         assert read_marks.last_read(session, user_id=page.user_id, channel_id=channel_id) is None
 
 
-def test_pages_hear_nothing_of_whom_their_person_ignores(network: Network, channel: str) -> None:
+def test_pages_do_not_receive_people_whom_their_person_ignores(network: Network, channel: str) -> None:
     """On every worker, from the next line on; others hear it, and the ignored hears themself."""
     user, rude = new_user(network), new_user(network)
     pages = [come_in(network, user, channels=[channel], worker=number) for number in (0, 1)]

@@ -79,7 +79,7 @@ def test_a_speaker_may_be_named_with_the_games_own_name(network, channel):
     assert speakers[:2] == ["Alice", "Bob@Elsewhere"]
 
 
-def test_no_socket_of_the_sending_peer_hears_it(network, channel):
+def test_the_sockets_of_the_sending_peer_do_not_receive_it(network, channel):
     """Several sockets of one game, each subscribed, on every worker."""
     first = network.join(worker=0)
     second, third = network.join(first.peer, worker=1), network.join(first.peer, worker=0)
@@ -104,7 +104,7 @@ def test_the_messages_of_one_sender_arrive_in_their_order(network, channel):
         assert heard(receiver) == [f"line {number}" for number in range(200)]
 
 
-def test_subscribing_twice_is_a_success_and_heard_once(network, channel):
+def test_subscribing_twice_succeeds_and_delivers_once(network, channel):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver, receiver], channel)
     say(sender, channel, "once")
@@ -113,7 +113,7 @@ def test_subscribing_twice_is_a_success_and_heard_once(network, channel):
     assert heard(receiver).count("once") == 1
 
 
-def test_unsubscribing_ends_it_and_is_always_a_success(network, channel):
+def test_unsubscribing_ends_delivery_and_always_succeeds(network, channel):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
     for name in (channel, channel, "never-heard-of", "no good", ""):
@@ -141,7 +141,7 @@ def test_a_valid_unknown_name_creates_the_channel_hidden(network):
     second.wait_for("channels/broadcast", payload={"channel": name, "message": "it works at once"})
 
 
-def test_many_may_create_one_channel_at_once(network):
+def test_several_sockets_may_create_one_channel_at_once(network):
     name = fresh_name()
     clients = [network.join(worker=number) for number in range(6)]
     for number, client in enumerate(clients):
@@ -276,7 +276,7 @@ def test_a_renamed_channel_keeps_its_subscribers(network):
     assert receiver.wait_for("channels/broadcast", payload={"message": "renamed"})["payload"]["channel"] == new
 
 
-def test_a_hidden_channel_works_as_any(network):
+def test_a_hidden_channel_works_like_any_other(network):
     name = network.factory.channel(fresh_name(), is_hidden=True).name
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], name)
@@ -287,7 +287,7 @@ def test_a_hidden_channel_works_as_any(network):
 # Applications
 
 
-def test_an_application_hears_every_channel_and_may_send_to_any(network, channel):
+def test_an_application_receives_every_channel_and_may_send_to_any(network, channel):
     """Hidden ones and new ones too, without subscribing to anything."""
     application = network.application()
     replica = network.open()
@@ -310,7 +310,7 @@ def test_an_application_hears_every_channel_and_may_send_to_any(network, channel
     assert not any(text.startswith("from it") for text in heard(replica))
 
 
-def test_an_application_that_unsubscribes_hears_all_the_same(network, channel):
+def test_an_application_that_unsubscribes_still_receives_lines(network, channel):
     application = network.application()
     replica, second = network.open(), network.open()
     for socket in (replica, second):
@@ -330,7 +330,7 @@ def test_an_application_that_unsubscribes_hears_all_the_same(network, channel):
 # History (2.4.0)
 
 
-def test_broadcasts_carry_their_place_in_the_history_from_2_4_0_on(network, channel):
+def test_broadcasts_have_an_id_from_version_2_4_0_on(network, channel):
     sender, old, new = network.join(), network.join(version="2.3.0"), network.join(version="2.4.0")
     subscribe_everywhere(network, [sender, old, new], channel)
     say(sender, channel, "dated")
@@ -355,7 +355,7 @@ def test_broadcasts_carry_their_place_in_the_history_from_2_4_0_on(network, chan
     }
 
 
-def test_history_in_pages(network, channel):
+def test_the_history_is_read_in_pages(network, channel):
     sender = network.join()
     subscribe_everywhere(network, [sender], channel)
     for letter in "abcdef":
@@ -392,14 +392,14 @@ def test_history_in_pages(network, channel):
         ({"channel": None}, "channel"),
     ],
 )
-def test_a_malformed_request_for_history(network, channel, payload, field):
+def test_a_malformed_request_for_history_fails(network, channel, payload, field):
     client = network.join()
     subscribe_everywhere(network, [client], channel)
     answer = client.request("channels/history", {"channel": channel, **payload})
     assert (answer["status"], answer["code"]) == ("failure", "invalid") and f'"{field}"' in answer["error"]
 
 
-def test_history_is_for_subscribers(network, channel):
+def test_only_subscribers_read_the_history(network, channel):
     client, other = network.join(), network.join()
     subscribe_everywhere(network, [other], channel)
     say(other, channel, "private")
@@ -414,7 +414,7 @@ def test_history_is_for_subscribers(network, channel):
 
 
 @pytest.mark.one_worker
-def test_what_is_acknowledged_is_stored(network, channel):
+def test_acknowledged_lines_are_stored(network, channel):
     """Also when the worker that took it in is killed the moment after."""
     sender = network.join()
     subscribe_everywhere(network, [sender], channel)

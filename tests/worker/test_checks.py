@@ -66,7 +66,7 @@ def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_
         assert "Traceback" not in worker.output, worker.output
 
 
-def test_without_the_setting_nothing_private_is_connected_to(start_worker, stored, ask):
+def test_private_addresses_are_not_checked_without_the_setting(start_worker, stored, ask):
     """Whatever an owner types, also a name, and a number that is an address in disguise."""
     start_worker()
     game = stored.game("Mine")
@@ -80,7 +80,7 @@ def test_without_the_setting_nothing_private_is_connected_to(start_worker, store
         assert endpoint.connections == 0
 
 
-def test_slow_checks_hold_up_no_socket(start_worker, stored, ask, connect):
+def test_slow_checks_do_not_delay_sockets(start_worker, stored, ask, connect):
     """Hosts that take a connection and say nothing, as many as are tried at once."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game, credentials = stored.game_with_credentials("Mine")
@@ -99,7 +99,7 @@ def test_slow_checks_hold_up_no_socket(start_worker, stored, ask, connect):
         assert set(found.values()) == {"timed-out"}
 
 
-def test_a_check_that_a_killed_worker_began_is_somebody_elses_later(start_worker, stored, ask):
+def test_another_worker_repeats_a_check_of_a_killed_worker(start_worker, stored, ask):
     """Its lease holds until then: nobody tries it twice meanwhile."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game = stored.game("Mine")
@@ -117,7 +117,7 @@ def test_a_check_that_a_killed_worker_began_is_somebody_elses_later(start_worker
         assert "Traceback" not in other.output
 
 
-def test_what_a_check_found_is_kept_once_the_database_answers_again(any_database, start_worker, stored, ask, engine):
+def test_a_result_is_stored_once_the_database_answers_again(any_database, start_worker, stored, ask, engine):
     """And owners who ask meanwhile wait no longer than that."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game = stored.game("Mine")
@@ -140,7 +140,7 @@ def test_what_a_check_found_is_kept_once_the_database_answers_again(any_database
 
 
 @pytest.mark.usefixtures("processes")
-def test_no_thread_that_looks_names_up_imports_anything():
+def test_threads_that_resolve_names_import_nothing():
     """Two that import one module at one moment can wait for each other for good: gevent replaced the import's locks."""
     program = """
 from gevent import monkey
@@ -164,7 +164,7 @@ assert not imported, imported
     assert done.returncode == 0, done.stderr
 
 
-def test_who_waits_for_a_thread_to_look_a_name_up_is_not_said_to_be_down(monkeypatch):
+def test_waiting_for_a_thread_does_not_count_as_a_failure(monkeypatch):
     """Names of others may keep all of those threads waiting for their name servers: that is no fault of this host."""
     stuck, released = [], threading.Event()
 

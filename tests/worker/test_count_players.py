@@ -67,7 +67,7 @@ def test_a_game_that_connects_between_two_quarters_is_counted_within_a_minute(
         assert player_counts.last_counted_at(session, late.id) == datetime(2026, 3, 10, 14, 30, tzinfo=UTC)
 
 
-def test_a_worker_that_dies_after_the_count_makes_no_second_one(any_database, engine, stored, settings, monkeypatch):
+def test_a_worker_that_dies_after_the_count_does_not_count_twice(any_database, engine, stored, settings, monkeypatch):
     """Its lease runs out and another worker runs the job, still in the same quarter: the count stays as it was."""
     game, started_at = stored.game(), datetime(2026, 3, 10, 14, 30, 20, tzinfo=UTC)
     monkeypatch.setattr("worker.jobs.jobs.utc_now", lambda: started_at)

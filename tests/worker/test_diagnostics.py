@@ -51,7 +51,7 @@ def test_frames_in_and_out_with_broadcasts_among_them(network: Network) -> None:
     assert [frame.at for frame in found.frames] == sorted(frame.at for frame in found.frames)
 
 
-def test_tells_are_without_their_text(network: Network) -> None:
+def test_the_text_of_tells_is_not_recorded(network: Network) -> None:
     sender, receiver = network.join(players=["Alice"]), network.join(players=["Bob"])
     payload = {
         "from_name": "Alice",
@@ -72,7 +72,7 @@ def test_tells_are_without_their_text(network: Network) -> None:
             assert b"between us" not in b"".join(values)
 
 
-def test_what_is_redacted_is_no_longer_among_the_frames(network: Network) -> None:
+def test_redacted_text_is_removed_from_the_frames(network: Network) -> None:
     sender, listener = network.join(channels=["diag"]), network.join(channels=["diag"])
     reader = network.join(channels=["diag"], version="2.4.0")
     sender.request("channels/send", {"channel": "diag", "name": "Alice", "message": "my street and number"})
@@ -130,7 +130,7 @@ def test_an_authenticate_that_fails_for_its_supports_is_seen_by_the_owner(networ
     assert found[0].error == "missing supports" and peer.client_secret not in found[0].frame
 
 
-def test_disconnects_with_their_cause(network: Network) -> None:
+def test_disconnects_are_recorded_with_their_cause(network: Network) -> None:
     game = network.game()
     network.join(game).close(1001)
     network.join(game).drop()
@@ -145,7 +145,7 @@ def test_disconnects_with_their_cause(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_headroom_of_the_limits(network: Network) -> None:
+def test_the_room_left_in_limits_is_shown(network: Network) -> None:
     client = network.join(channels=["diag"])
     for _ in range(12):
         client.request("channels/send", {"channel": "diag", "name": "Alice", "message": "hi"})
@@ -162,7 +162,7 @@ def test_headroom_of_the_limits(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_what_is_kept_is_bounded_and_expires(network: Network) -> None:
+def test_records_are_bounded_and_expire(network: Network) -> None:
     client = network.join()
     for number in range(130):
         client.send("no/such", ref=number)
@@ -191,13 +191,13 @@ def test_what_is_kept_is_bounded_and_expires(network: Network) -> None:
         '{"event":"x","payload":{"a":[{"password":"SECRET"}]}}',
     ],
 )
-def test_nothing_secret_is_kept(text: str) -> None:
+def test_secrets_are_not_recorded(text: str) -> None:
     masked = mask(text.encode())
     assert "SECRET" not in masked and HIDDEN in masked
 
 
 @pytest.mark.parametrize("text", ['{"event":"channels/send","payload":{"message":"hi"}}', "garbage", "[1,2]", "✔"])
-def test_the_rest_is_kept_as_it_came(text: str) -> None:
+def test_other_frames_are_recorded_unchanged(text: str) -> None:
     assert mask(text.encode()) == text
 
 

@@ -59,7 +59,7 @@ def settle(fanout: Fanout) -> None:
         gevent.sleep(0.001)
 
 
-def test_what_waits_is_joined_into_one_write(fanout: Fanout) -> None:
+def test_queued_frames_are_joined_into_one_write(fanout: Fanout) -> None:
     members = [FakeSubscriber() for _ in range(3)]
     for member in members:
         fanout.join(member, ["a", "b"])
@@ -88,7 +88,7 @@ def test_frames_and_broadcasts_keep_the_order_of_the_calls(fanout: Fanout) -> No
     assert fanout.deliveries == 5
 
 
-def test_a_socket_gets_nothing_from_before_its_join_or_after_its_leave(fanout: Fanout) -> None:
+def test_a_socket_receives_nothing_from_before_it_joined_or_after_it_left(fanout: Fanout) -> None:
     early, late, leaver = FakeSubscriber(), FakeSubscriber(), FakeSubscriber()
     fanout.join(early, ["t"])
     fanout.join(leaver, ["t", "u"])
@@ -103,7 +103,7 @@ def test_a_socket_gets_nothing_from_before_its_join_or_after_its_leave(fanout: F
     assert (early.transport.text, late.transport.text, leaver.transport.text) == ("12", "24", "13")
 
 
-def test_all_sockets_of_a_peer_are_left_out(fanout: Fanout) -> None:
+def test_all_sockets_of_an_excluded_peer_are_skipped(fanout: Fanout) -> None:
     members = [FakeSubscriber("p"), FakeSubscriber("p"), FakeSubscriber("q"), FakeSubscriber(None)]
     for member in members:
         fanout.join(member, ["t"])
@@ -114,7 +114,7 @@ def test_all_sockets_of_a_peer_are_left_out(fanout: Fanout) -> None:
     assert [member.transport.text for member in members] == ["23", "23", "13", "123"]
 
 
-def test_each_variant_is_made_once_and_only_if_someone_wants_it(fanout: Fanout) -> None:
+def test_each_variant_is_encoded_at_most_once_and_only_if_needed(fanout: Fanout) -> None:
     made: list[int] = []
 
     def make(variant: int) -> bytes:
@@ -150,7 +150,7 @@ def test_an_encoding_error_affects_no_other_broadcast(fanout: Fanout, caplog: py
     assert "could not be encoded" in caplog.text
 
 
-def test_any_channel_stands_for_all_channels_and_for_nothing_else(fanout: Fanout) -> None:
+def test_any_channel_receives_all_channels_and_nothing_else(fanout: Fanout) -> None:
     everything, both, nothing = FakeSubscriber(), FakeSubscriber(), FakeSubscriber()
     fanout.join(everything, [ANY_CHANNEL])
     fanout.join(both, [ANY_CHANNEL, ChannelTopic("a"), "plain"])
@@ -177,7 +177,7 @@ def test_the_last_frame_is_the_last(fanout: Fanout) -> None:
     assert member.transport.group is None
 
 
-def test_a_dropped_socket_is_forgotten_with_all_that_waits_for_it(fanout: Fanout) -> None:
+def test_a_dropped_socket_is_forgotten_with_its_queue(fanout: Fanout) -> None:
     member = FakeSubscriber()
     fanout.join(member, ["t"])
     fanout.unicast(member.transport, b"1")
@@ -189,7 +189,7 @@ def test_a_dropped_socket_is_forgotten_with_all_that_waits_for_it(fanout: Fanout
     assert not fanout._groups and not fanout._groups_by_topic
 
 
-def test_much_at_once_goes_out_in_pieces_that_end_with_a_frame(fanout: Fanout) -> None:
+def test_large_batches_are_sent_in_pieces_of_whole_frames(fanout: Fanout) -> None:
     member = FakeSubscriber()
     fanout.join(member, ["t"])
     frames = [frame_text(bytes([65 + number % 26]) * 50_000) for number in range(20)]
@@ -202,7 +202,7 @@ def test_much_at_once_goes_out_in_pieces_that_end_with_a_frame(fanout: Fanout) -
     assert sizes == [len(frames[0]) * 2] * 10 + [300_000]
 
 
-def test_others_run_amid_a_long_batch_and_what_they_send_comes_after(
+def test_other_greenlets_run_during_a_long_batch_and_send_after_it(
     fanout: Fanout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A greenlet that gets its turn while a batch is written may join, leave and send: nothing is lost."""
@@ -231,7 +231,7 @@ def test_others_run_amid_a_long_batch_and_what_they_send_comes_after(
     assert (members[-2].transport.text, members[-1].transport.text, late.transport.text) == ("1", "123", "3")
 
 
-def test_those_who_broadcast_too_much_wait(fanout: Fanout) -> None:
+def test_senders_of_too_many_broadcasts_wait(fanout: Fanout) -> None:
     fanout.join(FakeSubscriber(), ["t"])
     fanout.wait_for_room()
     for _ in range(BATCH_LIMIT):
@@ -335,7 +335,7 @@ def test_answers_and_broadcasts_arrive_in_order(join: Callable[..., Any]) -> Non
     assert [other.receive_json()["number"] for _ in range(2000)] == [n for n in range(3000) if n % 3]
 
 
-def test_a_broadcast_reaches_each_in_its_form_and_not_its_sender(join: Callable[..., Any]) -> None:
+def test_a_broadcast_reaches_each_socket_in_its_form_except_the_sender(join: Callable[..., Any]) -> None:
     sender = join("#form", peer="p", variant=1)
     own = join("#form", peer="p")
     plain, new, watcher = join("#form"), join("#form", variant=7), join("*", variant=2)
@@ -350,7 +350,7 @@ def test_a_broadcast_reaches_each_in_its_form_and_not_its_sender(join: Callable[
         assert (only["value"], only["variant"]) == ("second", variant)
 
 
-def test_clients_that_join_and_leave_amid_traffic_get_whole_runs(join: Callable[..., Any]) -> None:
+def test_clients_that_join_and_leave_during_traffic_miss_nothing(join: Callable[..., Any]) -> None:
     """Who is there for a while gets every message of that while, once and in order."""
     sender = join("busy-control")
     sender.send(ask("broadcast", to="busy", value=0, times=5000, pad=200))

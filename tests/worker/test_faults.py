@@ -34,7 +34,7 @@ def say(client: SocketClient, message: str) -> None:
     client.send("channels/send", {"channel": "gossip", "name": "Wren", "message": message})
 
 
-def test_a_lock_that_somebody_else_holds_keeps_only_writers_waiting(start_worker, stored, connect, database_url):
+def test_a_lock_held_by_another_process_delays_only_writers(start_worker, stored, connect, database_url):
     """SQLite waits for it in a thread: other sockets are answered meanwhile, and the writer when the lock is free."""
     worker = start_worker()
     stored.channel("gossip")
@@ -52,7 +52,7 @@ def test_a_lock_that_somebody_else_holds_keeps_only_writers_waiting(start_worker
     assert writer.wait_for("channels/subscribe", ref="waits", seconds=10)["status"] == "success"
 
 
-def test_many_missed_lines_arrive_in_order_and_close_nobody(start_worker, stored, connect, own_valkey):
+def test_many_missed_lines_arrive_in_order_and_close_no_socket(start_worker, stored, connect, own_valkey):
     """More lines than the outbound queue holds are missed; they come at the reader's pace, the new ones after them."""
     first, second = (start_worker(RATE_LIMITS="off", OUTBOUND_BYTES="65536") for _ in range(2))
     stored.channel("gossip")
@@ -74,7 +74,7 @@ def test_many_missed_lines_arrive_in_order_and_close_nobody(start_worker, stored
     assert [number for number in heard if number >= 0] == list(range(2 * LINES))
 
 
-def test_a_redis_that_falls_silent_is_noticed_and_what_was_lost_is_made_good(start_worker, stored, connect, own_valkey):
+def test_a_silent_redis_is_noticed_and_lost_signals_are_made_up_for(start_worker, stored, connect, own_valkey):
     """Its connections stay open and nobody answers: lines said then are heard by the others when it speaks again."""
     with tempfile.TemporaryDirectory() as folder:
         way = SilentProxy(Path(folder) / "s", own_valkey.url)

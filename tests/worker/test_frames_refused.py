@@ -103,7 +103,7 @@ def test_an_unknown_event(hear):
     "text", ["", " ", "{", "hello", "{'event': 1}", '{"event": "x",}', "NaN", "\x00", '{"a": 1}{"b": 2}', "[" * 100_000]
 )
 @pytest.mark.parametrize("peer", ["game", None])
-def test_what_is_not_json_is_an_error_event(hear, text, peer):
+def test_text_that_is_not_json_gets_an_error_event(hear, text, peer):
     [frame] = hear(text, peer=peer)
     assert (frame["event"], frame["status"]) == ("error", "failure")
     assert frame["code"] in ("not-json", "invalid")
@@ -113,7 +113,7 @@ def test_what_is_not_json_is_an_error_event(hear, text, peer):
 @pytest.mark.parametrize(
     "text", ["[]", "5", "null", '"heartbeat"', "true", "{}", '{"event": null}', '{"event": 5}', '{"event": ""}']
 )
-def test_what_is_no_frame_is_an_error_event(hear, text):
+def test_json_that_is_not_a_frame_gets_an_error_event(hear, text):
     [frame] = hear(text)
     assert (frame["event"], frame["code"]) == ("error", "invalid")
     assert uuid.UUID(frame["ref"])
@@ -122,7 +122,7 @@ def test_what_is_no_frame_is_an_error_event(hear, text):
 @pytest.mark.parametrize(
     "ref", ["words and spaces", "", 7, -1.50, 10**30, "9b28272f17a748e0a934a2bb99002833", "🐢", 'quo"te']
 )
-def test_a_ref_without_a_usable_event_is_echoed_all_the_same(hear, ref):
+def test_a_ref_without_a_usable_event_is_still_echoed(hear, ref):
     [frame] = hear({"ref": ref})
     assert (frame["event"], frame["ref"], frame["code"]) == ("error", ref, "invalid")
 
@@ -183,7 +183,7 @@ def test_an_event_whose_flag_was_not_declared(hear, event, flag):
     assert hear({"event": event, "payload": {}}, supports=supports) == []
 
 
-def test_sync_is_for_applications(hear):
+def test_games_may_not_sync(hear):
     [frame] = hear({"event": "sync", "ref": "r", "payload": {"since": 1}})
     assert (frame["code"], frame["error"], frame["event"]) == ("not-an-application", "not an application", "sync")
     assert hear({"event": "sync", "payload": {"since": 1}}) == []
@@ -224,7 +224,7 @@ def test_a_bug_is_answered_internal_and_the_socket_stays(hear, monkeypatch):
         '{"events": "channels/unsubscribe", "ref": "r", "payload": {"channel": "x"}}',
     ],
 )
-def test_what_is_forgiven(hear, text):
+def test_harmless_mistakes_are_accepted(hear, text):
     assert hear(text) == [{"event": "channels/unsubscribe", "ref": "r", "status": "success"}]
 
 
@@ -293,7 +293,7 @@ def test_the_worker_answers_on_http_too(network):
     assert status == 200 and "worker_cursor" in body
 
 
-def test_workers_on_one_port_can_be_asked_one_by_one(start_worker):
+def test_each_of_several_workers_on_one_port_has_its_own_metrics(start_worker):
     """Each has a port of its own for what load balancers and Prometheus ask; no sockets are taken there."""
     from tests.support.processes import free_port
     from tests.support.servers import get

@@ -60,7 +60,7 @@ def test_a_game_is_announced_with_its_first_socket_and_when_it_stays_away(networ
     watcher.wait_for("games/connect", payload={"game": game.short_name})
 
 
-def test_a_quick_reconnect_shows_neither(network: Network) -> None:
+def test_a_quick_reconnect_is_not_announced(network: Network) -> None:
     watcher = network.join()
     other = network.game()
     first = network.join()
@@ -78,7 +78,7 @@ def test_a_quick_reconnect_shows_neither(network: Network) -> None:
     assert again.events("games/connect") == []
 
 
-def test_who_is_told(network: Network) -> None:
+def test_notices_reach_the_right_sockets(network: Network) -> None:
     watcher, deaf = network.join(), network.join(supports=["channels", "players"])
     game = network.game()
     own = network.join(game)
@@ -101,7 +101,7 @@ def test_who_is_told(network: Network) -> None:
     assert told(watcher, hidden.peer) == told(watcher, application.peer) == []
 
 
-def test_status_has_what_is_known(network: Network) -> None:
+def test_the_status_has_all_known_details(network: Network) -> None:
     asker = network.join()
     game = network.game("Rich", description="A fine game", homepage_url="https://rich.example.com")
     with network.factory._open_session() as session:
@@ -229,7 +229,7 @@ def test_lists_leave_out_the_asker_hidden_games_and_applications(network: Networ
 
 
 @pytest.mark.one_worker
-def test_grapevine_is_a_game_like_any(network: Network) -> None:
+def test_grapevine_is_a_game_like_any_other(network: Network) -> None:
     asker = network.join()
     for found in (listed(asker)["Grapevine"], asker.request("games/status", {"game": "grapevine"})["payload"]):
         assert found["game"] == found["display_name"] == "Grapevine"

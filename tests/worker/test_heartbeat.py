@@ -28,7 +28,7 @@ def network(_own_network) -> Iterator[Network]:
     yield from network_of_this_test(_own_network)
 
 
-def test_who_does_not_authenticate_in_time_is_closed_with_4001(network):
+def test_a_socket_that_does_not_authenticate_in_time_is_closed_with_4001(network):
     socket = network.open()
     began = time.monotonic()
     assert socket.wait_closed() == 4001
@@ -71,7 +71,7 @@ def test_other_frames_are_no_answers(network):
     assert len(socket.events("heartbeat")) == 3
 
 
-def test_a_late_answer_starts_the_count_afresh(network):
+def test_a_late_answer_resets_the_count(network):
     game = network.game()
     socket = network.open(answers_heartbeats=False)
     socket.authenticate(game.client_id, game.client_secret)

@@ -42,7 +42,7 @@ def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine,
         assert len(versions.state_page(session, "games", cursor=last)) == 1
 
 
-def test_a_job_that_fails_is_due_again_soon_and_anybodys(any_database, engine):
+def test_a_failed_job_is_due_again_soon_on_any_worker(any_database, engine):
     tries = []
 
     def work(session):

@@ -86,7 +86,7 @@ def test_a_bucket_is_a_burst_and_then_a_refill_to_the_millisecond(name: str, lim
     assert bucket.tokens(now + 1e6) == pytest.approx(limit.burst)
 
 
-def test_an_empty_bucket_owes_nothing() -> None:
+def test_the_level_of_a_bucket_never_goes_below_zero() -> None:
     bucket = Bucket(Limit(2, 1))
     for _ in range(10):
         bucket.debit(0.0)
@@ -130,7 +130,7 @@ def test_applications_have_ten_times_the_limits(
     assert admitted(lambda: spend(limits, socket), 5000) == refilled
 
 
-def test_off_means_off(clock: Clock) -> None:
+def test_nothing_is_limited_without_limits(clock: Clock) -> None:
     limits = RateLimits(DEFAULTS, is_on=False, clock=clock)
     socket = socket_of()
     assert admitted(lambda: limits.admit_event(socket), 1000) == 1000
@@ -158,7 +158,7 @@ def test_the_limit_of_a_game_holds_over_its_players_and_sockets(limits: RateLimi
     assert admitted(lambda: limits.spend_message(sockets[2], next(names)), 200) == 100
 
 
-def test_what_other_workers_let_through_counts_too(limits: RateLimits) -> None:
+def test_lines_admitted_by_other_workers_count_too(limits: RateLimits) -> None:
     for _ in range(7):
         limits.debit_message("game:1", "Alice")
         limits.debit_tell("game:1", "Alice")
@@ -203,7 +203,7 @@ def test_the_buckets_kept_are_bounded(limits: RateLimits) -> None:
 
 
 @pytest.mark.parametrize(("per_second", "is_put_out"), [(15, False), (30, False), (39, False), (45, True), (500, True)])
-def test_who_stays_far_over_the_limit_is_put_out(
+def test_a_socket_that_stays_far_over_the_limit_is_closed(
     limits: RateLimits, clock: Clock, per_second: int, is_put_out: bool
 ) -> None:
     socket = socket_of()
@@ -291,7 +291,7 @@ def test_over_the_limit_of_a_player(network: Network) -> None:
     )
 
 
-def test_what_is_refused_is_not_carried_out(network: Network) -> None:
+def test_refused_requests_have_no_effect(network: Network) -> None:
     client, other = network.join(channels=["limits"]), network.join(channels=["limits"])
     for number in range(30):
         client.send("channels/send", {"channel": "limits", "name": "Alice", "message": f"line {number}"})
@@ -409,7 +409,7 @@ def test_over_the_limit_of_all_events(network: Network) -> None:
     }
 
 
-def test_who_floods_for_ten_seconds_is_put_out(start_worker: Any, stored: Any, connect: Any) -> None:
+def test_a_socket_that_floods_for_ten_seconds_is_closed(start_worker: Any, stored: Any, connect: Any) -> None:
     worker = start_worker(RATE_LIMITS="on", LIMITS="events:socket=20/1")
     _, credentials = stored.game_with_credentials()
     client = connect(worker.url)

@@ -96,7 +96,7 @@ def test_changes_reach_applications_on_every_worker(build: Any) -> None:
     assert game.request("channels/unsubscribe", {"channel": "brand-new"})["status"] == "success"
 
 
-def test_a_worker_killed_without_warning_leaves_no_ghosts(build: Any) -> None:
+def test_the_sockets_of_a_killed_worker_disappear(build: Any) -> None:
     network = build(2, PRESENCE_SECONDS="1.5", OFFLINE_SECONDS="0.5")
     watcher = network.join(worker=0)
     ghost = network.join(players=["Casper"], worker=1)
@@ -176,7 +176,7 @@ def test_two_hundred_sockets_that_never_answer_do_not_keep_a_worker_from_stoppin
     assert downtimes <= set(range(15, 21)) and len(downtimes) > 2
 
 
-def test_redis_gone_for_a_while(build: Any) -> None:
+def test_the_network_recovers_from_a_redis_outage(build: Any) -> None:
     """Sockets of one worker hear each other; what those of the other missed comes afterwards: in order, once."""
     network = build(2, PRESENCE_SECONDS="3", OFFLINE_SECONDS="1")
     sender, near, far = (network.join(channels=["gossip"], worker=number) for number in (0, 0, 1))
@@ -241,7 +241,7 @@ def test_a_worker_that_starts_without_redis_joins_the_others_later(build: Any, s
     assert client.events("games/connect") == []
 
 
-def test_a_lost_signal_about_a_socket_is_found_out(build: Any) -> None:
+def test_a_lost_signal_about_a_socket_is_noticed(build: Any) -> None:
     """A socket that leaves while nobody can be told of it is no ghost for ever."""
     network = build(2, PRESENCE_SECONDS="2")
     leaving = network.join(players=["Left"], worker=0)

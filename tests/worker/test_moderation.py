@@ -91,7 +91,7 @@ def test_a_player_is_told_why_until_when_and_by_whom(pair: Any, channel: Channel
     until(alice, channel.name, None)
 
 
-def test_a_sanction_ends_by_time_and_for_good_has_no_end(pair: Any, channel: Channel) -> None:
+def test_a_sanction_ends_at_its_time_and_a_permanent_one_does_not_end(pair: Any, channel: Channel) -> None:
     alice, _bob = pair
     target = f"Alice@{alice.peer.short_name}"
     do(sanctions.sanction, kind="mute", target_kind="player", target=target, seconds=1, reason="briefly")
@@ -102,7 +102,7 @@ def test_a_sanction_ends_by_time_and_for_good_has_no_end(pair: Any, channel: Cha
     assert answer["error"] == "muted: for good" and "seconds_left" not in answer
 
 
-def test_on_one_channel_only(pair: Any, channel: Channel, network: Network) -> None:
+def test_a_sanction_may_hold_on_one_channel_only(pair: Any, channel: Channel, network: Network) -> None:
     alice, bob = pair
     other = network.factory.channel()
     alice.request("channels/subscribe", {"channel": other.name})
@@ -121,7 +121,7 @@ def test_on_one_channel_only(pair: Any, channel: Channel, network: Network) -> N
     assert alice.request("tells/send", tell)["status"] == "success"
 
 
-def test_a_muted_game_is_mute_and_a_banned_one_is_put_out(network: Network, channel: Channel) -> None:
+def test_a_muted_game_cannot_speak_and_a_banned_one_is_disconnected(network: Network, channel: Channel) -> None:
     game = network.game()
     sockets = [network.join(game, channels=[channel.name], worker=number) for number in range(2)]
     bystander = network.join(channels=[channel.name])
@@ -223,7 +223,7 @@ def test_a_site_user_is_muted_with_all_characters(network: Network, channel: Cha
     assert say(client, channel.name, name="Robin")["status"] == "success"
 
 
-def test_the_sanctioned_are_told_who_may_lift_it(network: Network, channel: Channel) -> None:
+def test_sanctioned_players_learn_who_may_lift_the_sanction(network: Network, channel: Channel) -> None:
     """Of a moderator's sanction, admins alone, for as long as it is a moderator's."""
     user = network.factory.user(role="moderator")
     client = network.join(players=["Owl"], channels=[channel.name])
@@ -307,7 +307,7 @@ def test_slow_mode_holds_for_each_player_over_all_workers(network: Network, chan
     assert say(sockets[1], channel.name, name="Eve")["status"] == "success"
 
 
-def test_a_closed_channel_takes_nobody_in(pair: Any, channel: Channel, network: Network) -> None:
+def test_nobody_can_subscribe_to_a_closed_channel(pair: Any, channel: Channel, network: Network) -> None:
     alice, bob = pair
     do(channel_states.close, channel=channel.name, reason="no longer needed")
     assert until(alice, channel.name, "channel-paused")["error"] == "channel is closed"
@@ -392,7 +392,7 @@ def test_a_redacted_message_is_gone_from_the_history(pair: Any, channel: Channel
     assert line["payload"]["name"] == "Alice"
 
 
-def test_nobody_is_told_that_the_banned_come_and_go(network: Network, channel: Channel) -> None:
+def test_banned_players_are_not_announced(network: Network, channel: Channel) -> None:
     """Their names can be adverts. Of the muted, and of others, notices go out as ever."""
     sender, listener = network.join(channels=[channel.name], worker=0), network.join(worker=1)
     game = sender.peer.short_name
@@ -418,7 +418,7 @@ def notices_of(client: SocketClient, name: str) -> list[str]:
     ]
 
 
-def test_who_is_banned_while_online_is_said_to_have_left_once(network: Network, channel: Channel) -> None:
+def test_a_player_banned_while_online_is_announced_as_gone_once(network: Network, channel: Channel) -> None:
     """By whatever they are banned: the player's name, or the person behind it. Of the muted nothing is said."""
     user = network.factory.user()
     sender = network.join(players=["Alice", "Loud", "Wren"], channels=[channel.name], worker=0)
@@ -439,7 +439,7 @@ def test_who_is_banned_while_online_is_said_to_have_left_once(network: Network, 
     assert sorted(left) == ["Alice", "Loud", "Wren"]
 
 
-def test_nobody_is_told_of_the_banned_who_open_the_chat(network: Network, channel: Channel) -> None:
+def test_banned_people_who_open_the_chat_are_not_announced(network: Network, channel: Channel) -> None:
     game = network.join(worker=1)
     banned, other = network.factory.user(is_verified=True), network.factory.user(is_verified=True)
     made = do(sanctions.sanction, kind="ban", target_kind="user", target=banned.username, reason="advert")
@@ -462,7 +462,7 @@ def test_nobody_is_told_of_the_banned_who_open_the_chat(network: Network, channe
 
 
 @pytest.mark.parametrize("as_player", [False, True])
-def test_who_is_banned_while_chatting_goes_offline_and_reads_on(
+def test_a_person_banned_while_chatting_goes_offline_and_can_still_read(
     network: Network, channel: Channel, as_player: bool
 ) -> None:
     game = network.join(worker=1, channels=[channel.name])
@@ -485,7 +485,7 @@ def test_who_is_banned_while_chatting_goes_offline_and_reads_on(
 # Owners and players
 
 
-def test_a_game_does_not_hear_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+def test_a_game_does_not_receive_players_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
     game = network.game()
     listeners = [network.join(game, players=["Mia"], channels=[channel.name], worker=number) for number in range(2)]
     other = network.join(channels=[channel.name])
@@ -508,7 +508,7 @@ def test_a_game_does_not_hear_whom_its_owner_mutes(network: Network, channel: Ch
     wait_until(lambda: not unheard(sender, channel, listeners, other), what="the mute ends")
 
 
-def test_a_game_reads_no_backlog_of_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+def test_a_game_reads_no_history_of_players_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
     """A page is never empty while there is more, however many lines of theirs lie between."""
     game = network.game()
     listener, other = network.join(game, channels=[channel.name]), network.join(channels=[channel.name])

@@ -16,7 +16,7 @@ def names(network: Network, client, game: str) -> list[str]:
     return client.request("players/status", {"game": game})["payload"]["players"]
 
 
-def test_a_sign_in_is_told_to_the_other_games(network: Network) -> None:
+def test_a_sign_in_is_announced_to_the_other_games(network: Network) -> None:
     alice, other = network.join(), network.join()
 
     answer = alice.request("players/sign-in", {"name": "Alice"})
@@ -98,7 +98,7 @@ def test_an_applications_players_are_told_of_but_it_is_in_no_list(network: Netwo
 
 
 @pytest.mark.parametrize("event", ["players/sign-in", "players/sign-out"])
-def test_other_workers_know_of_a_change_before_they_tell_it(network: Network, event: str) -> None:
+def test_other_workers_apply_a_change_before_they_announce_it(network: Network, event: str) -> None:
     alice = network.join(players=["Alice"] if event == "players/sign-out" else [])
     with redis.Redis.from_url(network.valkey.url) as client, client.pubsub(ignore_subscribe_messages=True) as heard:
         heard.psubscribe(f"{TOPIC_PREFIX}*")

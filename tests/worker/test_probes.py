@@ -66,7 +66,7 @@ def test_a_game_that_hangs_up_does_not():
     assert telnet(hangs_up).outcome == Outcome.HUNG_UP
 
 
-def test_nobody_listens():
+def test_a_port_where_nobody_listens_fails():
     assert probe("telnet", port=free_port()).outcome == Outcome.REFUSED
 
 
@@ -96,7 +96,7 @@ def test_a_host_that_swallows_connections_takes_its_time(monkeypatch):
         (UnicodeError("no name"), Outcome.NAME_NOT_FOUND),
     ],
 )
-def test_names_that_lead_nowhere(error, outcome):
+def test_names_that_do_not_resolve_fail(error, outcome):
     def resolve(name):
         raise error
 
@@ -146,7 +146,7 @@ def test_a_port_that_does_not_speak_tls(monkeypatch):
         ("nonsense", Outcome.NOT_HTTP),
     ],
 )
-def test_pages(status, outcome):
+def test_pages_are_checked_by_their_status(status, outcome):
     """Asked for as a browser would, path and all."""
     result, endpoint = page(answers_http(status), path="/play?a=b%20c")
     assert result.outcome == outcome
@@ -155,7 +155,7 @@ def test_pages(status, outcome):
     assert request.startswith(f"GET /play?a=b%20c HTTP/1.1\r\nHost: mud.test:{endpoint.port}\r\n".encode())
 
 
-def test_what_is_no_web_server():
+def test_a_server_that_does_not_speak_http_fails():
     assert page(greets)[0].outcome == Outcome.NOT_HTTP
     assert page(hangs_up)[0].outcome == Outcome.HUNG_UP
 
@@ -262,7 +262,7 @@ def test_addresses_that_are_not_public(address):
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "64:ff9b::808:808"])
-def test_addresses_that_are(address):
+def test_public_addresses_are_recognized(address):
     assert is_public(address)
 
 

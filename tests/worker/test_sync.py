@@ -117,7 +117,7 @@ def state_now(kind):
         return {record.id: record.sync_payload() for record in session.scalars(select(model))}
 
 
-def test_who_is_sent_the_whole_state_is_told_how_much_it_is(network):
+def test_the_answer_says_how_many_records_the_whole_state_has(network):
     """In the answer to `authenticate`, for applications of 2.4.0; nobody else's answer has it."""
     peer, game = network.application(), network.game()
     network.factory.channel("counted")
@@ -151,7 +151,7 @@ def many(network, count=25):
 # The whole state
 
 
-def test_a_whole_state_on_connect(network, application):
+def test_the_whole_state_is_sent_after_authenticating(network, application):
     """All channels, then all games, hidden ones too, in batches of at most ten; then counts and digests."""
     many(network)
     app = application()
@@ -170,7 +170,7 @@ def test_a_whole_state_on_connect(network, application):
     assert "reset" not in app.frames[-1]["payload"]
 
 
-def test_it_is_as_it_was_at_its_cursor(network, application):
+def test_the_state_is_that_of_its_cursor(network, application):
     """What is committed while it is sent follows after its `sync/complete`, with a cursor."""
     many(network, 30)
     peer = network.application()
@@ -190,7 +190,7 @@ def test_it_is_as_it_was_at_its_cursor(network, application):
     assert name in {record["name"] for record in app.replica.records["channels"].values()}
 
 
-def test_a_game_gets_none_of_it(network):
+def test_games_are_sent_no_syncs(network):
     game = network.game()
     socket = network.open()
     socket.authenticate(game.client_id, game.client_secret, sync={"since": 0})
@@ -574,7 +574,7 @@ def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, s
 # Losing what is only a wake-up
 
 
-def test_without_redis_changes_arrive_all_the_same(start_worker, connect, stored, own_valkey):
+def test_changes_arrive_without_redis(start_worker, connect, stored, own_valkey):
     """A little later: the worker looks at the log by itself."""
     running = start_worker()
     _, credentials = stored.application_with_credentials()
@@ -647,7 +647,7 @@ def test_a_replica_that_reads_slowly_gets_everything_and_slows_nobody(network, a
     assert app.replica.records["games"] == state_now("games")
 
 
-def test_a_deleted_application_hears_no_more(network, application):
+def test_a_deleted_application_receives_no_more_changes(network, application):
     peer = network.application()
     app = application(peer)
     app.complete()

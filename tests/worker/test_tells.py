@@ -78,7 +78,7 @@ def test_names_may_have_their_games_own_name(pair: tuple[SocketClient, SocketCli
     assert error(tell(sender, theirs, from_name=f"Alice@{theirs}")) == ("player-offline", "sending player offline")
 
 
-def test_only_one_socket_gets_it_the_one_with_the_player_and_the_flag(network: Network) -> None:
+def test_a_tell_goes_to_the_one_socket_with_the_player_and_the_flag(network: Network) -> None:
     sender = network.join(players=["Alice"])
     game = network.game()
     sockets = [
@@ -105,7 +105,7 @@ def test_a_player_who_is_on_a_socket_without_the_flag_is_told_over_another(netwo
 
 
 @pytest.mark.one_worker
-def test_failures_in_their_order(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
+def test_failures_are_reported_in_their_order(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     deaf = network.join(supports=["channels", "players"], players=["Bob"])
     offline = network.game()
@@ -153,7 +153,7 @@ def test_the_flag_is_needed(network: Network) -> None:
     assert error(tell(client, "Anyone")) == ("missing-support", 'missing support for "tells"')
 
 
-def test_hidden_games_and_applications_tell_like_any(network: Network) -> None:
+def test_hidden_games_and_applications_may_send_tells(network: Network) -> None:
     hidden = network.join(network.game("Hid", is_displayed=False), players=["Alice"])
     application = network.join(network.application(), players=["Bob"], sync=False)
 
