@@ -1,4 +1,4 @@
-"""Logins that wait together are answered with one read; only a change of its own peer makes a login read again."""
+"""Concurrent logins share one read. A login reads again only if its own peer has changed."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def authenticator(database) -> Authenticator:
 
 
 def log_in_all(authenticator: Authenticator, credentials: list[Any]) -> list[Any]:
-    """Start all logins in one turn of the event loop; return them once they are through."""
+    """Start all logins in one turn of the event loop. Return them once they have finished."""
     greenlets = [gevent.spawn(authenticator.login, each.client_id, each.client_secret) for each in credentials]
     gevent.joinall(greenlets, timeout=30, raise_error=True)
     return [greenlet.value for greenlet in greenlets]
 
 
 def test_all_that_wait_share_one_read(stored, database, authenticator):
-    """Forty logins that come in one turn take one read of the database."""
+    """Forty logins in one turn of the event loop need one read of the database."""
     credentials = [stored.game_with_credentials()[1] for _ in range(40)]
 
     logins = log_in_all(authenticator, credentials)

@@ -351,7 +351,7 @@ def test_a_broadcast_reaches_each_socket_in_its_form_except_the_sender(join: Cal
 
 
 def test_clients_that_join_and_leave_during_traffic_miss_nothing(join: Callable[..., Any]) -> None:
-    """Who is there for a while gets every message of that while, once and in order."""
+    """A subscriber receives each message between its join and its leave once and in order."""
     sender = join("busy-control")
     sender.send(ask("broadcast", to="busy", value=0, times=5000, pad=200))
     for _ in range(20):

@@ -75,7 +75,7 @@ def test_many_missed_lines_arrive_in_order_and_close_no_socket(start_worker, sto
 
 
 def test_a_silent_redis_is_noticed_and_lost_signals_are_made_up_for(start_worker, stored, connect, own_valkey):
-    """Its connections stay open and nobody answers: lines said then are heard by the others when it speaks again."""
+    """Its connections stay open, unanswered. Lines sent meanwhile reach the other worker once Redis answers again."""
     with tempfile.TemporaryDirectory() as folder:
         way = SilentProxy(Path(folder) / "s", own_valkey.url)
         first, second = start_worker(QUICK_PINGS, REDIS_URL=way.url), start_worker()

@@ -229,7 +229,7 @@ def test_harmless_mistakes_are_accepted(hear, text):
 
 
 def test_every_event_of_the_table_says_who_may_call_it(hear):
-    """Nothing but `authenticate` is open to strangers."""
+    """Only `authenticate` is open to sockets that have not authenticated."""
     from worker.routes import ROUTES
 
     assert [event for event, route in ROUTES.items() if route.is_anonymous] == ["authenticate"]

@@ -25,7 +25,7 @@ class PlainDatabase:
 
 
 def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine, stored, settings):
-    """What is superseded goes once it is old; a cursor from before then is not resumed from."""
+    """Superseded versions are deleted once they are old. A replica with an earlier cursor cannot resume."""
     stored.game("Old")
     with db.transaction() as session:
         edit_game(session, "Old", description="changed")

@@ -429,7 +429,7 @@ def test_an_idle_connection_costs_little(own_host: Callable[..., Host]) -> None:
 
 
 def test_a_reader_is_given_back_only_between_messages() -> None:
-    """Also guards what is_at_boundary assumes of the library: were that to change, idle sockets would cost more."""
+    """Also checks what is_at_boundary assumes about the library. If that changes, idle sockets need more memory."""
     reader = Reader(Limits())
     assert reader.is_at_boundary
     data = frame(TEXT, b"one", fin=False) + frame(PING, b"p") + frame(0, b"two")
