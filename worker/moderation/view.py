@@ -80,16 +80,35 @@ class _Channel(NamedTuple):
     is_closed: bool
 
 
+Ignores = dict[int, list[tuple[str | None, int | None]]]
+"""For each user, pairs of a pattern and a person's id, one of which is None."""
+
+
 class _IgnoreIndex:
     """Finds everyone who ignores a player."""
 
-    def __init__(self, ignores: dict[int, list[tuple[str | None, int | None]]]) -> None:
-        entries = [(user_id, *entry) for user_id, user_entries in ignores.items() for entry in user_entries]
-        self._patterns = PatternSet((user_id, pattern) for user_id, pattern, _ in entries if pattern is not None)
+    def __init__(self) -> None:
+        self._ignores: Ignores = {}
+        self._patterns: PatternSet[int] = PatternSet()
         self._by_person: dict[int, set[int]] = defaultdict(set)
-        for user_id, _, person in entries:
-            if person is not None:
-                self._by_person[person].add(user_id)
+
+    def update(self, ignores: Ignores) -> None:
+        """Replace what is ignored. Costs little unless much has changed: somebody may do it every second."""
+        before, self._ignores = self._ignores, ignores
+        for user_id in before.keys() | ignores.keys():
+            old, new = before.get(user_id, []), ignores.get(user_id, [])
+            if old == new:
+                continue
+            for pattern, person in set(old) - set(new):
+                if pattern is not None:
+                    self._patterns.remove(user_id, pattern)
+                if person is not None:
+                    self._by_person[person].discard(user_id)
+            for pattern, person in set(new) - set(old):
+                if pattern is not None:
+                    self._patterns.add(user_id, pattern)
+                if person is not None:
+                    self._by_person[person].add(user_id)
 
     def list_listeners(self, player: str, person: int | None) -> frozenset[str]:
         """Return the `listener_key` of everyone who ignores a player.
@@ -129,9 +148,9 @@ class Moderation:
         self.sanctions = Sanctions()
         self._people: dict[tuple[PeerKey, str], int] = {}
         self._staff: frozenset[int] = frozenset()
-        self._ignores: dict[int, list[tuple[str | None, int | None]]] = {}
+        self._ignores: Ignores = {}
         self._ignore_sets: dict[int, PatternSet[str]] = {}
-        self._ignore_index: _IgnoreIndex | None = None  # built at its first use
+        self._ignore_index = _IgnoreIndex()
         self._ignoring: dict[tuple[str, str, str], frozenset[str]] = {}
         self._filters = FilterSet([])
         self._channels: dict[int, _Channel] = {}
@@ -255,8 +274,6 @@ class Moderation:
         if ignoring is None:
             if len(self._ignoring) >= MAX_PLAYERS:
                 self._ignoring.clear()
-            if self._ignore_index is None:
-                self._ignore_index = _IgnoreIndex(self._ignores)
             person = self._people.get((peer, player_key(name)))
             ignoring = self._ignore_index.list_listeners(subject(name, game), person)
             self._ignoring[peer, game, name] = ignoring
@@ -348,7 +365,7 @@ class Moderation:
         if Part.PEOPLE in parts:
             self._people, self._ignores, self._staff = snapshot.people, snapshot.ignores, snapshot.staff
             self._ignore_sets.clear()
-            self._ignore_index = None
+            self._ignore_index.update(self._ignores)
             self._ignoring.clear()
         if Part.APPLICATIONS in parts:
             self._scopes = snapshot.scopes
