@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError
 from redis.exceptions import RedisError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, NotSupportedError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.forms import sentence
 from app.limits import seconds_to_wait
+from app.occasional_log import log_failure
 from app.trailing_slashes import redirect_for
-from shared.db import is_busy
+from shared.db import find_write_fault, is_busy
 from shared.errors import Busy, Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
-
-log = structlog.get_logger(__name__)
 
 STATUSES: dict[type[DomainError], int] = {
     NotFound: 404,
@@ -59,6 +57,12 @@ BUSY_TEXT = (
 )
 BUSY_FORM_ERROR = "The site is very busy right now. Nothing was saved: please send the form again in a moment."
 BUSY_SECONDS = 5
+UNWRITABLE_TEXT = (
+    "Nothing can be saved right now",
+    "The database can be read, but not changed. Nothing was changed: go back and send the form again later.",
+)
+UNWRITABLE_FORM_ERROR = "Nothing can be saved right now. Please keep this page open and send the form again later."
+UNWRITABLE_SECONDS = 60
 CSRF_TEXT = (
     "This form could not be verified",
     "Its security token was missing or expired, so nothing was changed. This happens if cookies are disabled, if you "
@@ -99,10 +103,18 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)
+    @app.errorhandler(InternalError)
+    @app.errorhandler(NotSupportedError)
     @app.errorhandler(PoolTimeout)
     @app.errorhandler(RedisError)
     def dependency_failed(error: Exception) -> ResponseReturnValue:
+        is_unwritable = isinstance(error, DBAPIError) and find_write_fault(error) is not None
+        if isinstance(error, InternalError | NotSupportedError) and not is_unwritable:
+            raise error
         _log_failure(error)
+        if is_unwritable:
+            title, advice = UNWRITABLE_TEXT
+            return error_page(503, title=title, message=advice, retry_after_seconds=UNWRITABLE_SECONDS)
         if isinstance(error, OperationalError) and is_busy(error):
             title, advice = BUSY_TEXT
             return error_page(503, title=title, message=advice, retry_after_seconds=BUSY_SECONDS)
@@ -123,8 +135,7 @@ def _seconds_to_wait(error: DomainError) -> int | None:
 
 
 def _log_failure(error: Exception) -> None:
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-    log.error("database or redis failed", endpoint=request.endpoint, error=type(error).__name__, reason=reason)
+    log_failure(current_app, "database or redis failed", error, endpoint=request.endpoint)
 
 
 def limited_form(error: RateLimitExceeded, form: FlaskForm, template: str) -> Response:
@@ -180,7 +191,8 @@ def _wants_json() -> bool:
 def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]:
     """Catch Invalid and Conflict and show them on the form. Execution continues after the block.
 
-    Busy and a busy database are shown on the form too, so that the typed values are not lost.
+    Busy, and a database that is busy or cannot be written to, are shown on the form too, so that the typed values are
+    not lost.
 
     Args:
         form: The form that was sent.
@@ -197,12 +209,16 @@ def errors_on(form: FlaskForm, *, names: tuple[str, ...] = ()) -> Iterator[None]
     except Busy as error:
         g.retry_seconds = _seconds_to_wait(error) or BUSY_SECONDS
         add_error(form, error)
-    except OperationalError as error:
-        if not is_busy(error):
+    except DBAPIError as error:
+        if find_write_fault(error) is not None:
+            g.retry_seconds = UNWRITABLE_SECONDS
+            form.form_errors.append(UNWRITABLE_FORM_ERROR)
+        elif isinstance(error, OperationalError) and is_busy(error):
+            g.retry_seconds = BUSY_SECONDS
+            form.form_errors.append(BUSY_FORM_ERROR)
+        else:
             raise
         _log_failure(error)
-        g.retry_seconds = BUSY_SECONDS
-        form.form_errors.append(BUSY_FORM_ERROR)
 
 
 def add_error(form: FlaskForm, error: DomainError) -> None:

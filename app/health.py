@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from pathlib import Path
+from shutil import disk_usage
 
 from flask import Flask, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.occasional_log import log_failure
 from shared import __version__
 from shared.bus import Bus
-from shared.db import reading
+from shared.db import check_writing, find_write_fault, is_busy, reading
 
+CHECK_SECONDS = 2.0
+LEAST_FREE_BYTES = 4 * 1024**2
 METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST"])
 
 
@@ -41,7 +48,8 @@ def init_app(app: Flask) -> None:
 
     @app.get("/_health")
     def health() -> ResponseReturnValue:
-        parts = {"database": _check_database(app), "redis": "ok" if bus.is_up() else "down"}
+        database: _DatabaseCheck = app.extensions.setdefault("database_check", _DatabaseCheck(app))
+        parts = {"database": database.state(), "redis": "ok" if bus.is_up() else "down"}
         is_healthy = all(state == "ok" for state in parts.values())
         answer = jsonify(status="ok" if is_healthy else "down", version=__version__, **parts)
         answer.headers["Cache-Control"] = "no-store"
@@ -57,11 +65,38 @@ def init_app(app: Flask) -> None:
         return Response(generate_latest(collected), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _check_database(app: Flask) -> str:
-    try:
-        with reading() as session:
-            session.execute(text("SELECT 1"))
-    except Exception as error:  # any error means that the database is down
-        app.logger.error("the database cannot be reached: %s", error)
-        return "down"
-    return "ok"
+class _DatabaseCheck:
+    """Checks the database at most once in CHECK_SECONDS, however many ask."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        url = make_url(app.extensions["settings"].database_url)
+        self._sqlite_path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        self._lock = threading.Lock()
+        self._checked_at = float("-inf")
+        self._state = ""
+
+    def state(self) -> str:
+        """Return "ok", "down", "read-only" or "full"."""
+        with self._lock:
+            if time.monotonic() - self._checked_at >= CHECK_SECONDS:
+                self._state = self._check()
+                self._checked_at = time.monotonic()
+            return self._state
+
+    def _check(self) -> str:
+        try:
+            with reading() as session:
+                session.execute(text("SELECT 1"))
+        except Exception as error:  # any error means that the database is down
+            log_failure(self._app, "the database cannot be reached", error)
+            return "down"
+        try:
+            check_writing()
+        except DBAPIError as error:
+            if isinstance(error, OperationalError) and is_busy(error):
+                return "ok"
+            log_failure(self._app, "the database cannot be written to", error)
+            return find_write_fault(error) or "down"
+        folder = None if self._sqlite_path is None else self._sqlite_path.parent
+        return "full" if folder is not None and disk_usage(folder).free < LEAST_FREE_BYTES else "ok"

@@ -223,19 +223,50 @@ def reading() -> Iterator[Session]:
 
 def is_busy(error: OperationalError) -> bool:
     """Return whether others were writing for too long. Nothing was changed."""
+    if find_write_fault(error) is not None:
+        return False
     return error.statement == BEGIN_WRITING or getattr(error.orig, "sqlstate", None) in _TOO_LATE
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether the state of the database is at fault (away, busy, full), so that trying again may help."""
+    """Return whether the state of the database is at fault (away, busy, full, read-only), so trying again may help."""
     if isinstance(error, OperationalError):
         return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR  # a faulty statement
-    return isinstance(error, NoConnection) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or find_write_fault(error) is not None
+    return isinstance(error, NoConnection)
 
 
 def describe_error(error: BaseException) -> str:
     """Return the database's own message in one line, without the statement."""
     return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+
+
+def find_write_fault(error: DBAPIError) -> str | None:
+    """Return why a database that answers cannot be written to: "read-only" or "full". None for any other error."""
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
+    if code == "0A000" and "during recovery" in str(error.orig):  # a standby refuses BEGIN READ WRITE
+        return "read-only"
+    if code == "25006" or code.startswith("SQLITE_READONLY"):  # read_only_sql_transaction
+        return "read-only"
+    if code in ("53100", "SQLITE_FULL") or code.startswith("SQLITE_IOERR"):  # disk_full
+        return "full"
+    return None
+
+
+def check_writing() -> None:
+    """Raise DBAPIError if the database cannot be written to. Leaves nothing behind.
+
+    Waits for other writers on SQLite. See `is_busy`.
+    """
+    with SessionFactory() as session:
+        connection = session.connection()
+        if connection.dialect.name == "sqlite":
+            # A table and a row that need new pages. They are rolled back.
+            connection.exec_driver_sql("CREATE TABLE health_check (filler BLOB)")
+            connection.exec_driver_sql("INSERT INTO health_check VALUES (zeroblob(65536))")
+        else:
+            connection.exec_driver_sql("SELECT 1 FROM alembic_version FOR UPDATE SKIP LOCKED")
 
 
 def check_database(engine: Engine) -> None:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, cast
 
-from flask import Flask, abort, flash, redirect, request, session, url_for
+from flask import Flask, abort, current_app, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, current_user, login_user
 from flask_login import login_required as flask_login_required
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import known_browsers
+from app.occasional_log import log_failure
 from shared.db import reading, transaction, utc_now
 from shared.errors import Conflict
 from shared.models import User
 from shared.services import accounts, sessions, users
 from shared.services.authority.actors import Role
 from shared.services.authority.permissions import RULES, Act
-
-log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 RETURN_AFTER = timedelta(days=1)
@@ -84,19 +82,20 @@ def load(cookie_id: str) -> SignedIn | None:
         session.pop("_user_id", None)  # do not write the ended session into a new cookie
         return None
     if utc_now() - user.created_at > RETURN_AFTER:
-        try:
-            note_return(user)
-        except (SQLAlchemyError, Conflict) as error:  # the next page tries again
-            log.warning("could not store that an account returned: %s", error)
+        note_return(user)
     renew_session()
     return SignedIn(user, session_number)
 
 
 def note_return(user: User) -> None:
-    """Store that the person came back after registering. Happens once per account."""
-    if user.returned_at is None:
+    """Store that the person came back after registering. Happens once per account. If it fails, the next page tries."""
+    if user.returned_at is not None:
+        return
+    try:
         with transaction() as database:
             accounts.note_return(database, user_id=user.id, at=utc_now())
+    except (SQLAlchemyError, Conflict) as error:
+        log_failure(current_app, "could not store that an account returned", error)
 
 
 def renew_session() -> None:
@@ -136,7 +135,7 @@ def end_session() -> None:
             with transaction() as database:
                 sessions.end(database, number, user_id=user_id)
         except SQLAlchemyError as error:
-            log.error("could not store that a session has ended: %s", error)
+            log_failure(current_app, "could not store that a session has ended", error)
             flash(
                 "You are signed out in this browser. Copies of the session elsewhere may stay active for now.", "notice"
             )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from markupsafe import Markup
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.accounts.identity import viewer_id
 from app.current_actor import actor_reading
+from app.occasional_log import log_failure
 from app.online import OnlineNow, online_now
 from app.security import CONTENT_SECURITY_POLICY
 from shared import chat_tokens
@@ -158,8 +160,12 @@ def _count_unread(session: Session, actor: Actor, channel_ids: list[int]) -> dic
 
 
 def _mark_read(user_id: int, channel_id: int, lines: list[Message], read_to: int | None) -> None:
-    """Mark the last lines as read, unless they already are."""
+    """Mark the last lines as read, unless they already are. Reading must work even if nothing can be written."""
     last = lines[-1].id if lines else 0
-    if read_to is None or last > read_to:
+    if read_to is not None and last <= read_to:
+        return
+    try:
         with transaction() as session:
             read_marks.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=last)
+    except DBAPIError as error:
+        log_failure(current_app, "could not store what was read", error)

@@ -33,11 +33,11 @@ ODD_BODIES = {
 }
 
 
-def _forms(url_map: Map) -> list[Rule]:
+def forms(url_map: Map) -> list[Rule]:
     return [rule for rule in url_map.iter_rules() if "POST" in (rule.methods or ())]
 
 
-def _example(url_map: Map, rule: Rule) -> str:
+def example(url_map: Map, rule: Rule) -> str:
     values = {
         name: 1 if isinstance(converter, NumberConverter) else "gossip" for name, converter in rule._converters.items()
     }
@@ -52,12 +52,12 @@ def test_odd_bodies_are_refused_by_every_form(app, visitor, stored, caplog, odd)
     app.testing = False
     content_type, body, status = ODD_BODIES[odd]
     caplog.clear()
-    rules = _forms(app.url_map)
+    rules = forms(app.url_map)
     assert len(rules) > 50
     statuses = {}
     for rule in rules:
         answer = visitor.client.post(
-            _example(app.url_map, rule),
+            example(app.url_map, rule),
             data=body,
             content_type=content_type,
             headers={"X-CSRFToken": token, "Accept": "text/html"},
