@@ -1,4 +1,4 @@
-"""Connection checks as real workers run them: each by one, on request at once, and nobody waits for them."""
+"""Connection checks in real workers: each is run by one worker, at once on request, and nothing waits for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from shared import bus, db
-from shared.models import ConnectionCheck
+from shared.models import ConnectionCheck, GameConnection
 from shared.services import games
 from shared.services.authority import actors
 from tests.support.endpoints import greets, listening, says_nothing
@@ -23,7 +23,7 @@ from worker.jobs import checks
 
 @pytest.fixture
 def ask(engine, redis_url):
-    """Asks for a check of a game as its owner's page does, signal and all."""
+    """Return a function that requests a check of a game as its owner's page does, including the signal."""
     bus.publish_after_commit(bus.Bus(redis_url))
 
     def ask_for(game):
@@ -40,12 +40,12 @@ def outcomes():
 
 
 def all_done():
-    found = outcomes()
-    return found if found and all(found.values()) else None
+    results = outcomes()
+    return results if results and all(results.values()) else None
 
 
-def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_database, start_worker, stored, ask):
-    """Workers look by themselves once a minute only: here the signal brings them."""
+def test_each_requested_check_is_run_at_once_by_one_of_two_workers(any_database, start_worker, stored, ask):
+    """Workers poll only once a minute, so here it is the signal that makes them run the checks."""
     workers = [start_worker(CHECK_PRIVATE_ADDRESSES="on") for _ in range(2)]
     game = stored.game("Mine")
     with ExitStack() as stack:
@@ -53,8 +53,8 @@ def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_
         for endpoint in endpoints:
             stored.connection(game, host="127.0.0.1", port=endpoint.port)
         ask(game)
-        found = wait_until(lambda: len(found := all_done() or {}) == 20 and found, seconds=30, what="all are checked")
-        assert set(found.values()) == {"ok"}
+        results = wait_until(lambda: len(done := all_done() or {}) == 20 and done, seconds=30, what="all are checked")
+        assert set(results.values()) == {"ok"}
         assert [endpoint.connections for endpoint in endpoints] == [1] * 20
         ask(game)
         wait_until(
@@ -67,58 +67,61 @@ def test_each_check_is_run_by_one_of_two_workers_as_soon_as_it_is_asked_for(any_
 
 
 def test_private_addresses_are_not_checked_without_the_setting(start_worker, stored, ask):
-    """Whatever an owner types, also a name, and a number that is an address in disguise."""
+    """Whatever an owner types, including names and addresses written as plain numbers."""
     start_worker()
     game = stored.game("Mine")
     with listening(greets) as endpoint:
-        for host in ("127.0.0.1", "localhost", "2130706433", "::1"):
-            stored.connection(game, host=host, port=endpoint.port)
+        for host in ("127.0.0.1", "localhost", "10.0.0.1", "::1"):
+            way = stored.connection(game, host=host, port=endpoint.port)
+            if host == "10.0.0.1":  # an address written as a number, which only old records can have
+                with db.transaction() as session:
+                    session.get_one(GameConnection, way.id).host = "2130706433"
         stored.connection(game, type="web", url=f"http://127.0.0.1:{endpoint.port}/", host="", port=None)
         ask(game)
-        found = wait_until(lambda: len(found := all_done() or {}) == 5 and found, seconds=30, what="all are checked")
-        assert set(found.values()) == {"not-public"}
+        results = wait_until(lambda: len(done := all_done() or {}) == 5 and done, seconds=30, what="all are checked")
+        assert set(results.values()) == {"not-public"}
         assert endpoint.connections == 0
 
 
 def test_slow_checks_do_not_delay_sockets(start_worker, stored, ask, connect):
-    """Hosts that take a connection and say nothing, as many as are tried at once."""
+    """As many hosts as are checked at once accept the connection and then send nothing."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game, credentials = stored.game_with_credentials("Mine")
     with listening(says_nothing) as endpoint:
         for _ in range(8):
             stored.connection(game, type="secure telnet", host="localhost", port=endpoint.port)
         ask(game)
-        wait_until(lambda: endpoint.connections == 8, what="all are being tried")
+        wait_until(lambda: endpoint.connections == 8, what="all checks are running")
         client = connect(worker.url)
         began = time.monotonic()
         client.authenticate(credentials.client_id, credentials.client_secret)
         client.settle()
         assert time.monotonic() - began < 2, "the worker waited for a check"
         assert all_done() is None, "the checks were over before anything could wait for them"
-        found = wait_until(all_done, what="they end all the same")
-        assert set(found.values()) == {"timed-out"}
+        results = wait_until(all_done, what="the checks end nevertheless")
+        assert set(results.values()) == {"timed-out"}
 
 
 def test_another_worker_repeats_a_check_of_a_killed_worker(start_worker, stored, ask):
-    """Its lease holds until then: nobody tries it twice meanwhile."""
+    """Nobody runs it again before its lease has expired."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game = stored.game("Mine")
     with listening(says_nothing) as endpoint:
         stored.connection(game, type="secure telnet", host="127.0.0.1", port=endpoint.port)
         ask(game)
-        wait_until(lambda: endpoint.connections == 1, what="it is being tried")
+        wait_until(lambda: endpoint.connections == 1, what="the check is running")
         worker.kill()
         with db.transaction() as session:
             (check,) = session.query(ConnectionCheck)
             assert check.outcome is None and check.lease_until > db.utc_now()
             check.lease_until = db.utc_now()
         other = start_worker(CHECK_PRIVATE_ADDRESSES="on")
-        wait_until(lambda: endpoint.connections == 2, what="another worker tries it")
+        wait_until(lambda: endpoint.connections == 2, what="another worker runs the check")
         assert "Traceback" not in other.output
 
 
 def test_a_result_is_stored_once_the_database_answers_again(any_database, start_worker, stored, ask, engine):
-    """And owners who ask meanwhile wait no longer than that."""
+    """Owners who request a check meanwhile wait no longer than that."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game = stored.game("Mine")
 
@@ -129,19 +132,19 @@ def test_a_result_is_stored_once_the_database_answers_again(any_database, start_
     with listening(says_nothing) as endpoint:
         stored.connection(game, type="secure telnet", host="127.0.0.1", port=endpoint.port)
         ask(game)
-        wait_until(lambda: endpoint.connections == 1, what="it is being tried")
+        wait_until(lambda: endpoint.connections == 1, what="the check is running")
         rename("connection_checks", "gone_for_a_moment")
     try:
         worker.wait_for_event("the result of a connection check could not be stored yet")
     finally:
         rename("gone_for_a_moment", "connection_checks")
-    wait_until(all_done, what="it is kept")
+    wait_until(all_done, what="the result is stored")
     assert endpoint.connections == 1, "it was tried again"
 
 
 @pytest.mark.usefixtures("processes")
 def test_threads_that_resolve_names_import_nothing():
-    """Two that import one module at one moment can wait for each other for good: gevent replaced the import's locks."""
+    """Two threads that import a module at the same moment can deadlock, since gevent replaced the locks of imports."""
     program = """
 from gevent import monkey
 monkey.patch_all()
@@ -165,7 +168,7 @@ assert not imported, imported
 
 
 def test_waiting_for_a_thread_does_not_count_as_a_failure(monkeypatch):
-    """Names of others may keep all of those threads waiting for their name servers: that is no fault of this host."""
+    """All resolver threads may be waiting for the name servers of other hosts, which is not this host's fault."""
     stuck, released = [], threading.Event()
 
     def look_up(host):
