@@ -1,6 +1,6 @@
-"""A real conversation, held against the AsyncAPI document: every example is sent, every kind of frame comes back.
+"""Check a real conversation against the AsyncAPI document. It sends every example and receives every kind of frame.
 
-The examples are those of the page `/docs` and of the document.
+The page `/docs` and the document show the same examples.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.worker.test_unasked import FAILURES
 from worker.routes import ROUTES, Replies
 
 EXAMPLES = {kind.name: kind.example for kind in frame_kinds()}
-# One tell of a player, and no second: that is the failure with `retry_after_ms`.
+# A player's second tell fails with `retry_after_ms`.
 SETTINGS = {"RATE_LIMITS": "on", "LIMITS": "tells/send:player=1/0.01", "OFFLINE_SECONDS": "0.5"}
 
 
@@ -49,20 +49,20 @@ def network(_own_network) -> Iterator[Network]:
 
 
 class Conversation:
-    """Sends examples, and holds whatever comes against the document."""
+    """Sends examples, and checks all frames against the document."""
 
     def __init__(self) -> None:
         self.described = Described()
         self.clients: list[SocketClient] = []
         self.sent: set[str] = set()
 
-    def hears(self, client: SocketClient) -> SocketClient:
-        """All that comes to this socket is checked in the end."""
+    def watch(self, client: SocketClient) -> SocketClient:
+        """Check all frames that this socket receives when `check_kinds` is called."""
         self.clients.append(client)
         return client
 
     def send(self, client: SocketClient, event: str) -> Frame:
-        """Send a request's example as it is; returns it."""
+        """Send a request's example unchanged, and return it."""
         frame = EXAMPLES[f"{event.replace('/', '-')}.request"]
         assert self.described.name(frame, from_peer=True) == f"{event.replace('/', '-')}.request"
         client.send_text(json.dumps(frame))
@@ -70,21 +70,21 @@ class Conversation:
         return frame
 
     def request(self, client: SocketClient, event: str) -> Frame:
-        """Send a request's example; returns its answer, which is to be a success."""
+        """Send a request's example, and return its answer, which must be a success."""
         ref = self.send(client, event)["ref"]
         answer = client.wait_for(event, ref=ref)
         assert self.described.name(answer) == f"{event.replace('/', '-')}.success", answer
         return answer
 
-    def heard(self) -> set[str]:
-        """The kinds of all frames that came, each checked."""
+    def check_kinds(self) -> set[str]:
+        """Check all received frames, and return their kinds."""
         return {self.described.name(frame) for client in self.clients for frame in client.frames}
 
 
 def example_game(network: Network) -> Peer:
-    """The game that the examples speak of, with the credentials that they show."""
+    """Create the game of the examples, with the credentials that they show."""
     status, credentials = EXAMPLES["games-status.success"]["payload"], EXAMPLES["authenticate.request"]["payload"]
-    made = network.factory.game(
+    created = network.factory.game(
         status["game"],
         owner=network._owner,
         name=status["display_name"],
@@ -92,42 +92,42 @@ def example_game(network: Network) -> Peer:
         homepage_url=status["homepage_url"],
     )
     with transaction() as session:
-        game = session.get_one(Game, made.id)
+        game = session.get_one(Game, created.id)
         game.client_id = credentials["client_id"]
         game.client_secret_digest = secret_digest(credentials["client_secret"])
         session.add(UserAgent(name=credentials["user_agent"], repository_url=status["user_agent_url"]))
         for way in status["connections"]:
             games.add_connection(session, actors.of_user(session, network._owner.id), short_name=game.short_name, **way)
-    return Peer(status["game"], credentials["client_id"], credentials["client_secret"], f"game:{made.id}")
+    return Peer(status["game"], credentials["client_id"], credentials["client_secret"], f"game:{created.id}")
 
 
 def example_sender(network: Network) -> Peer:
-    """The game from which the example of a tell comes."""
+    """Create the game that sends the tell in the examples."""
     name = EXAMPLES["tells-receive.event"]["payload"]["from_game"]
     game, credentials = network.factory.game_with_credentials(name, owner=network._owner)
     return Peer(name, credentials.client_id, credentials.client_secret, f"game:{game.id}")
 
 
 def payload_of(event: str) -> dict[str, Any]:
-    """The payload of the example of an event that the worker sends."""
+    """Return the payload in the example of an event that the worker sends."""
     return EXAMPLES[f"{event.replace('/', '-')}.event"]["payload"]
 
 
 def test_each_example_is_answered_and_each_event_is_sent(network: Network) -> None:
-    """All that the worker can send is sent, in the words of the examples where they can be had."""
+    """The worker sends everything that it can send, exactly as in the examples where possible."""
     talk = Conversation()
     network.factory.channel("gossip", is_hidden=False)
     game = example_game(network)
     moderator = network.application()
     with transaction() as session:
         applications.set_scopes(session, OPERATOR, short_name=moderator.short_name, scopes=["moderate"])
-    application = talk.hears(network.join(moderator))
-    other = talk.hears(network.join(example_sender(network), players=["Alice"], channels=["gossip"], version="2.3.0"))
-    newer = talk.hears(network.join(network.game(), channels=["gossip"], version="2.4.0"))
+    application = talk.watch(network.join(moderator))
+    other = talk.watch(network.join(example_sender(network), players=["Alice"], channels=["gossip"], version="2.3.0"))
+    newer = talk.watch(network.join(network.game(), channels=["gossip"], version="2.4.0"))
     assert "reset" not in application.wait_for("sync/complete")["payload"]
 
     # Core
-    client = talk.hears(network.open(answers_heartbeats=False))
+    client = talk.watch(network.open(answers_heartbeats=False))
     talk.send(client, "authenticate")
     assert client.wait_for("authenticate") == EXAMPLES["authenticate.success"]
     assert client.wait_for("heartbeat") == EXAMPLES["heartbeat.event"]
@@ -141,11 +141,11 @@ def test_each_example_is_answered_and_each_event_is_sent(network: Network) -> No
     assert talk.request(other, "players/status")["payload"] == EXAMPLES["players-status.success"]["payload"]
 
     # Games
-    wanted = EXAMPLES["games-status.success"]["payload"]
+    expected = EXAMPLES["games-status.success"]["payload"]
     network.wait_game(game, lambda payload: payload.get("user_agent_url") and payload["players_online_count"] == 2)
     status = talk.request(other, "games/status")["payload"]
-    status["connections"].sort(key=lambda way: wanted["connections"].index(way))
-    assert status == wanted
+    status["connections"].sort(key=lambda way: expected["connections"].index(way))
+    assert status == expected
 
     # Channels
     for subscriber in (client, other, newer):
@@ -175,11 +175,11 @@ def test_each_example_is_answered_and_each_event_is_sent(network: Network) -> No
     with transaction() as session:
         channel = channels.create_channel(session, OPERATOR, name="briefly")
         edit_game(session, "ExVenture", actor=actors.of_user(session, network._owner.id), description="Another one")
-    made = change(application, "channels", lambda payload: payload["channels"][0]["name"] == channel.name)
+    creation = change(application, "channels", lambda payload: payload["channels"][0]["name"] == channel.name)
     change(application, "games", lambda payload: payload["games"][0]["description"] == "Another one")
     with transaction() as session:
         channels.delete_channel(session, OPERATOR, name=channel.name)
-    change(application, "channels", lambda payload: payload.get("deleted") == [made["channels"][0]["id"]])
+    change(application, "channels", lambda payload: payload.get("deleted") == [creation["channels"][0]["id"]])
 
     # Moderation
     with transaction() as session:
@@ -194,7 +194,7 @@ def test_each_example_is_answered_and_each_event_is_sent(network: Network) -> No
     talk.request(client, "players/sign-out")
     assert other.wait_for("players/sign-out")["payload"] == payload_of("players/sign-out")
     talk.request(client, "channels/unsubscribe")
-    client.send_text("this is no JSON")
+    client.send_text("this is not JSON")
     error = client.wait_for("error")
     assert error == {**EXAMPLES["error.event"], "ref": error["ref"]}
     downtime = payload_of("restart")["downtime"]
@@ -205,14 +205,14 @@ def test_each_example_is_answered_and_each_event_is_sent(network: Network) -> No
     left = other.wait_for("games/disconnect", payload={"game": "ExVenture"})
     assert left["payload"] == payload_of("games/disconnect")
 
-    heard = talk.heard()
+    kinds = talk.check_kinds()
     assert talk.sent == set(INCOMING)
-    assert {name.rpartition(".")[0] for name in heard} >= {event.replace("/", "-") for event in OUTGOING}
-    assert heard >= {kind.name for kind in frame_kinds() if kind.kind in (Kind.SUCCESS, Kind.EVENT)}
+    assert {name.rpartition(".")[0] for name in kinds} >= {event.replace("/", "-") for event in OUTGOING}
+    assert kinds >= {kind.name for kind in frame_kinds() if kind.kind in (Kind.SUCCESS, Kind.EVENT)}
 
 
 def example_message(session: Session, game: Peer) -> Message:
-    """The message that the examples of moderation speak of."""
+    """Return the message of the examples of moderation."""
     report = EXAMPLES["reports-create.request"]["payload"]
     return Message(
         id=report["message_id"],
@@ -226,11 +226,11 @@ def example_message(session: Session, game: Peer) -> Message:
     )
 
 
-def change(application: SocketClient, kind: str, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The payload of the next change of a kind that is the one meant; those of a whole state have no cursor."""
+def change(application: SocketClient, kind: str, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the payload of the next matching change of a kind. Skips frames of a whole state, which have no cursor."""
     while True:
         payload: dict[str, Any] = application.wait_for(f"sync/{kind}")["payload"]
-        if "cursor" in payload and is_it(payload):
+        if "cursor" in payload and matches(payload):
             return payload
 
 
@@ -247,7 +247,7 @@ def announce_restart(network: Network, downtime: int) -> None:
 
 
 def test_every_failure_is_described(network: Network) -> None:
-    """Those of every event, each as a failure of that event with a code that the document gives it."""
+    """The failures of every event match the document, with a code that it lists for the event."""
     talk = Conversation()
     talkers: dict[tuple[str, ...], SocketClient] = {}
     failed = set()
@@ -256,14 +256,14 @@ def test_every_failure_is_described(network: Network) -> None:
             continue
         client = talkers.get(tuple(supports))
         if client is None:
-            client = talk.hears(network.join(supports=supports, channels=["gossip"], players=["Alice"]))
+            client = talk.watch(network.join(supports=supports, channels=["gossip"], players=["Alice"]))
             talkers[tuple(supports)] = client
         answer = client.request(event, payload)
         assert answer["code"] == code
         assert talk.described.name(answer) == f"{event.replace('/', '-')}.failure"
         failed.add(event)
 
-    fresh = talk.hears(network.open())
+    fresh = talk.watch(network.open())
     early = fresh.request("channels/send", EXAMPLES["channels-send.request"]["payload"])
     assert (talk.described.name(early), early["code"]) == ("channels-send.failure", "unauthenticated")
     fresh.send("authenticate", {"client_id": "x", "client_secret": "y", "supports": ALL_FLAGS})
@@ -272,11 +272,11 @@ def test_every_failure_is_described(network: Network) -> None:
     failed.add("authenticate")
 
     assert failed == {event for event, cls in INCOMING.items() if cls.is_answered}
-    talk.heard()
+    talk.check_kinds()
 
 
-def test_the_classes_say_what_the_routes_do() -> None:
-    """What is answered, and what belongs to applications, is said in the protocol as it is done in the worker."""
+def test_the_classes_match_the_routes() -> None:
+    """The protocol's classes agree with the worker on what is answered, and on what is for applications only."""
     for event, route in ROUTES.items():
         cls = INCOMING[event]
         assert cls.is_answered is (route.replies is not Replies.NEVER)

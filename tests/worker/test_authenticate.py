@@ -1,4 +1,4 @@
-"""Who is let in, and what those are told who are not (docs/protocol.md, §3, §11)."""
+"""Authentication: who is accepted, and how others are refused (docs/protocol.md, §3, §11)."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_the_first_heartbeat_follows_the_answer_at_once(network):
     ]
 
 
-def test_it_is_answered_without_a_ref_too(network):
+def test_authenticate_is_answered_even_without_a_ref(network):
     game = network.game()
     answer = network.open().authenticate(game.client_id, game.client_secret)
     assert "ref" not in answer
 
 
 def test_nothing_is_sent_before_the_client_authenticates(network):
-    """Neither a heartbeat nor anything else."""
+    """Not even a heartbeat."""
     socket = network.open()
     socket.send("nothing/known", ref="1")
     socket.wait_for("nothing/known", ref="1")
@@ -79,7 +79,7 @@ def test_ids_and_secrets_match_without_case(network):
     network.open().authenticate(game.client_id.upper(), f" {game.client_secret.upper()} ")
 
 
-def test_unknown_flags_are_ignored_and_named(network):
+def test_unknown_flags_are_ignored_and_listed(network):
     game = network.game()
     answer = network.open().authenticate(
         game.client_id, game.client_secret, supports=["channels", "teleport", "PLAYERS", None, "teleport", "dreams"]
@@ -87,8 +87,8 @@ def test_unknown_flags_are_ignored_and_named(network):
     assert answer["payload"]["ignored"] == ["teleport", "dreams"]
 
 
-def test_channels_of_the_list_are_subscribed_or_refused(network):
-    """A bad name fails nothing; one named twice counts once; an unknown one is created."""
+def test_listed_channels_are_subscribed_or_refused(network):
+    """Invalid names do not fail the authentication, duplicates count once, and unknown channels are created."""
     game, other = network.game(), network.game()
     socket = network.open()
     answer = socket.authenticate(
@@ -238,11 +238,11 @@ def test_a_failure_is_answered_and_closes_with_4000(network, number, ref):
     assert len(socket.frames) == 1
 
 
-def test_all_refusals_are_tried(network):
+def test_every_refusal_has_a_case(network):
     assert len(refusals(network)[1]) == 17
 
 
-def test_what_follows_a_failure_is_not_handled(network):
+def test_frames_after_a_failure_are_not_handled(network):
     game = network.game()
     socket = network.open()
     socket.send("authenticate", {"client_id": "x", "client_secret": "y", "supports": ["channels"]})
@@ -269,7 +269,7 @@ def test_old_secrets_and_those_of_deleted_peers_are_refused(network):
     ["heartbeat", "channels/subscribe", "channels/send", "channels/history", "sync", "players/status", "nothing/known"],
 )
 @pytest.mark.parametrize("ref", [None, "r", 7, ""])
-def test_anything_else_before_it_is_refused_and_the_socket_stays(network, event, ref):
+def test_other_events_before_authenticate_are_refused_and_the_socket_stays(network, event, ref):
     game = network.game()
     socket = network.open()
     socket.send(event, {"channel": "gossip", "name": "A", "message": "early"}, ref=ref)
@@ -282,7 +282,7 @@ def test_anything_else_before_it_is_refused_and_the_socket_stays(network, event,
 # Slowing down
 
 
-def test_failures_are_slowed_down_more_and_more():
+def test_each_further_failure_is_answered_later():
     slow = Failures(True)
     delays = [slow.delay("id", "address", now=0.0) for _ in range(20)]
     assert delays[: failures.FORGIVEN] == [0.0] * failures.FORGIVEN
@@ -292,7 +292,7 @@ def test_failures_are_slowed_down_more_and_more():
 
 
 def test_failures_are_counted_by_id_and_by_address():
-    """One client from many addresses, and one address with many ids; another of neither is not slowed."""
+    """One client from many addresses is slowed down, and so is one address with many ids, but nobody else."""
     slow = Failures(True)
     for number in range(10):
         slow.delay("id", f"address {number}", now=0.0)
@@ -309,7 +309,7 @@ def test_an_ipv6_network_counts_as_one_address():
     assert slow.delay("other", "2001:db8:1:3::1", now=0.0) == 0.0
 
 
-def test_failures_are_forgotten_after_a_while():
+def test_failures_are_forgotten_after_some_time():
     slow = Failures(True)
     for _ in range(10):
         slow.delay("id", "address", now=0.0)
@@ -330,7 +330,7 @@ def test_the_memory_of_failures_is_bounded(monkeypatch):
     assert len(slow._counts) <= 10
 
 
-def test_a_bounded_number_of_sockets_is_kept_waiting(monkeypatch):
+def test_the_number_of_delayed_sockets_is_bounded(monkeypatch):
     monkeypatch.setattr(failures, "MAX_HELD", 2)
     slow = Failures(True)
     with slow.holding() as first, slow.holding() as second, slow.holding() as third:
@@ -339,8 +339,8 @@ def test_a_bounded_number_of_sockets_is_kept_waiting(monkeypatch):
         assert again
 
 
-def test_a_client_that_tries_for_ever_is_slowed_down_and_others_are_not(start_worker, connect, stored):
-    """Over real sockets, with limits on: each attempt on a new socket is answered later, and none is banned."""
+def test_a_client_that_retries_forever_is_slowed_down_and_others_are_not(start_worker, connect, stored):
+    """Over real sockets, with limits on: each attempt on a new socket is answered later, and nobody is banned."""
     running = start_worker(RATE_LIMITS="on")
     _, credentials = stored.game_with_credentials()
     waited = []
@@ -364,8 +364,8 @@ def test_with_limits_off_nobody_waits(network):
     assert time.monotonic() - began < 8  # ten of them would wait 23 seconds
 
 
-def test_a_client_without_the_right_supports_is_slowed_down_too(start_worker, connect, stored):
-    """It, too, comes back at once for ever."""
+def test_a_client_with_invalid_supports_is_slowed_down_too(start_worker, connect, stored):
+    """This client, too, reconnects at once forever."""
     running = start_worker(RATE_LIMITS="on")
     _, credentials = stored.game_with_credentials()
     began = time.monotonic()
@@ -380,7 +380,7 @@ def test_a_client_without_the_right_supports_is_slowed_down_too(start_worker, co
 @pytest.mark.parametrize("kind", ["game", "application"])
 @pytest.mark.parametrize("how", ["regenerated", "deleted"])
 def test_sockets_close_with_4003_when_credentials_end(network, kind, how):
-    """All of the peer's, and nobody else's."""
+    """This affects all sockets of the peer, and no others."""
     peer, bystander = getattr(network, kind)(), network.game()
     other = network.open()
     other.authenticate(bystander.client_id, bystander.client_secret)
@@ -402,7 +402,7 @@ def test_sockets_close_with_4003_when_credentials_end(network, kind, how):
 
 def test_deleting_a_game_on_the_command_line_closes_its_sockets(network):
     game = network.game()
-    # An answer to a heartbeat, read after the command, would go to who has closed long ago: a reset, and no code.
+    # Answering a heartbeat after the worker has closed the socket would reset the connection, and lose the close code.
     socket = network.open(answers_heartbeats=False)
     socket.authenticate(game.client_id, game.client_secret)
     done = run_cli(network, "game", "delete", game.short_name)
@@ -410,7 +410,7 @@ def test_deleting_a_game_on_the_command_line_closes_its_sockets(network):
     assert socket.wait_closed() == 4003
 
 
-def test_a_renamed_game_keeps_its_sockets_and_speaks_under_its_new_name(network):
+def test_a_renamed_game_keeps_its_sockets_and_sends_under_its_new_name(network):
     game, other = network.game(), network.game()
     socket, listener = network.open(), network.open()
     listener.authenticate(other.client_id, other.client_secret, channels=["renaming"])
@@ -419,12 +419,12 @@ def test_a_renamed_game_keeps_its_sockets_and_speaks_under_its_new_name(network)
     with db.transaction() as session:
         edit_game(session, game.short_name, short_name=new)
 
-    def speaks_as():
+    def sending_name():
         message = str(uuid.uuid4())
         socket.request("channels/send", {"channel": "renaming", "name": "A", "message": message})
         return listener.wait_for("channels/broadcast", payload={"message": message})["payload"]["game"]
 
-    wait_until(lambda: speaks_as() == new, what="the game speaks under its new name")
+    wait_until(lambda: sending_name() == new, what="the game sends under its new name")
 
 
 def run_cli(network, *arguments):
@@ -459,7 +459,7 @@ def test_the_restart_notice_of_the_command_line_reaches_every_socket(network):
         socket.settle()
 
 
-def test_a_worker_that_is_stopped_says_so_and_closes_with_1012(start_worker, connect, stored):
+def test_a_stopping_worker_sends_restart_and_closes_with_1012(start_worker, connect, stored):
     running = start_worker()
     _, credentials = stored.game_with_credentials()
     sockets = [connect(running.url) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""What goes wrong around a worker costs nobody their connection, and nobody else their answers."""
+"""Faults around a worker cost nobody their connection, and delay nobody who is not affected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK_PINGS = {"worker.signals.PING_SECONDS": 0.5}
 
 
 def enter(worker, stored, short_name: str, connect, **payload) -> SocketClient:
-    """A game of this name that is online and hears `gossip`."""
+    """Connect a new game with this short name, subscribed to `gossip`."""
     _, own = stored.game_with_credentials(short_name)
     client = connect(worker.url)
     client.authenticate(own.client_id, own.client_secret, supports=ALL_FLAGS, channels=["gossip"], **payload)
@@ -35,7 +35,7 @@ def say(client: SocketClient, message: str) -> None:
 
 
 def test_a_lock_held_by_another_process_delays_only_writers(start_worker, stored, connect, database_url):
-    """SQLite waits for it in a thread: other sockets are answered meanwhile, and the writer when the lock is free."""
+    """SQLite waits for it in a thread. Other sockets are answered meanwhile, and the writer when the lock is free."""
     worker = start_worker()
     stored.channel("gossip")
     writer, other = (enter(worker, stored, name, connect) for name in ("Writer", "Other"))
@@ -53,7 +53,7 @@ def test_a_lock_held_by_another_process_delays_only_writers(start_worker, stored
 
 
 def test_many_missed_lines_arrive_in_order_and_close_no_socket(start_worker, stored, connect, own_valkey):
-    """More lines than the outbound queue holds are missed; they come at the reader's pace, the new ones after them."""
+    """More lines are missed than the outbound queue holds. They arrive at the reader's pace, before the new ones."""
     first, second = (start_worker(RATE_LIMITS="off", OUTBOUND_BYTES="65536") for _ in range(2))
     stored.channel("gossip")
     speaker = enter(first, stored, "Speaker", connect)
@@ -65,13 +65,13 @@ def test_many_missed_lines_arrive_in_order_and_close_no_socket(start_worker, sto
         say(speaker, f"{number} " + "x" * 100)
     assert speaker.request("channels/send", {"channel": "gossip", "name": "Wren", "message": "last"}, seconds=30)
     own_valkey.start()
-    for number in range(LINES):  # said while the other worker catches up
+    for number in range(LINES):  # sent while the other worker catches up
         say(speaker, f"{LINES + number} after")
-    heard = [
+    numbers = [
         int(far.wait_for("channels/broadcast", seconds=30)["payload"]["message"].replace("last", "-1").split()[0])
         for _ in range(2 * LINES + 1)
     ]
-    assert [number for number in heard if number >= 0] == list(range(2 * LINES))
+    assert [number for number in numbers if number >= 0] == list(range(2 * LINES))
 
 
 def test_a_silent_redis_is_noticed_and_lost_signals_are_made_up_for(start_worker, stored, connect, own_valkey):
@@ -146,7 +146,7 @@ def test_a_renamed_channel_is_listed_by_its_new_name(start_worker, stored, conne
 
 @pytest.mark.parametrize("moment", ["whole state", "live"])
 def test_a_small_outbound_queue_is_enough_for_a_sync(moment, start_worker, stored, connect, run_flask):
-    """Neither a whole state nor an import of many games is too much for an application that reads."""
+    """An application that keeps reading receives a whole state and an import of many games."""
     worker = start_worker(OUTBOUND_BYTES="65536")
     owner = stored.user().username
     lines = "\n".join(
@@ -161,11 +161,11 @@ def test_a_small_outbound_queue_is_enough_for_a_sync(moment, start_worker, store
     complete = application.wait_for("sync/complete", seconds=30)["payload"]
     if moment == "live":
         run_flask("game", "import", "-", stdin=lines)
-    known: set[int] = set()
+    received_ids: set[int] = set()
     cursors = [complete["cursor"]]
-    while len(known) < 400:
+    while len(received_ids) < 400:
         payload = application.wait_for("sync/games", seconds=30)["payload"]
-        known.update(record["id"] for record in payload["games"])
+        received_ids.update(record["id"] for record in payload["games"])
         cursors.append(payload.get("cursor", 0))
     assert not application.is_closed
     if moment == "live":

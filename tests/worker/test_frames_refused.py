@@ -1,6 +1,6 @@
 """Frames that are answered with a failure, or not at all: the envelope, who may call what (docs/protocol.md, §2, §10).
 
-Most of it is `dispatch` given a string, without a socket; a few go through a real one.
+Most tests give a string to `dispatch`, without a socket. A few use a real one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
 
 
-class Ears:
-    """A transport that keeps what is sent; it looks closed to the fan-out, which has no sockets to write here."""
+class RecordingTransport:
+    """A transport that records frames. It looks closed, since the fan-out has no socket to write to here."""
 
     is_closing = True
     address = "127.0.0.1"
@@ -40,7 +40,7 @@ class Ears:
 
 @pytest.fixture(scope="module")
 def _worker(tmp_path_factory, _migrated_sqlite, _session_valkey):
-    """A worker in this process that was never started: nothing listens, nothing runs."""
+    """A worker in this process that is never started: it listens on no port, and runs no greenlet."""
     import shutil
 
     from shared.settings import Settings
@@ -62,8 +62,8 @@ def _worker(tmp_path_factory, _migrated_sqlite, _session_valkey):
 
 
 @pytest.fixture
-def hear(_worker):
-    """Gives a message to a new connection, a game's unless `peer` says otherwise; returns the frames it answers."""
+def answers_to(_worker):
+    """Return a function that gives a message to a new connection (a game's by default) and returns the answers."""
     from shared.services.peers import Peer
     from worker.sockets.connection import Connection
 
@@ -73,8 +73,8 @@ def hear(_worker):
         "application": Peer("application:1", 1, "Mirror", True, False, 1),
     }
 
-    def say(message, *, peer="game", supports=("channels",), is_debugging=False):
-        connection = Connection(_worker.peer_callbacks, Ears())
+    def give(message, *, peer="game", supports=("channels",), is_debugging=False):
+        connection = Connection(_worker.peer_callbacks, RecordingTransport())
         connection.peer = peers[peer]
         connection.supports = frozenset(supports)
         if is_debugging:
@@ -84,18 +84,18 @@ def hear(_worker):
         assert not connection.transport.closed
         return connection.transport.sent
 
-    return say
+    return give
 
 
-def test_an_unknown_event(hear):
-    frames = hear({"event": "dreams/share", "ref": "r"})
+def test_an_unknown_event(answers_to):
+    frames = answers_to({"event": "dreams/share", "ref": "r"})
     assert frames == [
         {"event": "dreams/share", "ref": "r", "status": "failure", "code": "unknown-event", "error": "unknown event"}
     ]
-    [frame] = hear({"event": "dreams/share", "payload": {}})
+    [frame] = answers_to({"event": "dreams/share", "payload": {}})
     assert uuid.UUID(frame.pop("ref"))
     assert frame == {"event": "error", "status": "failure", "code": "unknown-event", "error": "unknown event"}
-    [frame] = hear({"event": "dreams/share"}, is_debugging=True)
+    [frame] = answers_to({"event": "dreams/share"}, is_debugging=True)
     assert (frame["event"], "ref" in frame) == ("dreams/share", False)
 
 
@@ -103,8 +103,8 @@ def test_an_unknown_event(hear):
     "text", ["", " ", "{", "hello", "{'event': 1}", '{"event": "x",}', "NaN", "\x00", '{"a": 1}{"b": 2}', "[" * 100_000]
 )
 @pytest.mark.parametrize("peer", ["game", None])
-def test_text_that_is_not_json_gets_an_error_event(hear, text, peer):
-    [frame] = hear(text, peer=peer)
+def test_text_that_is_not_json_gets_an_error_event(answers_to, text, peer):
+    [frame] = answers_to(text, peer=peer)
     assert (frame["event"], frame["status"]) == ("error", "failure")
     assert frame["code"] in ("not-json", "invalid")
     assert uuid.UUID(frame["ref"])
@@ -113,8 +113,8 @@ def test_text_that_is_not_json_gets_an_error_event(hear, text, peer):
 @pytest.mark.parametrize(
     "text", ["[]", "5", "null", '"heartbeat"', "true", "{}", '{"event": null}', '{"event": 5}', '{"event": ""}']
 )
-def test_json_that_is_not_a_frame_gets_an_error_event(hear, text):
-    [frame] = hear(text)
+def test_json_that_is_not_a_frame_gets_an_error_event(answers_to, text):
+    [frame] = answers_to(text)
     assert (frame["event"], frame["code"]) == ("error", "invalid")
     assert uuid.UUID(frame["ref"])
 
@@ -122,17 +122,17 @@ def test_json_that_is_not_a_frame_gets_an_error_event(hear, text):
 @pytest.mark.parametrize(
     "ref", ["words and spaces", "", 7, -1.50, 10**30, "9b28272f17a748e0a934a2bb99002833", "🐢", 'quo"te']
 )
-def test_a_ref_without_a_usable_event_is_still_echoed(hear, ref):
-    [frame] = hear({"ref": ref})
+def test_a_ref_without_a_usable_event_is_still_echoed(answers_to, ref):
+    [frame] = answers_to({"ref": ref})
     assert (frame["event"], frame["ref"], frame["code"]) == ("error", ref, "invalid")
 
 
 @pytest.mark.parametrize("text", ["1.50", "1e2", "-0", "123456789012345678901234567890", '"\\u00e9"'])
-def test_a_ref_is_echoed_to_the_letter(_worker, hear, text):
+def test_a_ref_is_echoed_exactly(_worker, answers_to, text):
     from shared.services.peers import Peer
     from worker.sockets.connection import Connection
 
-    connection = Connection(_worker.peer_callbacks, Ears())
+    connection = Connection(_worker.peer_callbacks, RecordingTransport())
     connection.peer = Peer("game:1", 1, "Tea", False, True, 1)
     connection.supports = frozenset(["channels"])
     [frame] = _worker.peer_callbacks.answer(
@@ -142,23 +142,23 @@ def test_a_ref_is_echoed_to_the_letter(_worker, hear, text):
 
 
 @pytest.mark.parametrize("ref", [True, [], {}, ["r"]])
-def test_a_ref_of_another_kind_is_refused(hear, ref):
-    [frame] = hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": ref})
+def test_a_ref_of_another_type_is_refused(answers_to, ref):
+    [frame] = answers_to({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": ref})
     assert (frame["event"], frame["code"]) == ("error", "invalid") and '"ref"' in frame["error"]
 
 
-def test_a_null_ref_counts_as_none(hear):
-    assert hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": None}) == []
+def test_a_null_ref_counts_as_absent(answers_to):
+    assert answers_to({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": None}) == []
 
 
 @pytest.mark.parametrize("payload", [None, [], "x", 5, {}, {"channel": None}, {"channel": 5}, {"channel": ["x"]}])
 @pytest.mark.parametrize("event", ["channels/subscribe", "channels/unsubscribe", "channels/send", "channels/history"])
-def test_a_malformed_payload_names_the_field(hear, event, payload):
-    [frame] = hear({"event": event, "payload": payload, "ref": "r"})
+def test_a_malformed_payload_names_the_field(answers_to, event, payload):
+    [frame] = answers_to({"event": event, "payload": payload, "ref": "r"})
     assert (frame["event"], frame["ref"], frame["status"], frame["code"]) == (event, "r", "failure", "invalid")
     assert '"channel"' in frame["error"] or "must be an object" in frame["error"]
     assert set(frame) == {"event", "ref", "status", "code", "error"}
-    assert hear({"event": event, "payload": payload}) == []
+    assert answers_to({"event": event, "payload": payload}) == []
 
 
 @pytest.mark.parametrize(
@@ -173,36 +173,36 @@ def test_a_malformed_payload_names_the_field(hear, event, payload):
         ("games/status", "games"),
     ],
 )
-def test_an_event_whose_flag_was_not_declared(hear, event, flag):
+def test_an_event_whose_flag_was_not_declared_is_refused(answers_to, event, flag):
     from worker.routes import ROUTES
 
     assert ROUTES[event].flag == flag
     supports = {"channels", "players", "tells", "games"} - {flag}
-    [frame] = hear({"event": event, "ref": "r", "payload": {}}, supports=supports)
+    [frame] = answers_to({"event": event, "ref": "r", "payload": {}}, supports=supports)
     assert (frame["code"], frame["error"]) == ("missing-support", f'missing support for "{flag}"')
-    assert hear({"event": event, "payload": {}}, supports=supports) == []
+    assert answers_to({"event": event, "payload": {}}, supports=supports) == []
 
 
-def test_games_may_not_sync(hear):
-    [frame] = hear({"event": "sync", "ref": "r", "payload": {"since": 1}})
+def test_games_may_not_sync(answers_to):
+    [frame] = answers_to({"event": "sync", "ref": "r", "payload": {"since": 1}})
     assert (frame["code"], frame["error"], frame["event"]) == ("not-an-application", "not an application", "sync")
-    assert hear({"event": "sync", "payload": {"since": 1}}) == []
+    assert answers_to({"event": "sync", "payload": {"since": 1}}) == []
 
 
 @pytest.mark.parametrize("since", ["x", 1.5, True, [], {}])
-def test_a_malformed_request_for_sync(hear, since):
-    [frame] = hear({"event": "sync", "ref": "r", "payload": {"since": since}}, peer="application")
+def test_a_malformed_request_for_sync(answers_to, since):
+    [frame] = answers_to({"event": "sync", "ref": "r", "payload": {"since": since}}, peer="application")
     assert (frame["code"], '"since"' in frame["error"]) == ("invalid", True)
 
 
-def test_a_request_that_needs_a_ref_and_has_none(hear):
-    """Nobody could tell whose the answer is: nothing is sent, unless in debug."""
-    assert hear({"event": "sync", "payload": {}}, peer="application") == []
-    [frame] = hear({"event": "sync", "payload": {}}, peer="application", is_debugging=True)
+def test_a_request_without_the_ref_it_needs_is_not_answered(answers_to):
+    """The client could not match the answer to its request, so nothing is sent, except in debug."""
+    assert answers_to({"event": "sync", "payload": {}}, peer="application") == []
+    [frame] = answers_to({"event": "sync", "payload": {}}, peer="application", is_debugging=True)
     assert (frame["code"], '"ref"' in frame["error"]) == ("invalid", True)
 
 
-def test_a_bug_is_answered_internal_and_the_socket_stays(hear, monkeypatch):
+def test_a_bug_is_answered_with_internal_and_the_socket_stays(answers_to, monkeypatch):
     from dataclasses import replace
 
     from worker.routes import ROUTES
@@ -211,9 +211,9 @@ def test_a_bug_is_answered_internal_and_the_socket_stays(hear, monkeypatch):
         raise RuntimeError("a secret detail")
 
     monkeypatch.setitem(ROUTES, "channels/unsubscribe", replace(ROUTES["channels/unsubscribe"], handler=broken))
-    [frame] = hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": "r"})
+    [frame] = answers_to({"event": "channels/unsubscribe", "payload": {"channel": "x"}, "ref": "r"})
     assert (frame["code"], frame["error"]) == ("internal", "internal error")
-    assert hear({"event": "channels/unsubscribe", "payload": {"channel": "x"}}) == []
+    assert answers_to({"event": "channels/unsubscribe", "payload": {"channel": "x"}}) == []
 
 
 @pytest.mark.parametrize(
@@ -224,18 +224,18 @@ def test_a_bug_is_answered_internal_and_the_socket_stays(hear, monkeypatch):
         '{"events": "channels/unsubscribe", "ref": "r", "payload": {"channel": "x"}}',
     ],
 )
-def test_harmless_mistakes_are_accepted(hear, text):
-    assert hear(text) == [{"event": "channels/unsubscribe", "ref": "r", "status": "success"}]
+def test_harmless_mistakes_are_accepted(answers_to, text):
+    assert answers_to(text) == [{"event": "channels/unsubscribe", "ref": "r", "status": "success"}]
 
 
-def test_every_event_of_the_table_says_who_may_call_it(hear):
-    """Only `authenticate` is open to sockets that have not authenticated."""
+def test_only_authenticate_is_open_before_authentication(answers_to):
+    """All other events are refused as unauthenticated."""
     from worker.routes import ROUTES
 
     assert [event for event, route in ROUTES.items() if route.is_anonymous] == ["authenticate"]
     for event in ROUTES:
         if event != "authenticate":
-            [frame] = hear({"event": event, "ref": "r", "payload": {}}, peer=None)
+            [frame] = answers_to({"event": event, "ref": "r", "payload": {}}, peer=None)
             assert (frame["event"], frame["code"]) == (event, "unauthenticated")
 
 
@@ -260,7 +260,7 @@ def test_the_socket_stays_after_every_failure(network):
 
 
 def test_each_frame_is_one_line_of_compact_json(network):
-    """And ordinary ones are short."""
+    """Ordinary frames are also short."""
     game = network.game()
     socket = network.open()
     raw: list[bytes] = []
@@ -282,8 +282,8 @@ def test_each_frame_is_one_line_of_compact_json(network):
         assert len(data) < 512
 
 
-def test_the_worker_answers_on_http_too(network):
-    """What load balancers and Prometheus ask."""
+def test_the_worker_also_answers_http_requests(network):
+    """For load balancers and Prometheus."""
     from tests.support.servers import get
 
     worker = network.workers[0]
@@ -294,7 +294,7 @@ def test_the_worker_answers_on_http_too(network):
 
 
 def test_each_of_several_workers_on_one_port_has_its_own_metrics(start_worker):
-    """Each has a port of its own for what load balancers and Prometheus ask; no sockets are taken there."""
+    """Each has its own port for load balancers and Prometheus, which accepts no sockets."""
     from tests.support.processes import free_port
     from tests.support.servers import get
 
