@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import pairwise
 
@@ -44,6 +45,27 @@ def test_the_client_declares_everything_when_it_authenticates():
 
 def test_the_secret_is_not_in_the_repr():
     assert "hush" not in repr(Config("id", "hush"))
+
+
+def test_many_players_wait_for_the_first_heartbeat():
+    """Servers refuse long messages before `authenticate` has succeeded."""
+    players = [f"Player number {number}" for number in range(1000)]
+    driver = Driver(players=lambda: players)
+    assert "players" not in driver.open()["payload"]
+    driver.server_sends("heartbeat")
+    (beat,) = driver.sent("heartbeat")
+    assert beat["payload"]["players"] == players
+
+
+def test_a_heartbeat_is_never_too_long_for_the_server():
+    players = [f"{number} " + "\U0001f409" * 50 for number in range(1000)]
+    driver = Driver(players=lambda: players)
+    driver.open()
+    driver.server_sends("heartbeat")
+    (beat,) = driver.sent("heartbeat")
+    listed = beat["payload"]["players"]
+    assert listed == players[: len(listed)] and 90 < len(listed) < 200
+    assert len(json.dumps(beat)) < 65_536
 
 
 def test_heartbeats_are_answered_with_the_players():

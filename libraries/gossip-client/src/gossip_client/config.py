@@ -21,7 +21,8 @@ class Config:
         client_secret: The secret that the site shows beside it.
         channels: Channels to subscribe to when the client connects.
         supports: Support flags to declare; `channels` is always declared.
-        players: Returns the names of the players who are online here. Called at each heartbeat.
+        players: Returns the names of the players who are online here. Called at each heartbeat, which has room for some
+            64 kB of names.
         user_agent: The name and version of the game's software.
         game: This game's short name. If it is set, the history never repeats this game's own lines.
         sync: For applications: returns the value of `sync` in each authentication (docs/protocol.md, section 8).

@@ -21,7 +21,7 @@ from gossip_client.outbox import Outbox
 from gossip_client.pending import PendingRequests, failure_of, is_overdue, timeout_of
 from gossip_client.presence import Presence
 from gossip_client.requests import Answers, Request
-from gossip_client.session import Session, State, names_of
+from gossip_client.session import Session, State, cut_names, names_of
 from gossip_client.view import View
 
 __all__ = ["LONGEST_PAYLOAD", "PROTOCOL_VERSION", "Config", "Core", "State", "names_of"]
@@ -149,7 +149,8 @@ class Core:
                 session.close_reason = f"the server refused to begin: {frame.error}"
         if frame.event == "heartbeat":
             players = names_of(self.config.players)
-            self._frames.append(encode("heartbeat", None if players is None else {"players": players}))
+            payload = None if players is None else {"players": cut_names(players, LONGEST_PAYLOAD - 100)}
+            self._frames.append(encode("heartbeat", payload))
         elif frame.ref is not None and self._pending.is_end_mark(frame.ref):
             request = self._pending.end_list(frame.ref)
             if request is not None:

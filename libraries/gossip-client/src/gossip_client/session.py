@@ -12,9 +12,10 @@ from gossip_client import events
 from gossip_client.config import PROTOCOL_VERSION, Config
 from gossip_client.errors import AuthenticationFailed
 from gossip_client.events import AuthenticationRefused, Connected, Disconnected, Restarting
-from gossip_client.frames import Frame, encode
+from gossip_client.frames import Frame, dump, encode
 
 _LATE_RESTART_SECONDS = 60.0
+_MAX_EARLY_NAMES = 8_000  # bytes
 _log = logging.getLogger("gossip_client")
 
 
@@ -91,7 +92,9 @@ class Session:
         }
         if config.user_agent:
             payload["user_agent"] = config.user_agent
-        if (players := names_of(config.players)) is not None:
+        players = names_of(config.players)
+        # A long list waits for the first heartbeat, since servers accept only short messages before.
+        if players is not None and cut_names(players, _MAX_EARLY_NAMES) == players:
             payload["players"] = players
         try:
             if config.sync is not None and (sync := config.sync()) is not None:
@@ -191,6 +194,16 @@ def names_of(players: Callable[[], Iterable[str] | None] | None) -> list[str] | 
     except Exception:
         _log.exception("the game failed to say who is online; the server keeps its last list")
         return None
+
+
+def cut_names(names: list[str], max_bytes: int) -> list[str]:
+    """Return as many names as fit into this many bytes of JSON."""
+    size = 0
+    for position, name in enumerate(names):
+        size += len(dump(name)) + 1
+        if size > max_bytes:
+            return names[:position]
+    return names
 
 
 def _strings(value: object) -> tuple[str, ...]:
