@@ -158,6 +158,20 @@ def test_the_limit_of_a_game_holds_over_its_players_and_sockets(limits: RateLimi
     assert admitted(lambda: limits.spend_message(sockets[2], next(names)), 200) == 100
 
 
+def test_a_long_line_counts_as_several_for_its_game(limits: RateLimits, clock: Clock) -> None:
+    """A hundred of the longest would otherwise be 1.6 MB at once for every socket on the channel."""
+    names = (f"Player{number}" for number in itertools.count())
+    longest = "\U0001f409" * 4000
+    assert admitted(lambda: limits.spend_message(socket_of(), next(names), longest), 100) == 6
+    assert admitted(lambda: limits.spend_message(socket_of(), next(names), "x" * 1024), 100) == 4
+    clock.now += 2
+    assert admitted(lambda: limits.spend_message(socket_of(), next(names), "x" * 1025), 100) == 20
+    limits.debit_message("game:2", "Alice", longest)
+    assert admitted(lambda: limits.spend_message(socket_of("game:2"), next(names)), 1000) == 84
+    low = RateLimits(parse_limits("channels/send:game=2/1"), is_on=True, clock=clock)
+    assert admitted(lambda: low.spend_message(socket_of(), next(names), longest), 10) == 1, "not never"
+
+
 def test_lines_admitted_by_other_workers_count_too(limits: RateLimits) -> None:
     for _ in range(7):
         limits.debit_message("game:1", "Alice")

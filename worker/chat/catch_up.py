@@ -86,7 +86,7 @@ class RemoteLines:
             gevent.spawn(self._catch_up)
         for stored in signal.lines:
             line = stored.line
-            self._limits.debit_message(line.peer, line.name)
+            self._limits.debit_message(line.peer, line.name, line.text)
             self._moderation.note_line(line.peer, player_key(line.name), line.channel_id, line.text)
         if self._is_catching_up:
             self._held += signal.lines

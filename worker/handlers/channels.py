@@ -68,7 +68,7 @@ def send(parts: Parts, connection: Connection, message: SendMessage) -> Deferred
     assert connection.peer is not None
     name = name_without_game(message.name, connection.peer.short_name)
     line = parts.moderation.check_line(speaker_of(connection, name), channel, message.message)
-    parts.limits.spend_message(connection, name)
+    parts.limits.spend_message(connection, name, line.text)
     return parts.chat.say(connection, channel, name, line.text, flags=line.flags)
 
 

@@ -21,14 +21,14 @@ class Bucket:
         self._span = self._every * limit.burst * factor
         self.full_at = 0.0
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until the next token; 0 if there is one now."""
-        wait = self.full_at + self._every - self._span - now
+    def wait(self, now: float, tokens: int = 1) -> float:
+        """Return the seconds until there are so many tokens, or until the bucket is full; 0 if that is so now."""
+        wait = self.full_at + min(self._every * tokens, self._span) - self._span - now
         return wait if wait > _SLACK else 0.0
 
-    def debit(self, now: float) -> None:
-        """Remove one token. The level never goes below zero."""
-        self.full_at = min(max(self.full_at, now) + self._every, now + self._span)
+    def debit(self, now: float, tokens: int = 1) -> None:
+        """Remove tokens. The level never goes below zero."""
+        self.full_at = min(max(self.full_at, now) + self._every * tokens, now + self._span)
 
     def tokens(self, now: float) -> float:
         """Return how many tokens there are now."""

@@ -33,6 +33,7 @@ from worker.sockets.connection import Connection
 
 MAX_PEERS = 10_000
 MAX_PLAYERS = 5_000  # for each peer, whose own limit allows fewer players to be active at a time
+LINE_BYTES = 1024  # a line that is longer counts as several for its game
 ABUSE_SECONDS = 10.0
 ABUSE_FACTOR = 2.0  # times the refill rate; a client that sends faster for ABUSE_SECONDS is closed
 
@@ -102,15 +103,25 @@ class RateLimits:
         if self._is_on:
             self._spend(self._of_socket(connection, name))
 
-    def spend_message(self, connection: Connection, player: str) -> None:
-        """Charge one line to the player's bucket and the game's. If either is empty, charge neither and raise TooMany.
+    def spend_message(self, connection: Connection, player: str, text: str = "") -> None:
+        """Charge one line to the player's bucket and the game's. If either has too little, charge neither.
 
-        So a player who floods does not use up the other players' share.
+        So a player who floods does not use up the other players' share. A long line counts more often for the game,
+        whose burst would otherwise be too much for the sockets of others.
+
+        Raises:
+            TooMany.
         """
         if self._is_on:
             peer = connection.peer_key
             assert peer is not None
-            self._spend([self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)])
+            player_bucket, game_bucket = self._message_buckets(peer, player)
+            now, cost = self._clock(), _line_cost(text)
+            wait = max(player_bucket.wait(now), game_bucket.wait(now, cost))
+            if wait > 0:
+                raise _too_many(wait)
+            player_bucket.debit(now)
+            game_bucket.debit(now, cost)
 
     def spend_new_channel(self, peer: PeerKey) -> None:
         """Charge a channel that the peer creates by subscribing. Raises TooMany."""
@@ -129,12 +140,13 @@ class RateLimits:
             assert peer is not None
             self._spend([self._of_player(peer, TELLS_OF_PLAYER, player)])
 
-    def debit_message(self, peer: PeerKey, player: str) -> None:
+    def debit_message(self, peer: PeerKey, player: str, text: str = "") -> None:
         """Charge a line that another worker has admitted."""
         if self._is_on:
+            player_bucket, game_bucket = self._message_buckets(peer, player)
             now = self._clock()
-            self._of_player(peer, MESSAGES_OF_PLAYER, player).debit(now)
-            self._of_peer(peer, MESSAGES_OF_GAME).debit(now)
+            player_bucket.debit(now)
+            game_bucket.debit(now, _line_cost(text))
 
     def debit_sign_in(self, peer: PeerKey) -> None:
         """Charge a player who signed in or out through another worker."""
@@ -181,6 +193,9 @@ class RateLimits:
             }
             for name, (whose, bucket) in sorted(emptiest.items())
         ]
+
+    def _message_buckets(self, peer: PeerKey, player: str) -> tuple[Bucket, Bucket]:
+        return self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)
 
     def _spend(self, buckets: Sequence[Bucket]) -> None:
         now = self._clock()
@@ -237,6 +252,11 @@ class RateLimits:
         else:
             self._peers.move_to_end(peer)
         return limits
+
+
+def _line_cost(text: str) -> int:
+    """Return how many lines a line counts as: one for each LINE_BYTES that it has begun."""
+    return 1 + (len(text.encode()) - 1) // LINE_BYTES if text else 1
 
 
 def _factor(peer: PeerKey) -> int:
