@@ -86,7 +86,7 @@ def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "subprocess.Popen":
         return
     command = " ".join(str(word) for word in arguments[1])
-    if "valkey-server" not in command and "flask --app wsgi:app db upgrade" not in command:
+    if "valkey-server" not in command and "flask --app app.command_line:create_command_app db upgrade" not in command:
         raise AssertionError(f"with --quick no test may start a process; this one needs `processes`: {command}")
 
 
@@ -159,7 +159,7 @@ def _migrate(database_url: str, instance_path: Path) -> None:
     from tests.support.servers import SECRET_KEY
 
     done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi:app", "db", "upgrade"],
+        [sys.executable, "-m", "flask", "--app", "app.command_line:create_command_app", "db", "upgrade"],
         cwd=ROOT,
         env=clean_environment(
             DATABASE_URL=database_url, INSTANCE_PATH=str(instance_path), SECRET_KEY=SECRET_KEY, RATE_LIMITS="off"

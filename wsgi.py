@@ -1,4 +1,4 @@
-"""The WSGI application for gunicorn and the `flask` command. The settings are read here, once."""
+"""The WSGI application for gunicorn. The settings are read here, once."""
 
 from __future__ import annotations
 

