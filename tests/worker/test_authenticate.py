@@ -159,7 +159,7 @@ def test_frames_sent_before_the_answer_are_handled_after_it(network):
     assert [frame["payload"]["message"] for frame in listener.events("channels/broadcast")] == list("01234")
 
 
-def test_a_second_authenticate_fails_and_the_socket_stays(network):
+def test_a_second_authenticate_fails_and_the_socket_stays_open(network):
     game, other = network.game(), network.game()
     socket = network.open()
     socket.authenticate(game.client_id, game.client_secret)
@@ -252,7 +252,7 @@ def test_frames_after_a_failure_are_not_handled(network):
     assert [frame["status"] for frame in socket.frames] == ["failure"]
 
 
-def test_old_secrets_and_those_of_deleted_peers_are_refused(network):
+def test_old_secrets_and_deleted_peers_are_refused(network):
     game, application = network.game(), network.application()
     with db.transaction() as session:
         games.regenerate_credentials(session, OPERATOR, short_name=game.short_name)
@@ -317,7 +317,7 @@ def test_failures_are_forgotten_after_some_time():
     assert slow.delay("id", "address", now=2 * failures.FORGET_SECONDS) == 0.0
 
 
-def test_failures_are_not_slowed_down_without_limits():
+def test_failures_are_not_delayed_when_limits_are_off():
     slow = Failures(False)
     assert {slow.delay("id", "address", now=0.0) for _ in range(50)} == {0.0}
 
@@ -357,7 +357,7 @@ def test_a_client_that_retries_forever_is_slowed_down_and_others_are_not(start_w
     assert "Traceback" not in running.output
 
 
-def test_with_limits_off_nobody_waits(network):
+def test_sockets_are_not_delayed_when_limits_are_off(network):
     began = time.monotonic()
     for _ in range(failures.FORGIVEN + 7):
         network.open().authenticate("nobody", "wrong", check=False)
@@ -479,7 +479,7 @@ def test_a_stopping_worker_sends_restart_and_closes_with_1012(start_worker, conn
 
 
 @pytest.mark.parametrize("version", ["0", "0.1.9", "-1", "next", ""])
-def test_a_version_below_the_first_still_works(network, version):
+def test_a_version_before_the_first_release_still_works(network, version):
     game = network.game()
     client = network.open()
     client.authenticate(game.client_id, game.client_secret, version=version, supports=["channels", "players"])

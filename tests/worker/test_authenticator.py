@@ -52,7 +52,7 @@ def log_in_all(authenticator: Authenticator, credentials: list[Any]) -> list[Any
     return [greenlet.value for greenlet in greenlets]
 
 
-def test_all_that_wait_share_one_read(stored, database, authenticator):
+def test_waiting_logins_share_one_read(stored, database, authenticator):
     """Forty logins in one turn of the event loop need one read of the database."""
     credentials = [stored.game_with_credentials()[1] for _ in range(40)]
 
@@ -62,7 +62,7 @@ def test_all_that_wait_share_one_read(stored, database, authenticator):
     assert database.reads == authenticator.batches == 1
 
 
-def test_a_storm_takes_one_read_for_each_batch(stored, database, authenticator):
+def test_a_storm_of_logins_needs_one_read_per_batch(stored, database, authenticator):
     """The number of reads grows with the number of batches, not of games."""
     _, credentials = stored.game_with_credentials()
 
@@ -132,7 +132,7 @@ def test_finished_logins_are_forgotten(stored, authenticator):
     assert not login.is_stale
 
 
-def test_new_user_agents_of_many_games_are_one_transaction(stored, database, engine):
+def test_new_user_agents_of_many_games_are_stored_in_one_transaction(stored, database, engine):
     """Each game whose synced record changes gets one version; a second write has nothing to do."""
     from sqlalchemy import func, select
 
@@ -176,7 +176,7 @@ def test_a_known_user_agent_with_another_protocol_version_makes_no_version(store
         assert list_peers(session, [key])[key].protocol_version == "2.4.0"
 
 
-def test_what_is_known_already_is_not_written(stored, database):
+def test_known_details_are_not_written_again(stored, database):
     from shared.services.peers import list_peers
 
     game = stored.game()

@@ -112,7 +112,7 @@ def test_a_request_without_an_origin_is_refused(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_a_network_of_ipv6_addresses_counts_as_one(network: Network) -> None:
+def test_an_ipv6_network_counts_as_one_address(network: Network) -> None:
     for number in range(1, 61):
         open_page(network, header=[f"X-Forwarded-For: 2001:db8:1:2::{number:x}"])
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
@@ -153,7 +153,7 @@ def _refused_elsewhere(network: Network, token: str) -> Frame:
 
 
 @pytest.mark.one_worker
-def test_a_token_is_good_for_a_minute(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_expires_after_a_minute(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     from itsdangerous import TimestampSigner
@@ -190,14 +190,14 @@ def test_a_token_of_a_session_that_ended_is_refused(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_nothing_works_before_the_token(network: Network, channel: str) -> None:
+def test_other_events_before_authenticating_are_refused(network: Network, channel: str) -> None:
     page = open_page(network)
     answer = page.request("channels/send", {"channel": channel, "message": "hello"})
     assert (answer["status"], answer["code"]) == ("failure", "unauthenticated")
 
 
 @pytest.mark.one_worker
-def test_games_credentials_are_worth_nothing_here_and_tokens_nothing_there(network: Network) -> None:
+def test_credentials_and_tokens_work_on_their_own_socket_only(network: Network) -> None:
     game = network.game()
     page = open_page(network)
     answer = page.request(
@@ -210,12 +210,12 @@ def test_games_credentials_are_worth_nothing_here_and_tokens_nothing_there(netwo
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["channels/subscribe", "channels/history", "players/sign-in", "games/status", "sync"])
-def test_what_games_send_is_unknown_here(network: Network, channel: str, event: str) -> None:
+def test_events_for_games_are_unknown_on_the_browser_socket(network: Network, channel: str, event: str) -> None:
     page = come_in(network)
     assert page.request(event, {"channel": channel, "name": "x"})["code"] == "unknown-event"
 
 
-def test_the_limits_of_sockets_hold(network: Network) -> None:
+def test_message_limits_apply_to_browser_sockets(network: Network) -> None:
     page = come_in(network)
     page.send_text("x" * 70_000)
     assert page.wait_closed() == 1009
@@ -224,7 +224,7 @@ def test_the_limits_of_sockets_hold(network: Network) -> None:
     assert page.wait_closed() == 1003
 
 
-def test_a_page_that_is_dead_or_says_nothing_is_closed(start_worker: Any, stored: Any) -> None:
+def test_a_dead_or_silent_page_is_closed(start_worker: Any, stored: Any) -> None:
     worker = start_worker(PUBLIC_URL=ORIGIN, HEARTBEAT_SECONDS="0.1", AUTHENTICATE_SECONDS="3")
     url = worker.url.replace("/socket", "/chat-socket")
     dead = Page(url, origin=ORIGIN, answers_heartbeats=False)
@@ -233,7 +233,7 @@ def test_a_page_that_is_dead_or_says_nothing_is_closed(start_worker: Any, stored
     assert (dead.wait_closed(), silent.wait_closed()) == (4001, 4001)
 
 
-def test_a_page_that_does_not_read_is_closed_and_slows_nobody(start_worker: Any, stored: Any) -> None:
+def test_a_page_that_does_not_read_is_closed_without_slowing_others(start_worker: Any, stored: Any) -> None:
     channel = stored.channel().name
     worker = start_worker(PUBLIC_URL=ORIGIN, OUTBOUND_BYTES="65536")
     url = worker.url.replace("/socket", "/chat-socket")
@@ -257,7 +257,7 @@ def worker_sockets(worker: Any) -> int:
     return int(float(found[1]))
 
 
-def test_a_person_may_have_a_limited_number_of_pages(network: Network) -> None:
+def test_the_pages_of_a_user_are_limited(network: Network) -> None:
     user = new_user(network)
     pages = [come_in(network, user) for _ in range(12)]
     answer = _refused(network, token_for(user))
@@ -275,7 +275,7 @@ def test_a_person_may_have_a_limited_number_of_pages(network: Network) -> None:
 @pytest.mark.parametrize(
     "event", ["channels/send", "channels/read", "channels/listeners", "tells/send", "heartbeat", "x"]
 )
-def test_nonsense_is_refused_and_harms_nothing(network: Network, channel: str, event: str) -> None:
+def test_nonsense_is_refused_and_does_no_harm(network: Network, channel: str, event: str) -> None:
     page = come_in(network, channels=[channel])
     odd: list[Any] = [
         None,
@@ -331,7 +331,7 @@ def test_browsers_receive_each_line_once_including_their_own(network: Network, c
 
 
 @pytest.mark.one_worker
-def test_the_own_line_comes_before_its_answer(network: Network, channel: str) -> None:
+def test_the_senders_line_arrives_before_the_answer(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     page.send("channels/send", {"channel": channel, "message": "mine"}, ref=7)
     page.wait_for("channels/send", ref=7)
@@ -340,14 +340,14 @@ def test_the_own_line_comes_before_its_answer(network: Network, channel: str) ->
 
 
 @pytest.mark.one_worker
-def test_nobody_speaks_under_another_name(network: Network, channel: str) -> None:
+def test_a_page_cannot_send_under_another_name(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     page.request("channels/send", {"channel": channel, "message": "me", "name": "somebody", "game": "Other"})
     heard = page.wait_for("channels/broadcast")["payload"]
     assert (heard["name"], heard["game"]) == (page.username, "Grapevine")
 
 
-def test_hidden_channels_are_not_for_browsers(network: Network) -> None:
+def test_browsers_cannot_subscribe_to_hidden_channels(network: Network) -> None:
     hidden = network.factory.channel(is_hidden=True).name
     page = open_page(network)
     answer = page.request("authenticate", {"token": token_for(new_user(network)), "channels": [hidden]})
@@ -356,7 +356,7 @@ def test_hidden_channels_are_not_for_browsers(network: Network) -> None:
 
 
 @pytest.mark.parametrize("end", ["hidden", "deleted"])
-def test_a_deleted_or_hidden_channel_is_closed(network: Network, channel: str, end: str) -> None:
+def test_pages_are_unsubscribed_from_a_deleted_or_hidden_channel(network: Network, channel: str, end: str) -> None:
     page = come_in(network, channels=[channel])
     with transaction() as session:
         found = channels.get_channel(session, channel)
@@ -368,7 +368,7 @@ def test_a_deleted_or_hidden_channel_is_closed(network: Network, channel: str, e
     assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
 
 
-def test_pages_are_sent_the_new_name_of_a_channel(network: Network, channel: str) -> None:
+def test_pages_receive_the_new_name_of_a_channel(network: Network, channel: str) -> None:
     """Before the first line that comes under the new name; what else changes is told in the same words."""
     pages = [come_in(network, channels=[channel], worker=number) for number in (0, 1)]
     elsewhere = come_in(network)
@@ -382,7 +382,7 @@ def test_pages_are_sent_the_new_name_of_a_channel(network: Network, channel: str
     assert elsewhere.events("channels/changed") == []
 
 
-def test_only_the_sender_of_too_many_lines_is_refused(network: Network, channel: str) -> None:
+def test_only_the_flooding_sender_is_refused(network: Network, channel: str) -> None:
     user = new_user(network)
     pages = [come_in(network, user, channels=[channel]) for _ in range(2)]
     answers = [pages[n % 2].request("channels/send", {"channel": channel, "message": f"{n}"}) for n in range(14)]
@@ -404,7 +404,7 @@ def test_bad_text_names_the_field(network: Network, channel: str) -> None:
 # Who is online
 
 
-def test_a_person_is_online_while_a_page_is_open_anywhere(network: Network) -> None:
+def test_a_user_is_online_while_any_page_is_open(network: Network) -> None:
     game = network.join()
     user = new_user(network)
     first = come_in(network, user, worker=0)
@@ -434,7 +434,7 @@ def test_a_second_page_is_not_announced(network: Network) -> None:
     assert names.count(user.username) == 1
 
 
-def test_a_hidden_person_is_in_no_list_but_can_speak(network: Network, channel: str) -> None:
+def test_a_hidden_user_is_not_listed_but_can_speak(network: Network, channel: str) -> None:
     user = new_user(network)
     with transaction() as session:
         accounts.set_privacy(session, actors.of_user(session, user.id), is_profile_hidden=False, is_online_hidden=True)
@@ -452,7 +452,7 @@ def test_a_hidden_person_is_in_no_list_but_can_speak(network: Network, channel: 
     assert user.username not in [frame["payload"]["name"] for frame in game.events("players/sign-in")]
 
 
-def test_hiding_and_showing_oneself_takes_effect_at_once(network: Network) -> None:
+def test_hiding_from_lists_takes_effect_at_once(network: Network) -> None:
     game = network.join()
     page = come_in(network)
     for is_hidden in (True, False):
@@ -483,7 +483,7 @@ def test_the_listeners_of_a_channel_are_listed(network: Network, channel: str) -
 # Tells
 
 
-def test_tells_go_both_ways_and_to_every_page_of_a_person(network: Network) -> None:
+def test_tells_go_both_ways_and_reach_every_page_of_a_user(network: Network) -> None:
     user = new_user(network)
     pages = [come_in(network, user, worker=0), come_in(network, user, worker=1)]
     stranger = come_in(network)
@@ -514,7 +514,7 @@ def test_tells_go_both_ways_and_to_every_page_of_a_person(network: Network) -> N
         assert (told["from_game"], told["from_name"], told["message"]) == ("Grapevine", user.username, "yes")
 
 
-def test_browsers_tell_each_other(network: Network) -> None:
+def test_browsers_send_tells_to_each_other(network: Network) -> None:
     one, other = come_in(network, worker=0), come_in(network, worker=1)
     told = {"to_game": "Grapevine", "to_name": other.username, "message": "hi"}
     wait_until(lambda: one.request("tells/send", told)["status"] == "success", what="the tell goes through")
@@ -526,14 +526,14 @@ def test_browsers_tell_each_other(network: Network) -> None:
     ("to_game", "to_name", "code"),
     [("NoSuchGame", "x", "game-offline"), ("Grapevine", "nobody-here", "player-offline"), ("", "", "invalid")],
 )
-def test_tells_that_reach_nobody(network: Network, to_game: str, to_name: str, code: str) -> None:
+def test_undeliverable_tells_are_refused(network: Network, to_game: str, to_name: str, code: str) -> None:
     page = come_in(network)
     answer = page.request("tells/send", {"to_game": to_game, "to_name": to_name, "message": "hi"})
     assert answer["code"] == code
 
 
 @pytest.mark.one_worker
-def test_a_browser_registers_no_character(network: Network) -> None:
+def test_browsers_cannot_register_characters(network: Network) -> None:
     page = come_in(network)
     told = {"to_game": "Grapevine", "to_name": "system", "message": "register 0eaed916-0000-4000-8000-000000000000"}
     assert page.request("tells/send", told)["status"] == "success"
@@ -561,7 +561,7 @@ def _delete(user_id: int) -> None:
 
 
 @pytest.mark.parametrize("end", [_change_password, _end_sessions, _delete])
-def test_a_session_that_ends_closes_its_pages(network: Network, end: Any) -> None:
+def test_the_end_of_a_session_closes_its_pages(network: Network, end: Any) -> None:
     user = new_user(network)
     pages = [come_in(network, user, worker=0), come_in(network, user, worker=1)]
     other = come_in(network)
@@ -573,7 +573,7 @@ def test_a_session_that_ends_closes_its_pages(network: Network, end: Any) -> Non
     assert not other.is_closed
 
 
-def test_signing_out_closes_the_pages_of_that_session_alone(network: Network) -> None:
+def test_signing_out_closes_the_pages_of_that_session_only(network: Network) -> None:
     """Also where its token was fetched before."""
     user = new_user(network)
 
@@ -597,7 +597,7 @@ def test_signing_out_closes_the_pages_of_that_session_alone(network: Network) ->
     assert not other.is_closed
 
 
-def test_a_new_username_is_applied(network: Network, channel: str) -> None:
+def test_pages_speak_under_a_new_username(network: Network, channel: str) -> None:
     page = come_in(network, channels=[channel])
     with transaction() as session:
         from shared.bus import announce
@@ -644,7 +644,7 @@ def test_channels_without_a_subscription_have_no_read_marks(network: Network, ch
         assert read_marks.last_read(session, user_id=page.user_id, channel_id=channel_id) is None
 
 
-def test_pages_do_not_receive_people_whom_their_person_ignores(network: Network, channel: str) -> None:
+def test_pages_do_not_receive_lines_from_ignored_users(network: Network, channel: str) -> None:
     """On every worker, from the next line on; others hear it, and the ignored hears themself."""
     user, rude = new_user(network), new_user(network)
     pages = [come_in(network, user, channels=[channel], worker=number) for number in (0, 1)]
@@ -688,7 +688,7 @@ def test_pages_do_not_receive_people_whom_their_person_ignores(network: Network,
     assert is_heard_from_person()
 
 
-def test_ignoring_all_of_grapevine_hides_neither_oneself_nor_the_network(network: Network, channel: str) -> None:
+def test_ignoring_all_of_grapevine_hides_neither_own_lines_nor_system_notices(network: Network, channel: str) -> None:
     page, other = (come_in(network, channels=[channel]) for _ in range(2))
     with reading() as session:
         user = accounts.get_account(session, page.user_id)

@@ -38,7 +38,7 @@ def subscribe_everywhere(network, clients, channel):
         assert client.request("channels/subscribe", {"channel": channel})["status"] == "success"
 
 
-def test_a_message_reaches_every_other_subscriber_as_it_should_look(network, channel):
+def test_a_message_reaches_every_other_subscriber(network, channel):
     sender, receiver, stranger = network.join(), network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
     answer = say(sender, channel, "Hello, world!")
@@ -58,7 +58,7 @@ def test_a_message_reaches_every_other_subscriber_as_it_should_look(network, cha
     assert [text for text in heard(stranger) + heard(sender) if text == "Hello, world!"] == []
 
 
-def test_spaces_at_the_ends_stay_and_white_space_alone_is_refused(network, channel):
+def test_outer_spaces_are_kept_and_blank_messages_refused(network, channel):
     """Drawings begin with spaces; nothing at all is no message."""
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
@@ -69,7 +69,7 @@ def test_spaces_at_the_ends_stay_and_white_space_alone_is_refused(network, chann
     assert receiver.wait_for("channels/broadcast")["payload"]["message"] == "   /\\ "
 
 
-def test_a_speaker_may_be_named_with_the_games_own_name(network, channel):
+def test_a_player_name_may_end_with_the_games_own_name(network, channel):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
     for name in (f"Alice@{sender.peer.short_name}", "Bob@Elsewhere"):
@@ -79,7 +79,7 @@ def test_a_speaker_may_be_named_with_the_games_own_name(network, channel):
     assert speakers[:2] == ["Alice", "Bob@Elsewhere"]
 
 
-def test_the_sockets_of_the_sending_peer_do_not_receive_it(network, channel):
+def test_the_senders_sockets_do_not_receive_its_message(network, channel):
     """Several sockets of one game, each subscribed, on every worker."""
     first = network.join(worker=0)
     second, third = network.join(first.peer, worker=1), network.join(first.peer, worker=0)
@@ -130,7 +130,7 @@ def test_unsubscribing_ends_delivery_and_always_succeeds(network, channel):
     )
 
 
-def test_a_valid_unknown_name_creates_the_channel_hidden(network):
+def test_subscribing_to_a_new_name_creates_a_hidden_channel(network):
     name = fresh_name()
     first, second = network.join(worker=0), network.join(worker=1)
     subscribe_everywhere(network, [first, second], name)
@@ -157,7 +157,7 @@ def test_several_sockets_may_create_one_channel_at_once(network):
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("name", ["", "ab", "x" * 16, "no good", "digit7", "ALL", "all", "chän", "a\tb\tc", "nul\0nul"])
-def test_a_bad_name_is_refused_and_creates_nothing(network, name):
+def test_an_invalid_name_is_refused_and_creates_nothing(network, name):
     client = network.join()
     answer = client.request("channels/subscribe", {"channel": name})
     assert (answer["status"], answer["code"]) == ("failure", "channel-refused")
@@ -177,7 +177,7 @@ def test_only_subscribing_creates_a_channel(network):
         assert channels.find_channel(session, name) is None
 
 
-def test_names_match_without_case_and_frames_carry_the_channels_own_spelling(network):
+def test_names_ignore_case_and_frames_use_the_channels_spelling(network):
     name = network.factory.channel("Sp-" + fresh_name()[2:8].upper()).name
     sender, receiver = network.join(), network.join()
     assert sender.request("channels/subscribe", {"channel": name.lower()})["status"] == "success"
@@ -224,7 +224,7 @@ def test_names_and_messages_are_cleaned(network, channel):
         ({"name": "half \udfff"}, "name"),
     ],
 )
-def test_a_malformed_message_is_a_failure_that_names_the_field(network, channel, change, field):
+def test_the_error_for_a_malformed_message_names_the_field(network, channel, change, field):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
     answer = sender.request("channels/send", {"channel": channel, "name": "A", "message": "hi", **change})
@@ -234,7 +234,7 @@ def test_a_malformed_message_is_a_failure_that_names_the_field(network, channel,
     assert receiver.wait_for("channels/broadcast")["payload"]["message"] == "x" * 4000
 
 
-def test_nothing_is_answered_without_a_ref(network, channel):
+def test_requests_without_a_ref_get_no_answer(network, channel):
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
     for payload in ({"channel": channel, "name": "A", "message": "quiet"}, {"channel": channel}, None, [], "x"):
@@ -246,7 +246,7 @@ def test_nothing_is_answered_without_a_ref(network, channel):
     assert sender.events("channels/send") == sender.events("error") == []
 
 
-def test_a_deleted_channel_is_unsubscribed_silently(network):
+def test_deleting_a_channel_unsubscribes_silently(network):
     """Sending then fails as not subscribed; a channel of that name made later is another one."""
     name = network.factory.channel("gone-" + fresh_name()[2:9]).name
     sender, receiver = network.join(), network.join()
@@ -287,7 +287,7 @@ def test_a_hidden_channel_works_like_any_other(network):
 # Applications
 
 
-def test_an_application_receives_every_channel_and_may_send_to_any(network, channel):
+def test_an_application_receives_and_may_send_on_every_channel(network, channel):
     """Hidden ones and new ones too, without subscribing to anything."""
     application = network.application()
     replica = network.open()
@@ -330,7 +330,7 @@ def test_an_application_that_unsubscribes_still_receives_lines(network, channel)
 # History (2.4.0)
 
 
-def test_broadcasts_have_an_id_from_version_2_4_0_on(network, channel):
+def test_broadcasts_have_an_id_since_version_2_4_0(network, channel):
     sender, old, new = network.join(), network.join(version="2.3.0"), network.join(version="2.4.0")
     subscribe_everywhere(network, [sender, old, new], channel)
     say(sender, channel, "dated")

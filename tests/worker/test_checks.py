@@ -102,7 +102,7 @@ def test_slow_checks_do_not_delay_sockets(start_worker, stored, ask, connect):
         assert set(results.values()) == {"timed-out"}
 
 
-def test_another_worker_repeats_a_check_of_a_killed_worker(start_worker, stored, ask):
+def test_another_worker_repeats_the_check_of_a_killed_worker(start_worker, stored, ask):
     """Nobody runs it again before its lease has expired."""
     worker = start_worker(CHECK_PRIVATE_ADDRESSES="on")
     game = stored.game("Mine")

@@ -93,7 +93,7 @@ def test_an_aligned_job_does_not_drift():
     assert plain.due_after(late) == late + timedelta(minutes=15)
 
 
-def test_old_counts_are_pruned_by_a_job(any_database, engine, stored, settings):
+def test_a_job_prunes_old_counts(any_database, engine, stored, settings):
     game = stored.game()
     with db.transaction() as session:
         player_counts.record(session, {game.id: 1}, at=db.utc_now() - timedelta(days=30))

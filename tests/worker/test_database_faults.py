@@ -74,9 +74,7 @@ def test_a_worker_that_freezes_inside_its_transaction_does_not_stop_the_others(
         assert sender.request(event, payload)["status"] == "success"
 
 
-def test_a_lock_that_somebody_holds_for_long_fails_only_what_needs_it(
-    any_database, start_worker, stored, connect, holder
-):
+def test_a_long_held_lock_fails_only_requests_that_need_it(any_database, start_worker, stored, connect, holder):
     """Nobody waits longer than LOCK_SECONDS."""
     worker = start_worker()
     stored.channel("gossip")
@@ -95,7 +93,7 @@ def away(postgres_server, database_url):
     postgres_server.come_back(database_url)
 
 
-def test_an_internal_fault_is_no_answer_to_authenticate(
+def test_an_internal_error_does_not_answer_authenticate(
     any_database, start_worker, stored, connect, database_url, postgres_server, away
 ):
     """Real clients take any failed `authenticate` as final. They come back after a socket that closes with 1011."""

@@ -30,7 +30,7 @@ def events(found: Diagnostics, way: str) -> list[str]:
     return [json.loads(frame.frame)["event"] for frame in found.frames if frame.way == way]
 
 
-def test_frames_in_and_out_with_broadcasts_among_them(network: Network) -> None:
+def test_frames_are_recorded_in_both_directions(network: Network) -> None:
     client, other = network.join(channels=["diag"], players=["Alice"]), network.join(channels=["diag"])
     client.request("channels/send", {"channel": "diag", "name": "Alice", "message": "from me"})
     other.request("channels/send", {"channel": "diag", "name": "Bob", "message": "from the other"})
@@ -98,7 +98,7 @@ def test_redacted_text_is_removed_from_the_frames(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_refusals_say_what_was_wrong_and_what_was_expected(network: Network) -> None:
+def test_refusals_say_what_is_wrong_and_what_is_expected(network: Network) -> None:
     client = network.join(supports=["channels"])
     client.request("channels/send", {"channel": "nowhere", "name": "A", "message": "hi"})
     client.request("channels/subscribe", {})
@@ -123,7 +123,7 @@ def test_refusals_say_what_was_wrong_and_what_was_expected(network: Network) -> 
 
 
 @pytest.mark.one_worker
-def test_an_authenticate_that_fails_for_its_supports_is_seen_by_the_owner(network: Network) -> None:
+def test_the_owner_sees_an_authenticate_that_failed_for_its_flags(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.authenticate(peer.client_id, peer.client_secret, supports=[], check=False)
     found = wait_until(lambda: read(network, peer).refusals)
@@ -145,7 +145,7 @@ def test_disconnects_are_recorded_with_their_cause(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_the_room_left_in_limits_is_shown(network: Network) -> None:
+def test_the_remaining_rate_limits_are_shown(network: Network) -> None:
     client = network.join(channels=["diag"])
     for _ in range(12):
         client.request("channels/send", {"channel": "diag", "name": "Alice", "message": "hi"})

@@ -52,7 +52,7 @@ def test_a_renamed_channel_is_found_by_its_new_name_only(filled):
     assert filled.channels[1].name == "chat"
 
 
-def test_a_name_passes_to_another_channel(filled):
+def test_a_channel_can_take_the_old_name_of_another(filled):
     filled.apply(change(1, "chat"))
     filled.apply(change(2, "gossip"))
     filled.apply(change(1, None))

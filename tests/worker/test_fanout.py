@@ -163,7 +163,7 @@ def test_any_channel_receives_all_channels_and_nothing_else(fanout: Fanout) -> N
     assert (everything.transport.text, both.transport.text, nothing.transport.text) == ("12", "123", "")
 
 
-def test_the_last_frame_is_the_last(fanout: Fanout) -> None:
+def test_nothing_is_sent_after_the_last_frame(fanout: Fanout) -> None:
     member = FakeSubscriber()
     fanout.join(member, ["t"])
     fanout.broadcast("t", same("1"))
@@ -257,7 +257,7 @@ TOPICS: list[Any] = [ChannelTopic(0), ChannelTopic(1), "plain", ANY_CHANNEL]
 
 @given(actions=ACTIONS)
 @settings(max_examples=300, deadline=None)
-def test_every_socket_gets_what_a_naive_server_would_have_sent(actions: list[tuple[Any, Any, Any]]) -> None:
+def test_every_socket_receives_what_a_naive_server_would_send(actions: list[tuple[Any, Any, Any]]) -> None:
     """Against a model that writes to each socket at once, at every call."""
     fanout = Fanout()
     fanout._turn = 1
@@ -335,7 +335,7 @@ def test_answers_and_broadcasts_arrive_in_order(join: Callable[..., Any]) -> Non
     assert [other.receive_json()["number"] for _ in range(2000)] == [n for n in range(3000) if n % 3]
 
 
-def test_a_broadcast_reaches_each_socket_in_its_form_except_the_sender(join: Callable[..., Any]) -> None:
+def test_a_broadcast_reaches_every_socket_but_the_sender_in_its_variant(join: Callable[..., Any]) -> None:
     sender = join("#form", peer="p", variant=1)
     own = join("#form", peer="p")
     plain, new, watcher = join("#form"), join("#form", variant=7), join("*", variant=2)

@@ -74,7 +74,7 @@ def test_many_missed_lines_arrive_in_order_and_close_no_socket(start_worker, sto
     assert [number for number in numbers if number >= 0] == list(range(2 * LINES))
 
 
-def test_a_silent_redis_is_noticed_and_lost_signals_are_made_up_for(start_worker, stored, connect, own_valkey):
+def test_a_worker_notices_a_silent_redis_and_recovers_lost_signals(start_worker, stored, connect, own_valkey):
     """Its connections stay open, unanswered. Lines sent meanwhile reach the other worker once Redis answers again."""
     with tempfile.TemporaryDirectory() as folder:
         way = SilentProxy(Path(folder) / "s", own_valkey.url)
@@ -99,7 +99,7 @@ def test_a_silent_redis_is_noticed_and_lost_signals_are_made_up_for(start_worker
         way.close()
 
 
-def test_a_connection_to_redis_that_is_cut_after_a_signal_repeats_nothing(start_worker, stored, connect, own_valkey):
+def test_nothing_is_sent_twice_when_redis_disconnects_after_a_signal(start_worker, stored, connect, own_valkey):
     """Redis has passed the signal on, but its answer is lost. A tell and a sign-in arrive at most once, a line once."""
     with tempfile.TemporaryDirectory() as folder:
         proxy = SilentProxy(Path(folder) / "s", own_valkey.url)

@@ -140,6 +140,6 @@ def test_waiting_for_a_position_reads_the_log(stored, reader):
     assert len(reader.cursors) == 1
 
 
-def test_waiting_for_a_position_that_does_not_come_ends(reader):
+def test_waiting_for_a_position_times_out(reader):
     reader.feed.start()
     assert not reader.feed.wait_for(reader.feed.position + 1, timeout=0.02)

@@ -87,7 +87,7 @@ def answers_to(_worker):
     return give
 
 
-def test_an_unknown_event(answers_to):
+def test_an_unknown_event_is_refused(answers_to):
     frames = answers_to({"event": "dreams/share", "ref": "r"})
     assert frames == [
         {"event": "dreams/share", "ref": "r", "status": "failure", "code": "unknown-event", "error": "unknown event"}
@@ -183,14 +183,14 @@ def test_an_event_whose_flag_was_not_declared_is_refused(answers_to, event, flag
     assert answers_to({"event": event, "payload": {}}, supports=supports) == []
 
 
-def test_games_may_not_sync(answers_to):
+def test_games_cannot_sync(answers_to):
     [frame] = answers_to({"event": "sync", "ref": "r", "payload": {"since": 1}})
     assert (frame["code"], frame["error"], frame["event"]) == ("not-an-application", "not an application", "sync")
     assert answers_to({"event": "sync", "payload": {"since": 1}}) == []
 
 
 @pytest.mark.parametrize("since", ["x", 1.5, True, [], {}])
-def test_a_malformed_request_for_sync(answers_to, since):
+def test_a_malformed_sync_request_is_refused(answers_to, since):
     [frame] = answers_to({"event": "sync", "ref": "r", "payload": {"since": since}}, peer="application")
     assert (frame["code"], '"since"' in frame["error"]) == ("invalid", True)
 
@@ -247,7 +247,7 @@ def network(_usual_networks) -> Iterator[Network]:
     yield from network_of_this_test(_usual_networks(1))
 
 
-def test_the_socket_stays_after_every_failure(network):
+def test_the_socket_stays_open_after_every_failure(network):
     game = network.game()
     socket = network.open()
     socket.authenticate(game.client_id, game.client_secret)

@@ -35,7 +35,7 @@ def size_of(frame: Frame) -> int:
     return len(json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def test_the_players_of_a_game_are_bounded_over_all_its_sockets(network: Network) -> None:
+def test_the_players_of_a_game_are_limited_over_all_its_sockets(network: Network) -> None:
     crowd = network.game()
     sockets = [open_socket(network, crowd) for _ in range(19)]
     for number, socket in enumerate(sockets):
@@ -88,7 +88,7 @@ def test_the_sockets_of_a_game_are_limited(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_a_socket_that_no_longer_answers_makes_room(network: Network) -> None:
+def test_a_dead_socket_makes_room_for_a_new_one(network: Network) -> None:
     game = network.game()
     silent = network.open(answers_heartbeats=False)
     silent.authenticate(game.client_id, game.client_secret)

@@ -42,7 +42,7 @@ def listed(client: SocketClient) -> dict[str, Frame]:
     return {frame["payload"]["game"]: frame["payload"] for frame in answers}
 
 
-def test_a_game_is_announced_with_its_first_socket_and_when_it_stays_away(network: Network) -> None:
+def test_a_game_is_announced_when_it_connects_and_when_it_stays_away(network: Network) -> None:
     watcher = network.join()
     game = network.game()
 
@@ -101,7 +101,7 @@ def test_notices_reach_the_right_sockets(network: Network) -> None:
     assert told(watcher, hidden.peer) == told(watcher, application.peer) == []
 
 
-def test_the_status_has_all_known_details(network: Network) -> None:
+def test_a_status_has_all_known_details(network: Network) -> None:
     asker = network.join()
     game = network.game("Rich", description="A fine game", homepage_url="https://rich.example.com")
     with network.factory._open_session() as session:
@@ -163,7 +163,7 @@ def test_status_right_after_connect_has_the_user_agent_that_was_just_declared(ne
 
 
 @pytest.mark.one_worker
-def test_a_tool_that_tries_the_credentials_is_not_the_games_software(network: Network) -> None:
+def test_a_tool_that_tests_credentials_is_not_stored_as_user_agent(network: Network) -> None:
     asker, game = network.join(), network.game()
     network.join(game, user_agent="gossip-client doctor")
     network.join(game, user_agent="Rich 1.0")
@@ -210,7 +210,7 @@ def test_status_follows_changes(network: Network) -> None:
     network.wait_game(game, lambda payload: game.short_name not in listed(asker))
 
 
-def test_lists_leave_out_the_asker_hidden_games_and_applications(network: Network) -> None:
+def test_lists_omit_the_sender_hidden_games_and_applications(network: Network) -> None:
     asker = network.join()
     shown = network.join()
     hidden = network.join(network.game("Hid", is_displayed=False))
@@ -238,7 +238,7 @@ def test_grapevine_is_a_game_like_any_other(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
+def test_the_status_of_an_offline_or_unknown_game_is_refused(network: Network) -> None:
     asker, offline = network.join(), network.game()
 
     answer = asker.request("games/status", {"game": offline.short_name.lower()})
@@ -253,7 +253,7 @@ def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
         assert (answer["code"], answer["error"]) == ("unknown-game", "unknown game") and "payload" not in answer
 
 
-def test_both_kinds_of_status_asked_together_are_answered_in_the_order_asked(network: Network) -> None:
+def test_both_kinds_of_status_are_answered_in_the_order_of_the_requests(network: Network) -> None:
     for _ in range(5):
         network.join()
     asker = network.join()
@@ -265,7 +265,7 @@ def test_both_kinds_of_status_asked_together_are_answered_in_the_order_asked(net
     assert refs == sorted(refs) and set(refs) == {1, 2, 3}
 
 
-def test_status_without_a_ref_or_the_flag(network: Network) -> None:
+def test_status_needs_a_ref_and_the_flag(network: Network) -> None:
     asker, deaf = network.join(), network.join(supports=["channels"])
     asker.send("games/status")
     asker.settle()
@@ -275,6 +275,6 @@ def test_status_without_a_ref_or_the_flag(network: Network) -> None:
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("payload", [{"game": 5}, {"game": []}, [5]])
-def test_a_malformed_request(network: Network, payload: Any) -> None:
+def test_a_malformed_request_is_refused(network: Network, payload: Any) -> None:
     answer = network.join().request("games/status", payload)
     assert answer["code"] == "invalid"

@@ -44,7 +44,7 @@ def test_talking_without_authenticating_does_not_help(network):
     assert socket.wait_closed() == 4001
 
 
-def test_three_unanswered_heartbeats_and_no_fourth(network):
+def test_a_socket_is_closed_after_three_unanswered_heartbeats(network):
     game = network.game()
     socket = network.open(answers_heartbeats=False)
     socket.authenticate(game.client_id, game.client_secret)
@@ -55,7 +55,7 @@ def test_three_unanswered_heartbeats_and_no_fourth(network):
     assert time.monotonic() - began >= 2.5 * HEARTBEAT_SECONDS
 
 
-def test_other_frames_are_no_answers(network):
+def test_other_frames_do_not_answer_heartbeats(network):
     """Neither messages nor pings keep a socket open whose heartbeats go unanswered."""
     game = network.game()
     socket = network.open(answers_heartbeats=False)
@@ -96,7 +96,7 @@ def test_a_late_answer_resets_the_count(network):
         '{"events": "heartbeat", "payload": {"players": "none"}}',
     ],
 )
-def test_every_form_of_an_answer_counts_and_none_is_answered(network, text):
+def test_every_form_of_answer_counts_and_gets_no_reply(network, text):
     """Not even one with a ref, nor one with a strange payload."""
     game = network.game()
     socket = network.open(answers_heartbeats=False)
@@ -109,7 +109,7 @@ def test_every_form_of_an_answer_counts_and_none_is_answered(network, text):
     assert socket.events("error") == []
 
 
-def test_the_list_of_players_is_replaced_or_stays(network):
+def test_a_heartbeat_replaces_the_players_or_leaves_them(network):
     """The list is the socket's; a game shows the union of its sockets'."""
     game, asker_game = network.game(), network.game()
     first, second = network.open(), network.open()

@@ -37,7 +37,7 @@ def read_page(client: SocketClient, channel: str, **where: int) -> tuple[list[in
     return [line["id"] for line in answer["payload"]["messages"]], answer["payload"]["more"]
 
 
-def test_a_page_of_the_largest_lines_is_cut_and_the_next_ones_hold_the_rest(network: Network) -> None:
+def test_a_page_of_the_longest_lines_is_cut_and_later_pages_have_the_rest(network: Network) -> None:
     channel = network.factory.channel().name
     ids = store_lines(channel, 100)
     reader = network.join(channels=[channel], version="2.4.0")

@@ -73,7 +73,7 @@ def admitted(action: Callable[[], Any], tries: int) -> int:
 
 
 @pytest.mark.parametrize(("name", "limit"), DEFAULTS.items())
-def test_a_bucket_is_a_burst_and_then_a_refill_to_the_millisecond(name: str, limit: Limit) -> None:
+def test_a_bucket_allows_a_burst_and_then_refills_to_the_millisecond(name: str, limit: Limit) -> None:
     bucket, now = Bucket(limit), 5000.0
     for _ in range(limit.burst):
         assert bucket.wait(now) == 0
@@ -93,7 +93,7 @@ def test_the_level_of_a_bucket_never_goes_below_zero() -> None:
     assert bucket.wait(1.0) == 0
 
 
-def test_the_table_is_that_of_the_protocol() -> None:
+def test_the_limits_are_those_of_the_protocol() -> None:
     assert {name: (limit.burst, limit.per_second) for name, limit in DEFAULTS.items()} == {
         "events:socket": (400, 20),
         "games/status:socket": (10, 0.2),
@@ -137,7 +137,7 @@ def test_nothing_is_limited_without_limits(clock: Clock) -> None:
     assert admitted(lambda: limits.spend_message(socket, "Alice"), 1000) == 1000
 
 
-def test_forty_players_lose_nothing_while_one_floods(limits: RateLimits, clock: Clock) -> None:
+def test_a_flooding_player_does_not_limit_forty_others(limits: RateLimits, clock: Clock) -> None:
     """Each of them speaks once in 3 s, the flooder twenty times a second, for five minutes."""
     socket = socket_of()
     lost = 0
@@ -192,7 +192,7 @@ def test_all_sockets_of_a_game_share_five_times_the_limit_of_one(limits: RateLim
     assert admitted(lambda: limits.admit_event(socket_of()), 10_000) == 1000
 
 
-def test_people_in_browsers_share_no_limit_of_sockets(limits: RateLimits) -> None:
+def test_browser_users_do_not_share_a_socket_limit(limits: RateLimits) -> None:
     assert admitted(lambda: limits.admit_event(socket_of("grapevine")), 10_000) == 10_000
 
 
@@ -209,7 +209,7 @@ def test_a_refused_player_costs_the_game_nothing(limits: RateLimits) -> None:
     assert admitted(lambda: limits.spend_message(socket, next(names)), 1000) == 90
 
 
-def test_the_buckets_kept_are_bounded(limits: RateLimits) -> None:
+def test_the_number_of_buckets_is_bounded(limits: RateLimits) -> None:
     socket = socket_of()
     for number in range(MAX_PLAYERS + 500):
         admitted(lambda number=number: limits.spend_tell(socket, f"Player{number}"), 1)
@@ -240,7 +240,7 @@ def test_a_short_flood_is_forgiven(limits: RateLimits, clock: Clock) -> None:
         clock.now += 30
 
 
-def test_headroom(limits: RateLimits, clock: Clock) -> None:
+def test_headroom_is_the_number_of_remaining_requests(limits: RateLimits, clock: Clock) -> None:
     socket = socket_of()
     limits.admit_event(socket)
     for _ in range(4):
@@ -268,7 +268,7 @@ def test_limits_can_be_set() -> None:
     ["x=1/1", "channels/send=1/1", "events:socket", "events:socket=5", "events:socket=a/b", "events:socket=0/1"]
     + [f"events:socket={value}" for value in ("1/0", "1/nan", "1/inf", "-1/1", "1.5/1", "9999999/1")],
 )
-def test_a_limit_that_makes_no_sense_stops_the_start(make_settings: Callable[..., Any], text: str) -> None:
+def test_an_invalid_limit_stops_the_start(make_settings: Callable[..., Any], text: str) -> None:
     with pytest.raises(SettingsError, match=r"^LIMITS: .*") as caught:
         make_settings(LIMITS=text)
     assert "\n" not in str(caught.value)
@@ -290,7 +290,7 @@ def codes(answers: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.one_worker
-def test_over_the_limit_of_a_player(network: Network) -> None:
+def test_a_player_over_the_limit_is_refused(network: Network) -> None:
     client = network.join(channels=["limits"], players=["Alice"])
     answers = ask(client, "channels/send", {"channel": "limits", "name": "Alice", "message": "hi"}, 14)
     assert codes(answers)[:10] == ["success"] * 10
@@ -316,7 +316,7 @@ def test_refused_requests_have_no_effect(network: Network) -> None:
     assert client.events("channels/send") == []
 
 
-def test_the_limits_hold_over_sockets_workers_and_reconnects(network: Network) -> None:
+def test_limits_hold_over_sockets_workers_and_reconnects(network: Network) -> None:
     first = network.join(channels=["limits"], worker=0)
     listener = network.join(channels=["limits"], worker=1)
     line = {"channel": "limits", "name": "Alice", "message": "hi"}
@@ -355,7 +355,7 @@ def test_tells_are_limited_by_player_over_workers(network: Network) -> None:
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["games/status", "players/status"])
-def test_status_of_all_games_is_limited_by_socket_that_of_one_is_not(network: Network, event: str) -> None:
+def test_only_the_status_of_all_games_is_limited_per_socket(network: Network, event: str) -> None:
     client = network.join()
     for number in range(11):
         client.send(event, ref=number)
@@ -370,7 +370,7 @@ def test_status_of_all_games_is_limited_by_socket_that_of_one_is_not(network: Ne
 
 
 @pytest.mark.one_worker
-def test_subscriptions_are_limited_but_not_those_of_authenticate(network: Network) -> None:
+def test_subscriptions_are_limited_except_those_in_authenticate(network: Network) -> None:
     names = [f"chan-{a}{b}" for a in "abcdefghij" for b in "abcdefgh"]
     client = network.join(channels=names)
     answers = codes(ask(client, "channels/subscribe", {"channel": names[0]}, 64))
@@ -379,7 +379,7 @@ def test_subscriptions_are_limited_but_not_those_of_authenticate(network: Networ
     assert codes(ask(client, "channels/send", {"channel": names[79], "name": "A", "message": "hi"}, 1)) == ["success"]
 
 
-def test_a_game_that_creates_too_many_channels_is_refused_more(network: Network) -> None:
+def test_a_game_cannot_create_too_many_channels(network: Network) -> None:
     letters = "abcdefghij"
     names = ["many-" + first + second for first in letters for second in letters]
     game = network.game()
@@ -404,7 +404,7 @@ def test_applications_have_ten_times_the_limits_over_a_socket(network: Network) 
 
 
 @pytest.mark.one_worker
-def test_over_the_limit_of_all_events(network: Network) -> None:
+def test_events_over_the_total_limit_are_refused(network: Network) -> None:
     client = network.join()
     answers = ask(client, "players/sign-in", {"name": "Alice"}, 450)
     assert codes(answers)[:390] == ["success"] * 390

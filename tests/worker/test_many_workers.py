@@ -59,7 +59,7 @@ def test_two_workers_share_a_port(build: Any) -> None:
         other.wait_for("channels/broadcast", payload={"message": "hello"})
 
 
-def test_the_order_of_a_sender_holds_and_nothing_comes_twice_or_back(build: Any) -> None:
+def test_lines_arrive_once_in_order_and_never_return_to_the_sender(build: Any) -> None:
     network = build(2)
     game = network.game()
     senders = [network.join(game, channels=["gossip"], worker=number) for number in range(2)]
@@ -117,7 +117,7 @@ def test_the_sockets_of_a_killed_worker_disappear(build: Any) -> None:
     assert watcher.request("tells/send", tell)["code"] == "game-offline"
 
 
-def test_a_worker_that_is_stopped_leaves_at_once_and_without_notices_for_those_who_return(build: Any) -> None:
+def test_a_stopping_worker_leaves_at_once_without_notices_about_returning_games(build: Any) -> None:
     network = build(2, OFFLINE_SECONDS="2")
     watcher = network.join(worker=0)
     moving, staying_away = network.join(players=["Alice"], worker=1), network.join(worker=1)
@@ -140,7 +140,7 @@ def test_a_worker_that_is_stopped_leaves_at_once_and_without_notices_for_those_w
     assert moving.peer.short_name not in [frame["payload"]["game"] for frame in watcher.events("games/disconnect")]
 
 
-def test_a_worker_that_restarts_does_not_announce_those_who_come_back(build: Any, start_worker: Start) -> None:
+def test_a_restarted_worker_does_not_announce_returning_games(build: Any, start_worker: Start) -> None:
     network = build(1, OFFLINE_SECONDS="6")
     games = [network.join().peer for _ in range(3)]
     assert network.workers[0].stop() == 0

@@ -65,7 +65,9 @@ def pair(network: Network, channel: Channel) -> tuple[SocketClient, SocketClient
 
 
 @pytest.mark.parametrize("kind", ["mute", "ban"])
-def test_a_player_is_told_why_until_when_and_by_whom(pair: Any, channel: Channel, kind: str) -> None:
+def test_a_sanctioned_player_learns_the_reason_the_end_and_who_can_lift_it(
+    pair: Any, channel: Channel, kind: str
+) -> None:
     alice, bob = pair
     made = do(
         sanctions.sanction,
@@ -91,7 +93,7 @@ def test_a_player_is_told_why_until_when_and_by_whom(pair: Any, channel: Channel
     until(alice, channel.name, None)
 
 
-def test_a_sanction_ends_at_its_time_and_a_permanent_one_does_not_end(pair: Any, channel: Channel) -> None:
+def test_a_sanction_ends_on_time_and_a_permanent_one_stays(pair: Any, channel: Channel) -> None:
     alice, _bob = pair
     target = f"Alice@{alice.peer.short_name}"
     do(sanctions.sanction, kind="mute", target_kind="player", target=target, seconds=1, reason="briefly")
@@ -102,7 +104,7 @@ def test_a_sanction_ends_at_its_time_and_a_permanent_one_does_not_end(pair: Any,
     assert answer["error"] == "muted: for good" and "seconds_left" not in answer
 
 
-def test_a_sanction_may_hold_on_one_channel_only(pair: Any, channel: Channel, network: Network) -> None:
+def test_a_sanction_can_apply_to_one_channel_only(pair: Any, channel: Channel, network: Network) -> None:
     alice, bob = pair
     other = network.factory.channel()
     alice.request("channels/subscribe", {"channel": other.name})
@@ -121,7 +123,7 @@ def test_a_sanction_may_hold_on_one_channel_only(pair: Any, channel: Channel, ne
     assert alice.request("tells/send", tell)["status"] == "success"
 
 
-def test_a_muted_game_cannot_speak_and_a_banned_one_is_disconnected(network: Network, channel: Channel) -> None:
+def test_a_muted_game_cannot_speak_and_a_banned_game_is_disconnected(network: Network, channel: Channel) -> None:
     game = network.game()
     sockets = [network.join(game, channels=[channel.name], worker=number) for number in range(2)]
     bystander = network.join(channels=[channel.name])
@@ -166,7 +168,7 @@ def test_a_long_reason_does_not_break_the_close(network: Network) -> None:
     assert client.close_reason.startswith("banned: żółw")
 
 
-def test_an_address_is_muted_and_banned(network: Network, channel: Channel) -> None:
+def test_addresses_can_be_muted_and_banned(network: Network, channel: Channel) -> None:
     clients = [from_address(network, "198.51.100.7", channel, worker=number) for number in range(2)]
     neighbour = from_address(network, "198.51.101.7", channel)
     target = {"target_kind": "address", "reason": "a flood"}
@@ -186,7 +188,7 @@ def test_an_address_is_muted_and_banned(network: Network, channel: Channel) -> N
     wait_until(lambda: may_join(network, network.game(), "198.51.100.7"), what="the address may come back")
 
 
-def test_a_banned_address_does_not_chat_from_a_browser(network: Network) -> None:
+def test_a_banned_address_cannot_chat_from_a_browser(network: Network) -> None:
     """Not with pages that were open, nor with new ones."""
     header = ["X-Forwarded-For: 198.51.100.99"]
     user = network.factory.user(is_verified=True)
@@ -214,7 +216,7 @@ def from_address(network: Network, address: str, channel: Channel, **options: An
     return client
 
 
-def test_a_site_user_is_muted_with_all_characters(network: Network, channel: Channel) -> None:
+def test_muting_a_user_mutes_all_their_characters(network: Network, channel: Channel) -> None:
     user = network.factory.user()
     client = network.join(players=["Wren"], channels=[channel.name])
     claim(user, client, "Wren")
@@ -248,7 +250,7 @@ def claim(user: Any, client: SocketClient, name: str) -> None:
         characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
 
 
-def test_a_warned_player_is_told_once(network: Network) -> None:
+def test_a_warned_player_receives_the_warning_once(network: Network) -> None:
     game = network.game()
     sockets = [network.join(game, players=["Alice"], worker=number) for number in range(2)]
     network.wait_player(game, "Alice")
@@ -274,7 +276,7 @@ def told(socket: SocketClient) -> list[Frame]:
 # Channels
 
 
-def test_a_paused_channel_is_silent_and_told_so(pair: Any, channel: Channel) -> None:
+def test_a_paused_channel_is_silent_and_its_subscribers_learn_why(pair: Any, channel: Channel) -> None:
     alice, bob = pair
     do(channel_states.pause, channel=channel.name, minutes=5, reason="calm down")
     notice = bob.wait_for("channels/broadcast", payload={"game": "Grapevine"})["payload"]
@@ -291,7 +293,7 @@ def test_a_paused_channel_is_silent_and_told_so(pair: Any, channel: Channel) -> 
     assert notices == ["This channel is paused for 5 minutes: calm down", "This channel is open again."]
 
 
-def test_slow_mode_holds_for_each_player_over_all_workers(network: Network, channel: Channel) -> None:
+def test_slow_mode_applies_per_player_over_all_workers(network: Network, channel: Channel) -> None:
     game = network.game()
     sockets = [network.join(game, channels=[channel.name], worker=number) for number in range(2)]
     listeners = [network.join(channels=[channel.name], worker=number) for number in range(2)]
@@ -359,7 +361,7 @@ def test_filters_refuse_mask_and_flag(pair: Any, channel: Channel, make_filter: 
     assert [reporter.key for reporter in report.reporters] == [f"filter:{flagged.id}"]
 
 
-def test_rules_on_links_floods_and_repeats(pair: Any, channel: Channel, make_filter: Any) -> None:
+def test_rules_limit_links_floods_and_repeats(pair: Any, channel: Channel, make_filter: Any) -> None:
     alice, bob = pair
     make_filter(kind="link", count=1, action="refuse")
     until(alice, channel.name, "filtered", message="http://a.example https://b.example")
@@ -377,7 +379,7 @@ def test_rules_on_links_floods_and_repeats(pair: Any, channel: Channel, make_fil
 # History
 
 
-def test_a_redacted_message_is_gone_from_the_history(pair: Any, channel: Channel) -> None:
+def test_a_redacted_message_is_removed_from_the_history(pair: Any, channel: Channel) -> None:
     alice, bob = pair
     say(alice, channel.name, "a secret")
     line = bob.wait_for("channels/broadcast", payload={"message": "a secret"})
@@ -418,7 +420,7 @@ def notices_of(client: SocketClient, name: str) -> list[str]:
     ]
 
 
-def test_a_player_banned_while_online_is_announced_as_gone_once(network: Network, channel: Channel) -> None:
+def test_a_player_banned_while_online_is_announced_once_as_signed_out(network: Network, channel: Channel) -> None:
     """By whatever they are banned: the player's name, or the person behind it. Of the muted nothing is said."""
     user = network.factory.user()
     sender = network.join(players=["Alice", "Loud", "Wren"], channels=[channel.name], worker=0)
@@ -439,7 +441,7 @@ def test_a_player_banned_while_online_is_announced_as_gone_once(network: Network
     assert sorted(left) == ["Alice", "Loud", "Wren"]
 
 
-def test_banned_people_who_open_the_chat_are_not_announced(network: Network, channel: Channel) -> None:
+def test_banned_users_who_open_the_chat_are_not_announced(network: Network, channel: Channel) -> None:
     game = network.join(worker=1)
     banned, other = network.factory.user(is_verified=True), network.factory.user(is_verified=True)
     made = do(sanctions.sanction, kind="ban", target_kind="user", target=banned.username, reason="advert")
@@ -462,7 +464,7 @@ def test_banned_people_who_open_the_chat_are_not_announced(network: Network, cha
 
 
 @pytest.mark.parametrize("as_player", [False, True])
-def test_a_person_banned_while_chatting_goes_offline_and_can_still_read(
+def test_a_user_banned_while_chatting_goes_offline_and_can_still_read(
     network: Network, channel: Channel, as_player: bool
 ) -> None:
     game = network.join(worker=1, channels=[channel.name])
@@ -485,7 +487,7 @@ def test_a_person_banned_while_chatting_goes_offline_and_can_still_read(
 # Owners and players
 
 
-def test_a_game_does_not_receive_players_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+def test_a_game_does_not_receive_lines_of_players_its_owner_mutes(network: Network, channel: Channel) -> None:
     game = network.game()
     listeners = [network.join(game, players=["Mia"], channels=[channel.name], worker=number) for number in range(2)]
     other = network.join(channels=[channel.name])
@@ -508,7 +510,7 @@ def test_a_game_does_not_receive_players_whom_its_owner_mutes(network: Network, 
     wait_until(lambda: not unheard(sender, channel, listeners, other), what="the mute ends")
 
 
-def test_a_game_reads_no_history_of_players_whom_its_owner_mutes(network: Network, channel: Channel) -> None:
+def test_the_history_of_a_game_omits_players_its_owner_mutes(network: Network, channel: Channel) -> None:
     """A page is never empty while there is more, however many lines of theirs lie between."""
     game = network.game()
     listener, other = network.join(game, channels=[channel.name]), network.join(channels=[channel.name])
@@ -554,7 +556,7 @@ def unheard(sender: SocketClient, channel: Channel, listeners: list[SocketClient
     )
 
 
-def test_ignoring_by_tell_and_over_all_characters(network: Network) -> None:
+def test_a_user_ignores_by_tell_for_all_characters(network: Network) -> None:
     user, rude = network.factory.user(), network.factory.user()
     bob = network.join(players=["Bob", "Nobody"], worker=0)
     other = network.join(players=["Robert"], worker=1)
@@ -603,7 +605,7 @@ def reaches(sender: SocketClient, name: str, to: SocketClient, to_name: str) -> 
 # Reports
 
 
-def test_a_game_reports_and_duplicates_gather(pair: Any, channel: Channel, network: Network) -> None:
+def test_a_game_reports_and_duplicate_reports_are_merged(pair: Any, channel: Channel, network: Network) -> None:
     alice, _bob = pair
     say(alice, channel.name, "buy gold")
     [line] = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
@@ -647,7 +649,7 @@ def do_scopes(peer: Peer, scopes: list[str]) -> None:
         applications.set_scopes(session, OPERATOR, short_name=peer.short_name, scopes=scopes)
 
 
-def test_an_application_moderates(moderator: SocketClient, pair: Any, channel: Channel, network: Network) -> None:
+def test_an_application_can_moderate(moderator: SocketClient, pair: Any, channel: Channel, network: Network) -> None:
     alice, bob = pair
     paused = moderator.request("moderation/pause", {"channel": channel.name, "minutes": 1.0, "reason": "calm"})
     assert paused == {"event": "moderation/pause", "ref": paused["ref"], "status": "success"}
@@ -667,7 +669,7 @@ def test_an_application_moderates(moderator: SocketClient, pair: Any, channel: C
     assert line["id"] not in [one["id"] for one in left]
 
 
-def test_acts_are_pushed_to_applications_with_the_scope_alone(
+def test_acts_are_sent_to_applications_with_the_scope_only(
     moderator: SocketClient, network: Network, channel: Channel
 ) -> None:
     plain, game = network.join(network.application(), worker=0), network.join(worker=0)
@@ -697,7 +699,7 @@ def test_acts_are_pushed_to_applications_with_the_scope_alone(
     assert len(far_client.events("moderation/act")) == count
 
 
-def test_a_hidden_channel_that_moderators_approve_is_public(network: Network) -> None:
+def test_an_approved_hidden_channel_becomes_public(network: Network) -> None:
     made = network.factory.channel(is_hidden=True)
     do(channel_states.approve, channel=made.name)
     with transaction() as session:
@@ -706,7 +708,7 @@ def test_a_hidden_channel_that_moderators_approve_is_public(network: Network) ->
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 1e30, -1, 0])
-def test_numbers_that_no_record_has_are_not_found(moderator: SocketClient, network: Network, number: float) -> None:
+def test_unknown_numbers_are_not_found(moderator: SocketClient, network: Network, number: float) -> None:
     """However large: databases have an end."""
     game = network.join(version="2.4.0", players=["Bob"])
     for client, event, payload in (

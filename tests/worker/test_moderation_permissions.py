@@ -47,7 +47,7 @@ def sockets(network: Network) -> dict[str, SocketClient]:
     return found
 
 
-def test_everybody_is_let_in_or_refused_as_the_table_says(sockets: dict[str, SocketClient]) -> None:
+def test_each_actor_is_allowed_or_refused_as_the_table_says(sockets: dict[str, SocketClient]) -> None:
     """Who is let in gets past the door: the example then fails or succeeds for reasons of its own."""
     for event in OF_MODERATION:
         act = ROUTES[event].act
@@ -57,7 +57,7 @@ def test_everybody_is_let_in_or_refused_as_the_table_says(sockets: dict[str, Soc
             assert (answer.get("code") not in REFUSALS) is may(who, act), (event, who, answer)
 
 
-def test_the_refusals_say_what_is_missing(sockets: dict[str, SocketClient]) -> None:
+def test_refusals_say_what_is_missing(sockets: dict[str, SocketClient]) -> None:
     payload = INCOMING["moderation/pause"].example
     assert sockets["game"].request("moderation/pause", payload)["error"] == "not an application"
     answer = sockets["application"].request("moderation/pause", payload)

@@ -150,13 +150,13 @@ def test_a_pause_ends_at_its_time(show, clock):
     assert refusal(view) is None
 
 
-def test_a_pause_without_an_end_lasts(show, clock):
+def test_a_pause_without_an_end_does_not_end(show, clock):
     view = show(channels=[state(is_paused=True)])
     clock.now += 1e9
     assert refusal(view) is ChannelPaused
 
 
-def test_slow_mode_counts_each_player_and_tells_how_long_to_wait(show, clock):
+def test_slow_mode_counts_per_player_and_says_how_long_to_wait(show, clock):
     view = show(channels=[state(slow_seconds=10)])
     view.note_line(GAME, "wren", CHANNEL.id, "hello")
     clock.now += 4
@@ -169,7 +169,7 @@ def test_slow_mode_counts_each_player_and_tells_how_long_to_wait(show, clock):
     assert refusal(view) is None
 
 
-def test_slow_mode_of_one_channel_holds_on_no_other(show):
+def test_slow_mode_applies_to_its_own_channel_only(show):
     view = show(channels=[state(slow_seconds=10)])
     view.note_line(GAME, "wren", 6, "hello")
     assert refusal(view) is None
@@ -210,7 +210,7 @@ def test_only_a_ban_hides_a_player_and_closes_sockets(show):
         banned.check_socket(GAME, WREN.address)
 
 
-def test_only_admins_may_lift_what_is_about_staff(show):
+def test_only_admins_may_lift_sanctions_of_staff(show):
     people = {(GAME, "wren"): 7}
     row = sanction("ban", "player", player_key="wren")
     for staff, lifted_by in ((frozenset(), "moderators"), (frozenset({7}), "admins")):
@@ -239,7 +239,7 @@ def test_nobody_can_mute_or_ignore_system(show):
     assert view.excluded_listeners(GAME, "Ashfall", grapevine.SYSTEM) != frozenset()
 
 
-def test_a_tell_does_not_reach_those_who_mute_or_ignore_the_sender(show):
+def test_a_tell_does_not_reach_players_who_mute_or_ignore_the_sender(show):
     third = peer_keys.of_game(3)
     view = show(
         mutes=[(2, "wren@*")],
@@ -309,7 +309,7 @@ def test_after_a_lost_signal_everything_is_read(stored, following):
     assert changed == [set(Part)]
 
 
-def test_a_signal_that_is_repeated_changes_nothing(stored, following):
+def test_a_repeated_signal_changes_nothing(stored, following):
     changed: list[frozenset[Part]] = []
     pause(stored.channel())
     signal = ModerationChanged(following.revision + 1, [Part.CHANNELS])

@@ -28,7 +28,7 @@ def test_a_sign_in_is_announced_to_the_other_games(network: Network) -> None:
     network.wait_player(alice.peer, "Alice")
 
 
-def test_a_sign_out_is_told_once_and_holds_on_all_of_the_games_sockets(network: Network) -> None:
+def test_a_sign_out_is_announced_once_and_applies_to_all_the_games_sockets(network: Network) -> None:
     other = network.join()
     first = network.join(players=["Alice"])
     network.join(first.peer, players=["alice", "Bob"])
@@ -43,7 +43,7 @@ def test_a_sign_out_is_told_once_and_holds_on_all_of_the_games_sockets(network: 
     assert names(network, other, first.peer.short_name) == ["Bob"]
 
 
-def test_signing_in_twice_and_out_when_not_in_are_successes_without_a_notice(network: Network) -> None:
+def test_redundant_sign_ins_and_sign_outs_succeed_without_a_notice(network: Network) -> None:
     other, first = network.join(), network.join()
     second = network.join(first.peer)
     first.request("players/sign-in", {"name": "Alice"})
@@ -58,7 +58,7 @@ def test_signing_in_twice_and_out_when_not_in_are_successes_without_a_notice(net
     assert other.events("players/sign-out") == []
 
 
-def test_notices_go_to_other_peers_with_the_flag_only(network: Network) -> None:
+def test_notices_go_only_to_other_peers_with_the_flag(network: Network) -> None:
     first = network.join()
     own = network.join(first.peer)
     without = network.join(supports=["channels"])
@@ -72,7 +72,7 @@ def test_notices_go_to_other_peers_with_the_flag_only(network: Network) -> None:
         assert client.events("players/sign-in") == []
 
 
-def test_a_hidden_game_sends_no_notices_and_is_in_no_list(network: Network) -> None:
+def test_a_hidden_game_sends_no_notices_and_is_not_listed(network: Network) -> None:
     other = network.join()
     hidden = network.join(network.game("Hid", is_displayed=False))
 
@@ -85,7 +85,7 @@ def test_a_hidden_game_sends_no_notices_and_is_in_no_list(network: Network) -> N
     assert names(network, other, hidden.peer.short_name) == ["Ghost"]
 
 
-def test_an_applications_players_are_told_of_but_it_is_in_no_list(network: Network) -> None:
+def test_an_applications_players_are_announced_but_it_is_not_listed(network: Network) -> None:
     other = network.join()
     application = network.join(network.application(), sync=False)
 
@@ -144,7 +144,7 @@ def listed(client) -> dict[str, list[str]]:
     return {frame["payload"]["game"]: frame["payload"]["players"] for frame in answers}
 
 
-def test_status_of_all_games(network: Network) -> None:
+def test_the_status_of_all_games_lists_their_players(network: Network) -> None:
     asker = network.join(players=["Zed"])
     first, second = network.join(players=["Bob", "Alice"]), network.join()
 
@@ -164,7 +164,7 @@ def test_grapevine_answers_when_nobody_else_is_online(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_status_of_a_game_that_is_offline_or_unknown(network: Network) -> None:
+def test_the_status_of_an_offline_or_unknown_game_is_refused(network: Network) -> None:
     asker, offline = network.join(), network.game()
 
     answer = asker.request("players/status", {"game": offline.short_name.upper()})
@@ -204,7 +204,7 @@ def test_a_name_is_needed(network: Network, payload: dict | None) -> None:
 
 
 @pytest.mark.parametrize("form", ["Alice@{}", "alice @ {}"])
-def test_a_name_with_the_games_own_name_is_the_name_alone(network: Network, form: str) -> None:
+def test_the_games_own_name_is_removed_from_a_player_name(network: Network, form: str) -> None:
     other, client = network.join(), network.join()
     named = form.format(client.peer.short_name.lower())
 

@@ -127,7 +127,7 @@ def pair(start) -> tuple[FakeWorker, FakeWorker]:
     return start("one"), start("two")
 
 
-def test_a_socket_is_seen_by_all_workers_as_news(pair):
+def test_all_workers_report_a_new_socket_as_an_arrival(pair):
     one, two = pair
     one.open_socket("s1", "Wren")
     wait_for(lambda: two.sees("s1"))
@@ -188,7 +188,7 @@ def test_a_renamed_game_is_found_by_its_new_name_only(pair):
         assert worker.view.find_peer("Ashfall") is None
 
 
-def test_a_name_that_another_game_has_taken_stays_with_it(pair):
+def test_a_reused_name_stays_with_its_new_game(pair):
     one, _ = pair
     connection = one.open_socket("s1")
     other = peer_keys.of_game(2)
@@ -197,7 +197,7 @@ def test_a_name_that_another_game_has_taken_stays_with_it(pair):
     assert one.view.find_peer("Ashfall") == other
 
 
-def test_sockets_of_a_killed_worker_are_dropped_after_their_time(pair):
+def test_the_sockets_of_a_killed_worker_expire(pair):
     one, two = pair
     one.open_socket("s1")
     two.open_socket("s2")
@@ -249,7 +249,7 @@ def test_a_lost_departure_is_noticed_by_counting(pair):
     wait_for(lambda: two.sees("s2"))
 
 
-def test_a_worker_that_starts_later_reads_what_is_there(start):
+def test_a_worker_that_starts_later_reads_the_existing_sockets(start):
     one = start("one")
     one.open_socket("s1", "Wren")
     wait_for(lambda: list_sockets(one.link.redis))
@@ -293,7 +293,7 @@ def test_sockets_that_left_during_an_outage_are_removed_from_redis(start):
     wait_for(lambda: [socket.id for socket in list_sockets(one.link.redis)] == ["s2"])
 
 
-def test_a_stopping_worker_takes_its_sockets_along_at_once(pair):
+def test_a_stopping_worker_removes_its_sockets_at_once(pair):
     one, two = pair
     one.open_socket("s1")
     wait_for(lambda: two.sees("s1"))

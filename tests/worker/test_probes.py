@@ -52,7 +52,7 @@ def page(answer, *, path="/", scheme="http", context=None):
         return result, endpoint
 
 
-def test_a_game_that_greets_works():
+def test_a_game_that_sends_a_greeting_works():
     result = telnet(greets)
     assert result.outcome == Outcome.OK and 0 <= result.milliseconds < 3000 and result.http_status is None
 
@@ -62,7 +62,7 @@ def test_a_game_that_waits_for_the_player_works_too(monkeypatch):
     assert telnet(says_nothing).outcome == Outcome.OK
 
 
-def test_a_game_that_hangs_up_does_not():
+def test_a_game_that_hangs_up_fails():
     assert telnet(hangs_up).outcome == Outcome.HUNG_UP
 
 
@@ -70,7 +70,7 @@ def test_a_port_where_nobody_listens_fails():
     assert probe("telnet", port=free_port()).outcome == Outcome.REFUSED
 
 
-def test_a_host_that_swallows_connections_takes_its_time(monkeypatch):
+def test_a_host_that_does_not_answer_times_out(monkeypatch):
     """Its backlog is full, so nothing answers."""
     monkeypatch.setattr(probes, "CONNECT_SECONDS", 0.2)
     with socket.socket() as listener:
@@ -104,13 +104,13 @@ def test_names_that_do_not_resolve_fail(error, outcome):
     assert probe("web", url="http://mud.test/", resolve=resolve).outcome == outcome
 
 
-def test_the_second_address_is_tried_where_the_first_does_not_answer():
+def test_the_second_address_is_tried_if_the_first_does_not_answer():
     with listening(greets) as endpoint:
         both = [(int(socket.AF_INET6), "::1"), *HERE]
         assert probe("telnet", port=endpoint.port, resolve=lambda name: both).outcome == Outcome.OK
 
 
-def test_tls_with_a_certificate_that_is_trusted(trusted):
+def test_tls_with_a_trusted_certificate_works(trusted):
     context = trusted.context("mud.test")
     assert telnet(greets, context=context).outcome == Outcome.OK
     assert telnet(greets, context=context, host="mud.test.").outcome == Outcome.OK
@@ -118,16 +118,16 @@ def test_tls_with_a_certificate_that_is_trusted(trusted):
     assert (result.outcome, result.http_status) == (Outcome.OK, 200)
 
 
-def test_certificates_that_clients_refuse(trusted):
+def test_invalid_certificates_fail(trusted):
     assert telnet(greets, context=trusted.context("mud.test", is_expired=True)).outcome == Outcome.CERTIFICATE_EXPIRED
     assert telnet(greets, context=trusted.context("other.test")).outcome == Outcome.CERTIFICATE_OF_ANOTHER
 
 
-def test_a_certificate_of_an_authority_that_nobody_knows(authority):
+def test_a_certificate_of_an_unknown_authority_fails(authority):
     assert telnet(greets, context=authority.context("mud.test")).outcome == Outcome.CERTIFICATE_UNTRUSTED
 
 
-def test_a_port_that_does_not_speak_tls(monkeypatch):
+def test_a_port_without_tls_fails(monkeypatch):
     with listening(greets) as endpoint:
         assert probe("secure telnet", port=endpoint.port).outcome == Outcome.NO_TLS
     monkeypatch.setattr(probes, "TLS_SECONDS", 0.1)
@@ -172,7 +172,7 @@ def test_a_page_that_never_ends_is_cut_off():
     assert page(pours)[0].outcome == Outcome.OK
 
 
-def test_a_web_socket_is_asked_for_as_one():
+def test_websockets_are_probed_with_a_handshake():
     result, endpoint = page(answers_http("101 Switching Protocols"), scheme="ws")
     assert result.outcome == Outcome.OK and b"Upgrade: websocket" in wait_until(lambda: endpoint.said)[0]
 
@@ -198,7 +198,7 @@ def test_redirects_are_followed_on_the_same_host_only():
 
 
 @pytest.mark.parametrize("location", ["/again", "http://mud.test:99999/", "http://mud.test:x/"])
-def test_redirects_in_circles_and_to_nonsense_end(location):
+def test_endless_and_invalid_redirects_fail(location):
     result, endpoint = page(answers_http("302 Found", f"Location: {location}"))
     assert result.outcome in (Outcome.HTTP_ERROR, Outcome.REFUSED) and endpoint.connections <= 3
 
@@ -257,7 +257,7 @@ def test_no_connection_goes_to_an_address_that_is_not_public(addresses):
         "",
     ],
 )
-def test_addresses_that_are_not_public(address):
+def test_non_public_addresses_are_recognized(address):
     assert not is_public(address)
 
 

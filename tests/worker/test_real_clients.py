@@ -37,7 +37,7 @@ def say(client: SocketClient, channel: str, message: str = "hi", name: str = "Al
 @pytest.mark.parametrize(
     "ref", ["a word or two", "", "0f" * 16, 17, 0, -3.5, 1e300, "✔", "x" * 300, "12103f30-21ae-4e36-88c1-abc20ee60526"]
 )
-def test_any_ref_is_echoed_also_twice(network: Network, ref: Any) -> None:
+def test_any_ref_is_echoed_even_if_repeated(network: Network, ref: Any) -> None:
     client = network.join()
     for _ in range(2):
         client.send("channels/subscribe", {"channel": "gossip"}, ref=ref)
@@ -49,7 +49,7 @@ def test_any_ref_is_echoed_also_twice(network: Network, ref: Any) -> None:
 
 
 @pytest.mark.one_worker
-def test_no_ref_no_answer(network: Network) -> None:
+def test_requests_without_a_ref_get_no_answer(network: Network) -> None:
     client = network.join(channels=["gossip"])
     client.send("channels/subscribe", {"channel": "gossip"})
     client.send("channels/subscribe", {"channel": "no good"})
@@ -74,13 +74,13 @@ def test_no_ref_no_answer(network: Network) -> None:
         '{"event":"channels/subscribe","ref":"r","payload":{"channel":"GOSSIP"}}',
     ],
 )
-def test_frames_of_every_form(network: Network, text: str) -> None:
+def test_frames_of_every_form_are_accepted(network: Network, text: str) -> None:
     client = network.join(channels=["gossip"])
     client.send_text(text)
     assert client.wait_for("channels/subscribe", ref="r")["status"] == "success"
 
 
-def test_a_client_that_sends_everything_in_lower_case(network: Network) -> None:
+def test_a_client_may_send_everything_in_lower_case(network: Network) -> None:
     network.join(channels=["Low-Case"]).drop()
     peer, other = network.game("Lower"), network.join(channels=["Low-Case"])
     client = network.open()
@@ -124,7 +124,7 @@ def test_a_client_that_sends_everything_in_lower_case(network: Network) -> None:
         (',"payload":{"players":[]}', []),
     ],
 )
-def test_heartbeats_of_every_form(network: Network, payload: str, players: list[str]) -> None:
+def test_heartbeats_of_every_form_are_accepted(network: Network, payload: str, players: list[str]) -> None:
     client = network.join(players=["Kept"], answers_heartbeats=False)
     client.send_text('{"event":"heartbeat"' + payload + "}")
     network.wait_game(client.peer, lambda status: status["players_online_count"] == len(players))
@@ -134,7 +134,7 @@ def test_heartbeats_of_every_form(network: Network, payload: str, players: list[
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("channels", [None, [""], "null", [], ["", None]])
-def test_channels_of_every_form(network: Network, channels: Any) -> None:
+def test_channel_lists_of_every_form_are_accepted(network: Network, channels: Any) -> None:
     peer, client = network.game(), network.open()
     client.send(
         "authenticate",
@@ -153,7 +153,7 @@ def test_channels_of_every_form(network: Network, channels: Any) -> None:
 @pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["players/status", "games/status"])
 @pytest.mark.parametrize("payload", ["", ',"payload":null', ',"payload":{}'])
-def test_status_without_a_payload_is_of_all_games(network: Network, event: str, payload: str) -> None:
+def test_a_status_without_a_payload_covers_all_games(network: Network, event: str, payload: str) -> None:
     client = network.join()
     client.send_text(f'{{"event":"{event}","ref":5{payload}}}')
     assert client.wait_for(event, ref=5, payload={"game": "Grapevine"})
@@ -162,7 +162,7 @@ def test_status_without_a_payload_is_of_all_games(network: Network, event: str, 
 # 5. Several sockets
 
 
-def test_several_sockets_of_one_game_on_the_same_channels(network: Network) -> None:
+def test_sockets_of_one_game_can_share_channels(network: Network) -> None:
     game, other = network.game(), network.join(channels=["several"])
     own = [network.join(game, channels=["several"]) for _ in range(3)]
 
@@ -200,7 +200,7 @@ def test_several_sockets_of_one_game_on_the_same_channels(network: Network) -> N
     ],
     ids=str,
 )
-def test_handshakes_of_every_form(network: Network, options: dict[str, Any]) -> None:
+def test_handshakes_of_every_form_are_accepted(network: Network, options: dict[str, Any]) -> None:
     peer, client = network.game(), network.open(**options)
     answer = client._socket.getheaders()
     assert "sec-websocket-extensions" not in {name.lower() for name in answer}
@@ -209,7 +209,7 @@ def test_handshakes_of_every_form(network: Network, options: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("upgrade", ["WebSocket", "websocket", "WEBSOCKET"])
-def test_upgrade_in_any_case(network: Network, upgrade: str) -> None:
+def test_the_upgrade_header_ignores_case(network: Network, upgrade: str) -> None:
     with socket.create_connection(("127.0.0.1", network.workers[0].port), timeout=5) as raw:
         raw.sendall(
             f"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: {upgrade}\r\nConnection: Upgrade\r\n"
@@ -219,7 +219,7 @@ def test_upgrade_in_any_case(network: Network, upgrade: str) -> None:
 
 
 @pytest.mark.one_worker
-def test_a_ping_is_answered_with_its_payload_and_no_ping_comes(network: Network) -> None:
+def test_a_ping_is_answered_and_the_worker_sends_none(network: Network) -> None:
     client = network.join()
     client.send_raw(b"are you there?", opcode=websocket.ABNF.OPCODE_PING)
     opcode, data = client._socket.recv_data(control_frame=True)
@@ -244,7 +244,7 @@ def test_a_close_is_echoed_with_its_code(network: Network, code: int) -> None:
     assert client.wait_closed() == code
 
 
-def test_sockets_that_just_vanish(network: Network) -> None:
+def test_vanished_sockets_are_forgotten(network: Network) -> None:
     gone, reset = network.join(players=["Alice"]), network.join(players=["Bob"])
     gone.drop()
     reset.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -258,7 +258,7 @@ def test_sockets_that_just_vanish(network: Network) -> None:
 
 
 @pytest.mark.one_worker
-def test_frames_sent_before_the_answer_to_authenticate(network: Network) -> None:
+def test_frames_sent_before_the_answer_to_authenticate_are_handled(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.send(
         "authenticate",
@@ -285,7 +285,7 @@ def test_frames_sent_before_the_answer_to_authenticate(network: Network) -> None
 # 8. Retries for ever
 
 
-def test_a_client_that_retries_at_once_for_ever_is_slowed_down_and_gets_in_when_it_may(network: Network) -> None:
+def test_a_client_that_keeps_retrying_is_slowed_down_and_can_still_connect(network: Network) -> None:
     peer = network.game()
     for _ in range(5):
         client = network.open(worker=0)
@@ -301,7 +301,7 @@ def test_a_client_that_retries_at_once_for_ever_is_slowed_down_and_gets_in_when_
 
 
 @pytest.mark.one_worker
-def test_clients_that_ask_for_everything_at_every_connect(network: Network) -> None:
+def test_clients_may_request_both_lists_at_every_notice(network: Network) -> None:
     """200 games connect at once, and ten of them ask for both lists at each notice. Each ref is answered, by the lists
     or by `rate limit exceeded`, and nobody is closed.
     """
@@ -340,7 +340,7 @@ def test_clients_that_ask_for_everything_at_every_connect(network: Network) -> N
 
 
 @pytest.mark.one_worker
-def test_both_lists_asked_together(network: Network) -> None:
+def test_both_lists_can_be_requested_together(network: Network) -> None:
     client = network.join()
     for number in range(4):
         client.send(("games/status", "players/status")[number % 2], ref=number)
@@ -353,7 +353,7 @@ def test_both_lists_asked_together(network: Network) -> None:
 
 
 @pytest.mark.parametrize("sent_at", [None, "2026-11-23T06:20:50.849Z", "2026-11-23T06:20:50Z"])
-def test_tells_of_every_form(network: Network, sent_at: str | None) -> None:
+def test_tells_of_every_form_are_accepted(network: Network, sent_at: str | None) -> None:
     sender, receiver = network.join(players=["Alice"]), network.join(players=["Bob"])
     name = receiver.peer.short_name
     tell = {"from_name": "Alice", "to_game": f"{name[:2]} {name[2:]}".upper(), "to_name": "bob", "message": "hi"}
@@ -367,7 +367,7 @@ def test_tells_of_every_form(network: Network, sent_at: str | None) -> None:
 
 
 @pytest.mark.one_worker
-def test_a_burst_of_subscriptions_and_unknown_events_right_after_connecting(network: Network) -> None:
+def test_a_burst_right_after_connecting_is_answered(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.send(
         "authenticate", {"client_id": peer.client_id, "client_secret": peer.client_secret, "supports": ["channels"]}

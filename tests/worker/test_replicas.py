@@ -205,7 +205,7 @@ def test_a_cursor_ahead_of_the_log_resets_the_replica(stored, syncing):
     assert syncing.connection.completes[0]["reset"] is True
 
 
-def test_it_joins_the_broadcast_at_exactly_the_position_of_a_feed_that_is_behind(stored, syncing):
+def test_a_replica_joins_the_broadcast_at_the_exact_position_of_the_feed(stored, syncing):
     stored.channel()
     end = last_cursor()
     syncing.feed.position = end - 1
@@ -314,7 +314,7 @@ def test_the_summary_of_one_cursor_is_read_once(stored, syncing):
     assert syncing.database.reads == reads
 
 
-def test_the_summary_of_sent_changes_is_that_of_the_state(stored, syncing):
+def test_the_summary_of_sent_changes_matches_the_state(stored, syncing):
     """A replica that applied the changes compares its own digests with it."""
     stored.channel("gone")
     start = last_cursor()
@@ -330,13 +330,13 @@ def test_the_summary_of_sent_changes_is_that_of_the_state(stored, syncing):
     assert by_changes["counts"] == by_state["counts"]
 
 
-def test_an_event_has_at_most_ten_records_and_the_cursor_of_its_last():
+def test_an_event_has_at_most_ten_records_and_the_last_ones_cursor():
     events = payloads([change(number) for number in range(1, 13)])
     assert [len(event["channels"]) for event in events] == [10, 2]
     assert [event["cursor"] for event in events] == [10, 12]
 
 
-def test_a_record_is_only_once_in_an_event():
+def test_a_record_occurs_only_once_in_an_event():
     events = payloads([change(1, record_id=7), change(2, record_id=8), change(3, record_id=7)])
     assert [len(event["channels"]) for event in events] == [2, 1]
 
@@ -348,6 +348,6 @@ def test_deletions_and_kinds_are_in_events_of_their_own_and_in_order():
     assert "games" in events[2]
 
 
-def test_an_event_is_cut_by_its_bytes():
+def test_the_size_of_an_event_in_bytes_is_limited():
     long = json.dumps({"text": "x" * 20_000})
     assert [len(event["channels"]) for event in payloads([change(1, record=long), change(2, record=long)])] == [1, 1]

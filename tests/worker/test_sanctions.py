@@ -79,14 +79,14 @@ def test_a_sanction_holds_until_just_before_its_end(ends_in, holds):
     assert (sanctions.find_ban(GAME, "", NOW) is not None) is holds
 
 
-def test_a_sanction_on_one_channel_holds_on_no_other_channel_and_for_no_tell():
+def test_a_sanction_on_one_channel_affects_no_other_channel_and_no_tells():
     mute = row("game", "mute", peer=GAME, channel_id=1)
     assert find(mute, channel_id=1) is not None
     assert find(mute, channel_id=2) is None
     assert find(mute, channel_id=None) is None
 
 
-def test_a_sanction_everywhere_holds_for_tells_too():
+def test_a_sanction_on_all_channels_affects_tells_too():
     assert find(row("game", "mute", peer=GAME), channel_id=None) is not None
 
 
@@ -137,7 +137,7 @@ def test_banned_players_are_listed_by_name_and_by_account():
     assert sanctions.banned_players(PEOPLE, NOW) == {(OTHER_GAME, "robin"), (GAME, "wren")}
 
 
-def test_the_error_says_why_until_when_and_who_can_help():
+def test_the_error_has_the_reason_the_end_and_who_can_lift_it():
     ban = find(row("game", peer=GAME, ends_in=1.2)).error(NOW, lifted_by=ADMINS)
     assert isinstance(ban, Banned)
     assert ban.message == "banned until 1970-01-12T13:46:41Z: spam"
@@ -149,7 +149,7 @@ def test_the_error_says_why_until_when_and_who_can_help():
     assert mute.details == {"seconds_left": None, "lifted_by": "moderators"}
 
 
-def test_an_index_without_sanctions_is_false():
+def test_an_empty_index_is_false():
     assert not Sanctions()
     assert Sanctions([row("game", peer=GAME)])
     assert not Sanctions([row("game", peer=GAME)]).has_addresses

@@ -47,9 +47,7 @@ def was_refused(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("data", [b"", HANDSHAKE.encode()[:40], HANDSHAKE.encode()], ids=["silent", "half", "upgraded"])
-def test_an_address_holds_a_bounded_number_of_connections(
-    own_host: Callable[..., Host], stack: ExitStack, data: bytes
-) -> None:
+def test_connections_per_address_are_limited(own_host: Callable[..., Host], stack: ExitStack, data: bytes) -> None:
     host = own_host("--strangers", "--per-address", "20", "--handshake-seconds", "60")
     socks = [knock(stack, host, data, source="127.0.0.2") for _ in range(20)]
     host.until(lambda stats: stats["newcomers"] == 21)
@@ -61,14 +59,14 @@ def test_an_address_holds_a_bounded_number_of_connections(
     assert not was_refused(knock(stack, host, HANDSHAKE.encode(), source="127.0.0.2"))
 
 
-def test_who_has_authenticated_no_longer_counts(own_host: Callable[..., Host]) -> None:
+def test_authenticated_connections_do_not_count(own_host: Callable[..., Host]) -> None:
     host = own_host("--per-address", "5")
     for _ in range(20):
         host.client()
     assert host.ask("echo", value=1) == {"echo": 1}
 
 
-def test_addresses_behind_a_proxy_are_counted_and_the_proxy_is_not() -> None:
+def test_addresses_behind_a_proxy_count_and_the_proxy_does_not() -> None:
     newcomers = Newcomers(per_address=2, proxies=TrustedProxies(parse_networks("10.0.0.0/8")))
     for number in range(5):
         assert newcomers.add(number, "10.0.0.1", lambda: None)
@@ -88,7 +86,9 @@ def test_addresses_behind_a_proxy_are_counted_and_the_proxy_is_not() -> None:
 # Descriptors
 
 
-def test_the_oldest_strangers_go_when_descriptors_run_short(own_host: Callable[..., Host], stack: ExitStack) -> None:
+def test_the_oldest_strangers_are_dropped_when_descriptors_run_short(
+    own_host: Callable[..., Host], stack: ExitStack
+) -> None:
     host = own_host("--strangers", "--descriptors", "160")
     first = [host.client() for _ in range(20)]
     for number in range(200):
@@ -98,7 +98,7 @@ def test_the_oldest_strangers_go_when_descriptors_run_short(own_host: Callable[.
     assert host.stop().count("file descriptors run short") == 1
 
 
-def test_those_who_have_authenticated_stay_when_descriptors_run_short(
+def test_authenticated_connections_stay_when_descriptors_run_short(
     own_host: Callable[..., Host], stack: ExitStack
 ) -> None:
     host = own_host("--descriptors", "160")
@@ -118,7 +118,7 @@ def test_those_who_have_authenticated_stay_when_descriptors_run_short(
     wait_until(is_served, what="there is room again")
 
 
-def test_no_descriptor_at_all_is_one_line_in_the_log(own_host: Callable[..., Host], stack: ExitStack) -> None:
+def test_running_out_of_descriptors_logs_one_line(own_host: Callable[..., Host], stack: ExitStack) -> None:
     host = own_host("--strangers", "--descriptors", "160")
     host.ask("hog", seconds=1.5)
     descriptors = f"/proc/{host.process.pid}/fd"
@@ -148,7 +148,7 @@ def test_silent_connections_from_everywhere_delay_a_game_by_seconds_at_most(
 
 
 @pytest.mark.parametrize("pieces", [1, 4])
-def test_only_small_messages_are_taken_before_authentication(own_host: Callable[..., Host], pieces: int) -> None:
+def test_only_small_messages_are_accepted_before_authentication(own_host: Callable[..., Host], pieces: int) -> None:
     host = own_host("--strangers")
     text = b'{"do": "size", "text": "%b"}'
     small = text % (b"x" * (16 * 1024 - len(text) + 2))
@@ -166,7 +166,7 @@ def test_only_small_messages_are_taken_before_authentication(own_host: Callable[
     assert payload[2:] == b"a message may have at most 16384 bytes in 64 fragments, before authentication"
 
 
-def test_half_messages_cost_little_and_their_memory_comes_back(own_host: Callable[..., Host]) -> None:
+def test_incomplete_messages_use_little_memory_and_release_it(own_host: Callable[..., Host]) -> None:
     host = own_host("--strangers", "--descriptors", "1000")
     before = host.ask("stats")["rss"]
     head = bytes([0x80 | TEXT, 0x80 | 126]) + struct.pack("!H", 16 * 1024) + b"\1\2\3\4"

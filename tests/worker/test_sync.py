@@ -117,7 +117,7 @@ def state_now(kind):
         return {record.id: record.sync_payload() for record in session.scalars(select(model))}
 
 
-def test_the_answer_says_how_many_records_the_whole_state_has(network):
+def test_the_answer_counts_the_records_of_the_whole_state(network):
     """In the answer to `authenticate`, for applications of 2.4.0; nobody else's answer has it."""
     peer, game = network.application(), network.game()
     network.factory.channel("counted")
@@ -170,7 +170,7 @@ def test_the_whole_state_is_sent_after_authenticating(network, application):
     assert "reset" not in app.frames[-1]["payload"]
 
 
-def test_the_state_is_that_of_its_cursor(network, application):
+def test_the_state_matches_its_cursor(network, application):
     """What is committed while it is sent follows after its `sync/complete`, with a cursor."""
     many(network, 30)
     peer = network.application()
@@ -190,7 +190,7 @@ def test_the_state_is_that_of_its_cursor(network, application):
     assert name in {record["name"] for record in app.replica.records["channels"].values()}
 
 
-def test_games_are_sent_no_syncs(network):
+def test_games_receive_no_sync_events(network):
     game = network.game()
     socket = network.open()
     socket.authenticate(game.client_id, game.client_secret, sync={"since": 0})
@@ -229,7 +229,7 @@ def test_no_secret_is_in_any_frame(network, application):
     assert [secret for secret in secrets if secret in text] == []
 
 
-def test_a_record_has_every_field_null_where_unknown(network, application):
+def test_unknown_fields_of_a_record_are_null(network, application):
     game = network.game()
     app = application()
     app.complete()
@@ -252,7 +252,7 @@ def test_a_record_has_every_field_null_where_unknown(network, application):
 # Changes, live
 
 
-def test_create_update_and_delete_by_services_and_sockets(network, application):
+def test_changes_by_services_and_sockets_are_sent(network, application):
     app = application()
     app.complete()
     game = network.factory.game(owner=network._owner)
@@ -288,7 +288,7 @@ def test_create_update_and_delete_by_services_and_sockets(network, application):
     assert app.replica.cursor == last_cursor()
 
 
-def test_changes_by_the_command_line(network, application):
+def test_changes_by_the_command_line_are_sent(network, application):
     app = application()
     app.complete()
     name = "c-" + "".join(chr(97 + int(digit, 16)) for digit in uuid.uuid4().hex[:10])
@@ -300,7 +300,7 @@ def test_changes_by_the_command_line(network, application):
     assert app.next("channels")["deleted"] == [made["id"]]
 
 
-def test_an_edit_of_nothing_synced_sends_nothing(network, application):
+def test_changes_of_other_fields_send_nothing(network, application):
     game = network.game()
     app = application()
     app.complete()
@@ -316,7 +316,7 @@ def test_an_edit_of_nothing_synced_sends_nothing(network, application):
         channels.delete_channel(session, OPERATOR, name="last-of-all")
 
 
-def test_one_transaction_of_many_records_comes_in_batches_of_ten(network, application):
+def test_a_large_transaction_arrives_in_batches_of_ten(network, application):
     app = application()
     app.complete()
     before = last_cursor()
@@ -330,7 +330,7 @@ def test_one_transaction_of_many_records_comes_in_batches_of_ten(network, applic
     assert [payload["cursor"] for payload in frames] == [before + 10, before + 20, before + 25]
 
 
-def test_every_application_gets_them(network, application):
+def test_every_application_receives_changes(network, application):
     peer = network.application()
     apps = [application(peer), application(peer), application()]
     for app in apps:
@@ -376,7 +376,7 @@ def test_a_replica_resumes_from_its_cursor(network, application):
     assert [payload["deleted"] for payload in payloads if "deleted" in payload]
 
 
-def test_every_version_in_between_may_come_and_none_twice_in_one_event(network, application):
+def test_intermediate_versions_may_be_sent_but_a_record_once_per_event(network, application):
     peer = network.application()
     app = application(peer)
     app.complete()
@@ -393,7 +393,7 @@ def test_every_version_in_between_may_come_and_none_twice_in_one_event(network, 
     assert back.replica.records["channels"][channel.id]["description"] == "Number 11."
 
 
-def test_resuming_with_nothing_missed(network, application):
+def test_a_replica_that_missed_nothing_receives_no_changes(network, application):
     peer = network.application()
     app = application(peer)
     app.complete()
@@ -404,7 +404,7 @@ def test_resuming_with_nothing_missed(network, application):
     assert back.next("channels")["channels"][0]["id"] == channel.id
 
 
-def test_from_zero_everything_that_ever_was(network, application):
+def test_a_sync_from_zero_replays_the_whole_log(network, application):
     app = application(sync={"since": 0})
     complete = app.complete()
     assert "reset" not in complete
@@ -412,7 +412,7 @@ def test_from_zero_everything_that_ever_was(network, application):
 
 
 @pytest.mark.parametrize("since", [10**6, 10**30, -1, -(10**30)])
-def test_a_cursor_that_never_was_gets_the_whole_state_and_a_reset(network, application, since):
+def test_an_unknown_cursor_gets_the_whole_state_and_a_reset(network, application, since):
     """A restored backup: the log is behind what the replica has seen."""
     app = application(sync={"since": since})
     complete = app.complete()
@@ -422,7 +422,7 @@ def test_a_cursor_that_never_was_gets_the_whole_state_and_a_reset(network, appli
 
 
 @pytest.mark.parametrize("sync", [{"since": None}, {}, True, None])
-def test_other_ways_to_ask_for_the_whole_state(network, application, sync):
+def test_the_whole_state_can_be_requested_in_other_ways(network, application, sync):
     network.factory.channel()
     app = application(sync=sync)
     complete = app.complete()
@@ -431,7 +431,7 @@ def test_other_ways_to_ask_for_the_whole_state(network, application, sync):
 
 
 @pytest.mark.parametrize("sync", [{"since": "x"}, {"since": 1.5}, "yes", 5, [1]])
-def test_a_sync_that_makes_no_sense_fails_the_authentication(network, sync):
+def test_an_invalid_sync_fails_the_authentication(network, sync):
     peer = network.application()
     client = network.open()
     answer = client.authenticate(peer.client_id, peer.client_secret, check=False, sync=sync)
@@ -439,7 +439,7 @@ def test_a_sync_that_makes_no_sense_fails_the_authentication(network, sync):
     assert client.wait_closed() == 4000
 
 
-def test_false_sends_nothing_until_asked(network, application):
+def test_sync_false_sends_nothing_until_requested(network, application):
     app = application(sync=False)
     network.factory.channel()
     app.client.settle()
@@ -490,7 +490,7 @@ def test_requests_are_served_one_after_the_other(network, application):
     assert refs == sorted(refs) and set(refs) == {1, 2, 3, 4, 5}
 
 
-def test_a_request_without_a_ref_gets_nothing(network, application):
+def test_a_request_without_a_ref_gets_no_answer(network, application):
     app = application(sync=False)
     app.client.send("sync", {"since": 0})
     app.client.settle()
@@ -536,7 +536,7 @@ def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stor
     assert "Traceback" not in running.output
 
 
-def test_a_log_that_went_back_starts_every_replica_over(start_worker, connect, stored, database_url, tmp_path):
+def test_every_replica_starts_over_when_the_log_goes_back(start_worker, connect, stored, database_url, tmp_path):
     """The database is replaced by an older one while the worker runs: a restored backup."""
     import sqlite3
 
@@ -591,7 +591,7 @@ def test_changes_arrive_without_redis(start_worker, connect, stored, own_valkey)
     assert frame["payload"]["channels"][0]["id"] == second.id
 
 
-def test_a_worker_that_was_killed_makes_no_replica_miss_anything(start_worker, connect, stored):
+def test_replicas_miss_nothing_when_a_worker_is_killed(start_worker, connect, stored):
     first = start_worker()
     _, credentials = stored.application_with_credentials()
     client = connect(first.url)
@@ -610,7 +610,7 @@ def test_a_worker_that_was_killed_makes_no_replica_miss_anything(start_worker, c
 # A slow reader
 
 
-def test_a_replica_that_reads_slowly_gets_everything_and_slows_nobody(network, application):
+def test_a_slow_replica_receives_everything_and_slows_nobody(network, application):
     """With a small window, and pauses: its sync waits for it, and the others do not."""
     with db.transaction() as session:
         for number in range(120):

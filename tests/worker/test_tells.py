@@ -30,7 +30,7 @@ def error(answer: Frame) -> tuple[str, str]:
     return answer["code"], answer["error"]
 
 
-def test_a_tell_arrives(pair: tuple[SocketClient, SocketClient]) -> None:
+def test_a_tell_reaches_its_player(pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
 
     answer = tell(sender, receiver.peer.short_name, sent_at="2026-11-23T06:15:44Z", message="<b>hi</b> there")
@@ -51,14 +51,14 @@ def test_a_tell_arrives(pair: tuple[SocketClient, SocketClient]) -> None:
     "sent_at",
     [None, "", "2026-11-23T06:15:44.123Z", "2026-11-23T06:15:44.123456+00:00", "2026-11-23T06:15:44+00:00"],
 )
-def test_sent_at_in_every_form(pair: tuple[SocketClient, SocketClient], sent_at: str | None) -> None:
+def test_sent_at_is_accepted_in_every_form(pair: tuple[SocketClient, SocketClient], sent_at: str | None) -> None:
     sender, receiver = pair
     assert tell(sender, receiver.peer.short_name, sent_at=sent_at)["status"] == "success"
     came = receiver.wait_for("tells/receive")["payload"]["sent_at"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", came)
 
 
-def test_names_match_without_case_and_spaces(pair: tuple[SocketClient, SocketClient]) -> None:
+def test_names_ignore_case_and_spaces(pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     name = receiver.peer.short_name
     spelled = f" {name[0].swapcase()} {name[1:].upper()} "
@@ -66,7 +66,7 @@ def test_names_match_without_case_and_spaces(pair: tuple[SocketClient, SocketCli
     assert receiver.wait_for("tells/receive")["payload"]["to_name"] == "bOB"
 
 
-def test_names_may_have_their_games_own_name(pair: tuple[SocketClient, SocketClient]) -> None:
+def test_names_may_end_with_their_games_own_name(pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     ours, theirs = sender.peer.short_name, receiver.peer.short_name
 
@@ -95,7 +95,7 @@ def test_a_tell_goes_to_the_one_socket_with_the_player_and_the_flag(network: Net
     assert [len(client.events("tells/receive")) for client in sockets] == [0, 0, 1, 0]
 
 
-def test_a_player_who_is_on_a_socket_without_the_flag_is_told_over_another(network: Network) -> None:
+def test_a_tell_uses_another_socket_if_the_players_own_lacks_the_flag(network: Network) -> None:
     sender, game = network.join(players=["Alice"]), network.game()
     network.join(game, players=["Bob"], supports=["channels", "players"])
     other = network.join(game, players=[])
@@ -105,7 +105,7 @@ def test_a_player_who_is_on_a_socket_without_the_flag_is_told_over_another(netwo
 
 
 @pytest.mark.one_worker
-def test_failures_are_reported_in_their_order(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
+def test_checks_are_made_in_a_fixed_order(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     deaf = network.join(supports=["channels", "players"], players=["Bob"])
     offline = network.game()
@@ -127,7 +127,7 @@ def test_failures_are_reported_in_their_order(network: Network, pair: tuple[Sock
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("field", ["from_name", "to_game", "to_name", "sent_at", "message"])
-def test_a_malformed_field_is_named(network: Network, field: str) -> None:
+def test_the_error_names_a_malformed_field(network: Network, field: str) -> None:
     sender = network.join(players=["Alice"])
     code, sentence = error(tell(sender, "Anyone", **{field: 5}))
     assert code == "invalid" and f'"{field}"' in sentence
@@ -163,7 +163,7 @@ def test_hidden_games_and_applications_may_send_tells(network: Network) -> None:
     hidden.wait_for("tells/receive")
 
 
-def test_a_tell_without_a_ref_is_carried_and_not_answered(pair: tuple[SocketClient, SocketClient]) -> None:
+def test_a_tell_without_a_ref_is_delivered_without_an_answer(pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     payload = {"from_name": "Alice", "to_game": receiver.peer.short_name, "to_name": "Bob", "message": "hi"}
     sender.send("tells/send", payload)
@@ -187,12 +187,12 @@ def test_system_at_grapevine_answers(network: Network, message: str) -> None:
 
 
 @pytest.mark.one_worker
-def test_nobody_else_is_at_grapevine(network: Network) -> None:
+def test_grapevine_has_no_other_players(network: Network) -> None:
     client = network.join(players=["Alice"])
     assert error(tell(client, "Grapevine")) == ("player-offline", "receiving player offline")
 
 
-def test_no_tell_is_in_the_log(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
+def test_tells_are_not_logged(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
     tell(sender, receiver.peer.short_name, message="a secret of theirs")
     receiver.wait_for("tells/receive")
@@ -200,7 +200,7 @@ def test_no_tell_is_in_the_log(network: Network, pair: tuple[SocketClient, Socke
         assert "a secret of theirs" not in worker.output
 
 
-def test_tells_are_counted_by_their_sender_and_day_and_nothing_else_is_kept(start_worker: Any, stored: Any) -> None:
+def test_only_the_number_of_tells_by_sender_and_day_is_stored(start_worker: Any, stored: Any) -> None:
     """What is left to count is written when the worker stops."""
     games = [stored.game_with_credentials(name) for name in ("Counting", "Counted")]
     worker = start_worker()

@@ -218,7 +218,7 @@ LIMIT = 65_536
         pytest.param(ask("fail"), 1011, id="the handler fails"),
     ],
 )
-def test_what_is_not_allowed_closes_with_a_code_and_a_reason(host: Host, data: bytes, code: int) -> None:
+def test_protocol_errors_close_with_a_code_and_a_reason(host: Host, data: bytes, code: int) -> None:
     client = host.client()
     client.send(data)
     assert client.close_code() == code
@@ -250,14 +250,14 @@ def test_a_close_code_arrives_while_the_client_floods(host: Host) -> None:
     assert host.ask("stats")["rss"] < 100_000, "nothing of it was kept"
 
 
-def test_a_close_of_our_own_arrives_while_the_client_floods(host: Host) -> None:
+def test_the_servers_close_arrives_while_the_client_floods(host: Host) -> None:
     client = host.client()
     message = ask("echo", value="x" * 1000)
     client.send(message * 100 + ask("close", code=4003) + message * 1000)
     assert client.close_code() == 4003
 
 
-def test_messages_at_the_limits_pass(host: Host) -> None:
+def test_messages_at_the_limits_are_accepted(host: Host) -> None:
     """64 KiB to the byte, in one frame and in 64 fragments with pings between; a character cut in two by a fragment."""
     empty = len(json.dumps({"do": "size", "text": ""}))
     whole = json.dumps({"do": "size", "text": "x" * (LIMIT - empty)}).encode()
@@ -284,7 +284,7 @@ def test_messages_at_the_limits_pass(host: Host) -> None:
         assert client.receive_json() == {"echo": "€ 🐉"}
 
 
-def test_frames_may_come_in_pieces(host: Host) -> None:
+def test_frames_may_arrive_in_pieces(host: Host) -> None:
     client = host.client()
     for byte in ask("echo", value="slowly"):
         client.send(bytes([byte]))
@@ -298,7 +298,7 @@ def test_messages_are_handled_in_order_and_one_at_a_time(host: Host) -> None:
     assert [client.receive_json()["echo"] for _ in range(500)] == list(range(500))
 
 
-def test_a_client_that_sends_faster_than_it_is_handled_is_read_no_further(host: Host) -> None:
+def test_reading_pauses_while_messages_are_handled(host: Host) -> None:
     """Its messages wait in the network, not in memory; all are handled in the end, and the others do not wait."""
     before = host.ask("stats")["rss"]
     client = host.client()
@@ -361,7 +361,7 @@ def test_an_ordinary_client_closes_cleanly(host: Host) -> None:
     host.was_closed(4321, "goodbye")
 
 
-def test_our_close_comes_after_what_was_sent_and_before_nothing(host: Host) -> None:
+def test_the_servers_close_frame_is_sent_last(host: Host) -> None:
     client = host.client()
     client.send(
         ask("join", topics=["t"]) + ask("broadcast", to="t", value=1) + ask("close", code=4001, reason="ü" * 100)
@@ -404,7 +404,7 @@ def test_a_socket_that_vanishes_is_closed_without_a_code(own_host: Callable[...,
     assert stats["closings"].count([None, "", "gone"]) == 1
 
 
-def test_many_sockets_that_come_and_go_leave_nothing(own_host: Callable[..., Host]) -> None:
+def test_short_lived_sockets_leave_nothing_behind(own_host: Callable[..., Host]) -> None:
     host = own_host()
     for _ in range(5):
         clients = [host.client(ask("join", topics=["t"]) + ask("broadcast", to="t", value=1)) for _ in range(100)]
@@ -416,7 +416,7 @@ def test_many_sockets_that_come_and_go_leave_nothing(own_host: Callable[..., Hos
     assert stats["readers"] <= 64
 
 
-def test_an_idle_connection_costs_little(own_host: Callable[..., Host]) -> None:
+def test_an_idle_connection_uses_little_memory(own_host: Callable[..., Host]) -> None:
     """Well below 2 KiB each, and no reader stays with a socket that is quiet."""
     host = own_host()
     for _ in range(100):
@@ -428,7 +428,7 @@ def test_an_idle_connection_costs_little(own_host: Callable[..., Host]) -> None:
     assert (after["rss"] - before) / 1000 < 2
 
 
-def test_a_reader_is_given_back_only_between_messages() -> None:
+def test_a_reader_is_returned_only_between_messages() -> None:
     """Also checks what is_at_boundary assumes about the library. If that changes, idle sockets need more memory."""
     reader = Reader(Limits())
     assert reader.is_at_boundary
@@ -447,7 +447,7 @@ def test_a_reader_is_given_back_only_between_messages() -> None:
     assert reader.is_at_boundary
 
 
-def test_a_reader_that_never_reads_ends_and_costs_the_others_nothing(own_host: Callable[..., Host]) -> None:
+def test_a_client_that_never_reads_is_closed_without_slowing_others(own_host: Callable[..., Host]) -> None:
     host = own_host(slow_seconds=0.5)
     stalled = host.client(receive_buffer=4096)
     stalled.send(ask("join", topics=["t"], peer="stalled"))
@@ -467,7 +467,7 @@ def test_a_reader_that_never_reads_ends_and_costs_the_others_nothing(own_host: C
             stalled.receive()
 
 
-def test_a_slow_reader_that_reads_again_is_told_why(own_host: Callable[..., Host]) -> None:
+def test_a_slow_client_that_reads_again_receives_the_close_code(own_host: Callable[..., Host]) -> None:
     host = own_host(slow_seconds=5)
     slow = host.client(receive_buffer=4096)
     slow.send(ask("join", topics=["t"], peer="slow"))
@@ -477,7 +477,7 @@ def test_a_slow_reader_that_reads_again_is_told_why(own_host: Callable[..., Host
     assert slow.close_code() == 4002
 
 
-def test_a_socket_that_takes_nothing_is_dropped(own_host: Callable[..., Host]) -> None:
+def test_a_socket_that_accepts_no_data_is_dropped(own_host: Callable[..., Host]) -> None:
     host = own_host(stall_seconds=0.3, outbound_bytes=100_000_000)
     stalled = host.client(receive_buffer=4096)
     stalled.send(ask("burst", messages=1000, size=60_000, below=100_000_000))
@@ -496,7 +496,7 @@ def test_a_bulk_sender_paces_itself(own_host: Callable[..., Host]) -> None:
     assert client.receive_json() == {"burst": 500}
 
 
-def test_too_much_sent_at_once_closes_too(host: Host) -> None:
+def test_sending_too_much_at_once_closes_the_socket(host: Host) -> None:
     client = host.client()
     client.send(ask("flood", messages=40, size=60_000))
     assert client.close_code() == 4002
@@ -588,7 +588,7 @@ def test_a_bad_handshake_gets_a_clean_answer(host: Host, text: str | bytes, stat
         ("/socket", "/socket?"),
     ],
 )
-def test_whatever_else_a_client_says_the_handshake_succeeds(
+def test_other_headers_do_not_prevent_the_handshake(
     host: Host, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(f"{__name__}.HANDSHAKE", HANDSHAKE.replace(*change))
@@ -600,7 +600,7 @@ def test_whatever_else_a_client_says_the_handshake_succeeds(
     assert client.receive_json() == {"echo": 1}
 
 
-def test_the_pages_for_machines(host: Host) -> None:
+def test_health_and_metrics_are_served(host: Host) -> None:
     status, head, body = request(host.port, "GET /_health HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (status, json.loads(body)) == (200, {"status": "ok"})
     assert "\r\nConnection: close" in head
@@ -608,7 +608,7 @@ def test_the_pages_for_machines(host: Host) -> None:
     assert request(host.port, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[2] == ""
 
 
-def test_a_slow_handshake_is_dropped_and_handshakes_are_bounded(own_host: Callable[..., Host]) -> None:
+def test_slow_handshakes_are_dropped_and_their_number_is_limited(own_host: Callable[..., Host]) -> None:
     host = own_host("--handshake-seconds", "1", "--max-handshakes", "3")
     slow = [socket.create_connection(("127.0.0.1", host.port), timeout=DEADLINE) for _ in range(6)]
     for sock in slow:
@@ -620,7 +620,7 @@ def test_a_slow_handshake_is_dropped_and_handshakes_are_bounded(own_host: Callab
         assert host.ask("echo", value=1) == {"echo": 1}
 
 
-def test_a_port_in_use_is_one_clear_line(host: Host) -> None:
+def test_a_port_in_use_is_reported_in_one_line(host: Host) -> None:
     second = subprocess.run(
         [sys.executable, "-m", "tests.worker.socket_host", "--port", str(host.port)],
         cwd=ROOT,

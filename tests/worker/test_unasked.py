@@ -73,13 +73,13 @@ ELSEWHERE = {
 }
 
 
-def test_every_code_is_tried() -> None:
+def test_every_code_is_tested() -> None:
     assert {code for code, *_ in FAILURES} | ELSEWHERE == set(Code)
 
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize(("code", "supports", "event", "payload", "times"), FAILURES)
-def test_a_failure_with_a_ref_is_the_one_answer(
+def test_a_failure_with_a_ref_gets_exactly_one_answer(
     network: Network, code: Code, supports: list[str], event: str, payload: Any, times: int
 ) -> None:
     client = network.join(supports=supports, channels=["gossip"], players=["Alice"])
