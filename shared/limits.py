@@ -34,6 +34,7 @@ NEW_CHANNELS = "channels/create:game"
 SIGN_INS = "players/sign-in:game"
 MESSAGES_OF_PLAYER = "channels/send:player"
 MESSAGES_OF_GAME = "channels/send:game"
+TELLS_OF_GAME = "tells/send:game"
 TELLS_OF_PLAYER = "tells/send:player"
 REPORTS = "reports/create:socket"
 
@@ -47,6 +48,7 @@ DEFAULTS: Mapping[str, Limit] = {
     SUBSCRIPTIONS: Limit(60, 2),
     NEW_CHANNELS: Limit(100, 0.1),
     TELLS_OF_PLAYER: Limit(10, 2),
+    TELLS_OF_GAME: Limit(100, 20),
     REPORTS: Limit(10, 0.1),
 }
 

@@ -104,6 +104,7 @@ def test_the_limits_are_those_of_the_protocol() -> None:
         "channels/subscribe:socket": (60, 2),
         "channels/create:game": (100, 0.1),
         "tells/send:player": (10, 2),
+        "tells/send:game": (100, 20),
         "reports/create:socket": (10, 0.1),
     }
 
@@ -194,6 +195,13 @@ def test_all_sockets_of_a_game_share_five_times_the_limit_of_one(limits: RateLim
 
 def test_browser_users_do_not_share_a_socket_limit(limits: RateLimits) -> None:
     assert admitted(lambda: limits.admit_event(socket_of("grapevine")), 10_000) == 10_000
+
+
+def test_the_tells_of_a_game_are_limited_together(limits: RateLimits) -> None:
+    """Otherwise one game could close another with more than may wait for a socket."""
+    names = (f"Player{number}" for number in itertools.count())
+    assert admitted(lambda: limits.spend_tell(socket_of(), next(names), "\U0001f409" * 4000), 1000) == 6
+    assert admitted(lambda: limits.spend_tell(socket_of(), next(names), "hi"), 1000) == 4
 
 
 def test_sign_ins_count_for_the_game_and_from_all_workers(limits: RateLimits) -> None:

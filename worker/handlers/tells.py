@@ -64,7 +64,7 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
         not is_to_system and parts.moderation.is_unwanted((receiver, player_key(tell.to_name)), speaker)
     ):
         raise PlayerOffline(RECEIVING_PLAYER_OFFLINE)
-    parts.limits.spend_tell(connection, tell.from_name)
+    parts.limits.spend_tell(connection, tell.from_name, tell.message)
     if not is_to_system:  # everyone may talk to `system`, since nobody else reads it
         parts.moderation.check_tell(speaker)
 

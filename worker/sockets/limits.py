@@ -22,6 +22,7 @@ from shared.limits import (
     NEW_CHANNELS,
     SIGN_INS,
     SOCKETS_FACTOR,
+    TELLS_OF_GAME,
     TELLS_OF_PLAYER,
     Limit,
 )
@@ -115,13 +116,7 @@ class RateLimits:
         if self._is_on:
             peer = connection.peer_key
             assert peer is not None
-            player_bucket, game_bucket = self._message_buckets(peer, player)
-            now, cost = self._clock(), _line_cost(text)
-            wait = max(player_bucket.wait(now), game_bucket.wait(now, cost))
-            if wait > 0:
-                raise _too_many(wait)
-            player_bucket.debit(now)
-            game_bucket.debit(now, cost)
+            self._spend_text(self._message_buckets(peer, player), text)
 
     def spend_new_channel(self, peer: PeerKey) -> None:
         """Charge a channel that the peer creates by subscribing. Raises TooMany."""
@@ -133,20 +128,17 @@ class RateLimits:
         if self._is_on:
             self._spend([self._of_peer(peer, SIGN_INS)])
 
-    def spend_tell(self, connection: Connection, player: str) -> None:
-        """Charge one tell to the player's bucket. Raises TooMany."""
+    def spend_tell(self, connection: Connection, player: str, text: str = "") -> None:
+        """Charge one tell, like a line, to the player's bucket and the game's. Raises TooMany."""
         if self._is_on:
             peer = connection.peer_key
             assert peer is not None
-            self._spend([self._of_player(peer, TELLS_OF_PLAYER, player)])
+            self._spend_text(self._tell_buckets(peer, player), text)
 
     def debit_message(self, peer: PeerKey, player: str, text: str = "") -> None:
         """Charge a line that another worker has admitted."""
         if self._is_on:
-            player_bucket, game_bucket = self._message_buckets(peer, player)
-            now = self._clock()
-            player_bucket.debit(now)
-            game_bucket.debit(now, _line_cost(text))
+            self._debit_text(self._message_buckets(peer, player), text)
 
     def debit_sign_in(self, peer: PeerKey) -> None:
         """Charge a player who signed in or out through another worker."""
@@ -156,7 +148,7 @@ class RateLimits:
     def debit_tell(self, peer: PeerKey, player: str) -> None:
         """Charge a tell that another worker has admitted."""
         if self._is_on:
-            self._of_player(peer, TELLS_OF_PLAYER, player).debit(self._clock())
+            self._debit_text(self._tell_buckets(peer, player), "")
 
     def debit_new_channels(self, peer: PeerKey, count: int) -> None:
         """Charge channels that a peer has created through another worker."""
@@ -196,6 +188,22 @@ class RateLimits:
 
     def _message_buckets(self, peer: PeerKey, player: str) -> tuple[Bucket, Bucket]:
         return self._of_player(peer, MESSAGES_OF_PLAYER, player), self._of_peer(peer, MESSAGES_OF_GAME)
+
+    def _tell_buckets(self, peer: PeerKey, player: str) -> tuple[Bucket, Bucket]:
+        return self._of_player(peer, TELLS_OF_PLAYER, player), self._of_peer(peer, TELLS_OF_GAME)
+
+    def _spend_text(self, buckets: tuple[Bucket, Bucket], text: str) -> None:
+        """Charge a text to a player's bucket once, and to the game's as often as it counts."""
+        now, (player_bucket, game_bucket) = self._clock(), buckets
+        wait = max(player_bucket.wait(now), game_bucket.wait(now, _line_cost(text)))
+        if wait > 0:
+            raise _too_many(wait)
+        self._debit_text(buckets, text)
+
+    def _debit_text(self, buckets: tuple[Bucket, Bucket], text: str) -> None:
+        now, (player_bucket, game_bucket) = self._clock(), buckets
+        player_bucket.debit(now)
+        game_bucket.debit(now, _line_cost(text))
 
     def _spend(self, buckets: Sequence[Bucket]) -> None:
         now = self._clock()
