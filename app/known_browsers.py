@@ -37,6 +37,7 @@ def remember(user: User) -> None:
             COOKIE,
             value,
             max_age=SECONDS,
+            path=str(current_app.config["SESSION_COOKIE_PATH"] or "/"),
             httponly=True,
             secure=bool(current_app.config["SESSION_COOKIE_SECURE"]),
             samesite="Lax",

@@ -11,6 +11,7 @@ from flask import Flask, Response, abort, request
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from app.base_path import BasePath
 from shared.client_addresses import TrustedProxies
 from shared.settings import Settings
 
@@ -57,6 +58,9 @@ def init_app(app: Flask, settings: Settings) -> None:
         WTF_CSRF_SSL_STRICT=False,
     )
     CSRFProtect(app)
+    if settings.public_path:
+        app.config["SESSION_COOKIE_PATH"] = settings.public_path
+        app.wsgi_app = BasePath(app.wsgi_app, settings.public_path)  # type: ignore[method-assign]
     app.wsgi_app = ProxyHeaders(app.wsgi_app, settings.site_proxies)  # type: ignore[method-assign]
 
     @app.before_request
@@ -98,7 +102,7 @@ class ProxyHeaders:
 def is_local_path(target: str) -> bool:
     """Return whether the target is a path on this site. False for anything a browser could take for another site."""
     return (
-        target.startswith("/")
+        target.startswith(f"{request.script_root}/")
         and not target.startswith(("//", "/\\"))
         and target.isprintable()
         and not urlsplit(target).netloc

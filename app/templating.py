@@ -47,6 +47,7 @@ def init_app(app: Flask) -> None:
             "site_name": SITE_NAME,
             "socket_url": settings.socket_url,
             "public_url": settings.public_url,
+            "public_origin": settings.public_origin,
             "bare": False,
             "form": None,
         }

@@ -145,8 +145,9 @@ class Settings:
     public_url: str = setting(
         types.web_address("http", "https"),
         _public_url,
-        "the site's address as people type it. With `https://`, or a port other than `WEB_PORT`, the site believes the "
-        "headers of [trusted proxies](#behind-a-tls-proxy); with `https://`, cookies are secure and HSTS is sent",
+        "the site's address as people type it, with a path if it has one: `https://example.com/gossip`. With "
+        "`https://`, or a port other than `WEB_PORT`, the site believes the headers of "
+        "[trusted proxies](#behind-a-tls-proxy); with `https://`, cookies are secure and HSTS is sent",
         shown_default="`http://`, `BIND`, `WEB_PORT`",
     )
     socket_url: str = setting(
@@ -332,6 +333,16 @@ class Settings:
         is_tls = public.scheme in ("https", "wss")
         public_port = (443 if is_tls else 80) if public.port is None else public.port
         return TrustedProxies(parse_networks(PRIVATE_NETWORKS)) if is_tls or public_port != port else NO_PROXIES
+
+    @property
+    def public_path(self) -> str:
+        """The path of PUBLIC_URL, which every address on the site begins with. Empty if it has none."""
+        return urlsplit(self.public_url).path
+
+    @property
+    def public_origin(self) -> str:
+        """PUBLIC_URL without its path, to put in front of paths from `url_for`."""
+        return self.public_url.removesuffix(self.public_path)
 
     @property
     def chat_socket_url(self) -> str:

@@ -108,7 +108,7 @@ def renew_session() -> None:
 def ask_to_sign_in() -> ResponseReturnValue:
     """Redirect to the sign-in page, which leads back to the requested page if that was a GET."""
     flash("Please sign in first.", "notice")
-    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    target = request.script_root + request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("accounts.sign_in", next=target), 303)
 
 

@@ -53,7 +53,7 @@ def make_link(purpose: Purpose, user: User, *, email: str | None = None) -> str:
     """Return a full address on this site. It is not built from the Host header, which clients can forge."""
     token = _serializer(purpose).dumps([user.id, email or user.email, accounts.mark_of(user)])
     settings: Settings = current_app.extensions["settings"]
-    return settings.public_url + url_for(purpose.endpoint, token=token)
+    return settings.public_origin + url_for(purpose.endpoint, token=token)
 
 
 def read_link(purpose: Purpose, token: str) -> Link:

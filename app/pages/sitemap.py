@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, current_app, render_template, url_for
+from flask import Blueprint, Response, abort, current_app, render_template, request, url_for
 
 from shared.db import reading
 from shared.services import sitemap
@@ -18,7 +18,13 @@ CLOSED = ("/account", "/admin", "/appeals", "/manage", "/moderation", "/register
 @bp.get("/robots.txt")
 def robots() -> Response:
     """Allow all public pages. Pages that need a form or an account are of no use in a search engine."""
-    lines = ["User-agent: *", *(f"Disallow: {path}" for path in CLOSED), "", f"Sitemap: {_address('sitemap.first')}"]
+    root = request.script_root
+    lines = [
+        "User-agent: *",
+        *(f"Disallow: {root}{path}" for path in CLOSED),
+        "",
+        f"Sitemap: {_address('sitemap.first')}",
+    ]
     return _response("\n".join(lines) + "\n", "text/plain")
 
 
@@ -65,7 +71,7 @@ def _count_parts(records: int) -> int:
 
 def _address(endpoint: str, **values: str | int) -> str:
     settings: Settings = current_app.extensions["settings"]
-    return settings.public_url + url_for(endpoint, **values)  # type: ignore[arg-type]
+    return settings.public_origin + url_for(endpoint, **values)  # type: ignore[arg-type]
 
 
 def _response(body: str, mimetype: str) -> Response:

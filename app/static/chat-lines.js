@@ -97,7 +97,7 @@ function chatLines(chat) {
 
   function reportLink(id, name) {
     const link = span("report", "report", "a");
-    link.href = `/report?message=${id}`;
+    link.href = `${document.body.dataset.root}/report?message=${id}`;
     link.append(span("unseen", ` what ${name} said`));
     return link;
   }

@@ -3,6 +3,7 @@
 
 (() => {
   const chat = document.getElementById("chat");
+  const { root } = document.body.dataset;
   const form = document.getElementById("chat-form");
   const input = document.getElementById("chat-text");
   const problem = document.getElementById("chat-problem");
@@ -58,7 +59,7 @@
       else if (event === "channels/closed") closeChannel(payload.id);
       else if (event === "channels/redacted") lines.redact(payload.id);
     },
-    signedOut: () => end("You are signed out.", `/sign-in?next=${encodeURIComponent(location.pathname)}`, "Sign in"),
+    signedOut: () => end("You are signed out.", `${root}/sign-in?next=${encodeURIComponent(location.pathname)}`, "Sign in"),
   });
   reading.useSocket(socket);
 
@@ -84,7 +85,7 @@
     form.hidden = true;
   }
 
-  const channelIsGone = () => end("This channel was deleted or renamed.", "/chat", "All channels");
+  const channelIsGone = () => end("This channel was deleted or renamed.", `${root}/chat`, "All channels");
 
   function end(text, href, label) {
     const link = document.createElement("a");
@@ -101,7 +102,7 @@
     if (!link || before === name) return;
     link.dataset.channel = name;
     link.querySelector(".channel").textContent = name;
-    link.pathname = `/chat/${encodeURIComponent(name)}`;
+    link.pathname = `${root}/chat/${encodeURIComponent(name)}`;
     if (String(id) !== chat.dataset.channelId) return;
     chat.dataset.channel = name;
     chat.dataset.lines = `${link.pathname}/lines`;
@@ -134,7 +135,7 @@
       const entry = (href, text, more) => {
         const item = document.createElement("li");
         const link = document.createElement("a");
-        link.href = href + encodeURIComponent(text);
+        link.href = root + href + encodeURIComponent(text);
         link.textContent = text;
         item.append(link);
         if (more !== undefined) item.append(" ", span("soft", String(more)));
@@ -223,7 +224,7 @@
   function appealLink(answer) {
     if (answer.code !== "muted" && answer.code !== "banned") return [];
     const link = document.createElement("a");
-    link.href = "/account/sanctions";
+    link.href = `${root}/account/sanctions`;
     link.textContent = "See it and appeal";
     return [" ", link];
   }
