@@ -1,4 +1,4 @@
-"""The socket for browsers: who gets in, what ends it, and that it is one more player of the game Grapevine."""
+"""The socket for browsers: who can connect, what closes it, and that its user is a player of the game Grapevine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Page(SocketClient):
 
 
 def open_page(network: Network, *, worker: int = 0, **options: Any) -> Page:
-    """A socket that has not authenticated."""
+    """Open a socket that has not authenticated."""
     url = network.workers[worker % len(network.workers)].url.replace("/socket", "/chat-socket")
     page = Page(url, **{"origin": ORIGIN, **options})
     network._opened.append(page)
@@ -49,12 +49,12 @@ def new_user(network: Network) -> Any:
 
 def token_for(user: Any) -> str:
     with reading() as session:
-        found = accounts.get_account(session, user.id)
-        return chat_tokens.make_token(SECRET_KEY, user_id=found.id, session_token=found.session_token)
+        session_token = accounts.get_account(session, user.id).session_token
+        return chat_tokens.make_token(SECRET_KEY, user_id=user.id, session_token=session_token)
 
 
-def come_in(network: Network, user: Any = None, *, channels: list[str] = (), worker: int = 0, **options: Any) -> Page:  # type: ignore[assignment]
-    """An authenticated page; every worker knows of it, unless its person hides."""
+def join_chat(network: Network, user: Any = None, *, channels: list[str] = (), worker: int = 0, **options: Any) -> Page:  # type: ignore[assignment]
+    """Open an authenticated page. Every worker knows about it, unless its user hides."""
     user = user or new_user(network)
     page = open_page(network, worker=worker, **options)
     answer = page.request("authenticate", {"token": token_for(user), "channels": list(channels)})
@@ -69,7 +69,7 @@ def players_of_grapevine(asker: SocketClient) -> list[str]:
 
 @pytest.fixture
 def channel(network: Network) -> str:
-    """A public channel that every worker knows."""
+    """Return the name of a public channel that every worker knows."""
     name = network.factory.channel().name
     for number in range(len(network.workers)):
         watcher = network.join(worker=number)
@@ -81,7 +81,7 @@ def channel(network: Network) -> str:
     return name
 
 
-# Who gets in
+# Who can connect
 
 
 @pytest.mark.one_worker
@@ -211,15 +211,15 @@ def test_credentials_and_tokens_work_on_their_own_socket_only(network: Network) 
 @pytest.mark.one_worker
 @pytest.mark.parametrize("event", ["channels/subscribe", "channels/history", "players/sign-in", "games/status", "sync"])
 def test_events_for_games_are_unknown_on_the_browser_socket(network: Network, channel: str, event: str) -> None:
-    page = come_in(network)
+    page = join_chat(network)
     assert page.request(event, {"channel": channel, "name": "x"})["code"] == "unknown-event"
 
 
 def test_message_limits_apply_to_browser_sockets(network: Network) -> None:
-    page = come_in(network)
+    page = join_chat(network)
     page.send_text("x" * 70_000)
     assert page.wait_closed() == 1009
-    page = come_in(network)
+    page = join_chat(network)
     page.send_raw(b"binary", opcode=websocket.ABNF.OPCODE_BINARY)
     assert page.wait_closed() == 1003
 
@@ -251,24 +251,24 @@ def test_a_page_that_does_not_read_is_closed_without_slowing_others(start_worker
 
 
 def worker_sockets(worker: Any) -> int:
-    """How many sockets a worker has now."""
-    found = re.search(r"^worker_sockets ([\d.]+)$", get(worker.port, "/metrics")[1], re.MULTILINE)
-    assert found
-    return int(float(found[1]))
+    """Return how many sockets a worker has now."""
+    match = re.search(r"^worker_sockets ([\d.]+)$", get(worker.port, "/metrics")[1], re.MULTILINE)
+    assert match
+    return int(float(match[1]))
 
 
 def test_the_pages_of_a_user_are_limited(network: Network) -> None:
     user = new_user(network)
-    pages = [come_in(network, user) for _ in range(12)]
+    pages = [join_chat(network, user) for _ in range(12)]
     answer = _refused(network, token_for(user))
     assert answer["code"] == "rate-limited"
     pages[0].close(1001)
 
-    def gets_in() -> bool:
+    def can_join() -> bool:
         page = open_page(network)
         return page.request("authenticate", {"token": token_for(user)}, seconds=15)["status"] == "success"
 
-    wait_until(gets_in, seconds=20, what="room for another page")
+    wait_until(can_join, seconds=20, what="room for another page")
 
 
 @pytest.mark.one_worker
@@ -276,7 +276,7 @@ def test_the_pages_of_a_user_are_limited(network: Network) -> None:
     "event", ["channels/send", "channels/read", "channels/listeners", "tells/send", "heartbeat", "x"]
 )
 def test_nonsense_is_refused_and_does_no_harm(network: Network, channel: str, event: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     odd: list[Any] = [
         None,
         [],
@@ -302,25 +302,25 @@ def test_nonsense_is_refused_and_does_no_harm(network: Network, channel: str, ev
     assert "internal" not in {frame.get("code") for frame in page.frames}
 
 
-# What is said
+# Lines
 
 
 def test_a_browser_and_a_game_receive_each_others_lines(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     game = network.join(worker=1, channels=[channel], version="2.4.0")
 
     assert page.request("channels/send", {"channel": channel, "message": "hello <b>there</b>"})["status"] == "success"
-    heard = game.wait_for("channels/broadcast", payload={"channel": channel})["payload"]
-    assert (heard["game"], heard["name"], heard["message"]) == ("Grapevine", page.username, "hello there")
+    line = game.wait_for("channels/broadcast", payload={"channel": channel})["payload"]
+    assert (line["game"], line["name"], line["message"]) == ("Grapevine", page.username, "hello there")
 
     game.request("channels/send", {"channel": channel, "name": "Ash", "message": "welcome"})
     answer = page.wait_for("channels/broadcast", payload={"message": "welcome"})["payload"]
     assert (answer["game"], answer["name"]) == (game.peer.short_name, "Ash")  # type: ignore[attr-defined]
-    assert answer["id"] > heard["id"] and answer["sent_at"].endswith("Z")
+    assert answer["id"] > line["id"] and answer["sent_at"].endswith("Z")
 
 
 def test_browsers_receive_each_line_once_including_their_own(network: Network, channel: str) -> None:
-    one, other = come_in(network, channels=[channel]), come_in(network, channels=[channel], worker=1)
+    one, other = join_chat(network, channels=[channel]), join_chat(network, channels=[channel], worker=1)
     one.request("channels/send", {"channel": channel, "message": "first"})
     other.wait_for("channels/broadcast", payload={"message": "first"})
     other.request("channels/send", {"channel": channel, "message": "second"})
@@ -332,7 +332,7 @@ def test_browsers_receive_each_line_once_including_their_own(network: Network, c
 
 @pytest.mark.one_worker
 def test_the_senders_line_arrives_before_the_answer(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     page.send("channels/send", {"channel": channel, "message": "mine"}, ref=7)
     page.wait_for("channels/send", ref=7)
     order = [frame["event"] for frame in page.frames if frame["event"].startswith("channels/")]
@@ -341,10 +341,10 @@ def test_the_senders_line_arrives_before_the_answer(network: Network, channel: s
 
 @pytest.mark.one_worker
 def test_a_page_cannot_send_under_another_name(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     page.request("channels/send", {"channel": channel, "message": "me", "name": "somebody", "game": "Other"})
-    heard = page.wait_for("channels/broadcast")["payload"]
-    assert (heard["name"], heard["game"]) == (page.username, "Grapevine")
+    line = page.wait_for("channels/broadcast")["payload"]
+    assert (line["name"], line["game"]) == (page.username, "Grapevine")
 
 
 def test_browsers_cannot_subscribe_to_hidden_channels(network: Network) -> None:
@@ -357,26 +357,26 @@ def test_browsers_cannot_subscribe_to_hidden_channels(network: Network) -> None:
 
 @pytest.mark.parametrize("end", ["hidden", "deleted"])
 def test_pages_are_unsubscribed_from_a_deleted_or_hidden_channel(network: Network, channel: str, end: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     with transaction() as session:
-        found = channels.get_channel(session, channel)
+        deleted = channels.get_channel(session, channel)
         if end == "hidden":
             channels.update_channel(session, OPERATOR, name=channel, is_hidden=True)
         else:
             channels.delete_channel(session, OPERATOR, name=channel)
-    assert page.wait_for("channels/closed")["payload"] == {"id": found.id}
+    assert page.wait_for("channels/closed")["payload"] == {"id": deleted.id}
     assert page.request("channels/send", {"channel": channel, "message": "psst"})["code"] == "not-subscribed"
 
 
 def test_pages_receive_the_new_name_of_a_channel(network: Network, channel: str) -> None:
-    """Before the first line that comes under the new name; what else changes is told in the same words."""
-    pages = [come_in(network, channels=[channel], worker=number) for number in (0, 1)]
-    elsewhere = come_in(network)
+    """The event comes before the first line under the new name. Other changes are sent in the same event."""
+    pages = [join_chat(network, channels=[channel], worker=number) for number in (0, 1)]
+    elsewhere = join_chat(network)
     renamed = network.factory.channel().name[::-1].strip("-")
     with transaction() as session:
-        found = channels.update_channel(session, OPERATOR, name=channel, new_name=renamed)
+        updated = channels.update_channel(session, OPERATOR, name=channel, new_name=renamed)
     for page in pages:
-        assert page.wait_for("channels/changed")["payload"] == {"id": found.id, "name": renamed}
+        assert page.wait_for("channels/changed")["payload"] == {"id": updated.id, "name": renamed}
         assert page.request("channels/send", {"channel": renamed, "message": "hello"})["status"] == "success"
         assert page.wait_for("channels/broadcast")["payload"]["channel"] == renamed
     assert elsewhere.events("channels/changed") == []
@@ -384,18 +384,18 @@ def test_pages_receive_the_new_name_of_a_channel(network: Network, channel: str)
 
 def test_only_the_flooding_sender_is_refused(network: Network, channel: str) -> None:
     user = new_user(network)
-    pages = [come_in(network, user, channels=[channel]) for _ in range(2)]
+    pages = [join_chat(network, user, channels=[channel]) for _ in range(2)]
     answers = [pages[n % 2].request("channels/send", {"channel": channel, "message": f"{n}"}) for n in range(14)]
     refused = [answer for answer in answers if answer["status"] == "failure"]
     assert refused and {answer["code"] for answer in refused} == {"rate-limited"}
     assert all(answer["retry_after_ms"] > 0 for answer in refused)
-    other = come_in(network, channels=[channel])
+    other = join_chat(network, channels=[channel])
     assert other.request("channels/send", {"channel": channel, "message": "calm"})["status"] == "success"
 
 
 @pytest.mark.one_worker
 def test_bad_text_names_the_field(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     for message in ("", "x" * 4001, None, 7):
         answer = page.request("channels/send", {"channel": channel, "message": message})
         assert answer["code"] == "invalid" and '"message"' in answer["error"]
@@ -407,10 +407,10 @@ def test_bad_text_names_the_field(network: Network, channel: str) -> None:
 def test_a_user_is_online_while_any_page_is_open(network: Network) -> None:
     game = network.join()
     user = new_user(network)
-    first = come_in(network, user, worker=0)
+    first = join_chat(network, user, worker=0)
     told = {"game": "Grapevine", "name": user.username}
     assert game.wait_for("players/sign-in", payload={"name": user.username})["payload"] == told
-    second = come_in(network, user, worker=1)
+    second = join_chat(network, user, worker=1)
     wait_until(lambda: user.username in players_of_grapevine(game), what="online")
     first.close(1001)
     network.flush(game)
@@ -424,11 +424,11 @@ def test_a_user_is_online_while_any_page_is_open(network: Network) -> None:
 
 
 def test_a_second_page_is_not_announced(network: Network) -> None:
-    """Going from page to page closes one socket and opens another."""
+    """Moving from page to page closes one socket and opens another."""
     game = network.join()
     user = new_user(network)
     for worker in (0, 1, 0):
-        come_in(network, user, worker=worker).close(1001)
+        join_chat(network, user, worker=worker).close(1001)
     game.wait_for("players/sign-out", payload={"name": user.username})
     names = [frame["payload"]["name"] for frame in game.events("players/sign-in")]
     assert names.count(user.username) == 1
@@ -439,7 +439,7 @@ def test_a_hidden_user_is_not_listed_but_can_speak(network: Network, channel: st
     with transaction() as session:
         accounts.set_privacy(session, actors.of_user(session, user.id), is_profile_hidden=False, is_online_hidden=True)
     game = network.join(channels=[channel], players=["Ash"])
-    page = come_in(network, user, channels=[channel])
+    page = join_chat(network, user, channels=[channel])
     page.request("channels/send", {"channel": channel, "message": "boo"})
     assert game.wait_for("channels/broadcast")["payload"]["name"] == user.username
     assert user.username not in players_of_grapevine(game)
@@ -454,7 +454,7 @@ def test_a_hidden_user_is_not_listed_but_can_speak(network: Network, channel: st
 
 def test_hiding_from_lists_takes_effect_at_once(network: Network) -> None:
     game = network.join()
-    page = come_in(network)
+    page = join_chat(network)
     for is_hidden in (True, False):
         with transaction() as session:
             accounts.set_privacy(
@@ -468,15 +468,16 @@ def test_hiding_from_lists_takes_effect_at_once(network: Network) -> None:
 
 
 def test_the_listeners_of_a_channel_are_listed(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     game = network.join(channels=[channel], players=["Ash", "Bram"], worker=1)
-    wanted = {
+    expected = {
         "people": [page.username],
         "people_count": 1,
         "games": [{"game": game.peer.short_name, "players": 2}],  # type: ignore[attr-defined]
     }
     wait_until(
-        lambda: page.request("channels/listeners", {"channel": channel}).get("payload") == wanted, what="they are seen"
+        lambda: page.request("channels/listeners", {"channel": channel}).get("payload") == expected,
+        what="the listeners are known",
     )
 
 
@@ -485,8 +486,8 @@ def test_the_listeners_of_a_channel_are_listed(network: Network, channel: str) -
 
 def test_tells_go_both_ways_and_reach_every_page_of_a_user(network: Network) -> None:
     user = new_user(network)
-    pages = [come_in(network, user, worker=0), come_in(network, user, worker=1)]
-    stranger = come_in(network)
+    pages = [join_chat(network, user, worker=0), join_chat(network, user, worker=1)]
+    stranger = join_chat(network)
     game = network.join(players=["Ash"])
     wait_until(lambda: user.username in players_of_grapevine(game), what="online")
     network.flush(game)  # every worker knows both pages
@@ -496,8 +497,8 @@ def test_tells_go_both_ways_and_reach_every_page_of_a_user(network: Network) -> 
     )
     assert answer["status"] == "success"
     for page in pages:
-        told = page.wait_for("tells/receive")["payload"]
-        assert (told["from_game"], told["from_name"], told["message"]) == (
+        tell = page.wait_for("tells/receive")["payload"]
+        assert (tell["from_game"], tell["from_name"], tell["message"]) == (
             game.peer.short_name,  # type: ignore[attr-defined]
             "Ash",
             "are you there?",
@@ -510,14 +511,14 @@ def test_tells_go_both_ways_and_reach_every_page_of_a_user(network: Network) -> 
             {"to_game": game.peer.short_name, "to_name": "ash", "message": "yes"},  # type: ignore[attr-defined]
         )
         assert answer["status"] == "success", answer
-        told = game.wait_for("tells/receive")["payload"]
-        assert (told["from_game"], told["from_name"], told["message"]) == ("Grapevine", user.username, "yes")
+        tell = game.wait_for("tells/receive")["payload"]
+        assert (tell["from_game"], tell["from_name"], tell["message"]) == ("Grapevine", user.username, "yes")
 
 
 def test_browsers_send_tells_to_each_other(network: Network) -> None:
-    one, other = come_in(network, worker=0), come_in(network, worker=1)
-    told = {"to_game": "Grapevine", "to_name": other.username, "message": "hi"}
-    wait_until(lambda: one.request("tells/send", told)["status"] == "success", what="the tell goes through")
+    one, other = join_chat(network, worker=0), join_chat(network, worker=1)
+    tell = {"to_game": "Grapevine", "to_name": other.username, "message": "hi"}
+    wait_until(lambda: one.request("tells/send", tell)["status"] == "success", what="the tell goes through")
     assert other.wait_for("tells/receive")["payload"]["from_name"] == one.username
 
 
@@ -527,20 +528,20 @@ def test_browsers_send_tells_to_each_other(network: Network) -> None:
     [("NoSuchGame", "x", "game-offline"), ("Grapevine", "nobody-here", "player-offline"), ("", "", "invalid")],
 )
 def test_undeliverable_tells_are_refused(network: Network, to_game: str, to_name: str, code: str) -> None:
-    page = come_in(network)
+    page = join_chat(network)
     answer = page.request("tells/send", {"to_game": to_game, "to_name": to_name, "message": "hi"})
     assert answer["code"] == code
 
 
 @pytest.mark.one_worker
 def test_browsers_cannot_register_characters(network: Network) -> None:
-    page = come_in(network)
-    told = {"to_game": "Grapevine", "to_name": "system", "message": "register 0eaed916-0000-4000-8000-000000000000"}
-    assert page.request("tells/send", told)["status"] == "success"
+    page = join_chat(network)
+    tell = {"to_game": "Grapevine", "to_name": "system", "message": "register 0eaed916-0000-4000-8000-000000000000"}
+    assert page.request("tells/send", tell)["status"] == "success"
     assert "Only games" in page.wait_for("tells/receive")["payload"]["message"]
 
 
-# What ends it
+# What closes it
 
 
 def _change_password(user_id: int) -> None:
@@ -563,8 +564,8 @@ def _delete(user_id: int) -> None:
 @pytest.mark.parametrize("end", [_change_password, _end_sessions, _delete])
 def test_the_end_of_a_session_closes_its_pages(network: Network, end: Any) -> None:
     user = new_user(network)
-    pages = [come_in(network, user, worker=0), come_in(network, user, worker=1)]
-    other = come_in(network)
+    pages = [join_chat(network, user, worker=0), join_chat(network, user, worker=1)]
+    other = join_chat(network)
     end(user.id)
     for page in pages:
         assert page.wait_closed() == 4003
@@ -574,7 +575,7 @@ def test_the_end_of_a_session_closes_its_pages(network: Network, end: Any) -> No
 
 
 def test_signing_out_closes_the_pages_of_that_session_only(network: Network) -> None:
-    """Also where its token was fetched before."""
+    """This includes pages whose token was fetched before."""
     user = new_user(network)
 
     def token(number: str) -> str:
@@ -598,7 +599,7 @@ def test_signing_out_closes_the_pages_of_that_session_only(network: Network) -> 
 
 
 def test_pages_speak_under_a_new_username(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     with transaction() as session:
         from shared.bus import announce
 
@@ -607,36 +608,36 @@ def test_pages_speak_under_a_new_username(network: Network, channel: str) -> Non
         user.username = f"renamed-{page.user_id}"
         announce(session, AccountChanged(user.id))
 
-    def speaks() -> str:
+    def sending_name() -> str:
         page.request("channels/send", {"channel": channel, "message": "who am I?"})
         return page.wait_for("channels/broadcast")["payload"]["name"]
 
-    wait_until(lambda: speaks() == f"renamed-{page.user_id}", what="the new name")
+    wait_until(lambda: sending_name() == f"renamed-{page.user_id}", what="the new name")
 
 
-# What was read
+# Read marks
 
 
 def test_read_marks_are_stored(network: Network, channel: str) -> None:
-    page = come_in(network, channels=[channel])
+    page = join_chat(network, channels=[channel])
     with reading() as session:
         channel_id = channels.get_channel(session, channel).id
 
-    def noted() -> int | None:
+    def read_mark() -> int | None:
         with reading() as session:
             return read_marks.last_read(session, user_id=page.user_id, channel_id=channel_id)
 
     for number in (5, 9, 7):
         page.send("channels/read", {"channel": channel, "id": number})
-    wait_until(lambda: noted() == 9, what="the mark")
+    wait_until(lambda: read_mark() == 9, what="the mark")
     page.send("channels/read", {"channel": channel, "id": 11})
     page.request("channels/listeners", {"channel": channel})
     page.close(1001)
-    wait_until(lambda: noted() == 11, what="the mark of a page that went")
+    wait_until(lambda: read_mark() == 11, what="the mark of a page that has closed")
 
 
 def test_channels_without_a_subscription_have_no_read_marks(network: Network, channel: str) -> None:
-    page = come_in(network)
+    page = join_chat(network)
     page.send("channels/read", {"channel": channel, "id": 5}, ref="r")
     assert page.request("channels/listeners", {"channel": channel})["code"] == "not-subscribed"
     with reading() as session:
@@ -645,51 +646,51 @@ def test_channels_without_a_subscription_have_no_read_marks(network: Network, ch
 
 
 def test_pages_do_not_receive_lines_from_ignored_users(network: Network, channel: str) -> None:
-    """On every worker, from the next line on; others hear it, and the ignored hears themself."""
+    """This applies on every worker, from the next line on. Everyone else still receives the lines."""
     user, rude = new_user(network), new_user(network)
-    pages = [come_in(network, user, channels=[channel], worker=number) for number in (0, 1)]
-    other = come_in(network, channels=[channel])
-    pest = come_in(network, rude, channels=[channel], worker=1)
+    pages = [join_chat(network, user, channels=[channel], worker=number) for number in (0, 1)]
+    other = join_chat(network, channels=[channel])
+    pest = join_chat(network, rude, channels=[channel], worker=1)
     game = network.join(channels=[channel], players=["Pest"], worker=1)
 
-    def heard(text: str) -> bool:
-        """Whether the person heard a line that others have heard by now; what comes after it comes to all."""
+    def has_received(text: str) -> bool:
+        """Return whether any page has received a line. Waits for a later line that everyone receives."""
         other.wait_for("channels/broadcast", payload={"message": text})
         number = next(_numbers)
         other.request("channels/send", {"channel": channel, "message": f"mark {number}"})
         for page in pages:
             page.wait_for("channels/broadcast", payload={"message": f"mark {number}"})
-        found = {
+        received = {
             any(frame["payload"]["message"] == text for frame in page.events("channels/broadcast")) for page in pages
         }
-        return any(found)
+        return any(received)
 
     def is_heard_from_game() -> bool:
         text = f"buy {next(_numbers)}"
         game.request("channels/send", {"channel": channel, "name": "PEST", "message": text})
-        return heard(text)
+        return has_received(text)
 
     def is_heard_from_person() -> bool:
         text = f"sell {next(_numbers)}"
         pest.request("channels/send", {"channel": channel, "message": text})
         pest.wait_for("channels/broadcast", payload={"message": text})
-        return heard(text)
+        return has_received(text)
 
     assert is_heard_from_game() and is_heard_from_person()
     _ignore(user, f"pest@{game.peer.short_name}")  # type: ignore[attr-defined]
-    _settled(is_heard_from_game, False)
+    _wait_for_answer(is_heard_from_game, False)
     assert is_heard_from_person()
     _ignore(user, rude.username, is_person=True)
-    _settled(is_heard_from_person, False)
+    _wait_for_answer(is_heard_from_person, False)
     with transaction() as session:
-        for found in ignores.list_ignores(session, user.id):
-            ignores.delete_ignore(session, actors.of_user(session, user.id), ignore_id=found.id)
-    _settled(is_heard_from_game, True)
+        for ignore in ignores.list_ignores(session, user.id):
+            ignores.delete_ignore(session, actors.of_user(session, user.id), ignore_id=ignore.id)
+    _wait_for_answer(is_heard_from_game, True)
     assert is_heard_from_person()
 
 
 def test_ignoring_all_of_grapevine_hides_neither_own_lines_nor_system_notices(network: Network, channel: str) -> None:
-    page, other = (come_in(network, channels=[channel]) for _ in range(2))
+    page, other = (join_chat(network, channels=[channel]) for _ in range(2))
     with reading() as session:
         user = accounts.get_account(session, page.user_id)
     _ignore(user, "*@Grapevine")
@@ -702,7 +703,7 @@ def test_ignoring_all_of_grapevine_hides_neither_own_lines_nor_system_notices(ne
         page.wait_for("channels/broadcast", payload={"message": own})
         return any(frame["payload"]["message"] == text for frame in page.events("channels/broadcast"))
 
-    _settled(is_other_heard, False)
+    _wait_for_answer(is_other_heard, False)
     with transaction() as session:
         channel_states.slow_down(session, actors.OPERATOR, channel=channel, seconds=0)
         channel_states.pause(session, actors.OPERATOR, channel=channel, minutes=1, reason="spam")
@@ -714,5 +715,5 @@ def _ignore(user: Any, pattern: str, **how: Any) -> None:
         ignores.add_ignore(session, actors.of_user(session, user.id), pattern=pattern, **how)
 
 
-def _settled(ask: Any, wanted: bool) -> None:
-    wait_until(lambda: ask() is wanted, what=f"{ask.__name__} is {wanted} at every worker")
+def _wait_for_answer(ask: Any, expected: bool) -> None:
+    wait_until(lambda: ask() is expected, what=f"{ask.__name__} is {expected} at every worker")

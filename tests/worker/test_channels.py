@@ -17,7 +17,7 @@ CHANNELS = ["channels"]
 
 @pytest.fixture
 def channel(network: Network):
-    """A channel of this test alone, known to every worker."""
+    """Return the name of a channel that only this test uses, known to every worker."""
     return network.factory.channel().name
 
 
@@ -25,7 +25,7 @@ def say(client, channel, message, name="Alice"):
     return client.request("channels/send", {"channel": channel, "name": name, "message": message})
 
 
-def heard(client):
+def received(client):
     return [frame["payload"]["message"] for frame in client.events("channels/broadcast")]
 
 
@@ -55,11 +55,11 @@ def test_a_message_reaches_every_other_subscriber(network, channel):
         },
     }
     network.flush(stranger, sender)
-    assert [text for text in heard(stranger) + heard(sender) if text == "Hello, world!"] == []
+    assert [text for text in received(stranger) + received(sender) if text == "Hello, world!"] == []
 
 
 def test_outer_spaces_are_kept_and_blank_messages_refused(network, channel):
-    """Drawings begin with spaces; nothing at all is no message."""
+    """Drawings begin with spaces. A blank text is not a message."""
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], channel)
     for blank in ("   ", "\n\n\n"):
@@ -80,7 +80,7 @@ def test_a_player_name_may_end_with_the_games_own_name(network, channel):
 
 
 def test_the_senders_sockets_do_not_receive_its_message(network, channel):
-    """Several sockets of one game, each subscribed, on every worker."""
+    """The game has several subscribed sockets, on every worker."""
     first = network.join(worker=0)
     second, third = network.join(first.peer, worker=1), network.join(first.peer, worker=0)
     other = network.join()
@@ -89,7 +89,7 @@ def test_the_senders_sockets_do_not_receive_its_message(network, channel):
     other.wait_for("channels/broadcast", payload={"message": "from one"})
     network.flush(first, second, third)
     for own in (first, second, third):
-        assert "from one" not in heard(own)
+        assert "from one" not in received(own)
 
 
 def test_the_messages_of_one_sender_arrive_in_their_order(network, channel):
@@ -101,7 +101,7 @@ def test_the_messages_of_one_sender_arrive_in_their_order(network, channel):
     assert [frame["ref"] for frame in sender.events("channels/send")] == list(range(1, 201))
     for receiver in receivers:
         receiver.wait_for("channels/broadcast", payload={"message": "line 199"}, seconds=10)
-        assert heard(receiver) == [f"line {number}" for number in range(200)]
+        assert received(receiver) == [f"line {number}" for number in range(200)]
 
 
 def test_subscribing_twice_succeeds_and_delivers_once(network, channel):
@@ -110,7 +110,7 @@ def test_subscribing_twice_succeeds_and_delivers_once(network, channel):
     say(sender, channel, "once")
     receiver.wait_for("channels/broadcast", payload={"message": "once"})
     network.flush(receiver)
-    assert heard(receiver).count("once") == 1
+    assert received(receiver).count("once") == 1
 
 
 def test_unsubscribing_ends_delivery_and_always_succeeds(network, channel):
@@ -121,7 +121,7 @@ def test_unsubscribing_ends_delivery_and_always_succeeds(network, channel):
         assert answer == {"event": "channels/unsubscribe", "ref": answer["ref"], "status": "success"}
     say(sender, channel, "into the void")
     network.flush(receiver)
-    assert "into the void" not in heard(receiver)
+    assert "into the void" not in received(receiver)
     failure = say(receiver, channel, "no more")
     assert (failure["status"], failure["code"], failure["error"]) == (
         "failure",
@@ -135,8 +135,8 @@ def test_subscribing_to_a_new_name_creates_a_hidden_channel(network):
     first, second = network.join(worker=0), network.join(worker=1)
     subscribe_everywhere(network, [first, second], name)
     with db.reading() as session:
-        made = channels.get_channel(session, name)
-    assert made.is_hidden and made.made_by == first.peer.short_name
+        created = channels.get_channel(session, name)
+    assert created.is_hidden and created.made_by == first.peer.short_name
     say(first, name, "it works at once")
     second.wait_for("channels/broadcast", payload={"channel": name, "message": "it works at once"})
 
@@ -188,7 +188,7 @@ def test_names_ignore_case_and_frames_use_the_channels_spelling(network):
     receiver.request("channels/unsubscribe", {"channel": name.lower()})
     say(sender, name, "gone")
     network.flush(receiver)
-    assert "gone" not in heard(receiver)
+    assert "gone" not in received(receiver)
 
 
 def test_names_and_messages_are_cleaned(network, channel):
@@ -247,7 +247,7 @@ def test_requests_without_a_ref_get_no_answer(network, channel):
 
 
 def test_deleting_a_channel_unsubscribes_silently(network):
-    """Sending then fails as not subscribed; a channel of that name made later is another one."""
+    """Sending then fails as not subscribed. A later channel with the same name is a different one."""
     name = network.factory.channel("gone-" + fresh_name()[2:9]).name
     sender, receiver = network.join(), network.join()
     subscribe_everywhere(network, [sender, receiver], name)
@@ -262,7 +262,7 @@ def test_deleting_a_channel_unsubscribes_silently(network):
     assert third.request("channels/subscribe", {"channel": name})["status"] == "success"
     say(third, name, "in the new one")
     network.flush(receiver)
-    assert "in the new one" not in heard(receiver)
+    assert "in the new one" not in received(receiver)
 
 
 def test_a_renamed_channel_keeps_its_subscribers(network):
@@ -288,7 +288,7 @@ def test_a_hidden_channel_works_like_any_other(network):
 
 
 def test_an_application_receives_and_may_send_on_every_channel(network, channel):
-    """Hidden ones and new ones too, without subscribing to anything."""
+    """This includes hidden and new channels, without subscribing."""
     application = network.application()
     replica = network.open()
     replica.authenticate(application.client_id, application.client_secret, sync=False)
@@ -307,7 +307,7 @@ def test_an_application_receives_and_may_send_on_every_channel(network, channel)
         assert frame["payload"]["game"] == application.short_name
     assert say(replica, "never-heard-of", "x")["code"] == "not-subscribed"
     replica.settle()
-    assert not any(text.startswith("from it") for text in heard(replica))
+    assert not any(text.startswith("from it") for text in received(replica))
 
 
 def test_an_application_that_unsubscribes_still_receives_lines(network, channel):
@@ -324,7 +324,7 @@ def test_an_application_that_unsubscribes_still_receives_lines(network, channel)
     say(replica, channel, "own")
     game.wait_for("channels/broadcast", payload={"message": "own"})
     second.settle()
-    assert heard(second) == ["loud"]
+    assert received(second) == ["loud"]
 
 
 # History (2.4.0)
@@ -415,7 +415,7 @@ def test_only_subscribers_read_the_history(network, channel):
 
 @pytest.mark.one_worker
 def test_acknowledged_lines_are_stored(network, channel):
-    """Also when the worker that took it in is killed the moment after."""
+    """It is stored even if the worker that received it is killed immediately afterwards."""
     sender = network.join()
     subscribe_everywhere(network, [sender], channel)
     say(sender, channel, "kept")

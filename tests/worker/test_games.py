@@ -19,8 +19,8 @@ from tests.support.waiting import wait_until
 NETWORK_SETTINGS = {"OFFLINE_SECONDS": "0.6"}
 
 
-def told(client: SocketClient, peer: Peer) -> list[str]:
-    """What a socket was told of a game so far."""
+def notices_of(client: SocketClient, peer: Peer) -> list[str]:
+    """Return the notices about a game that a socket has received so far."""
     events = ("games/connect", "games/disconnect")
     return [
         frame["event"].partition("/")[2]
@@ -52,10 +52,10 @@ def test_a_game_is_announced_when_it_connects_and_when_it_stays_away(network: Ne
     second = network.join(game)
     first.drop()
     network.flush(watcher)
-    assert told(watcher, game) == ["connect"]
+    assert notices_of(watcher, game) == ["connect"]
     second.drop()
     watcher.wait_for("games/disconnect", payload={"game": game.short_name})
-    assert told(watcher, game) == ["connect", "disconnect"]
+    assert notices_of(watcher, game) == ["connect", "disconnect"]
     network.join(game)
     watcher.wait_for("games/connect", payload={"game": game.short_name})
 
@@ -71,10 +71,10 @@ def test_a_quick_reconnect_is_not_announced(network: Network) -> None:
     network.wait_offline(game)
     again = network.join(game, worker=1)
 
-    network.join(other).drop()  # a marker: what goes later is told of later
+    network.join(other).drop()  # a marker: notices of later events come after its own
     watcher.wait_for("games/disconnect", payload={"game": other.short_name})
     network.flush(watcher)
-    assert told(watcher, game) == ["connect"]
+    assert notices_of(watcher, game) == ["connect"]
     assert again.events("games/connect") == []
 
 
@@ -90,15 +90,15 @@ def test_notices_reach_the_right_sockets(network: Network) -> None:
         client.wait_for("games/connect", payload={"game": late.peer.short_name})
     network.flush(watcher, deaf, own)
 
-    assert told(watcher, game) == ["connect"]
-    assert told(own, game) == []
-    assert told(deaf, game) == [] and deaf.events("games/connect") == []
-    assert told(watcher, hidden.peer) == told(watcher, application.peer) == []
+    assert notices_of(watcher, game) == ["connect"]
+    assert notices_of(own, game) == []
+    assert notices_of(deaf, game) == [] and deaf.events("games/connect") == []
+    assert notices_of(watcher, hidden.peer) == notices_of(watcher, application.peer) == []
     hidden.drop()
     application.drop()
     late.drop()
     watcher.wait_for("games/disconnect", payload={"game": late.peer.short_name})
-    assert told(watcher, hidden.peer) == told(watcher, application.peer) == []
+    assert notices_of(watcher, hidden.peer) == notices_of(watcher, application.peer) == []
 
 
 def test_a_status_has_all_known_details(network: Network) -> None:

@@ -1,4 +1,4 @@
-"""Rate limits (docs/protocol.md, §9): the buckets by a clock of the test's own, and the protocol over real sockets."""
+"""Rate limits (docs/protocol.md, §9): the buckets with a fake clock, and the protocol over real sockets."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def socket_of(peer: str = "game:1") -> Any:
 
 
 def admitted(action: Callable[[], Any], tries: int) -> int:
-    """How often an action is admitted."""
+    """Return how often an action is admitted."""
     count = 0
     for _ in range(tries):
         try:
@@ -139,7 +139,7 @@ def test_nothing_is_limited_without_limits(clock: Clock) -> None:
 
 
 def test_a_flooding_player_does_not_limit_forty_others(limits: RateLimits, clock: Clock) -> None:
-    """Each of them speaks once in 3 s, the flooder twenty times a second, for five minutes."""
+    """Each of them sends a line every 3 s, and the flooder twenty a second, for five minutes."""
     socket = socket_of()
     lost = 0
     for tick in range(300 * 20):
@@ -286,7 +286,7 @@ def test_an_invalid_limit_stops_the_start(make_settings: Callable[..., Any], tex
 
 
 def ask(client: SocketClient, event: str, payload: Any, times: int) -> list[dict[str, Any]]:
-    """The answers to many requests sent at once."""
+    """Return the answers to many requests sent at once."""
     refs = [str(uuid.uuid4()) for _ in range(times)]
     for ref in refs:
         client.send(event, payload, ref=ref)
@@ -318,8 +318,8 @@ def test_refused_requests_have_no_effect(network: Network) -> None:
     for number in range(30):
         client.send("channels/send", {"channel": "limits", "name": "Alice", "message": f"line {number}"})
     network.flush(other)
-    heard = [frame["payload"]["message"] for frame in other.events("channels/broadcast")]
-    lines = [message for message in heard if message.startswith("line")]
+    messages = [frame["payload"]["message"] for frame in other.events("channels/broadcast")]
+    lines = [message for message in messages if message.startswith("line")]
     assert 10 <= len(lines) <= 12 and lines[:10] == [f"line {number}" for number in range(10)]
     assert client.events("channels/send") == []
 
@@ -417,7 +417,7 @@ def test_events_over_the_total_limit_are_refused(network: Network) -> None:
     answers = ask(client, "players/sign-in", {"name": "Alice"}, 450)
     assert codes(answers)[:390] == ["success"] * 390
     assert answers[-1]["error"] == "rate limit exceeded" and 0 < answers[-1]["retry_after_ms"] <= 50
-    # Nothing comes that was not asked for, and the socket stays.
+    # Nothing unrequested is sent, and the socket stays open.
     for text in ("not json", '{"event": "nope"}', '{"event": "players/sign-in", "payload": {"name": "Bob"}}') * 20:
         client.send_text(text)
     wait_until(lambda: codes(ask(client, "players/sign-in", {"name": "Alice"}, 1)) == ["success"], seconds=5)

@@ -1,4 +1,4 @@
-"""Many workers as one network, and what happens when parts of it go away; with real processes."""
+"""Several workers as one network, in real processes, and what happens when parts of it fail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Start = Callable[..., RunningWorker]
 
 @pytest.fixture
 def build(start_worker: Start, stored: Factory, own_valkey: TestValkey) -> Any:
-    """Starts a network of so many workers: build(2, OFFLINE_SECONDS="1")."""
+    """Return a function that starts a network with this number of workers: build(2, OFFLINE_SECONDS="1")."""
     built: list[Network] = []
 
     def start(workers: int, **settings: str) -> Network:
@@ -177,7 +177,7 @@ def test_two_hundred_sockets_that_never_answer_do_not_keep_a_worker_from_stoppin
 
 
 def test_the_network_recovers_from_a_redis_outage(build: Any) -> None:
-    """Sockets of one worker hear each other; what those of the other missed comes afterwards: in order, once."""
+    """Sockets of one worker still reach each other. What those of the other missed arrives later: once, in order."""
     network = build(2, PRESENCE_SECONDS="3", OFFLINE_SECONDS="1")
     sender, near, far = (network.join(channels=["gossip"], worker=number) for number in (0, 0, 1))
     leaving = network.join(players=["Left"], worker=0)
@@ -242,7 +242,7 @@ def test_a_worker_that_starts_without_redis_joins_the_others_later(build: Any, s
 
 
 def test_a_lost_signal_about_a_socket_is_noticed(build: Any) -> None:
-    """A socket that leaves while nobody can be told of it is no ghost for ever."""
+    """A socket that closes while its signal is lost does not stay online forever."""
     network = build(2, PRESENCE_SECONDS="2")
     leaving = network.join(players=["Left"], worker=0)
     with redis.Redis.from_url(network.valkey.url) as client:

@@ -1,4 +1,4 @@
-"""Moderation over real sockets, of one worker and of two: what moderators decide holds everywhere, at once."""
+"""Moderation over real sockets, of one worker and of two. What moderators decide applies everywhere at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.network import Network, Peer
 from tests.support.waiting import wait_until
 from tests.worker.test_browsers import ORIGIN, open_page, token_for
 
-# Behind a proxy, as far as the worker knows: so a test may come from any address.
+# The worker trusts a proxy, so tests can connect from any address.
 NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket", "PUBLIC_URL": ORIGIN, "OFFLINE_SECONDS": "0.5"}
 
 
@@ -40,7 +40,7 @@ def say(client: SocketClient, channel: str, message: str = "hello", name: str = 
 
 
 def until(client: SocketClient, channel: str, code: str | None, **options: Any) -> Frame:
-    """Say something until the answer has this code, or is a success."""
+    """Send lines until the answer has this code, or succeeds if there is none."""
     return wait_until(
         lambda: (answer := say(client, channel, **options)).get("code") == code and answer, what=f"{code} of {channel}"
     )
@@ -48,13 +48,13 @@ def until(client: SocketClient, channel: str, code: str | None, **options: Any) 
 
 @pytest.fixture
 def channel(network: Network) -> Any:
-    """A channel of this test alone; whatever was done to it ends with it."""
+    """Return a channel that only this test uses, and delete it afterwards."""
     return network.factory.channel()
 
 
 @pytest.fixture
 def pair(network: Network, channel: Channel) -> tuple[SocketClient, SocketClient]:
-    """Two games, on two workers where there are two; Alice is on in the first, Bob in the second."""
+    """Join two games, on different workers if there are two. Alice is online in the first, Bob in the second."""
     return (
         network.join(players=["Alice"], worker=0, channels=[channel.name]),
         network.join(players=["Bob"], worker=1, channels=[channel.name]),
@@ -189,7 +189,7 @@ def test_addresses_can_be_muted_and_banned(network: Network, channel: Channel) -
 
 
 def test_a_banned_address_cannot_chat_from_a_browser(network: Network) -> None:
-    """Not with pages that were open, nor with new ones."""
+    """This includes pages that are already open."""
     header = ["X-Forwarded-For: 198.51.100.99"]
     user = network.factory.user(is_verified=True)
     page = open_page(network, header=header)
@@ -209,7 +209,7 @@ def test_a_banned_address_cannot_chat_from_a_browser(network: Network) -> None:
 
 
 def from_address(network: Network, address: str, channel: Channel, **options: Any) -> SocketClient:
-    """A socket of a new game that the proxy says comes from an address."""
+    """Open a socket of a new game, from this address according to the proxy."""
     game = network.game()
     client = network.open(header=[f"X-Forwarded-For: {address}"], **options)
     client.authenticate(game.client_id, game.client_secret, channels=[channel.name])
@@ -226,7 +226,7 @@ def test_muting_a_user_mutes_all_their_characters(network: Network, channel: Cha
 
 
 def test_sanctioned_players_learn_who_may_lift_the_sanction(network: Network, channel: Channel) -> None:
-    """Of a moderator's sanction, admins alone, for as long as it is a moderator's."""
+    """Only admins can lift sanctions of a moderator, as long as that person is a moderator."""
     user = network.factory.user(role="moderator")
     client = network.join(players=["Owl"], channels=[channel.name])
     claim(user, client, "Owl")
@@ -236,12 +236,13 @@ def test_sanctioned_players_learn_who_may_lift_the_sanction(network: Network, ch
     with transaction() as session:
         users.set_role(session, OPERATOR, username=user.username, role="player")
     wait_until(
-        lambda: say(client, channel.name, name="Owl")["lifted_by"] == "moderators", what="the moderator is one no more"
+        lambda: say(client, channel.name, name="Owl")["lifted_by"] == "moderators",
+        what="the moderator has lost the role",
     )
 
 
 def claim(user: Any, client: SocketClient, name: str) -> None:
-    """Register a player of a game to a user."""
+    """Register a player of a game as a user's character."""
     with transaction() as session:
         key = session.merge(user, load=True).registration_key
         made = characters.register_character(
@@ -288,7 +289,7 @@ def test_a_paused_channel_is_silent_and_its_subscribers_learn_why(pair: Any, cha
     bob.wait_for("channels/broadcast", payload={"message": "This channel is open again."})
     until(alice, channel.name, None)
     history = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
-    # What is said in the moment until a worker has heard of the pause is in there too.
+    # This includes lines sent before a worker has learned of the pause.
     notices = [line["message"] for line in history if (line["game"], line["name"]) == ("Grapevine", "system")]
     assert notices == ["This channel is paused for 5 minutes: calm down", "This channel is open again."]
 
@@ -325,7 +326,7 @@ def test_nobody_can_subscribe_to_a_closed_channel(pair: Any, channel: Channel, n
 
 @pytest.fixture
 def make_filter() -> Any:
-    """Makes filters that are on, and takes them away after the test."""
+    """Return a function that creates filters, and delete them after the test."""
     made: list[int] = []
 
     def make(**fields: Any) -> Any:
@@ -395,7 +396,7 @@ def test_a_redacted_message_is_removed_from_the_history(pair: Any, channel: Chan
 
 
 def test_banned_players_are_not_announced(network: Network, channel: Channel) -> None:
-    """Their names can be adverts. Of the muted, and of others, notices go out as ever."""
+    """Their names can be adverts. Notices about muted players, and everyone else, are sent as usual."""
     sender, listener = network.join(channels=[channel.name], worker=0), network.join(worker=1)
     game = sender.peer.short_name
     for kind, name in (("ban", "Buy Gold"), ("mute", "Loud")):
@@ -411,7 +412,7 @@ def test_banned_players_are_not_announced(network: Network, channel: Channel) ->
 
 
 def notices_of(client: SocketClient, name: str) -> list[str]:
-    """Which notices of a player a socket got so far."""
+    """Return the notices about a player that a socket has received so far."""
     client.settle()
     return [
         frame["event"]
@@ -421,7 +422,7 @@ def notices_of(client: SocketClient, name: str) -> list[str]:
 
 
 def test_a_player_banned_while_online_is_announced_once_as_signed_out(network: Network, channel: Channel) -> None:
-    """By whatever they are banned: the player's name, or the person behind it. Of the muted nothing is said."""
+    """This applies to bans of the player's name and of the person behind it. Mutes send no notice."""
     user = network.factory.user()
     sender = network.join(players=["Alice", "Loud", "Wren"], channels=[channel.name], worker=0)
     listener, beside = network.join(worker=1), network.join(worker=0)
@@ -501,7 +502,7 @@ def test_a_game_does_not_receive_lines_of_players_its_owner_mutes(network: Netwo
 
     wait_until(is_muted, what="the mute")
     wait_until(
-        lambda: unheard(sender, channel, listeners, other), what="both workers keep the player's lines from the game"
+        lambda: unheard(sender, channel, listeners, other), what="both workers hide the player's lines from the game"
     )
     say(sender, channel.name, "good day", name="Nice")
     for listener in (*listeners, other):
@@ -511,7 +512,7 @@ def test_a_game_does_not_receive_lines_of_players_its_owner_mutes(network: Netwo
 
 
 def test_the_history_of_a_game_omits_players_its_owner_mutes(network: Network, channel: Channel) -> None:
-    """A page is never empty while there is more, however many lines of theirs lie between."""
+    """A page is never empty while there is more, however many muted lines are skipped."""
     game = network.game()
     listener, other = network.join(game, channels=[channel.name]), network.join(channels=[channel.name])
     sender = network.join(players=["Spammer", "Nice"], channels=[channel.name])
@@ -542,7 +543,7 @@ _count = iter(range(10_000))
 
 
 def unheard(sender: SocketClient, channel: Channel, listeners: list[SocketClient], other: SocketClient) -> bool:
-    """True if the next line of the spammer reaches the other game and none of the listeners."""
+    """Return whether the spammer's next line reaches the other game but none of the listeners."""
     number = next(_count)
     say(sender, channel.name, f"buy {number}", name="SPAMMER")
     other.wait_for("channels/broadcast", payload={"message": f"buy {number}"})
@@ -586,7 +587,7 @@ def test_a_user_ignores_by_tell_for_all_characters(network: Network) -> None:
 
 
 def system(client: SocketClient, message: str, name: str = "Bob") -> str:
-    """What `system` answers."""
+    """Return the answer of `system` to a tell."""
     tell = {"from_name": name, "to_game": "Grapevine", "to_name": "system", "message": message}
     assert client.request("tells/send", tell)["status"] == "success"
     text = client.wait_for("tells/receive", payload={"from_game": "Grapevine"})["payload"]["message"]
@@ -634,7 +635,7 @@ def test_a_game_reports_and_duplicate_reports_are_merged(pair: Any, channel: Cha
 
 @pytest.fixture
 def moderator(network: Network) -> SocketClient:
-    """An application with the scope, on the first worker."""
+    """Join an application with the scope, on the first worker."""
     peer = network.application()
     do_scopes(peer, ["moderate"])
     client = network.join(peer, worker=0)
@@ -709,7 +710,7 @@ def test_an_approved_hidden_channel_becomes_public(network: Network) -> None:
 @pytest.mark.one_worker
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 1e30, -1, 0])
 def test_unknown_numbers_are_not_found(moderator: SocketClient, network: Network, number: float) -> None:
-    """However large: databases have an end."""
+    """This includes numbers that are too large for the database."""
     game = network.join(version="2.4.0", players=["Bob"])
     for client, event, payload in (
         (moderator, "moderation/lift", {"id": number, "reason": "r"}),

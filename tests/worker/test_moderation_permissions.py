@@ -1,4 +1,4 @@
-"""Who may do what on the socket: every event of moderation, tried by everybody, from the table of events."""
+"""Permissions on the socket: every kind of peer tries every event of moderation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFUSALS = {"not-an-application", "missing-scope", "forbidden"}
 
 
 def test_every_event_of_moderation_has_a_rule() -> None:
-    """One that is added without an act, or an act that the table does not know, fails here."""
+    """An event without an act, or with an act that the table does not know, fails this test."""
     assert OF_MODERATION
     assert [event for event in OF_MODERATION if ROUTES[event].act not in RULES] == []
     assert set(RULES) == set(Act)
@@ -30,7 +30,7 @@ def test_every_event_of_moderation_has_a_rule() -> None:
 
 @pytest.fixture
 def sockets(network: Network) -> dict[str, SocketClient]:
-    """Everybody who can have a socket."""
+    """Join a socket of each kind of peer."""
     scoped = network.application()
     with transaction() as session:
         applications.set_scopes(session, OPERATOR, short_name=scoped.short_name, scopes=["moderate"])
@@ -48,7 +48,7 @@ def sockets(network: Network) -> dict[str, SocketClient]:
 
 
 def test_each_actor_is_allowed_or_refused_as_the_table_says(sockets: dict[str, SocketClient]) -> None:
-    """Who is let in gets past the door: the example then fails or succeeds for reasons of its own."""
+    """If it is allowed, the example may still fail for other reasons."""
     for event in OF_MODERATION:
         act = ROUTES[event].act
         assert act is not None

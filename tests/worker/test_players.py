@@ -100,15 +100,15 @@ def test_an_applications_players_are_announced_but_it_is_not_listed(network: Net
 @pytest.mark.parametrize("event", ["players/sign-in", "players/sign-out"])
 def test_other_workers_apply_a_change_before_they_announce_it(network: Network, event: str) -> None:
     alice = network.join(players=["Alice"] if event == "players/sign-out" else [])
-    with redis.Redis.from_url(network.valkey.url) as client, client.pubsub(ignore_subscribe_messages=True) as heard:
-        heard.psubscribe(f"{TOPIC_PREFIX}*")
-        heard.get_message(timeout=5)
+    with redis.Redis.from_url(network.valkey.url) as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.psubscribe(f"{TOPIC_PREFIX}*")
+        pubsub.get_message(timeout=5)
 
         alice.request(event, {"name": "Alice"})
 
         players: list[str] | None = None
         while True:
-            message = heard.get_message(timeout=5)
+            message = pubsub.get_message(timeout=5)
             assert message is not None, "the signals come"
             signal = json.loads(message["data"])
             if message["channel"] == f"{TOPIC_PREFIX}presence".encode():
@@ -136,7 +136,7 @@ def test_heartbeats_replace_the_list_without_notices(network: Network) -> None:
 
 
 def listed(client) -> dict[str, list[str]]:
-    """What `players/status` for all games answers; Grapevine and the games by name."""
+    """Return the answer to `players/status` for all games, by the name of the game."""
     ref = client.send("players/status", ref=str(uuid.uuid4()))
     client.settle()
     answers = [frame for frame in client.events("players/status") if frame["ref"] == ref]

@@ -1,4 +1,4 @@
-"""The clients that exist: each line of docs/protocol.md, §10, and what was recorded of them, against real workers."""
+"""Existing clients: each line of docs/protocol.md, §10, and recordings of them, against real workers."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def test_sockets_of_one_game_can_share_channels(network: Network) -> None:
     for client in own:
         lines = [frame["payload"]["message"] for frame in client.events("channels/broadcast")]
         assert [line for line in lines if line.startswith("from")] == ["from the other"]
-    heard = [frame["payload"]["message"] for frame in other.events("channels/broadcast")]
-    assert sorted(heard[:2]) == ["from the first", "from the second"] and heard.count("from the first") == 1
+    messages = [frame["payload"]["message"] for frame in other.events("channels/broadcast")]
+    assert sorted(messages[:2]) == ["from the first", "from the second"] and messages.count("from the first") == 1
 
 
 # 6. The transport
@@ -282,7 +282,7 @@ def test_frames_sent_before_the_answer_to_authenticate_are_handled(network: Netw
     assert client.wait_for("channels/send", ref=1)["status"] == "success"
 
 
-# 8. Retries for ever
+# 8. Retries forever
 
 
 def test_a_client_that_keeps_retrying_is_slowed_down_and_can_still_connect(network: Network) -> None:
@@ -389,7 +389,7 @@ def test_a_burst_right_after_connecting_is_answered(network: Network) -> None:
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_a_recorded_client_is_served(network: Network, path: Path) -> None:
-    """Every frame of the recording in order: each ref is answered, nothing else comes, and nobody is closed."""
+    """Replays every frame in order. Each ref is answered, nothing else is sent, and no socket is closed."""
     steps = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     peer = network.game("Replay")
     companion = network.join(peer_of(network), players=["Peer"], channels=["gossip", "elixirtest"])
@@ -443,7 +443,7 @@ _peers: dict[int, Peer] = {}
 
 
 def peer_of(network: Network) -> Peer:
-    """The game `Peer` that the recorded clients talk to."""
+    """Return the game `Peer` that the recorded clients talk to."""
     if id(network) not in _peers:
         game, credentials = network.factory.game_with_credentials("Peer", name="Peer")
         _peers[id(network)] = Peer("Peer", credentials.client_id, credentials.client_secret, f"game:{game.id}")

@@ -33,7 +33,7 @@ def network(_usual_networks) -> Iterator[Network]:
 
 
 class Application:
-    """An application's socket with a replica behind it. `frames` are those of sync, in order."""
+    """An application's socket with a replica. `frames` holds its sync frames, in order."""
 
     def __init__(self, client: SocketClient, peer, *, replica: Replica | None = None, **payload) -> None:
         self.client = client
@@ -46,7 +46,7 @@ class Application:
         return [frame for frame in self.client.frames if frame["event"].startswith("sync")]
 
     def complete(self, *, seconds: float = 10.0, **matching):
-        """The next `sync/complete`; everything up to it is applied."""
+        """Return the next `sync/complete`, after applying everything up to it."""
         frame = self.client.wait_for("sync/complete", seconds=seconds, **matching)
         self.apply()
         return frame["payload"]
@@ -57,7 +57,7 @@ class Application:
             self._applied += 1
 
     def caught_up(self):
-        """Wait until the newest change has come in; the replica then equals a whole state that is read now."""
+        """Wait for the newest change, and check that the replica equals the whole state."""
         with db.reading() as session:
             cursor = versions.last_cursor(session)
 
@@ -70,7 +70,7 @@ class Application:
         return self.replica
 
     def next(self, kind):
-        """The next change of a kind."""
+        """Return the next change of a kind."""
         while True:
             frame = self.client.wait_for(f"sync/{kind}")
             if "cursor" in frame["payload"]:
@@ -80,7 +80,7 @@ class Application:
 
 @pytest.fixture
 def application(network):
-    """Opens a socket of an application: application(sync=False), application(peer, replica=…)."""
+    """Return a function that opens an application's socket: application(sync=False), application(peer, replica=…)."""
 
     def open_socket(peer=None, **options):
         return Application(network.open(), peer or network.application(), **options)
@@ -107,7 +107,7 @@ def last_cursor():
 
 
 def state_now(kind):
-    """The records of a kind as the models say them, by id."""
+    """Return the records of a kind from the database, by id."""
     from sqlalchemy import select
 
     from shared.models import Channel, Game
@@ -118,7 +118,7 @@ def state_now(kind):
 
 
 def test_the_answer_counts_the_records_of_the_whole_state(network):
-    """In the answer to `authenticate`, for applications of 2.4.0; nobody else's answer has it."""
+    """The answer to `authenticate` contains the counts, only for applications of 2.4.0."""
     peer, game = network.application(), network.game()
     network.factory.channel("counted")
 
@@ -137,7 +137,7 @@ def test_the_answer_counts_the_records_of_the_whole_state(network):
 
 
 def many(network, count=25):
-    """So many games and channels more, some hidden, some with ways to connect."""
+    """Create this many games and channels, some hidden, some with ways to connect."""
     for number in range(count):
         game = network.factory.game(
             f"M{uuid.uuid4().hex[:10]}", owner=network._owner, name=f"Żółw {uuid.uuid4()}", is_displayed=number % 3 > 0
@@ -152,7 +152,7 @@ def many(network, count=25):
 
 
 def test_the_whole_state_is_sent_after_authenticating(network, application):
-    """All channels, then all games, hidden ones too, in batches of at most ten; then counts and digests."""
+    """All channels, then all games, including hidden ones, in batches of at most ten; then counts and digests."""
     many(network)
     app = application()
     app.complete()
@@ -171,7 +171,7 @@ def test_the_whole_state_is_sent_after_authenticating(network, application):
 
 
 def test_the_state_matches_its_cursor(network, application):
-    """What is committed while it is sent follows after its `sync/complete`, with a cursor."""
+    """Changes committed while it is sent follow after its `sync/complete`, with a cursor."""
     many(network, 30)
     peer = network.application()
     before = last_cursor()
@@ -273,7 +273,7 @@ def test_changes_by_services_and_sockets_are_sent(network, application):
     assert (gone["deleted"], gone.get("games", [])) == ([game.id], [])
     assert gone["cursor"] == updated["cursor"] + 1
 
-    # A game's socket creates a channel, and tells its software.
+    # A game's socket creates a channel, and reports its software.
     peer = network.game()
     app.next("games")
     agent = f"Agent {uuid.uuid4()}"
@@ -344,7 +344,7 @@ def test_every_application_receives_changes(network, application):
 
 
 def drop_and_miss(network, app):
-    """The application's socket goes; then a create, an update, a delete and more happen."""
+    """Close the application's socket, and then create, update and delete records."""
     app.client.drop()
     doomed = next(iter(app.replica.records["channels"].values()))
     with db.transaction() as session:
@@ -358,7 +358,7 @@ def drop_and_miss(network, app):
 
 
 def test_a_replica_resumes_from_its_cursor(network, application):
-    """Only the changes after it, in cursor order over all kinds, deletes included."""
+    """It receives only the changes after its cursor, in order across all kinds, including deletes."""
     many(network, 12)
     peer = network.application()
     app = application(peer)
@@ -413,7 +413,7 @@ def test_a_sync_from_zero_replays_the_whole_log(network, application):
 
 @pytest.mark.parametrize("since", [10**6, 10**30, -1, -(10**30)])
 def test_an_unknown_cursor_gets_the_whole_state_and_a_reset(network, application, since):
-    """A restored backup: the log is behind what the replica has seen."""
+    """After a backup was restored, the log is behind the replica."""
     app = application(sync={"since": since})
     complete = app.complete()
     assert complete["reset"] is True
@@ -501,7 +501,7 @@ def test_a_request_without_a_ref_gets_no_answer(network, application):
 
 
 def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stored):
-    """On a network of its own: its log is pruned."""
+    """Uses its own network, since it prunes the log."""
     running = start_worker()
     _, credentials = stored.application_with_credentials()
 
@@ -530,14 +530,14 @@ def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stor
         assert back.replica.records["channels"] == state_now("channels")
     there = open_application(sync={"since": last_cursor()})
     assert "reset" not in there.client.wait_for("sync/complete")["payload"]
-    # Who was up to date goes on as if nothing had happened.
+    # A replica that was up to date continues as before.
     stored.channel()
     assert live.next("channels")["cursor"] == last_cursor()
     assert "Traceback" not in running.output
 
 
 def test_every_replica_starts_over_when_the_log_goes_back(start_worker, connect, stored, database_url, tmp_path):
-    """The database is replaced by an older one while the worker runs: a restored backup."""
+    """A backup is restored while the worker runs."""
     import sqlite3
 
     running = start_worker()
@@ -564,18 +564,18 @@ def test_every_replica_starts_over_when_the_log_goes_back(start_worker, connect,
     stored.channel("after")
     frame = client.wait_for("sync/channels", payload={"cursor": 2})
     assert frame["payload"]["channels"][0]["name"] == "after"
-    # Cursor 2 meant another state before: its digests must not come back.
+    # Cursor 2 meant another state before, whose digests must not be sent again.
     client.send("sync", {"since": 1}, ref="again")
     complete = client.wait_for("sync/complete", ref="again")
     replica.apply(frame)
     replica.check(complete["payload"])
 
 
-# Losing what is only a wake-up
+# Lost signals
 
 
 def test_changes_arrive_without_redis(start_worker, connect, stored, own_valkey):
-    """A little later: the worker looks at the log by itself."""
+    """They arrive a little later, because the worker polls the log."""
     running = start_worker()
     _, credentials = stored.application_with_credentials()
     client = connect(running.url)
@@ -611,7 +611,7 @@ def test_replicas_miss_nothing_when_a_worker_is_killed(start_worker, connect, st
 
 
 def test_a_slow_replica_receives_everything_and_slows_nobody(network, application):
-    """With a small window, and pauses: its sync waits for it, and the others do not."""
+    """It has a small window, and pauses. Its sync waits for it, but the others do not."""
     with db.transaction() as session:
         for number in range(120):
             games.create_game(

@@ -21,7 +21,7 @@ def tell(client: SocketClient, to: str, to_name: str = "Bob", from_name: str = "
 
 @pytest.fixture
 def pair(network: Network) -> tuple[SocketClient, SocketClient]:
-    """Two games, on two workers where there are two: Alice is online in the first, Bob in the second."""
+    """Join two games, on different workers if there are two. Alice is online in the first, Bob in the second."""
     return network.join(players=["Alice"], worker=0), network.join(players=["Bob"], worker=1)
 
 
@@ -201,7 +201,7 @@ def test_tells_are_not_logged(network: Network, pair: tuple[SocketClient, Socket
 
 
 def test_only_the_number_of_tells_by_sender_and_day_is_stored(start_worker: Any, stored: Any) -> None:
-    """What is left to count is written when the worker stops."""
+    """Counts that are not stored yet are written when the worker stops."""
     games = [stored.game_with_credentials(name) for name in ("Counting", "Counted")]
     worker = start_worker()
     sender, receiver = (SocketClient(worker.url) for _ in games)
