@@ -436,18 +436,10 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., SocketClie
 @pytest.fixture
 def run_flask(processes: None, environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line: run_flask("channel", "create", "gossip")."""
-    from tests.support.processes import ROOT, clean_environment
+    from tests.support.processes import run_command
 
-    def run(*arguments: str, stdin: str | None = None, **changed: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=ROOT,
-            env=clean_environment(**{**environment, **changed}),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+    def run(*arguments: str, stdin: str = "", **changed: str) -> subprocess.CompletedProcess[str]:
+        return run_command(*arguments, stdin=stdin, settings={**environment, **changed})
 
     return run
 

@@ -15,11 +15,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 # Bound before gevent replaces them: children that are forked with its functions would share an event loop.
 from os import fork, waitpid
 from socket import AF_UNIX, MSG_PEEK, SOCK_SEQPACKET, recv_fds, send_fds, socket, socketpair
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 from launcher.processes import die_with_parent
 
@@ -30,10 +32,11 @@ NUMBER_BYTES = 4
 class ForkedProcess:
     """A running child, with the methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, connection: socket, output: int) -> None:
+    stdout: TextIO | None = None
+
+    def __init__(self, connection: socket) -> None:
         self._connection = connection
         self.pid = int.from_bytes(connection.recv(NUMBER_BYTES), "big")
-        self.stdout = os.fdopen(output, encoding="utf-8", errors="replace")
 
     def poll(self) -> int | None:
         try:
@@ -69,16 +72,40 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, module: str, *arguments: str, env: dict[str, str], cwd: str) -> ForkedProcess:
-        """Run `python -m module` as the leader of a process group. Its output goes to a pipe."""
+        """Run `python -m module` as the leader of a process group. All its output goes to the pipe `stdout`."""
+        output, childs_output = os.pipe()
+        with open(os.devnull) as nothing, os.fdopen(childs_output) as end:
+            process = self._fork(module, arguments, env, cwd, [nothing.fileno(), end.fileno(), end.fileno()])
+        process.stdout = os.fdopen(output, encoding="utf-8", errors="replace")
+        return process
+
+    def run(
+        self, module: str, *arguments: str, env: dict[str, str], cwd: str, stdin: str = "", seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python -m module`, and wait until it has ended."""
+        with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+            given.write(stdin)
+            given.seek(0)
+            streams = [file.fileno() for file in (given, output, errors)]
+            process = self._fork(module, arguments, env, cwd, streams)
+            try:
+                status = process.wait(seconds)
+            finally:
+                process.kill()
+            output.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess([module, *arguments], status, output.read(), errors.read())
+
+    def _fork(
+        self, module: str, arguments: Sequence[str], env: dict[str, str], cwd: str, streams: list[int]
+    ) -> ForkedProcess:
         if self._process is None or self._process.poll() is not None:
             self._start_server()
         request = {"module": module, "arguments": arguments, "env": env, "cwd": cwd}
         connection, childs_connection = socketpair(AF_UNIX, SOCK_SEQPACKET)
-        output, childs_output = os.pipe()
         with childs_connection:
-            send_fds(self._requests, [json.dumps(request).encode()], [childs_connection.fileno(), childs_output])
-        os.close(childs_output)
-        return ForkedProcess(connection, output)
+            send_fds(self._requests, [json.dumps(request).encode()], [childs_connection.fileno(), *streams])
+        return ForkedProcess(connection)
 
     def _start_server(self) -> None:
         self._requests, servers_end = socketpair(AF_UNIX, SOCK_SEQPACKET)
@@ -95,7 +122,7 @@ class ForkServer:
 def wait_for_requests(requests: socket) -> dict[str, Any]:
     """Fork for each request until the tests end. Returns only in children: the program to run."""
     while True:
-        data, descriptors, _, _ = recv_fds(requests, REQUEST_BYTES, 2)
+        data, descriptors, _, _ = recv_fds(requests, REQUEST_BYTES, 4)
         if not data:
             sys.exit()
         die_with_server = die_with_parent(signal.SIGKILL)
@@ -107,7 +134,7 @@ def wait_for_requests(requests: socket) -> dict[str, Any]:
             os.close(descriptor)
 
 
-def _fork_child(connection: int, output: int) -> bool:
+def _fork_child(connection: int, *streams: int) -> bool:
     """Fork the child, and return True in it. Its parent reports its number and later its status, and then ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_us = die_with_parent(signal.SIGKILL)
@@ -116,13 +143,12 @@ def _fork_child(connection: int, output: int) -> bool:
         die_with_us()
         os.setsid()
         os.close(connection)
-        null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (output, 1), (output, 2)):
-            os.dup2(source, target)
-        os.close(null)
-        os.close(output)
+        for target, stream in enumerate(streams):
+            os.dup2(stream, target)
+    for stream in streams:
+        os.close(stream)
+    if child == 0:
         return True
-    os.close(output)
     os.write(connection, child.to_bytes(NUMBER_BYTES, "big"))
     status = os.waitstatus_to_exitcode(waitpid(child, 0)[1])
     os.write(connection, status.to_bytes(NUMBER_BYTES, "big", signed=True))

@@ -30,6 +30,7 @@ _SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)} | {
     "MAKELEVEL",
     "GUNICORN_CMD_ARGS",
 }
+_commands = ForkServer("flask.cli", "app.commands")
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -46,6 +47,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def run_command(*arguments: str, stdin: str = "", settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `flask` with these arguments and settings."""
+    env = clean_environment(**settings)
+    if not _is_coverage_measured():
+        return _commands.run("flask", *arguments, env=env, cwd=str(ROOT), stdin=stdin)
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, input=stdin, capture_output=True, text=True, timeout=60)
 
 
 class ServerProcess:
