@@ -38,7 +38,10 @@ _ASK_AGAIN_SECONDS = 10.0  # after a failed request for the whole state
 _SILENT_SECONDS = 10.0  # after signing in, without any sync event
 _NOT_ALLOWED = ("not-an-application", "missing-scope")
 _PASSING = (GossipError, BackboneError, SQLAlchemyError, OSError)
-_FINAL = (RequestFailed, HookFailed, WrongNetwork)  # a person must act
+_FINAL = (
+    *(RequestFailed, HookFailed, WrongNetwork),  # a person must act
+    BrokenPipeError,  # `on_event` prints to a program that has ended; errors of sockets are GossipErrors
+)
 H = TypeVar("H", bound=Hook)
 N = TypeVar("N", bound=Callable[[Sequence[Change]], Any])
 
