@@ -13,15 +13,8 @@ from shared.services import accounts, channels, characters, game_transfers, game
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from tests.support.factory import PASSWORD
+from tests.support.in_process import PlainDatabase
 from worker.jobs.jobs import Jobs, network_jobs
-
-
-class PlainDatabase:
-    """Does what `worker.database.Database` does, without gevent."""
-
-    def write(self, function):
-        with db.transaction() as session:
-            return function(session)
 
 
 def sign_up(username):

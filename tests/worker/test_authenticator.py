@@ -11,33 +11,23 @@ import pytest
 from shared import db
 from shared.errors import InvalidCredentials
 from shared.services import games
+from tests.support.in_process import PlainDatabase
 from worker.sockets.authenticator import BATCH, Authenticator
 from worker.sockets.client_notes import ClientNotes
 
 
-class CountingDatabase:
-    """Counts transactions, and lets other greenlets run during each, as the worker's own does."""
-
-    def __init__(self) -> None:
-        self.reads = 0
-        self.writes = 0
+class YieldingDatabase(PlainDatabase):
+    """Runs other greenlets during each read, as `worker.database.Database` does."""
 
     def read(self, function: Callable[[Any], Any]) -> Any:
-        self.reads += 1
-        with db.reading() as session:
-            result = function(session)
+        result = super().read(function)
         gevent.sleep(0.001)
         return result
 
-    def write(self, function: Callable[[Any], Any]) -> Any:
-        self.writes += 1
-        with db.transaction() as session:
-            return function(session)
-
 
 @pytest.fixture
-def database(engine) -> CountingDatabase:
-    return CountingDatabase()
+def database(engine) -> YieldingDatabase:
+    return YieldingDatabase()
 
 
 @pytest.fixture

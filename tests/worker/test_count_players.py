@@ -12,16 +12,9 @@ from shared.models import Job as JobRow
 from shared.models import PlayerCount
 from shared.services import player_counts
 from shared.services.jobs import claim_job
+from tests.support.in_process import PlainDatabase
 from tests.support.waiting import wait_until
 from worker.jobs.jobs import LEASE, Job, Jobs, network_jobs
-
-
-class PlainDatabase:
-    """What `worker.database.Database` does, without gevent."""
-
-    def write(self, function):
-        with db.transaction() as session:
-            return function(session)
 
 
 def job_of(settings, online, name="count-players"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import gevent
 import pytest
@@ -10,17 +10,10 @@ import pytest
 from shared import db
 from shared.services import versions
 from shared.services.versions import Change
+from tests.support.in_process import PlainDatabase, ending_greenlets, wait_for
 from worker.network import feed as feed_module
 from worker.network.directory import Directory
 from worker.network.feed import Feed
-
-
-class PlainDatabase:
-    """What `worker.database.Database` does, without threads."""
-
-    def read(self, function):
-        with db.reading() as session:
-            return function(session)
 
 
 class Reader:
@@ -42,26 +35,11 @@ class Reader:
         return [change.cursor for batch in self.batches for change in batch]
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(0.005)
-
-
 @pytest.fixture
-def spawned(monkeypatch) -> Iterator[list[gevent.Greenlet]]:
-    """The greenlets that a test has started, which end with it."""
-    greenlets: list[gevent.Greenlet] = []
-    spawn = gevent.spawn
-    monkeypatch.setattr(gevent, "spawn", lambda *call: greenlets.append(spawn(*call)) or greenlets[-1])
-    yield greenlets
-    gevent.killall(greenlets)
-
-
-@pytest.fixture
-def reader(engine, spawned, monkeypatch) -> Reader:
+def reader(engine, monkeypatch) -> Iterator[Reader]:
     monkeypatch.setattr(feed_module, "POLL_SECONDS", 60.0)
-    return Reader()
+    with ending_greenlets(monkeypatch):
+        yield Reader()
 
 
 def test_it_starts_at_the_end_of_the_log(stored, reader):

@@ -13,15 +13,8 @@ from shared.models import Version
 from shared.models.job import Job as JobRow
 from shared.services import versions
 from tests.support.factory import edit_game
+from tests.support.in_process import PlainDatabase
 from worker.jobs.jobs import RETRY_AFTER, Job, Jobs, network_jobs
-
-
-class PlainDatabase:
-    """What `worker.database.Database` does, without gevent."""
-
-    def write(self, function):
-        with db.transaction() as session:
-            return function(session)
 
 
 def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine, stored, settings):

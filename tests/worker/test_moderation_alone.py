@@ -16,10 +16,10 @@ from shared.services.history import Line
 from shared.services.moderation import sanctions
 from tests.support.client import SocketClient
 from tests.support.factory import Factory
+from tests.support.in_process import PlainDatabase
 from tests.support.servers import RunningWorker
 from tests.support.valkey import TestValkey
 from tests.support.waiting import wait_until
-from tests.worker.test_jobs import PlainDatabase
 from worker.jobs.jobs import Jobs, network_jobs
 
 

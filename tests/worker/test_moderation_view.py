@@ -1,4 +1,4 @@
-"""The view of moderation: in which order it refuses, what it lets through, and which parts it reads again."""
+"""The moderation view: the order of its checks, what it allows, and which parts it reads again."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from shared.services.moderation import channel_states
 from shared.services.moderation.filter_rules import Rule
 from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
+from tests.support.in_process import PlainDatabase, ending_greenlets, wait_for
 from worker.moderation import view as view_module
 from worker.moderation.sanctions import Speaker
 from worker.moderation.view import Moderation, listener_key
@@ -34,21 +35,13 @@ class FakeSignals:
 
 
 class FakeDatabase:
-    """Returns one snapshot, whatever is read."""
+    """Returns the same snapshot for every read."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
     def read(self, function: Any) -> Any:
         return self._snapshot
-
-
-class PlainDatabase:
-    """What `worker.database.Database` does, without threads."""
-
-    def read(self, function):
-        with db.reading() as session:
-            return function(session)
 
 
 class Clock:
@@ -66,17 +59,13 @@ def clock() -> Clock:
 
 @pytest.fixture
 def spawned(monkeypatch) -> Iterator[None]:
-    """End the greenlets of a test with it."""
-    greenlets: list[gevent.Greenlet] = []
-    spawn = gevent.spawn
-    monkeypatch.setattr(gevent, "spawn", lambda *call: greenlets.append(spawn(*call)) or greenlets[-1])
-    yield
-    gevent.killall(greenlets)
+    with ending_greenlets(monkeypatch):
+        yield
 
 
 @pytest.fixture
 def show(clock, spawned) -> Callable[..., Moderation]:
-    """Return a function that builds a view of the given decisions."""
+    """Return a function that builds a view with the given decisions."""
 
     def show(**decisions: Any) -> Moderation:
         snapshot = Snapshot(1, 0, frozenset(Part), **decisions)
@@ -119,7 +108,7 @@ def refusal(view: Moderation, text: str = "hello", speaker: Speaker = WREN) -> t
 
 
 def test_a_line_is_refused_for_the_first_of_several_reasons(show):
-    """In this order: the channel's state, sanctions, filters, slow mode."""
+    """The checks run in this order: the channel's state, sanctions, filters, slow mode."""
     slow, muted, filters = state(slow_seconds=10), [sanction("mute")], [word("spam", "refuse")]
     paused = state(is_paused=True, slow_seconds=10)
 
@@ -269,7 +258,7 @@ def test_only_the_parts_of_a_snapshot_are_replaced(show):
 
 @pytest.fixture
 def following(engine, spawned, monkeypatch) -> Moderation:
-    """A view of the test's database that only looks when it is told to."""
+    """A view of the test's database that reads only after a signal."""
     monkeypatch.setattr(view_module, "POLL_SECONDS", 60.0)
     view = Moderation(PlainDatabase(), FakeSignals())  # type: ignore[arg-type]
     view.start()
@@ -279,12 +268,6 @@ def following(engine, spawned, monkeypatch) -> Moderation:
 def pause(channel: Any) -> None:
     with db.transaction() as session:
         channel_states.pause(session, OPERATOR, channel=channel.name, minutes=None, reason="calm")
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(0.005)
 
 
 def test_a_signal_makes_the_view_read_the_parts_it_names(stored, following):
@@ -322,7 +305,7 @@ def test_a_repeated_signal_changes_nothing(stored, following):
 
 
 def test_acts_are_passed_on_once_and_in_order(stored, following, monkeypatch):
-    monkeypatch.setattr(view_module, "ACTS_A_READ", 2)
+    monkeypatch.setattr(view_module, "ACTS_PER_READ", 2)
     numbers: list[int] = []
     following.on_acts = lambda acts: numbers.extend(entry.number for entry in acts)
     for _ in range(3):

@@ -1,6 +1,6 @@
-"""The views of several workers on one Redis: what they share, and how they recover what they have missed.
+"""The views of several workers on one Redis: what they share, and how they recover after missing signals.
 
-The workers are `Presence` objects in this process. Signals are handed over directly, so that a test can lose them.
+The workers are `Presence` objects in this process. Signals pass directly between them, so that a test can lose some.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from shared import peer_keys
 from shared.peer_keys import PeerKey
 from shared.presence import SOCKETS_KEY, list_sockets
 from shared.signals import PlayerSigned, PresenceChanged, Signal, decode, encode
+from tests.support.in_process import ending_greenlets, wait_for
 from worker.network.presence import Presence
 
 GAME = peer_keys.of_game(1)
@@ -24,7 +25,7 @@ EXPIRES_SECONDS = 0.75
 
 
 class FakeRedisLink:
-    """Stands in for `Signals`: commands run at once, and signals reach the other workers of the list at once."""
+    """Stands in for `Signals`. Commands run at once, and signals reach the other workers at once."""
 
     def __init__(self, url: str, links: list[FakeRedisLink]) -> None:
         self.redis = redis.Redis.from_url(url)
@@ -70,7 +71,7 @@ class FakeRedisLink:
 
 
 class FakeWorker:
-    """A view, and what it has reported."""
+    """A view and the changes that it has reported."""
 
     def __init__(self, name: str, link: FakeRedisLink) -> None:
         self.name = name
@@ -103,21 +104,12 @@ class FakeWorker:
         return set(self.view.sockets) == set(socket_ids)
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(0.005)
-
-
 @pytest.fixture
 def start(valkey, monkeypatch) -> Iterator[Callable[[str], FakeWorker]]:
-    """Start workers, which end with the test."""
+    """Return a function that starts a worker. The workers end with the test."""
     links: list[FakeRedisLink] = []
-    greenlets: list[gevent.Greenlet] = []
-    spawn = gevent.spawn
-    monkeypatch.setattr(gevent, "spawn", lambda *call: greenlets.append(spawn(*call)) or greenlets[-1])
-    yield lambda name: FakeWorker(name, FakeRedisLink(valkey.url, links))
-    gevent.killall(greenlets)
+    with ending_greenlets(monkeypatch):
+        yield lambda name: FakeWorker(name, FakeRedisLink(valkey.url, links))
     for link in links:
         link.redis.close()
 

@@ -1,4 +1,4 @@
-"""What an application that syncs is sent: the state in pages, changes from a cursor on, and each later change once."""
+"""A syncing application receives the state in pages, the changes after its cursor, and each later change once."""
 
 from __future__ import annotations
 
@@ -15,23 +15,12 @@ from shared import db
 from shared.services import channels, versions
 from shared.services.authority.actors import OPERATOR
 from shared.services.versions import Change
+from tests.support.in_process import PlainDatabase, wait_for
 from worker.network.replicas import SYNC, Replicas, change_frames
 
 
-class PlainDatabase:
-    """What `worker.database.Database` does, without threads. Counts its transactions."""
-
-    def __init__(self) -> None:
-        self.reads = 0
-
-    def read(self, function):
-        self.reads += 1
-        with db.reading() as session:
-            return function(session)
-
-
 class FakeFeed:
-    """A feed that a test moves. `wait_for` moves it as far as it is asked to wait."""
+    """A feed whose position the test sets. `wait_for` moves it to the requested position."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -47,7 +36,7 @@ class FakeFeed:
 
 
 class FakeFanout:
-    """Notes the position of the feed at which each socket joins."""
+    """Records the position of the feed at which each socket joins."""
 
     def __init__(self, feed: FakeFeed) -> None:
         self._feed = feed
@@ -67,7 +56,7 @@ class FakeFanout:
 
 
 class FakeConnection:
-    """A socket that reads everything at once, unless a test says otherwise."""
+    """A socket that reads everything at once, unless `is_reading` is False."""
 
     peer_key = "application:1"
 
@@ -118,12 +107,6 @@ class Syncing:
         """Request a sync, and wait until the application is up to date."""
         self.request(since, ref)
         wait_for(lambda: self.connection in self.fanout.joined)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(10):
-        while not condition():
-            gevent.sleep(0.005)
 
 
 @pytest.fixture

@@ -6,15 +6,8 @@ from shared import db
 from shared.services import characters, profiles
 from shared.services.authority import actors
 from shared.services.authority.actors import VISITOR
+from tests.support.in_process import PlainDatabase
 from worker.jobs.jobs import Jobs, network_jobs
-
-
-class PlainDatabase:
-    """What `worker.database.Database` does, without gevent."""
-
-    def write(self, function):
-        with db.transaction() as session:
-            return function(session)
 
 
 def test_a_profile_says_when_a_character_was_last_seen(any_database, engine, stored, settings):
