@@ -59,6 +59,8 @@ class Reactions:
         parts.signals.on(ChecksDue, lambda signal: self._checks.wake())
         parts.signals.on_connected(parts.feed.wake)
         parts.signals.on_connected(parts.credentials.check)
+        parts.authenticator.on_position = self._remote_lines.note
+        parts.presence.on_worker_lost = self._remote_lines.worker_lost
         parts.database.on_announcements = self._committed
         parts.feed.on_changes = self._log_changed
         parts.feed.on_reset = parts.replicas.start_over

@@ -60,6 +60,11 @@ class Signals:
         """Queue a signal. Signals are sent in order, and lost during a Redis outage."""
         self.command("PUBLISH", TOPIC_PREFIX + signal.topic, encode(signal))
 
+    def publish_first(self, signal: Signal) -> None:
+        """Queue a signal before all others that are queued."""
+        self._queue.appendleft(("PUBLISH", TOPIC_PREFIX + signal.topic, encode(signal)))
+        self._waiting.set()
+
     def command(self, *command: Any) -> None:
         """Queue a Redis command, in order with the signals. Its answer is ignored."""
         self._has_lost = self._has_lost or len(self._queue) == MAX_QUEUED
@@ -106,6 +111,7 @@ class Signals:
                 self._queue.clear()
         self._has_lost = False
         self._call_on_connected()
+        gevent.sleep(0)  # start the handlers, so that what they publish first precedes the queue
 
     def _call_on_connected(self) -> None:
         for handler in self._on_connected:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
@@ -18,7 +16,6 @@ from shared.services.moderation import messages, records
 bp = Blueprint("live", __name__, url_prefix="/live")
 SHOWN_AT_FIRST = 60
 SHOWN_AT_ONCE = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @bp.get("")
@@ -49,7 +46,7 @@ def lines() -> ResponseReturnValue:
             channel = channels.get_channel(session, name)
             new, _more = history.channel_page(session, channel.id, after=after, limit=SHOWN_AT_ONCE)
         else:
-            new = history.lines_since(session, after, after=_EPOCH, limit=SHOWN_AT_ONCE)
+            new = history.lines_after(session, after, limit=SHOWN_AT_ONCE)
         if new:
             names = records.channel_names(session, new)
             response = Response(render_template("moderation/lines.html", messages=new, names=names))

@@ -108,19 +108,23 @@ def count_after(session: Session, message_id: int) -> tuple[int, int]:
     return counted[0], counted[1] or message_id
 
 
-def lines_since(
-    session: Session, message_id: int, *, after: datetime, not_from: str | None = None, limit: int = 500
-) -> list[Message]:
-    """Return messages after an id and a moment, oldest first; not redacted ones, nor those that `not_from` stored."""
-    statement = (
-        select(Message)
-        .where(Message.id > message_id, Message.sent_at > after, Message.redacted_at.is_(None))
-        .order_by(Message.id)
-        .limit(limit)
+def lines_after(session: Session, message_id: int, *, limit: int) -> list[Message]:
+    """Return messages after an id, oldest first. Skips redacted messages."""
+    statement = select(Message).where(Message.id > message_id, Message.redacted_at.is_(None))
+    return list(session.scalars(statement.order_by(Message.id).limit(limit)))
+
+
+def list_ids(session: Session, after: int, up_to: int, *, not_from: str) -> list[int]:
+    """Return the ids of the lines after an id and up to another that any worker but `not_from` stored, in order."""
+    statement = select(Message.id).where(Message.id > after, Message.id <= up_to, Message.worker != not_from)
+    return list(session.scalars(statement.order_by(Message.id)))
+
+
+def list_lines(session: Session, ids: Sequence[int]) -> list[Message]:
+    """Return the messages with these ids, oldest first. Skips redacted messages."""
+    return list(
+        session.scalars(select(Message).where(Message.id.in_(ids), Message.redacted_at.is_(None)).order_by(Message.id))
     )
-    if not_from is not None:
-        statement = statement.where(Message.worker != not_from)
-    return list(session.scalars(statement))
 
 
 def channel_page(

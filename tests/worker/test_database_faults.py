@@ -74,6 +74,24 @@ def test_a_worker_that_freezes_inside_its_transaction_does_not_stop_the_others(
         assert sender.request(event, payload)["status"] == "success"
 
 
+def test_a_line_stored_by_a_dying_worker_reaches_every_subscriber(any_database, start_worker, stored, connect, holder):
+    """The history is checked regularly. Nobody restarts the worker."""
+    dying, other = start_worker(), start_worker()
+    stored.channel("gossip")
+    sender, listener = enter(dying, stored, connect, "Sender"), enter(other, stored, connect, "Listener")
+    with holder.transaction():
+        holder.execute("LOCK TABLE messages IN SHARE MODE")
+        sender.send("channels/send", {"channel": "gossip", "name": "Ann", "message": "stored"})
+        wait_until_one_waits(holder)
+        dying.send_signal(signal.SIGSTOP)
+    wait_until(lambda: holder.execute("SELECT 1 FROM messages").fetchall(), what="the line is stored")
+    dying.kill()
+    late = enter(other, stored, connect, "Late")
+    assert listener.wait_for("channels/broadcast", seconds=40)["payload"]["message"] == "stored"
+    late.settle()
+    assert late.events("channels/broadcast") == []  # it subscribed after the line was stored
+
+
 def test_a_long_held_lock_fails_only_requests_that_need_it(any_database, start_worker, stored, connect, holder):
     """Nobody waits longer than LOCK_SECONDS."""
     worker = start_worker()

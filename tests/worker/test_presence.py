@@ -294,6 +294,23 @@ def test_a_stopping_worker_removes_its_sockets_at_once(pair):
     assert not one.link.redis.exists(SOCKETS_KEY + "one")
 
 
+def test_a_stopped_worker_is_not_taken_for_a_lost_one(pair):
+    """Its sockets close after it has said goodbye, and it signals that. A killed worker is lost."""
+    one, two = pair
+    connection = one.open_socket("s1")
+    wait_for(lambda: two.sees("s1"))
+    lost: list[str] = []
+    two.view.on_worker_lost = lambda: lost.append("lost")
+    two.link.receive(PresenceChanged("three"))
+    one.view.say_goodbye()
+    one.view.leave(connection)
+    wait_for(lambda: any(isinstance(each, PresenceChanged) and each.gone for each in one.link.published))
+    one.link.disconnect()
+    wait_for(lambda: lost)  # worker three, which was heard of earlier than the departure
+    gevent.sleep(EXPIRES_SECONDS)
+    assert lost == ["lost"]
+
+
 def test_a_signal_about_a_change_follows_that_change(pair):
     one, _ = pair
     one.link.published.clear()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
@@ -123,8 +122,7 @@ class Browsers:
         self._by_user.setdefault(chatter.id, set()).add(connection)
         connection.transport.trust()
         self._set_account(connection, chatter)
-        now = time.time()
-        connection.channels = {channel.id: now for channel in channels}
+        connection.channels = {channel.id: self._sockets.history_position for channel in channels}
         self._fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
         self._heartbeats.beat(connection)
         self._presence.arrive(connection)

@@ -1,21 +1,22 @@
 """Delivers the lines that other workers have stored: when their signals arrive, or from the history after a gap.
 
+The history is also checked every few seconds. So a line reaches every subscribed socket within a minute, even if the
+worker that stored it died before it published the line (docs/protocol.md, §4).
+
 Lines of different workers can arrive in an order other than that of their ids. So duplicates are recognised by id, not
 by comparing with the highest id so far.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Iterable
-from datetime import timedelta
 
 import gevent
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from shared.db import utc_now
+from shared.db import describe_error
 from shared.models.message import Message
 from shared.protocol.types import player_key
 from shared.services import history
@@ -28,9 +29,7 @@ from worker.sockets.connection import Connection
 from worker.sockets.limits import RateLimits
 from worker.sockets.registry import Sockets
 
-CATCH_UP_SECONDS = 60.0
-REMEMBER_SECONDS = 180.0
-MARK_SECONDS = 10.0
+CHECK_SECONDS = 10.0
 PAGE = 100  # lines read and delivered at a time
 STALLED_SECONDS = 2.0
 MAX_HELD = 5_000  # lines that arrive while catching up
@@ -58,25 +57,27 @@ class RemoteLines:
         self._limits = limits
         self._moderation = moderation
         self._delivery = delivery
-        self._delivered: dict[int, float] = {}  # ids, each with the monotonic time of its delivery
+        self._settled = 0  # up to this id, every line of the other workers has been delivered
+        self._delivered: set[int] = set()  # the greater ids of lines that have been delivered
         self._is_catching_up = False
         self._is_behind = False
         self._held: list[StoredLine] = []
-        self._marks: deque[tuple[float, int]] = deque()
 
     def start(self) -> None:
-        """Start following signals. Errors of the database are raised."""
-        self.mark(self._database.read(history.last_message_id))
+        """Start following signals and checking the history. Errors of the database are raised."""
+        self._settled = self._database.read(history.last_message_id)
+        self.note(self._settled)
         self._signals.on(LinesStored, self.follow)
         self._signals.on_connected(self._reconnected)
+        gevent.spawn(self._check_regularly)
 
-    def mark(self, message_id: int) -> None:
-        """Remember the position in the history every MARK_SECONDS, so that catching up can start from there."""
-        now = time.monotonic()
-        if not self._marks or now - self._marks[-1][0] >= MARK_SECONDS:
-            self._marks.append((now, message_id))
-        while len(self._marks) > 1 and self._marks[1][0] < now - REMEMBER_SECONDS:
-            self._marks.popleft()
+    def note(self, message_id: int) -> None:
+        """Note that the history reaches up to this id, so that later subscriptions do not get late lines up to it."""
+        self._sockets.history_position = max(self._sockets.history_position, message_id)
+
+    def worker_lost(self) -> None:
+        """Catch up soon, since a worker that died may have stored lines without publishing them. Does not wait."""
+        gevent.spawn(self._catch_up)
 
     def follow(self, signal: LinesStored) -> None:
         """Count and deliver the lines of a signal. Skips lines that were delivered already."""
@@ -97,30 +98,50 @@ class RemoteLines:
         self._deliver(signal.lines)
 
     def _deliver(self, lines: Iterable[StoredLine]) -> None:
-        now = time.monotonic()
         for stored in lines:
-            if stored.id not in self._delivered:
-                self._delivered[stored.id] = now
+            if stored.id > self._settled and stored.id not in self._delivered:
+                self._delivered.add(stored.id)
                 self._delivery.deliver(stored)
-            self.mark(stored.id)
-        self._forget_old(now)
+            self.note(stored.id)
 
-    def _forget_old(self, now: float) -> None:
-        while self._delivered:
-            oldest = next(iter(self._delivered))
-            if now - self._delivered[oldest] < REMEMBER_SECONDS:
-                break
-            del self._delivered[oldest]
+    def _check_regularly(self) -> None:
+        """Deliver lines whose signals were lost without a trace, because their worker died before it published them.
+
+        Each check covers the history up to where it ended at the one before. The signals of those lines have had
+        CHECK_SECONDS to arrive.
+        """
+        checked = self._settled
+        while True:
+            gevent.sleep(CHECK_SECONDS)
+            try:
+                newest = self._database.read(history.last_message_id)
+                self.note(newest)
+            except SQLAlchemyError as error:
+                _log.error("the history cannot be read", error=describe_error(error))
+                continue
+            if newest < self._settled:
+                _log.warning("the history is behind this worker: a backup was restored")
+                self._settled = newest
+                self._delivered.clear()
+            elif checked > self._settled and not self._is_catching_up:
+                self._catch_up(checked)
+            checked = newest
 
     def _reconnected(self) -> None:
-        """Catch up, and tell the other workers to do so. Assumes that signals were lost in both directions."""
-        self._signals.publish(LinesStored(self._worker_id, has_missed=True))
+        """Catch up, and tell the other workers to do so. Assumes that signals were lost in both directions.
+
+        They must hear of it before this worker's next lines, or those would overtake the lost ones.
+        """
+        self._signals.publish_first(LinesStored(self._worker_id, has_missed=True))
         self._catch_up()
 
-    def _catch_up(self) -> None:
-        """Deliver missed lines of other workers, to sockets that were subscribed when the lines were sent.
+    def _catch_up(self, up_to: int | None = None) -> None:
+        """Deliver missed lines of other workers, to sockets that were subscribed when the lines were stored.
 
         Lines that arrive meanwhile are held back, so that each sender's lines stay in order.
+
+        Args:
+            up_to: The id to stop at; None for everything that is stored by now.
         """
         self._is_behind = True
         if self._is_catching_up:
@@ -129,9 +150,10 @@ class RemoteLines:
         try:
             while self._is_behind:
                 self._is_behind = False
-                self._deliver_missed()
+                self._deliver_missed(up_to)
+                up_to = None
         except SQLAlchemyError as error:
-            _log.error("the history cannot be read, messages of other workers may be missing", error=str(error))
+            _log.error("the history cannot be read, messages of other workers may be late", error=describe_error(error))
         except Exception:
             _log.exception("catching up failed, messages of other workers may be missing")
         finally:
@@ -139,22 +161,25 @@ class RemoteLines:
             held, self._held = self._held, []
             self._deliver(sorted(held, key=lambda stored: stored.id))
 
-    def _deliver_missed(self) -> None:
-        after = utc_now() - timedelta(seconds=CATCH_UP_SECONDS)
-        last = self._marks[0][1]
+    def _deliver_missed(self, up_to: int | None) -> None:
+        stored_ids, end = self._database.read(lambda session: self._list_ids(session, up_to))
+        missed = [message_id for message_id in stored_ids if message_id not in self._delivered]
         stalled: set[Connection] = set()
-        while page := self._database.read(
-            lambda session, last=last: history.lines_since(  # type: ignore[misc]
-                session, last, after=after, not_from=self._worker_id, limit=PAGE
-            )
-        ):
-            now = time.monotonic()
+        for start in range(0, len(missed), PAGE):
+            ids = missed[start : start + PAGE]
+            page = self._database.read(lambda session, ids=ids: history.list_lines(session, ids))  # type: ignore[misc]
             for message in page:
-                if message.id not in self._delivered:
-                    self._delivered[message.id] = now
-                    self._delivery.deliver_late(_stored_line(message))
-            last = page[-1].id
-            self._wait_for_room({message.channel_id for message in page}, stalled)
+                self._delivered.add(message.id)
+                self._delivery.deliver_late(_stored_line(message))
+            if start + PAGE < len(missed):
+                self._wait_for_room({message.channel_id for message in page}, stalled)
+        self._settled = max(self._settled, end)
+        self._delivered = {message_id for message_id in self._delivered if message_id > self._settled}
+
+    def _list_ids(self, session: Session, up_to: int | None) -> tuple[list[int], int]:
+        """Return the ids of the other workers' lines that are not settled, and the id at which they end."""
+        end = history.last_message_id(session) if up_to is None else up_to
+        return history.list_ids(session, self._settled, end, not_from=self._worker_id), end
 
     def _wait_for_room(self, channel_ids: set[int], stalled: set[Connection]) -> None:
         """Wait until the subscribers have read enough. Those that do not read are added to `stalled` and skipped."""

@@ -37,19 +37,18 @@ class Delivery:
         return frames
 
     def deliver_late(self, stored: StoredLine) -> None:
-        """Send a line that this worker has missed to the sockets that were subscribed when it was sent."""
+        """Send a line that this worker has missed to the sockets that were subscribed when it was stored."""
         line = stored.line
         channel = self._directory.channels.get(line.channel_id)
         if channel is None:
             return
         frames = _frames(channel.name, stored)
-        sent_at = line.sent_at.timestamp()
         excluded = self._moderation.excluded_listeners(line.peer, line.game, line.name)
         for connection in self._sockets.listeners(channel.id):
-            subscribed_at = connection.channels.get(channel.id, connection.opened_at)
+            subscribed_at = connection.channels.get(channel.id, connection.history_position)
             if connection.listener_key == _except_peer(line.peer) or connection.listener_key in excluded:
                 continue
-            if subscribed_at <= sent_at:
+            if subscribed_at < stored.id:
                 connection.transport.send(frames.framed(connection.variant))
 
 

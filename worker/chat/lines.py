@@ -139,7 +139,7 @@ class Chat:
                 pending.answer.fail(NotStored(sentence(Code.INTERNAL)))
             return
         self.stored += len(ids)
-        self._remote_lines.mark(ids[-1])
+        self._remote_lines.note(ids[-1])
         stored_lines = [StoredLine(number, line) for number, line in zip(ids, lines, strict=True)]
         for stored, pending in zip(stored_lines, batch, strict=True):
             frames = self._delivery.deliver(stored)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Hashable, Iterable
 
 import structlog
@@ -97,8 +96,8 @@ class Peers:
         connection.transport.trust()
         self._sockets.assign_peer(connection)
         self._heartbeats.beat(connection)
-        now = time.time()
-        connection.channels = dict.fromkeys(channel_ids, now)
+        connection.history_position = self._sockets.history_position
+        connection.channels = dict.fromkeys(channel_ids, connection.history_position)
         topics: set[Hashable] = set(connection.supports & {PLAYERS, GAMES})
         if peer.is_application:
             connection.limits = SocketLimits()  # fresh buckets, since an application's are larger

@@ -9,6 +9,7 @@ sockets its worker has announced.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from worker.sockets.connection import Connection
 REFRESHES = 3  # within the time after which a silent worker counts as lost
 RECENT_SECONDS = 3600.0
 CHECKS = 5  # for lost workers, between two refreshes
+STOPPED_REMEMBERED = 100  # workers
 READY_SECONDS = 2.0
 SOCKETS_PER_COMMAND = 500
 DEFAULT_PLAYER_LIMIT = PlayerLimit()
@@ -48,6 +50,7 @@ class Presence:
         on_change: Called after each change of a peer's sockets or players, with the peer key and with whether the
             change is news. It is not if this worker learned of it late (at its start, or after an outage). Must not
             wait.
+        on_worker_lost: Called after a worker has been silent for too long and was dropped. Must not wait.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Presence:
         self._rosters: dict[PeerKey, Roster] = {}
         self._peer_by_name: dict[str, PeerKey] = {}
         self._workers_seen: dict[str, float] = {}
+        self._stopped_workers: deque[str] = deque(maxlen=STOPPED_REMEMBERED)
+        self.on_worker_lost: Callable[[], None] = lambda: None
         self.on_change: Callable[[PeerKey, bool], None] = lambda peer, is_news: None
 
     def start(self) -> None:
@@ -246,14 +251,15 @@ class Presence:
             self._signals.command("ZREMRANGEBYSCORE", RECENT_KEY, "-inf", now - RECENT_SECONDS)
 
     def _follow(self, signal: PresenceChanged) -> None:
-        if signal.worker == self._worker_id:
-            return
+        if signal.worker == self._worker_id or signal.worker in self._stopped_workers:
+            return  # a worker that stops still signals its last sockets' departure
         self._workers_seen[signal.worker] = time.monotonic()
         for socket in signal.sockets:
             self._put(socket, is_news=not signal.is_again)
         for socket_id in signal.gone:
             self._drop(socket_id)
         if signal.is_leaving:
+            self._stopped_workers.append(signal.worker)
             self._drop_worker(signal.worker)
         elif signal.count is not None and signal.count != self._count(signal.worker):
             _log.info("presence signals were lost, reading again", lost_from=signal.worker)
@@ -306,6 +312,7 @@ class Presence:
         for worker in [worker for worker, seen in self._workers_seen.items() if seen < oldest]:
             _log.warning("a worker was lost", lost=worker)
             self._drop_worker(worker)
+            self.on_worker_lost()
 
     def _drop_worker(self, worker: str) -> None:
         self._workers_seen.pop(worker, None)

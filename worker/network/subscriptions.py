@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from worker.network.presence import Presence
 from worker.sockets.connection import Connection
 from worker.sockets.registry import Sockets
@@ -22,7 +20,7 @@ class Subscriptions:
         """Subscribe a socket to a channel. Does nothing if it is subscribed already."""
         if channel_id in connection.channels:
             return
-        connection.channels[channel_id] = time.time()
+        connection.channels[channel_id] = self._sockets.history_position
         if not connection.is_application:  # applications receive every channel anyway
             self._fanout.join(connection, [ChannelTopic(channel_id)])
         self._presence.update(connection)

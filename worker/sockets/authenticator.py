@@ -6,6 +6,7 @@ others; one read for all that have come meanwhile costs little more than one for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 import gevent
@@ -14,7 +15,7 @@ from gevent.event import AsyncResult
 from shared.errors import InvalidCredentials
 from shared.models.credentials import Credentials
 from shared.peer_keys import PeerKey
-from shared.services import peer_credentials
+from shared.services import history, peer_credentials
 from shared.services.peers import Peer
 from worker.database import Database
 
@@ -70,6 +71,7 @@ class Authenticator:
         self._changed_during_read: set[str] = set()
         self._is_reading = False
         self.batches = 0
+        self.on_position: Callable[[int], None] = lambda position: None
 
     def login(self, client_id: str, client_secret: str) -> Login:
         """Authenticate with these credentials. Waits for the database.
@@ -118,11 +120,17 @@ class Authenticator:
         self._changed_during_read.clear()
         attempts = [credentials for _, credentials, _ in batch]
         try:
-            outcomes = self._database.read(lambda session: peer_credentials.authenticate_peers(session, attempts))
+            outcomes, position = self._database.read(
+                lambda session: (
+                    peer_credentials.authenticate_peers(session, attempts),
+                    history.last_message_id(session),
+                )
+            )
         except Exception as error:
             for _, _, result in batch:
                 result.set_exception(error)
             return
+        self.on_position(position)
         for (login, _, result), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, InvalidCredentials):
                 result.set_exception(outcome)

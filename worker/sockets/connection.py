@@ -62,6 +62,7 @@ class Connection:
         "claimed_id",
         "debug_until",
         "goodbye",
+        "history_position",
         "id",
         "is_open",
         "limits",
@@ -87,7 +88,8 @@ class Connection:
         self.is_open = True
         self.peer: Peer | None = None
         self.supports: frozenset[str] = frozenset()
-        self.channels: dict[int, float] = {}
+        self.channels: dict[int, int] = {}
+        self.history_position = 0
         self.players: dict[str, str] = {}
         self.variant = 0
         self.version = "1.0.0"

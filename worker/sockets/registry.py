@@ -11,11 +11,13 @@ class Sockets:
 
     Attributes:
         all: every socket, also those that have not authenticated and those of browsers.
+        history_position: the greatest id in the history that this worker knows of.
         by_peer: the sockets of games and applications that have authenticated, by peer key.
     """
 
     def __init__(self) -> None:
         self.all: set[Connection] = set()
+        self.history_position = 0
         self.by_peer: dict[PeerKey, set[Connection]] = {}
 
     def add(self, connection: Connection) -> None:
