@@ -1,13 +1,13 @@
-"""Finds the end of an HTTP/1.1 request in a stream of bytes. Pure: no sockets and no clock.
+"""Find the end of an HTTP/1.1 request in a stream of bytes. No I/O.
 
-gunicorn parses and checks the request itself. This only decides when all of it has arrived (RFC 9112, section 6).
+gunicorn parses and checks the request. This module only decides when all of it has arrived (RFC 9112, section 6).
 """
 
 from __future__ import annotations
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 256 * 1024
-"""A longer body is not collected: the site refuses it (`app.MAX_REQUEST_BYTES`) without reading it."""
+"""A longer body is not read: the site refuses it by its length (`app.MAX_REQUEST_BYTES`)."""
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -23,7 +23,7 @@ class RequestBuffer:
     """Collects bytes until they hold a whole request.
 
     Attributes:
-        is_body_refused: The request's body is too long to be collected. The connection must close after the response.
+        is_body_refused: Whether the body is too long to be read. The connection must then close after the response.
     """
 
     def __init__(self) -> None:
@@ -42,13 +42,21 @@ class RequestBuffer:
         return self._size is not None
 
     def feed(self, data: bytes) -> None:
-        """Add bytes. Raises Unacceptable."""
+        """Add received bytes.
+
+        Raises:
+            Unacceptable: The first request cannot be served.
+        """
         self._data += data
         if self._size is None:
             self._read_head()
 
     def take(self) -> bytes | None:
-        """Return the first request and remove it; None if it is incomplete. Raises Unacceptable for the next one."""
+        """Remove and return the first request, or return None if it is incomplete.
+
+        Raises:
+            Unacceptable: The request after it cannot be served.
+        """
         if self._size is None or len(self._data) < self._size:
             return None
         request = bytes(self._data[: self._size])
@@ -59,7 +67,7 @@ class RequestBuffer:
         return request
 
     def take_expectation(self) -> bool:
-        """Return once per request whether the client waits for `100 Continue` before it sends the body."""
+        """Return whether the client waits for `100 Continue` before the body. True at most once per request."""
         is_waiting = self._expects_continue and self._size is not None and len(self._data) < self._size
         self._expects_continue = False
         return is_waiting

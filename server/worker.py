@@ -1,8 +1,8 @@
 """gunicorn's threaded worker, with a main loop that reads whole requests and writes responses without blocking.
 
-gunicorn's own `gthread` reads requests in its threads, without deadlines: as many half requests as there are threads
-stop the site. Here a thread gets a request only when all of it has arrived, and leaves its response to the main loop.
-Slow clients cost memory, which is bounded, but never a thread.
+gunicorn's own `gthread` reads requests in its threads, without deadlines: one incomplete request per thread blocks the
+site. Here a thread gets a request only after all of it has arrived, and leaves its response to the main loop. A slow
+client uses a bounded amount of memory, but never a thread.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 WRITE_SECONDS = 60.0
 LINGER_SECONDS = 2.0
-"""How long a closing connection may still send, so that the kernel does not discard the response (RFC 9112, 9.6)."""
+"""How long a closing connection still reads, so that the kernel does not discard the response (RFC 9112, 9.6)."""
 MAX_INBOUND_BYTES = 64 * 1024**2
-"""What incomplete requests of one process may hold in memory together."""
+"""The total size of the incomplete requests of one process."""
 MAX_OUTBOUND_BYTES = 4 * 1024**2
-"""What a thread may leave to the main loop to write. Beyond that it waits for the client."""
+"""How much of a response a thread may leave to the main loop. With more, the thread waits for the client."""
 DESCRIPTORS_KEPT = 150
-"""Files that a process needs in addition to its clients' sockets."""
+"""The descriptors that a process needs in addition to its clients' sockets."""
 _READ_BYTES = 64 * 1024
 
 
@@ -46,7 +46,7 @@ class State(Enum):
 
 
 class Channel:
-    """What a thread sees in place of the socket: the bytes of one request, and room for the response."""
+    """Stands in for the socket in a thread: holds the bytes of one request, and collects the response."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -68,7 +68,11 @@ class Channel:
         return len(data)
 
     def flush(self) -> None:
-        """Write what the kernel takes now. Raises OSError if the client is gone."""
+        """Write as much as the kernel accepts now.
+
+        Raises:
+            OSError: The client is gone.
+        """
         while self.outbound:
             try:
                 sent = self._socket.send(self.outbound)
@@ -90,7 +94,7 @@ class Channel:
         return self._socket.fileno()
 
     def shutdown(self, how: int) -> None:
-        """Leave closing to the main loop."""
+        """Do nothing: the main loop closes the socket."""
 
     close = settimeout = setblocking = lambda self, *_: None
 
@@ -102,8 +106,8 @@ class Connection:
     """A client's connection, with the attributes that gunicorn's threads use.
 
     Attributes:
-        sock: The channel, for threads. The main loop uses `socket`.
-        deadline: When the main loop closes the connection, unless its state changes.
+        sock: The channel that threads use. The main loop uses `socket`.
+        deadline: When the main loop closes the connection, unless its state changes first.
     """
 
     initialized = data_ready = True
@@ -121,11 +125,11 @@ class Connection:
         self.will_close = False
 
     def init(self) -> None:
-        """Called by threads. There is nothing left to do."""
+        """Do nothing. gunicorn's threads call this before they read a request."""
 
 
 class BufferingWorker(ThreadWorker):
-    """Serves the site. Closes the longest waiting clients when connections run short."""
+    """Serves the site. When connections run short, closes the clients that have been idle or slow for longest."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -137,12 +141,12 @@ class BufferingWorker(ThreadWorker):
         if descriptors < needed:
             descriptors = needed if limit == resource.RLIM_INFINITY else min(limit, needed)
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, limit))
-        # gunicorn stops accepting at worker_connections, so this stays one below and closes an old one instead.
+        # At worker_connections, gunicorn would stop accepting. This worker closes an old connection before that.
         self._max_connections = max(1, min(self.worker_connections - 1, descriptors - DESCRIPTORS_KEPT))
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept a connection, and close another one if there are too many."""
+        """Accept a connection. If there are too many, close the one that has waited longest."""
         try:
             client_socket, address = listener.accept()
         except OSError as error:
@@ -160,7 +164,7 @@ class BufferingWorker(ThreadWorker):
         self._watch(connection, selectors.EVENT_READ, self._read)
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
-        """Write what a thread left of its response, then wait for the next request or close."""
+        """Write the rest of a thread's response, then wait for the next request or close."""
         try:
             keeps_open = bool(fs.result()) if not fs.cancelled() else False
         except Exception:
@@ -288,7 +292,7 @@ class BufferingWorker(ThreadWorker):
         self._write(connection)
 
     def _close_oldest(self, *, keep: Connection | None = None) -> None:
-        """Close the client that the process has waited for longest."""
+        """Close the connection that has waited longest."""
         waiting = [conn for conn in self._connections if conn.state is not State.BUSY and conn is not keep]
         if waiting:
             self._close(min(waiting, key=lambda conn: conn.since))

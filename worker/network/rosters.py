@@ -1,4 +1,4 @@
-"""The players of each game over all its sockets, and how many a game may list. No I/O."""
+"""The players of each game over all its sockets, and the limit on how many a game may list. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encoded_size(name: str) -> int:
-    """Return the bytes of a name in a JSON list, with its comma."""
+    """Return the size of a name in a JSON list in bytes, including its comma."""
     return len(_encode(name)) + 1
 
 
@@ -21,7 +21,7 @@ class Roster:
     """The players of one game.
 
     Attributes:
-        names: The players by player key, as the first socket that lists them spells them.
+        names: The players by player key, spelled as on the first socket that listed them.
         nbytes: The size of the names as a JSON list.
     """
 
@@ -33,7 +33,7 @@ class Roster:
         self._counts: dict[str, int] = {}
 
     def change(self, before: Iterable[str], after: Iterable[str]) -> None:
-        """Replace what one socket lists."""
+        """Replace the names that one socket lists."""
         before, after = set(before), set(after)
         for name in before - after:
             key = player_key(name)
@@ -59,11 +59,11 @@ class Roster:
         )
 
     def select(self, names: Iterable[str], limit: PlayerLimit, *, replaced: Mapping[str, str]) -> dict[str, str]:
-        """Return the names that a socket may list instead of those it lists now, by player key. Skips further ones.
+        """Return the names that a socket may list, by player key. Skips names beyond the limit.
 
         Args:
-            names: What the socket wants to list.
-            replaced: What it lists now.
+            names: The names that the socket requests.
+            replaced: The names that it lists now, by player key.
         """
         released = {key for key in replaced if self._counts.get(key) == 1}
         count = len(self.names) - len(released)
@@ -82,7 +82,7 @@ class Roster:
 
 
 def cut_names(names: list[str], limit: PlayerLimit) -> list[str]:
-    """Return as many names as fit into one answer."""
+    """Return the first names, as many as the limit of one answer allows."""
     size = 0
     for position, name in enumerate(names):
         size += encoded_size(name)

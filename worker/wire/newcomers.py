@@ -1,4 +1,7 @@
-"""Connections that have not authenticated: bounded for each address, and the first to go when descriptors run short."""
+"""Connections that have not authenticated. Each address may have a limited number.
+
+They are dropped first when file descriptors run short.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,12 @@ class _Newcomer(NamedTuple):
 class Newcomers:
     """TCP connections and upgraded sockets that have not authenticated, oldest first.
 
-    The keys are the socket of a connection that is not upgraded, and the transport of one that is. An IPv6 network
-    counts as one address, and the addresses of trusted proxies are not counted.
+    The key of a connection is its socket before the upgrade, and its transport after it. An IPv6 network counts as one
+    address. The addresses of trusted proxies are not limited.
 
     Attributes:
-        refused: How many connections were refused because of their address.
-        dropped: How many were dropped because descriptors had run short.
+        refused: How many connections were refused because their address had too many.
+        dropped: How many were dropped because descriptors ran short.
     """
 
     def __init__(self, *, per_address: int = 256, proxies: TrustedProxies = NO_PROXIES) -> None:
@@ -44,10 +47,13 @@ class Newcomers:
         return key in self._newcomers
 
     def add(self, key: Hashable, address: str, drop: Callable[[], None]) -> bool:
-        """Add a connection, or give a connection its client's address. Returns False if the address has too many.
+        """Add a connection, or change the address of one whose client is now known.
 
         Args:
             drop: Ends the connection.
+
+        Returns:
+            False if the address has too many connections. The connection is then not added or changed.
         """
         before = self._newcomers.get(key)
         counted = "" if self._proxies.has(address) else counted_address(address)
@@ -62,13 +68,13 @@ class Newcomers:
         return True
 
     def replace(self, key: Hashable, new_key: Hashable, drop: Callable[[], None]) -> None:
-        """Replace the key of a connection: it was upgraded."""
+        """Replace the key of a connection that was upgraded."""
         newcomer = self._newcomers.pop(key, None)
         if newcomer is not None:
             self._newcomers[new_key] = newcomer._replace(since=time.monotonic(), drop=drop)
 
     def remove(self, key: Hashable) -> None:
-        """Remove a connection that has authenticated or ended. Does nothing if it is not there."""
+        """Remove a connection that has authenticated or ended. Ignores unknown keys."""
         newcomer = self._newcomers.pop(key, None)
         if newcomer is not None:
             self._by_address[newcomer.address] -= 1
@@ -76,7 +82,7 @@ class Newcomers:
                 del self._by_address[newcomer.address]
 
     def drop_oldest(self, count: int) -> int:
-        """Drop the oldest connections. Returns how many were dropped."""
+        """Drop the oldest connections, and return how many were dropped."""
         oldest = list(islice(self._newcomers.items(), count))
         for key, newcomer in oldest:
             self.remove(key)

@@ -23,8 +23,8 @@ from worker.wire.upgrade import Endpoint, UpgradeHandler, shut_down_both
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
-PATIENCE_SECONDS = 2.0  # for a handshake while others wait
-RESERVED_DESCRIPTORS = 64  # for the database, Redis, files, and connections that are just being refused
+PATIENCE_SECONDS = 2.0  # how long a handshake may last while new connections wait
+RESERVED_DESCRIPTORS = 64  # for the database, Redis, files, and connections that are being refused
 DROPPED_AT_ONCE = 16
 SHORT_PAUSE_SECONDS = 0.1
 WARNING_SECONDS = 60.0
@@ -61,9 +61,9 @@ class SocketServer:
             health: Returns whether this worker is healthy, and the report for /_health.
             metrics: Returns the body of /metrics.
             reuse_port: Whether several workers may listen on the port.
-            proxies: The proxies whose headers are believed.
-            max_handshakes: How many connections may be open without being upgraded. More are not accepted meanwhile.
-            handshake_seconds: After this time, a connection that is not upgraded is dropped.
+            proxies: The proxies whose headers are trusted.
+            max_handshakes: How many handshakes may be in progress. At this number the server stops accepting.
+            handshake_seconds: How long a handshake may take before its connection is dropped.
         """
         self._bind = bind
         self._port = port
@@ -73,14 +73,14 @@ class SocketServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on. If 0 was requested, the real one, once the server has started."""
+        """The port the server listens on. If 0 was requested, it is known once the server has started."""
         return self._port
 
     def start(self) -> None:
         """Listen and start accepting connections.
 
         Raises:
-            OSError: It cannot listen there. The text contains the address.
+            OSError: The server cannot listen there. The text contains the address.
         """
         listener = _listen(self._bind, self._port, reuse_port=self._reuse_port)
         self._port = listener.getsockname()[1]
@@ -143,7 +143,7 @@ class _Server(WSGIServer):
         self._application = application
         self._max_handshakes = max_handshakes
         self._handshake_seconds = handshake_seconds
-        self._handshakes: dict[socket.socket, float] = {}  # each with its start, oldest first
+        self._handshakes: dict[socket.socket, float] = {}  # start times, oldest first
         self._is_waiting = False
         self._max_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
         self._warned_at = -WARNING_SECONDS
@@ -162,7 +162,7 @@ class _Server(WSGIServer):
         self.start()
 
     def full(self) -> bool:
-        """Return whether to stop accepting for now: so many handshakes are under way, and none of them is old."""
+        """Return whether to stop accepting, because the limit of handshakes is reached. gevent calls this."""
         if len(self._handshakes) < self._max_handshakes:
             return False
         self._is_waiting = True
@@ -170,9 +170,9 @@ class _Server(WSGIServer):
         return True
 
     def do_read(self) -> Any:
-        """Accept a connection whose address has not too many, and return it; None if there is none for now.
+        """Accept connections until one is admitted, and return it. Return None if none is waiting.
 
-        It counts at once: many are accepted before the first greenlet handles one.
+        Counts the handshake here and not in `handle`: gevent accepts many connections before it handles the first.
         """
         for _ in range(self.max_accept):
             try:
@@ -194,7 +194,7 @@ class _Server(WSGIServer):
         return None
 
     def _admit(self, sock: socket.socket, address: str) -> bool:
-        """Decide on a new connection. If descriptors run short, the oldest that has not authenticated makes room."""
+        """Return whether to serve a new connection. If descriptors run short, drop the oldest unauthenticated one."""
         if not self.wire.newcomers.add(sock, address, lambda: shut_down_both(sock)):
             with suppress(OSError):
                 sock._sock.send(_TOO_MANY)  # a new connection's buffer has room
@@ -202,12 +202,12 @@ class _Server(WSGIServer):
         if self.wire.connections + len(self._handshakes) < self._max_descriptors:
             return True
         self._warn("file descriptors run short: connections that have not authenticated are dropped, oldest first")
-        self.wire.newcomers.drop_oldest(1)  # if all others have authenticated, that is this one
+        self.wire.newcomers.drop_oldest(1)  # drops the new one if all others have authenticated
         return sock in self.wire.newcomers
 
     def handle(self, sock: socket.socket, address: Any) -> None:
-        # At the deadline the socket is shut down, which the code that reads or writes it notices. A timeout that is
-        # raised into the greenlet could hit any line of the server.
+        # At the deadline the socket is shut down, which ends any read or write in progress. A timeout raised into the
+        # greenlet could interrupt any line of the server.
         deadline = get_hub().loop.timer(self._handshake_seconds)
         deadline.start(shut_down_both, sock)
         try:
@@ -225,7 +225,7 @@ class _Server(WSGIServer):
                 self.start_accepting()
 
     def _end_old_handshake(self) -> None:
-        """End the oldest handshake once it has lasted PATIENCE_SECONDS, as long as no new connections are accepted."""
+        """While the server does not accept, end the oldest handshake once it has lasted PATIENCE_SECONDS."""
         if not self._is_waiting or not self._handshakes:
             return
         sock, started_at = next(iter(self._handshakes.items()))
