@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from shutil import disk_usage
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, abort, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -18,7 +18,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from app.occasional_log import log_failure
 from shared import __version__
 from shared.bus import Bus
+from shared.client_addresses import TrustedProxies
 from shared.db import check_writing, find_write_fault, is_busy, reading
+from shared.settings import Settings
 
 CHECK_SECONDS = 2.0
 LEAST_FREE_BYTES = 4 * 1024**2
@@ -31,6 +33,8 @@ def init_app(app: Flask) -> None:
     requests = Counter("site_requests", "Requests answered", ["endpoint", "method", "status"], registry=registry)
     seconds = Histogram("site_request_seconds", "Seconds until the answer was ready", ["endpoint"], registry=registry)
     bus: Bus = app.extensions["bus"]
+    settings: Settings = app.extensions["settings"]
+    readers = TrustedProxies(settings.metrics_networks)
 
     @app.before_request
     def start_clock() -> None:
@@ -57,6 +61,8 @@ def init_app(app: Flask) -> None:
 
     @app.get("/metrics")
     def metrics() -> ResponseReturnValue:
+        if not readers.has(request.remote_addr or ""):
+            abort(404)
         collected = registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             # With several gunicorn processes, the library collects the numbers of all of them from this folder.

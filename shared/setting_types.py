@@ -183,6 +183,10 @@ def _show_proxies(networks: tuple[Network, ...] | None) -> str:
     return "" if networks is None else ",".join(map(str, networks)) or "none"
 
 
+def _parse_networks(name: str, text: str) -> tuple[Network, ...]:
+    return _parse_proxies(name, text) or ()
+
+
 def _parse_secret(name: str, text: str) -> str:
     if len(text) < 16:
         raise SettingsError(f"{name} is too short: it must have at least 16 characters")
@@ -202,6 +206,7 @@ FOLDER = SettingType(_parse_folder, "a folder that cannot be made")
 SECRET = SettingType(_parse_secret, "fewer than 16 characters", lambda secret: MASK)
 DATABASE_URL = SettingType(_parse_database_url, "other databases; SQLite in memory", mask_url)
 PROXIES = SettingType(_parse_proxies, "anything but addresses and networks, and `none`", _show_proxies)
+NETWORKS = SettingType(_parse_networks, "anything but addresses and networks, and `none`", _show_proxies)
 REDIS_URL = SettingType(_parse_redis_url, "other schemes", mask_url)
 MAIL_URL = SettingType(_parse_mail_url, "other schemes and options", mask_url)
 SENDER = SettingType(_parse_sender, "anything but an address")

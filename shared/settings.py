@@ -253,6 +253,12 @@ class Settings:
         "how many gunicorn processes serve the site, with 8 threads each (if you start `gunicorn` yourself, its "
         "message about a bad value is less clear)",
     )
+    metrics_networks: tuple[Network, ...] = setting(
+        types.NETWORKS,
+        "127.0.0.0/8,::1",
+        "who may read the site's [`/metrics`](#health-metrics-logs): addresses and networks with commas between them, "
+        "or `none`. Others get 404",
+    )
     worker_metrics_port: int = setting(
         types.PORT,
         "0",

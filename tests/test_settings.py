@@ -68,6 +68,7 @@ def test_every_setting_is_read(read, tmp_path):
         "MODERATION_DAYS": "5",
         "LIMITS": "events:socket=7/1",
         "WEB_CONCURRENCY": "4",
+        "METRICS_NETWORKS": "10.0.0.0/8",
         "WORKER_METRICS_PORT": "4120",
         "ADMIN_EMAIL": "me@example.com",
     }

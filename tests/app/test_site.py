@@ -262,3 +262,27 @@ def test_requests_are_counted(new_site):
     text = client.get("/metrics").get_data(as_text=True)
     assert 'site_requests_total{endpoint="games.index",method="GET",status="200"} 1.0' in text
     assert "BREW" not in text
+
+
+@pytest.mark.parametrize(
+    ("networks", "address", "status"),
+    [
+        ("", "127.0.0.1", 200),
+        ("", "::1", 200),
+        ("", "::ffff:127.0.0.1", 200),
+        ("", "192.0.2.7", 404),
+        ("10.0.0.0/8", "10.1.2.3", 200),
+        ("10.0.0.0/8", "127.0.0.1", 404),
+        ("none", "127.0.0.1", 404),
+    ],
+)
+def test_metrics_are_for_configured_networks(make_settings, engine, networks, address, status):
+    """They tell how much the site is used, and by which forms."""
+    client = create_app(make_settings(METRICS_NETWORKS=networks)).test_client()
+    assert client.get("/metrics", environ_base={"REMOTE_ADDR": address}).status_code == status
+
+
+def test_visitors_behind_a_proxy_do_not_see_the_metrics(make_settings, engine):
+    """The proxy itself runs on this machine."""
+    client = create_app(make_settings(PUBLIC_URL="https://gossip.example")).test_client()
+    assert client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 404

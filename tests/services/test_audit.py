@@ -244,6 +244,30 @@ def test_exports(make, session):
     assert exported[0]["reason"] == "=1+1" and exported[0]["hash"] == rows[0]["hash"]
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20SUM(A1)",
+        "\ufe661",
+        "\u22121",
+        "\u200b=1",
+        "\ufeff\u00a0=1",
+        "\u3164=1",
+        "\u0301=1",
+    ],
+    ids=ascii,
+)
+def test_formulas_are_escaped_behind_invisible_and_in_full_width(make, session, reason):
+    actor = actors.of_user(session, make.user("mody", role="moderator").id)
+    audit.record(session, actor, Act.PAUSE, Target("channel", "channel:1", "evil"), reason=reason)
+    session.commit()
+    [row] = csv.DictReader(io.StringIO("".join(audit.export_csv(session))))
+    assert row["reason"] == f"'{reason}"
+
+
 def test_forms_are_objects_in_json_and_text_in_csv(make, session):
     target = Target("channel", "channel:1", "den")
     audit.record(session, OPERATOR, Act.SLOW, target, before=None, after={"slow_seconds": 3})

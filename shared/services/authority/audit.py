@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import json
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act
 
 GENESIS = "0" * 64
+FORMULA_SIGNS = frozenset("=+-@\u2212")
+"""What formulas begin with. The last one is the minus sign."""
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that are not displayed
 FIELDS = (
     "number",
     "at",
@@ -312,7 +316,16 @@ def _exported(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _safe_cell(value: object) -> object:
-    """Prefix text that starts like a formula, even after white space, with an apostrophe."""
-    if isinstance(value, str) and (value.lstrip()[:1] in ("=", "+", "-", "@") or value[:1] in ("\t", "\r", "\n")):
-        return "'" + value
-    return value
+    """Prefix text that starts like a formula with an apostrophe.
+
+    Spreadsheets skip white space and invisible characters before a formula, and some read full-width signs as ASCII.
+    """
+    if not isinstance(value, str):
+        return value
+    first = next((character for character in value if not _is_invisible(character)), "")
+    is_formula = unicodedata.normalize("NFKC", first)[:1] in FORMULA_SIGNS or value[:1] in ("\t", "\r", "\n")
+    return "'" + value if is_formula else value
+
+
+def _is_invisible(character: str) -> bool:
+    return character.isspace() or character in _FILLERS or unicodedata.category(character) in ("Cc", "Cf", "Mn", "Me")
