@@ -69,11 +69,11 @@ def make_query(*, words: str = "", player: str = "", game: str = "", channel_id:
     beginnings: set[str] = set()
     for kind, value in (("t", words), ("n", player)):
         if value.strip():
-            found = _words(value)
-            if not found:
+            value_words = _words(value)
+            if not value_words:
                 return None
-            terms.update(kind + word for word in found[:-1])
-            beginnings.add(kind + found[-1])
+            terms.update(kind + word for word in value_words[:-1])
+            beginnings.add(kind + value_words[-1])
     if game.strip():
         if _words(game) != [player_key(game.strip())]:
             return None

@@ -54,9 +54,9 @@ def search(
     first = 0 if since is None else history.first_id_since(session, since)
     last = MAX_CURSOR if until is None else history.first_id_since(session, until) - 1
     ids = _find_ids(session, text, player, game, channel, first=first, last=last)
-    found = page_of(ids, page=page, per_page=per_page)
-    rows = session.scalars(select(Message).where(Message.id.in_(found.items)).order_by(Message.id.desc()))
-    return Page(list(rows), found.page, found.per_page, found.total)
+    ids_page = page_of(ids, page=page, per_page=per_page)
+    rows = session.scalars(select(Message).where(Message.id.in_(ids_page.items)).order_by(Message.id.desc()))
+    return Page(list(rows), ids_page.page, ids_page.per_page, ids_page.total)
 
 
 def _find_ids(
