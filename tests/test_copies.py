@@ -16,14 +16,14 @@ def contents(url: str) -> dict[str, list[tuple[object, ...]]]:
     """Return all rows of all tables, and the values of the sequences."""
     with psycopg.connect(url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        found = {
+        state = {
             str(table): connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))).fetchall()
             for (table,) in tables
         }
-        found["sequences"] = connection.execute(
+        state["sequences"] = connection.execute(
             "SELECT sequencename, last_value FROM pg_sequences ORDER BY 1"
         ).fetchall()
-    return found
+    return state
 
 
 @pytest.fixture

@@ -66,14 +66,17 @@ def test_the_migrations_create_what_the_models_declare(engine):
 
 def test_tables_columns_and_checks(engine):
     """Covers what the comparison ignores: primary keys, checks, and what happens when an owner is deleted."""
-    found = inspect(engine)
+    inspector = inspect(engine)
     for table in db.Base.metadata.tables.values():
-        assert set(found.get_pk_constraint(table.name)["constrained_columns"]) == {c.name for c in table.primary_key}
+        assert set(inspector.get_pk_constraint(table.name)["constrained_columns"]) == {
+            c.name for c in table.primary_key
+        }
         checks = {str(c.name) for c in table.constraints if isinstance(c, CheckConstraint)}
-        assert {check["name"] for check in found.get_check_constraints(table.name)} == checks
+        assert {check["name"] for check in inspector.get_check_constraints(table.name)} == checks
         deletes = {key.parent.name: key.ondelete for key in (e for c in table.columns for e in c.foreign_keys)}
         assert {
-            key["constrained_columns"][0]: key["options"].get("ondelete") for key in found.get_foreign_keys(table.name)
+            key["constrained_columns"][0]: key["options"].get("ondelete")
+            for key in inspector.get_foreign_keys(table.name)
         } == deletes
 
 
@@ -143,13 +146,13 @@ def test_down_and_up_again(engine, database_url, flask_db):
 
 
 def _schema(engine):
-    found = inspect(engine)
+    inspector = inspect(engine)
     return {
         table: (
-            [(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(table)],
-            sorted(str(index["name"]) for index in found.get_indexes(table)),
+            [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(table)],
+            sorted(str(index["name"]) for index in inspector.get_indexes(table)),
         )
-        for table in found.get_table_names()
+        for table in inspector.get_table_names()
     }
 
 

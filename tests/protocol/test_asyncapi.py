@@ -42,10 +42,10 @@ def parts(value: Any, path: str = "#") -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def resolve(asyncapi: dict[str, Any], reference: str) -> Any:
-    found: Any = asyncapi
+    part: Any = asyncapi
     for key in reference.removeprefix("#/").split("/"):
-        found = found[key]
-    return found
+        part = part[key]
+    return part
 
 
 def test_the_document_is_plain_json_and_always_the_same(asyncapi: dict[str, Any]) -> None:
@@ -60,8 +60,8 @@ def test_the_document_has_the_structure_of_asyncapi_3(asyncapi: dict[str, Any]) 
     assert asyncapi["servers"] == {
         "worker": {"host": "gossip.example.com:8443", "pathname": "/socket", "protocol": "wss"}
     }
-    known = {"asyncapi", "id", "info", "servers", "defaultContentType", "channels", "operations", "components"}
-    assert {key for key in asyncapi if not key.startswith("x-")} <= known
+    known_keys = {"asyncapi", "id", "info", "servers", "defaultContentType", "channels", "operations", "components"}
+    assert {key for key in asyncapi if not key.startswith("x-")} <= known_keys
     for table in (asyncapi["operations"], asyncapi["components"]["messages"], asyncapi["components"]["schemas"]):
         assert all(re.fullmatch(r"[\w.-]+", name) for name in table)
     for operation in asyncapi["operations"].values():

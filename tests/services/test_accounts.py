@@ -80,12 +80,12 @@ def test_signing_in_by_address_takes_the_same_time_whoever_has_it(session, monke
 def test_accounts_made_by_the_operator_hold_their_address(session):
     """Even if others gave it before. A proof takes an address only from an account that is not verified."""
     sign_up(session, "squatter", password="the squatter's own")
-    made = users.register_user(session, OPERATOR, username="made", email=EMAIL, password=PASSWORD)
-    assert made.holds_address and sign_in(session, EMAIL) == "made"
+    created = users.register_user(session, OPERATOR, username="made", email=EMAIL, password=PASSWORD)
+    assert created.holds_address and sign_in(session, EMAIL) == "made"
     proved = sign_up(session, "proved", password="another password")
     verify(session, proved)
     session.flush()
-    assert proved.holds_address and not made.holds_address
+    assert proved.holds_address and not created.holds_address
     with pytest.raises(NameTaken):
         users.register_user(session, OPERATOR, username="other", email=EMAIL, password=PASSWORD)
 

@@ -67,14 +67,14 @@ def test_an_empty_trail_is_whole(engine):
 
 
 def test_entries_are_chained(trail):
-    found = verify()
-    assert found.is_whole and found.entries == 5
+    result = verify()
+    assert result.is_whole and result.entries == 5
     with db.reading() as session:
         entries = audit.entries_since(session, 0)
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5]
     assert entries[0].previous_hash == audit.GENESIS
     assert [entry.previous_hash for entry in entries[1:]] == [entry.hash for entry in entries[:-1]]
-    assert found.head == entries[-1].hash
+    assert result.head == entries[-1].hash
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_the_database_refuses_changes(trail, statement):
 )
 def test_verify_names_an_entry_that_was_changed(trail, statements, broken_at, fault):
     tamper(trail, *statements)
-    found = verify()
-    assert (found.broken_at, found.fault) == (broken_at, fault)
+    result = verify()
+    assert (result.broken_at, result.fault) == (broken_at, fault)
 
 
 def test_replacing_a_whole_entry_breaks_the_next_one(trail):
@@ -136,8 +136,8 @@ def test_replacing_a_whole_entry_breaks_the_next_one(trail):
         entry = session.get(AuditEntry, 3)
         forged = {field: getattr(entry, field) for field in audit.FIELDS} | {"reason": "forged"}
     tamper(trail, f"UPDATE audit_entries SET reason = 'forged', hash = '{audit.hash_of(forged)}' WHERE number = 3")
-    found = verify()
-    assert (found.broken_at, found.fault) == (4, "reordered")
+    result = verify()
+    assert (result.broken_at, result.fault) == (4, "reordered")
 
 
 def test_replacing_the_last_entry_breaks_the_head(trail):
@@ -202,8 +202,8 @@ def test_concurrent_writers_make_one_chain(engine):
     for thread in threads:
         thread.join()
     assert errors == []
-    found = verify()
-    assert found.is_whole and found.entries == 8 * 30
+    result = verify()
+    assert result.is_whole and result.entries == 8 * 30
     for writer in range(8):
         own = [int(reason.split()[1]) for reason in reasons() if reason.startswith(f"{writer} ")]
         assert own == sorted(own)
@@ -296,14 +296,14 @@ def test_entries_are_found_by_names_and_ids(make, session):
 
 
 def test_the_public_trail_says_what_happened_to_a_filter(make, session):
-    made = filters.create_filter(session, OPERATOR, kind="word", action="mask", text="darn")
+    word_filter = filters.create_filter(session, OPERATOR, kind="word", action="mask", text="darn")
     for is_on in (True, False):
-        filters.switch_filter(session, OPERATOR, filter_id=made.id, is_on=is_on)
-    filters.update_filter(session, OPERATOR, filter_id=made.id, kind="word", action="mask", text="drat")
-    filters.delete_filter(session, OPERATOR, filter_id=made.id)
+        filters.switch_filter(session, OPERATOR, filter_id=word_filter.id, is_on=is_on)
+    filters.update_filter(session, OPERATOR, filter_id=word_filter.id, kind="word", action="mask", text="drat")
+    filters.delete_filter(session, OPERATOR, filter_id=word_filter.id)
     session.commit()
-    told = [act.detail["change"] for act in audit.list_public(session).items]
-    assert told == ["removed", "changed", "switched off", "switched on", "made"]
+    changes = [act.detail["change"] for act in audit.list_public(session).items]
+    assert changes == ["removed", "changed", "switched off", "switched on", "made"]
 
 
 def test_the_public_trail_names_nobody(make, session):

@@ -46,12 +46,12 @@ def test_a_copy_is_complete_private_and_consistent(url, stored, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backups, "PROGRESS_SECONDS", 0)
-        made = backups.back_up(url, tmp_path / "copy.db", now=NOW, progress=progress)
+        path = backups.back_up(url, tmp_path / "copy.db", now=NOW, progress=progress)
 
     assert seen[0][0] < seen[0][1]
-    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir() if "copy" in path.name] == ["copy.db"]
-    copy = sqlite3.connect(made)
+    copy = sqlite3.connect(path)
     assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert [name for (name,) in copy.execute("SELECT username FROM users")] == ["before"]
     copy.close()

@@ -132,13 +132,13 @@ def test_two_sockets_that_create_one_channel_share_it(engine, monkeypatch):
 
     with db.transaction() as session:
         if engine.dialect.name == "sqlite":
-            made = channels.create_channel(session, OPERATOR, name="fresh", is_hidden=True)
+            created = channels.create_channel(session, OPERATOR, name="fresh", is_hidden=True)
         else:
-            made = channels.ensure_channel(session, name="fresh")
+            created = channels.ensure_channel(session, name="fresh")
             session.flush()
         racer = Racer(second)
         wait_until_blocked(engine, racer)
-    assert racer.join() == made.id
+    assert racer.join() == created.id
     with db.reading() as session:
         assert [channel.name for channel in channels.list_channels(session)] == ["fresh"]
 
@@ -157,8 +157,8 @@ def _blind_once(find):
 def test_a_socket_gets_the_existing_channel_or_a_new_hidden_one(session):
     channels.create_channel(session, OPERATOR, name="Gossip")
     assert channels.ensure_channel(session, name="gossip").name == "Gossip"
-    made = channels.ensure_channel(session, name="Fresh")
-    assert (made.name, made.is_hidden) == ("Fresh", True)
+    created = channels.ensure_channel(session, name="Fresh")
+    assert (created.name, created.is_hidden) == ("Fresh", True)
 
 
 def test_only_admins_create_update_and_delete(make, session):
@@ -205,13 +205,13 @@ def test_owners_propose_hidden_channels_and_describe_their_own(make, session):
 def test_an_owner_may_have_a_limited_number_of_open_proposals(make, session):
     owner = make.user()
     make.game(owner=owner)
-    made = [
+    created = [
         channels.propose_channel(session, actors.of_user(session, owner.id), name="room-" + "a" * number)
         for number in range(1, channels.PROPOSALS_PER_OWNER + 1)
     ]
     with pytest.raises(Conflict):
         channels.propose_channel(session, actors.of_user(session, owner.id), name="one-more")
-    channels.update_channel(session, OPERATOR, name=made[0].name, is_hidden=False)
+    channels.update_channel(session, OPERATOR, name=created[0].name, is_hidden=False)
     assert channels.propose_channel(session, actors.of_user(session, owner.id), name="one-more")
 
 

@@ -178,7 +178,7 @@ def test_two_tells_with_one_key_at_once_register_one_character(engine, stored, n
         wait_until_blocked(engine, racer)
     assert racer.join().startswith("Nobody has this registration key")
     with db.reading() as session:
-        assert [one.name for one in session.scalars(select(Character))] == [names[0]]
+        assert [character.name for character in session.scalars(select(Character))] == [names[0]]
 
 
 @pytest.mark.usefixtures("any_database")
@@ -213,7 +213,7 @@ def test_characters_go_with_their_game_and_their_account(make, session, user, ga
     games.delete_game(session, OPERATOR, short_name="harbour")
     accounts.delete_account(session, actors.of_user(session, user.id), password=make.password)
     session.commit()
-    assert [one.user_id for one in session.scalars(select(Character))] == [other.id]
+    assert [character.user_id for character in session.scalars(select(Character))] == [other.id]
 
 
 def test_lists_show_pending_characters_first_and_only_approved_ones_to_others(make, session, user, game):
@@ -223,9 +223,9 @@ def test_lists_show_pending_characters_first_and_only_approved_ones_to_others(ma
     claim(session, hidden, game, "Ghost", approve=True)
     accounts.set_privacy(session, actors.of_user(session, hidden.id), is_profile_hidden=True, is_online_hidden=False)
     session.commit()
-    assert [one.name for one in characters.list_characters_of(session, user.id)] == ["Zoe", "Able"]
+    assert [character.name for character in characters.list_characters_of(session, user.id)] == ["Zoe", "Able"]
     shown = characters.list_public_characters_of_game(session, game.id, limit=10)
-    assert [one.name for one in shown] == ["Able"]
+    assert [character.name for character in shown] == ["Able"]
 
 
 def test_the_mark_changes_with_what_the_page_shows(session, user, game):
@@ -252,7 +252,7 @@ def test_sightings_are_stored_for_approved_characters_and_updated(make, session,
     for at in (now - timedelta(minutes=1), now):
         assert characters.note_sightings(session, online, at=at) == 1
         session.commit()
-    assert [one.seen_at for one in session.scalars(select(CharacterSighting))] == [now]
+    assert [character.seen_at for character in session.scalars(select(CharacterSighting))] == [now]
 
 
 @pytest.mark.usefixtures("any_database")
@@ -312,7 +312,9 @@ def test_profiles_respect_privacy_settings(make, session, user, game):
         profile = profiles.get_profile(
             session, actors.of_user(session, viewer.id if viewer else None), username="WREN", online=online
         )
-        return [(one.name, one.is_online, one.seen_at is not None) for one in profile.characters]
+        return [
+            (character.name, character.is_online, character.seen_at is not None) for character in profile.characters
+        ]
 
     for viewer in (None, stranger):
         assert look(viewer) == [("Able", True, True)]

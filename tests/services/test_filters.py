@@ -82,9 +82,9 @@ def test_two_edits_of_a_filter_wait_for_each_other(engine, stored):
 def test_the_preview_shows_what_a_filter_would_have_done(session, moderator):
     for text in ("darn it", "darned", "a DARN thing", "fine"):
         said(session, text)
-    looked, found = filters.preview(session, moderator, **WORD)
+    looked, hits = filters.preview(session, moderator, **WORD)
     assert looked == 4
-    assert [(hit.message.text, hit.verdict.text) for hit in found] == [
+    assert [(hit.message.text, hit.verdict.text) for hit in hits] == [
         ("a DARN thing", "a **** thing"),
         ("darn it", "**** it"),
     ]
@@ -116,8 +116,8 @@ def test_repeats_count_only_lines_that_were_said(make):
 
 @pytest.mark.parametrize("word", ["d\u00e9j\u00e0", "de\u0301ja\u0300"])
 def test_words_match_in_both_unicode_forms(word, session, moderator):
-    made = filters.create_filter(session, moderator, kind="word", action="mask", text=word)
-    tried = FilterSet([filters.rule_of(made)])
+    word_filter = filters.create_filter(session, moderator, kind="word", action="mask", text=word)
+    tried = FilterSet([filters.rule_of(word_filter)])
     assert tried.check("said De\u0301ja\u0300 vu \U0001f600!", who=("g", "n"), at=0).text == "said **** vu \U0001f600!"
     assert tried.check("cafe\u0301", who=("g", "n"), at=0).text == "cafe\u0301"
 
@@ -153,22 +153,22 @@ def test_filters_that_can_be_saved_compile_fast(session, moderator, text):
     def add(number):
         return filters.create_filter(session, moderator, kind="pattern", action="flag", text=f"{text}{number}")
 
-    made = [add(0)]
-    room = MAX_SIZE // size_of([filters.rule_of(made[0])]) - 3
+    created = [add(0)]
+    room = MAX_SIZE // size_of([filters.rule_of(created[0])]) - 3
     session.add_all(
         Filter(kind="pattern", action="flag", text=f"{text}{number}", created_by="x") for number in range(1, room)
     )
     with pytest.raises(Invalid, match="all filters together are too large") as caught:
         for number in range(room, room + 9):
-            made.append(add(number))
-    assert caught.value.field == "text" and len(made) > 1
+            created.append(add(number))
+    assert caught.value.field == "text" and len(created) > 1
     with pytest.raises(Invalid, match="this pattern is too large"):
         filters.create_filter(session, moderator, kind="pattern", action="flag", text=r"\pL{20}")
-    rules = [filters.rule_of(found) for found in filters.list_filters(session)]
+    rules = [filters.rule_of(stored) for stored in filters.list_filters(session)]
     began = time.process_time()
     assert FilterSet(rules).left_out == []
     assert time.process_time() - began < 0.5
-    assert filters.update_filter(session, moderator, filter_id=made[0].id, **WORD).text == "darn"
+    assert filters.update_filter(session, moderator, filter_id=created[0].id, **WORD).text == "darn"
 
 
 def test_500_ordinary_words_can_be_saved(session, moderator):

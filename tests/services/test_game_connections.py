@@ -22,9 +22,9 @@ from shared.services.authority import actors
 )
 def test_good_ways_to_connect(make, session, way):
     game = make.game("Tea")
-    made = games.add_connection(session, actors.of_user(session, game.owner_id), short_name="Tea", **way)
+    connection = games.add_connection(session, actors.of_user(session, game.owner_id), short_name="Tea", **way)
     expected = {**way, "port": int(way["port"])} if "port" in way else way
-    assert made.public_form() == {"id": made.id, **expected}
+    assert connection.public_form() == {"id": connection.id, **expected}
 
 
 @pytest.mark.parametrize(

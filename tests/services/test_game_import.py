@@ -57,12 +57,12 @@ def test_every_field_of_a_game(engine, owner):
         assert {way["type"] for way in record["connections"]} == {"web", "telnet"}
         assert first.owner_id == owner.id
         assert games.get_game(session, "G2").is_displayed
-        for made in imported:
-            credentials = made.credentials
+        for imported_game in imported:
+            credentials = imported_game.credentials
             assert peer_credentials.authenticate_peer(
                 session, client_id=credentials.client_id, client_secret=credentials.client_secret
             )
-        assert [change.record_id for change in versions.since(session, 0)] == [made.game.id for made in imported]
+        assert [change.record_id for change in versions.since(session, 0)] == [line.game.id for line in imported]
         assert set(session.scalars(select(ReservedShortName.key))) == {"g1", "g2"}
 
 

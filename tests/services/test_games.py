@@ -382,16 +382,16 @@ def test_games_are_listed_by_name_and_found_by_part(session, owner):
     create(session, owner, name="Ärger", short_name="A1")
     create(session, owner, name="alba", short_name="B1", description="100% white")
 
-    def found(search):
+    def names_of_games(search):
         criteria = game_lists.Criteria(search=search)
         ids = game_lists.find_public_games(session, criteria)
         return [game.short_name for game in game_lists.list_cards(session, ids)]
 
-    assert found("") == ["B1", "Z1", "A1"]
-    assert found("STRIPES") == found("z1") == found("ZEB") == ["Z1"]
-    assert found("äRG") == ["A1"]
-    assert found("100%") == found("%") == ["B1"]
-    assert found("_") == found("nothing") == []
+    assert names_of_games("") == ["B1", "Z1", "A1"]
+    assert names_of_games("STRIPES") == names_of_games("z1") == names_of_games("ZEB") == ["Z1"]
+    assert names_of_games("äRG") == ["A1"]
+    assert names_of_games("100%") == names_of_games("%") == ["B1"]
+    assert names_of_games("_") == names_of_games("nothing") == []
 
 
 @pytest.mark.usefixtures("any_database")

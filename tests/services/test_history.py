@@ -32,10 +32,10 @@ def test_lines_are_numbered_in_their_order(session):
     assert history.store_lines(session, lines("c"), worker="w2") == [3]
     session.commit()
     assert history.last_message_id(session) == 3
-    found, more = history.channel_page(session, 1)
-    assert ([message.id for message in found], texts(found), more) == ([1, 2, 3], ["a", "b", "c"], False)
-    assert found[0].sent_at.tzinfo is not None
-    assert (found[0].peer, found[0].game, found[0].name, found[0].worker) == ("game:1", "Tea", "Wren", "w1")
+    messages, more = history.channel_page(session, 1)
+    assert ([message.id for message in messages], texts(messages), more) == ([1, 2, 3], ["a", "b", "c"], False)
+    assert messages[0].sent_at.tzinfo is not None
+    assert (messages[0].peer, messages[0].game, messages[0].name, messages[0].worker) == ("game:1", "Tea", "Wren", "w1")
 
 
 def test_any_text_is_stored_unchanged(session):
@@ -52,8 +52,8 @@ def test_pages_backward_and_forward(session):
     session.flush()
 
     def page(**where):
-        found, more = history.channel_page(session, 1, **where)
-        return "".join(texts(found)), more
+        messages, more = history.channel_page(session, 1, **where)
+        return "".join(texts(messages)), more
 
     assert page() == ("abcdefg", False)
     assert page(limit=3) == ("efg", True)

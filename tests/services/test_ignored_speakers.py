@@ -38,9 +38,9 @@ def test_visitors_and_people_without_entries_ignore_nobody(session, ignore):
 
 
 def test_patterns(ignore):
-    found = ignore("Pest*@Harbour")
-    assert found.covers(line("PESTILENCE")) and found.covers(line("pest", game="harbour"))
-    assert not found.covers(line("Pest", game="Tea")) and not found.covers(line("Best"))
+    ignored = ignore("Pest*@Harbour")
+    assert ignored.covers(line("PESTILENCE")) and ignored.covers(line("pest", game="harbour"))
+    assert not ignored.covers(line("Pest", game="Tea")) and not ignored.covers(line("Best"))
 
 
 def test_a_person_with_all_their_characters(make, session, ignore):
@@ -49,16 +49,16 @@ def test_a_person_with_all_their_characters(make, session, ignore):
     for user, name, state in ((rude, "imp", "approved"), (rude, "claim", "pending"), (other, "nice", "approved")):
         session.add(Character(user_id=user.id, game_id=game.id, name=name, name_key=name, state=state))
     session.flush()
-    found = ignore("rude", is_person=True)
+    ignored = ignore("rude", is_person=True)
     peer = f"game:{game.id}"
-    assert found.covers(line("Imp", peer=peer)) and found.covers(line("Rude", game="Grapevine", peer="grapevine"))
+    assert ignored.covers(line("Imp", peer=peer)) and ignored.covers(line("Rude", game="Grapevine", peer="grapevine"))
     for name in ("claim", "nice", "rude"):
-        assert not found.covers(line(name, peer=peer))
-    assert not found.covers(line("imp", peer="application:1"))
+        assert not ignored.covers(line(name, peer=peer))
+    assert not ignored.covers(line("imp", peer="application:1"))
 
 
 def test_system_lines_and_own_lines_are_always_shown(ignore):
-    found = ignore("*@Grapevine")
-    assert found.covers(line("starling", game="Grapevine", peer="grapevine"))
+    ignored = ignore("*@Grapevine")
+    assert ignored.covers(line("starling", game="Grapevine", peer="grapevine"))
     for name in ("system", "Wren"):
-        assert not found.covers(line(name, game="Grapevine", peer="grapevine"))
+        assert not ignored.covers(line(name, game="Grapevine", peer="grapevine"))

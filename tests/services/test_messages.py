@@ -69,8 +69,8 @@ def test_a_report_during_a_redaction_quotes_nothing(engine, stored, by):
         messages.redact(session, OPERATOR, message_id=number, reason="private data")
         racer = Racer(report)
         wait_until_blocked(engine, racer)
-    made = racer.join()
-    assert made is None if by == "a filter" else made.quote == ""
+    report = racer.join()
+    assert report is None if by == "a filter" else report.quote == ""
 
 
 def test_search_and_context(make, session, moderator):
@@ -79,5 +79,5 @@ def test_search_and_context(make, session, moderator):
     assert messages.search(session, moderator, text="LINE", player="bo").total == 5
     assert messages.search(session, moderator, game="oak").total == 1
     assert messages.search(session, moderator, text="100%").total == 0
-    found = messages.context(session, moderator, message_id=ids[4], around=2)
-    assert [message.id for message in found] == ids[2:7]
+    context = messages.context(session, moderator, message_id=ids[4], around=2)
+    assert [message.id for message in context] == ids[2:7]

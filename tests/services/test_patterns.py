@@ -31,8 +31,8 @@ def test_a_pattern_must_name_an_existing_game(make, session):
         game_mutes.add_mute(session, actors.of_user(session, owner.id), short_name="Tea", pattern="*@Nope")
     for pattern in ("Bob@moonharbour", "*@Nope*", "wren@grapevine"):
         ignores.add_ignore(session, reader, pattern=pattern)
-    known = ignores.list_ignores(session, user.id)
-    shown = [ignores.name_of(session, found) for found in known]
+    entries = ignores.list_ignores(session, user.id)
+    shown = [ignores.name_of(session, entry) for entry in entries]
     assert shown == ["bob@MoonHarbour", "*@nope*", "wren@Grapevine"]
 
 
@@ -85,9 +85,9 @@ def test_owners_mute_only_for_their_own_games(make, session):
     stranger = actors.of_user(session, other.id)
     with pytest.raises(NotFound):
         game_mutes.add_mute(session, stranger, short_name="Tea", pattern="*@Oak")
-    made = game_mutes.add_mute(session, actors.of_user(session, owner.id), short_name="tea", pattern="Spam**@Oak")
-    assert made.pattern == "spam*@oak"
+    mute = game_mutes.add_mute(session, actors.of_user(session, owner.id), short_name="tea", pattern="Spam**@Oak")
+    assert mute.pattern == "spam*@oak"
     with pytest.raises(Conflict):
         game_mutes.add_mute(session, OPERATOR, short_name="Tea", pattern="spam*@OAK")
     with pytest.raises(NotFound):
-        game_mutes.delete_mute(session, stranger, mute_id=made.id)
+        game_mutes.delete_mute(session, stranger, mute_id=mute.id)

@@ -98,6 +98,6 @@ def test_peers_that_still_exist(make, session):
     game, application = make.game(), make.application()
     session.flush()
     keys = [f"game:{game.id}", f"application:{application.id}", "game:999", "grapevine"]
-    found = peers.list_peers(session, keys)
-    assert set(found) == set(keys[:2])
-    assert found[keys[0]].credentials_serial == 1
+    listed = peers.list_peers(session, keys)
+    assert set(listed) == set(keys[:2])
+    assert listed[keys[0]].credentials_serial == 1

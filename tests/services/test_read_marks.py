@@ -23,8 +23,8 @@ def say(session, channel, count=1):
 
 def test_a_mark_never_moves_back(session, make):
     user, channel = make.user(), make.channel()
-    for told, kept in ((5, 5), (9, 9), (3, 9), (9, 9)):
-        read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=told)
+    for reported, kept in ((5, 5), (9, 9), (3, 9), (9, 9)):
+        read_marks.mark_read(session, user_id=user.id, channel_id=channel.id, message_id=reported)
         assert read_marks.last_read(session, user_id=user.id, channel_id=channel.id) == kept
 
 
@@ -77,19 +77,19 @@ def test_counting_stops_at_the_limit(session, make):
 def test_deleting_the_account_or_the_channel_deletes_its_marks(session, make):
     user, channel, kept = make.user(), make.channel(), make.channel()
     stays = make.user()
-    for one in (user, stays):
+    for reader in (user, stays):
         for room in (channel, kept):
-            read_marks.mark_read(session, user_id=one.id, channel_id=room.id, message_id=1)
+            read_marks.mark_read(session, user_id=reader.id, channel_id=room.id, message_id=1)
     accounts.delete_account(session, actors.of_user(session, user.id), password=make.password)
     channels.delete_channel(session, OPERATOR, name=channel.name)
     session.commit()
-    found = [
-        (one, room)
-        for one in (user.id, stays.id)
+    marks = [
+        (reader_id, room)
+        for reader_id in (user.id, stays.id)
         for room in (channel.id, kept.id)
-        if read_marks.last_read(session, user_id=one, channel_id=room) is not None
+        if read_marks.last_read(session, user_id=reader_id, channel_id=room) is not None
     ]
-    assert found == [(stays.id, kept.id)]
+    assert marks == [(stays.id, kept.id)]
 
 
 @pytest.mark.parametrize("gone", ["account", "channel"])

@@ -21,17 +21,17 @@ pytestmark = pytest.mark.usefixtures("any_database")
 def test_somebody_else_decides_an_appeal_which_undoes_the_sanction(make, session, moderator, admin):
     owner = make.user()
     make.game("Tea", owner=owner)
-    made = mute(session, moderator, "Tea", target_kind="game")
+    sanction = mute(session, moderator, "Tea", target_kind="game")
     appellant, stranger = actors.of_user(session, owner.id), actors.of_user(session, make.user().id)
     with pytest.raises(NotFound):
-        appeals.create_appeal(session, stranger, sanction_id=made.id, text="please")
-    appeal = appeals.create_appeal(session, appellant, sanction_id=made.id, text="please")
+        appeals.create_appeal(session, stranger, sanction_id=sanction.id, text="please")
+    appeal = appeals.create_appeal(session, appellant, sanction_id=sanction.id, text="please")
     with pytest.raises(Conflict):
-        appeals.create_appeal(session, appellant, sanction_id=made.id, text="again")
+        appeals.create_appeal(session, appellant, sanction_id=sanction.id, text="again")
     with pytest.raises(Forbidden):
         appeals.decide_appeal(session, moderator, appeal_id=appeal.id, is_granted=False, outcome="no")
     appeals.decide_appeal(session, admin, appeal_id=appeal.id, is_granted=True, outcome="it was not the game")
-    assert (appeal.state, made.state) == ("granted", "undone")
+    assert (appeal.state, sanction.state) == ("granted", "undone")
     with pytest.raises(Conflict):
         appeals.decide_appeal(session, admin, appeal_id=appeal.id, is_granted=True, outcome="again")
 
@@ -48,9 +48,9 @@ def test_reports_of_one_message_are_merged_even_at_the_same_moment(engine, store
     ids = {racer.join() for racer in [Racer(lambda user=user: report(user)) for user in people]}
     assert len(ids) == 1
     with db.transaction() as session:
-        [found] = reports.list_reports(session, OPERATOR).items
-        assert len(found.reporters) == 6 and found.peer == f"game:{game.id}"
-        reports.resolve_report(session, OPERATOR, report_id=found.id, state="upheld", outcome="he was muted")
+        [merged] = reports.list_reports(session, OPERATOR).items
+        assert len(merged.reporters) == 6 and merged.peer == f"game:{game.id}"
+        reports.resolve_report(session, OPERATOR, report_id=merged.id, state="upheld", outcome="he was muted")
         [own] = reports.list_reports_by(session, actors.of_user(session, people[0].id)).items
         assert (own.report.state, own.report.outcome) == ("upheld", "he was muted")
     assert report(people[0]) not in ids  # a new one, now that the old is decided

@@ -31,14 +31,14 @@ def test_old_sanctions_under_appeal_do_not_block_others(make, session, moderator
     make.game("Tea", owner=owner)
     old = utc_now() - timedelta(days=400)
     appealed = [mute(session, moderator, f"Bob{number}@Tea", kind="warn") for number in range(3)]
-    for made in appealed:
-        appeals.create_appeal(session, actors.of_user(session, owner.id), sanction_id=made.id, text="please")
+    for sanction in appealed:
+        appeals.create_appeal(session, actors.of_user(session, owner.id), sanction_id=sanction.id, text="please")
     mute(session, moderator, "Eve@Tea", kind="warn")
     session.execute(update(Sanction).values(created_at=old))
     session.commit()
     before = utc_now() - timedelta(days=365)
     assert [retention.delete_old_records(session, before=before, limit=2) for _ in range(2)] == [1, 0]
-    assert list(session.scalars(select(Sanction.id))) == [made.id for made in appealed]
+    assert list(session.scalars(select(Sanction.id))) == [sanction.id for sanction in appealed]
 
 
 def test_old_records_are_deleted_in_batches_and_the_audit_trail_stays(make, session, moderator):

@@ -28,10 +28,10 @@ def test_deleting_the_account_does_not_end_its_sanctions(make, session, moderato
     """They hold for the names of its approved characters until their end. Sanctions that are over are not copied."""
     user, game = make.user("wren"), make.game("Tea")
     for name in ("Bob", "Claim"):
-        made = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
+        character = characters.register_character(session, game_id=game.id, name=name, key=user.registration_key)
         session.flush()
         if name == "Bob":
-            characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
+            characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id)
     lifted, held = (mute(session, moderator, "wren", target_kind="user") for _ in range(2))
     sanctions.lift(session, moderator, sanction_id=lifted.id, reason="enough")
     accounts.delete_account(session, actors.of_user(session, user.id), password=make.password)
@@ -51,9 +51,9 @@ def test_moderators_cannot_sanction_each_other(make, session, moderator, admin):
         for actor in (moderator, application):
             with pytest.raises(Forbidden):
                 mute(session, actor, target, target_kind=kind)
-    made = mute(session, admin, other.username, target_kind="user")
+    sanction = mute(session, admin, other.username, target_kind="user")
     with pytest.raises(Forbidden):
-        sanctions.lift(session, moderator, sanction_id=made.id, reason="r")
+        sanctions.lift(session, moderator, sanction_id=sanction.id, reason="r")
     with pytest.raises(Forbidden, match="yourself"):
         mute(session, admin, admin.name, target_kind="user")
 
@@ -138,17 +138,17 @@ def test_a_name_matches_in_both_unicode_forms(make, session, moderator, typed, s
 
 def test_states_of_a_sanction(make, session, moderator):
     make.game("Tea")
-    made = mute(session, moderator, " bob @ tea ")
-    assert (made.state, made.target) == ("in force", "bob@Tea")
-    assert made.state_at(utc_now() + timedelta(seconds=601)) == "over"
-    sanctions.lift(session, moderator, sanction_id=made.id, reason="r")
-    assert made.state == "lifted"
+    sanction = mute(session, moderator, " bob @ tea ")
+    assert (sanction.state, sanction.target) == ("in force", "bob@Tea")
+    assert sanction.state_at(utc_now() + timedelta(seconds=601)) == "over"
+    sanctions.lift(session, moderator, sanction_id=sanction.id, reason="r")
+    assert sanction.state == "lifted"
     with pytest.raises(Conflict):
-        sanctions.lift(session, moderator, sanction_id=made.id, reason="r")
-    sanctions.restore(session, moderator, sanction_id=made.id, reason="r")
-    assert made.state == "in force"
-    sanctions.undo(session, moderator, sanction_id=made.id, reason="r")
-    assert made.state == "undone"
+        sanctions.lift(session, moderator, sanction_id=sanction.id, reason="r")
+    sanctions.restore(session, moderator, sanction_id=sanction.id, reason="r")
+    assert sanction.state == "in force"
+    sanctions.undo(session, moderator, sanction_id=sanction.id, reason="r")
+    assert sanction.state == "undone"
     session.commit()
     assert [entry.act for entry in audit.entries_since(session, 0)] == ["sanction", "lift", "restore", "undo"]
 
@@ -159,5 +159,5 @@ def test_a_change_marks_the_parts_that_workers_must_read(make, session, moderato
     before = changes.revision(session)[0]
     mute(session, moderator, "Bob@Tea", seconds=None)
     session.commit()
-    found = snapshots.read_snapshot(session, [Part.SANCTIONS], now=utc_now())
-    assert found.revision == before + 1 and [row.player_key for row in found.sanctions] == ["bob"]
+    snapshot = snapshots.read_snapshot(session, [Part.SANCTIONS], now=utc_now())
+    assert snapshot.revision == before + 1 and [row.player_key for row in snapshot.sanctions] == ["bob"]

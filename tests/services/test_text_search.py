@@ -74,8 +74,8 @@ def test_words_of_lines_are_found_indexed_or_not(session, ids, indexed):
     assert text_search.index_batch(session, limit=indexed) == indexed
     assert text_search.last_indexed_id(session) == (ids[indexed - 1] if indexed else 0)
     for (criterion, value), expected in SEARCHES.items():
-        found = [ids.index(message_id) for message_id in find(session, **{criterion: value})]
-        assert found == sorted(expected, reverse=True), (criterion, value)
+        positions = [ids.index(message_id) for message_id in find(session, **{criterion: value})]
+        assert positions == sorted(expected, reverse=True), (criterion, value)
     assert find(session, words="gold", channel_id=2) == [ids[1]]
     assert find(session, words="gold", player="wren", game="harbour", channel_id=1) == [ids[0]]
 

@@ -31,12 +31,12 @@ def log(make, session):
 
 
 def state(session, cursor, kind="channels", limit=500):
-    found, after_id = [], 0
+    rows, after_id = [], 0
     while page := versions.state_page(session, kind, cursor=cursor, after_id=after_id, limit=limit):
         assert len(page) <= limit
-        found += page
+        rows += page
         after_id = page[-1][0]
-    return [(record_id, json.loads(record)) for record_id, record in found]
+    return [(record_id, json.loads(record)) for record_id, record in rows]
 
 
 def test_an_empty_log(session):
@@ -81,10 +81,10 @@ def test_the_state_at_every_cursor(log):
 
 
 def test_pages_of_a_state(make, session):
-    made = [make.channel().id for _ in range(7)]
+    channel_ids = [make.channel().id for _ in range(7)]
     session.commit()
     for limit in (1, 2, 3, 7, 8):
-        assert [record_id for record_id, _ in state(session, 7, limit=limit)] == made
+        assert [record_id for record_id, _ in state(session, 7, limit=limit)] == channel_ids
 
 
 def test_how_far_the_log_reaches(log):
