@@ -115,3 +115,22 @@ def test_presence_is_summed_up_once_for_each_reading(network, app, client, monke
     assert len(calls) == 1
     with app.test_request_context():
         assert online_now() is online_now()
+
+
+def test_an_edit_takes_a_fixed_number_of_statements(visitor, stored, statements):
+    """However many games and versions there are. Nothing is written besides the record and its version."""
+    owner = stored.user("wren")
+    for name in ("Moss", "Tide", "Ash"):
+        stored.connection(stored.game(name, owner=owner))
+    visitor.sign_in("wren")
+    token = visitor.token("/manage/games/Moss/edit")
+    counts = []
+    for number in range(3):
+        fields = {"name": "Moss", "short_name": "Moss", "description": f"Text {number}", "display": "y"}
+        statements.clear()
+        answer = visitor.client.post("/manage/games/Moss/edit", data={"csrf_token": token, **fields})
+        assert answer.status_code == 303
+        counts.append(len(statements))
+    assert counts == [23] * 3, statements
+    written = [statement.split()[:3] for statement in statements if not statement.startswith("SELECT")]
+    assert [words[0] for words in written] == ["UPDATE", "UPDATE", "INSERT", "UPDATE"], written
