@@ -193,12 +193,16 @@ class Settings:
     message_fragments: int = setting(types.integer(1, 65_536), "64", "how many fragments a message may have")
     address_sockets: int = setting(
         types.integer(1, 1_000_000),
-        "256",
+        lambda values: 256 if values["rate_limits"] else 1_000_000,
         "how many connections from one address (or /64 of IPv6) may be open at a worker that have not authenticated; "
         "the addresses of trusted proxies are not counted",
+        shown_default="`256`; no limit with `RATE_LIMITS=off`",
     )
     game_sockets: int = setting(
-        types.integer(1, 10_000), "20", "how many sockets one game or application may have open on the network"
+        types.integer(1, 1_000_000),
+        lambda values: 20 if values["rate_limits"] else 1_000_000,
+        "how many sockets one game or application may have open on the network",
+        shown_default="`20`; no limit with `RATE_LIMITS=off`",
     )
     game_players: int = setting(
         types.integer(1, 100_000),
