@@ -10,7 +10,8 @@ from tests.support.servers import get
 from tests.support.waiting import wait_until
 
 HALF_HEAD = b"GET / HT"
-HALF_BODY = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nlogin="
+POST_FORM = b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+HALF_BODY = POST_FORM + b"Content-Length: 1000\r\n\r\nlogin="
 SILENT = b""
 
 
@@ -116,7 +117,7 @@ def test_several_requests_at_once_are_answered_in_order(open_raw):
 )
 def test_bodies_without_an_acceptable_length_are_refused(open_raw, head, status):
     """The connection closes after the answer, so that nobody takes the body for a request."""
-    client = open_raw(b"POST /sign-in HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n" + b"GET /conduct HTTP/1.1\r\n\r\n")
+    client = open_raw(POST_FORM + head + b"\r\n" + b"GET /conduct HTTP/1.1\r\n\r\n")
     answer = b""
     while data := client.recv(65_536):
         answer += data
@@ -125,7 +126,7 @@ def test_bodies_without_an_acceptable_length_are_refused(open_raw, head, status)
 
 
 def test_a_client_may_wait_for_permission_to_send_its_body(open_raw):
-    client = open_raw(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+    client = open_raw(POST_FORM + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
     assert client.recv(100).startswith(b"HTTP/1.1 100 ")
     client.sendall(b"a=b")
     assert _answer(client).status == 400
