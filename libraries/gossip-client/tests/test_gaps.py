@@ -171,6 +171,49 @@ def test_a_malformed_history_does_not_block_sends(messages):
     assert len(driver.sent("channels/send")) == 1
 
 
+def test_lines_of_another_worker_that_were_held_up_are_not_skipped():
+    """The client's worker hears its own sockets, but not the other worker's. Then it dies, 8 seconds later.
+
+    At 40 lines a second the lost lines are far behind the newest id, with many known ids in between.
+    """
+    driver = begin_with_history()
+    driver.open()
+    answer_all(driver, history := list(range(1, 11)))
+    driver.received.clear()
+    for number in range(11, 3_011):  # 75 seconds, of which the last 8 without the other worker
+        driver.now += 0.025
+        history.append(number)
+        if number % 2 or number < 2_690:
+            driver.server_sends("channels/broadcast", broadcast(number))
+    driver.lose()
+    driver.open()
+    answer_all(driver, history)
+    messages = [event.id for event in driver.events(ChannelMessage)]
+    assert sorted(messages) == list(range(11, 3_011))
+    assert [event.id for event in driver.events(ChannelMessage) if event.is_missed] == list(range(2_690, 3_011, 2))
+    assert driver.events(GapRemains) == []
+
+
+def test_only_the_last_minute_is_read_again():
+    driver = begin_with_history()
+    driver.open()
+    answer_all(driver, history := list(range(1, 11)))
+    for number in range(11, 311):
+        driver.now += 1
+        history.append(number)
+        driver.server_sends("channels/broadcast", broadcast(number))
+    driver.lose()
+    driver.open()
+    (frame,) = driver.sent("channels/history")
+    assert 245 <= frame["payload"]["after"] <= 250
+
+
+def answer_all(driver: Driver, history: list[int]) -> None:
+    while pending := driver.sent("channels/history"):
+        for frame in pending:
+            answer(driver, frame, history)
+
+
 def test_older_servers_are_not_asked_for_history():
     driver = Driver(channels=["gossip"])
     driver.open("2.3.0")

@@ -13,8 +13,8 @@ from gossip_client.events import ChannelMessage, ErrorReported, Event, GapRemain
 from gossip_client.requests import Request
 from gossip_client.session import Session
 
-_IDS_REMEMBERED = 1_000
-_OVERLAP = 50  # ids; messages of two workers may be numbered in another order than they arrive
+_LATE_SECONDS = 60.0  # how long after it was stored a message may arrive
+_MARK_SECONDS = 1.0
 _MESSAGES_HELD = 5_000
 _OWN_LINES_REMEMBERED = 500
 _PAGE_SIZE = 100
@@ -28,7 +28,9 @@ class Channel:
     """One channel: whether to subscribe to it, and which of its messages have been delivered.
 
     Messages are recognised by their ids. Those of two workers may arrive out of order, so a message with a greater id
-    does not prove that all earlier ones have arrived; `read_after` therefore reaches back a little.
+    does not prove that all earlier ones have arrived. The server promises that each message arrives within a minute
+    after it was stored (docs/protocol.md, section 4). So all messages up to the greatest id of a minute ago have
+    arrived, and the history is read from there.
     """
 
     def __init__(self, name: str, *, is_subscribed: bool) -> None:
@@ -36,51 +38,60 @@ class Channel:
         self.is_subscribed = is_subscribed
         self.is_filling = False
         self.newest: int | None = None
-        self._oldest = 0
-        self._ids: set[int] = set()
-        self._ids_in_order: deque[int] = deque()
+        self.read_after = 0  # every message up to this id has been delivered, or is older than the subscription
+        self._ids: set[int] = set()  # the greater ids of messages that have been delivered
+        self._marks: deque[tuple[float, int]] = deque()  # a time, and the greatest id at that time
         self._held: deque[ChannelMessage] = deque(maxlen=_MESSAGES_HELD)
-
-    @property
-    def read_after(self) -> int:
-        """The id after which to read the history."""
-        assert self.newest is not None
-        return max(self._oldest, self.newest - _OVERLAP)
 
     def start_at(self, newest: int) -> None:
         """Treat everything up to this id as older than the subscription."""
-        self._oldest = newest
+        self.read_after = newest
         self.newest = max(newest, self.newest or 0)
 
-    def receive(self, message: ChannelMessage) -> bool:
+    def receive(self, message: ChannelMessage, now: float) -> bool:
         """Note a message. Return whether to deliver it now: False if it is a repeat, or must wait for the history."""
         if message.id is None:
             return True
         if self.is_filling and not message.is_missed:
             self._held.append(message)
             return False
-        if message.id in self._ids or (message.is_missed and message.id <= self._oldest):
+        if message.id in self._ids or (message.is_missed and message.id <= self.read_after):
             return False
         if self.newest is None:
-            self._oldest = message.id - 1
+            self.read_after = message.id - 1
+        self._mark(now)
         self.newest = max(message.id, self.newest or 0)
         self._ids.add(message.id)
-        self._ids_in_order.append(message.id)
-        if len(self._ids_in_order) > _IDS_REMEMBERED:
-            self._ids.discard(self._ids_in_order.popleft())
         return True
 
-    def finish_filling(self) -> Iterable[ChannelMessage]:
-        """Stop holding messages back. Return those that arrived meanwhile and are new."""
+    def finish_filling(self, now: float, *, read_up_to: int) -> Iterable[ChannelMessage]:
+        """Stop holding messages back. Return those that arrived meanwhile and are new.
+
+        Args:
+            read_up_to: The id up to which the history was read without a gap.
+        """
         self.is_filling = False
         held = list(self._held)
         self._held.clear()
-        return [message for message in held if self.receive(message)]
+        messages = [message for message in held if self.receive(message, now)]
+        self._settle(read_up_to)
+        return messages
 
     def abandon_filling(self) -> None:
         """Forget the messages held back: the next connection reads them from the history."""
         self.is_filling = False
         self._held.clear()
+
+    def _mark(self, now: float) -> None:
+        if self.newest is not None and (not self._marks or now >= self._marks[-1][0] + _MARK_SECONDS):
+            self._marks.append((now, self.newest))
+        while self._marks and self._marks[0][0] <= now - _LATE_SECONDS:
+            self._settle(self._marks.popleft()[1])
+
+    def _settle(self, message_id: int) -> None:
+        if message_id > self.read_after:
+            self.read_after = message_id
+            self._ids = {number for number in self._ids if number > message_id}
 
 
 class Channels:
@@ -156,7 +167,7 @@ class Channels:
 
     def receive(self, message: ChannelMessage) -> bool:
         """Note a message that was just said. Return whether to deliver it now."""
-        return self._get(message.channel).receive(message)
+        return self._get(message.channel).receive(message, self._session.received_at)
 
     def note_own_line(self, payload: Mapping[str, Any]) -> None:
         """Remember a line this client sends, to recognise it in the history."""
@@ -212,7 +223,7 @@ class Channels:
         self._ask_in_background(requests.history(channel.name, before=None, after=None, limit=1), now, start)
 
     def _read_page(self, channel: Channel, after: int, lines: int, now: float) -> None:
-        """Read at most this many lines of the history after an id. The server may return less than a whole page."""
+        """Read at most this many new lines of the history after an id. The server may return less than a whole page."""
 
         def handle(request: Request[HistoryPage]) -> None:
             if not channel.is_filling:
@@ -222,25 +233,28 @@ class Channels:
                 retry_at = self._session.received_at + max(0.1, error.retry_after)
                 self._retries.append((retry_at, lambda now: self._read_page(channel, after, lines, now)))
                 return
+            now = self._session.received_at
             page = _page_of(request)
+            last = after
             if page is None:
                 self._emit(GapRemains(channel.name, after))
             else:
-                for message in page.messages:
-                    if not self._is_own(message) and channel.receive(message):
+                new = [message for message in page.messages if channel.receive(message, now)]
+                for message in new:
+                    if not self._is_own(message):
                         self._emit(message)
+                last = max((message.id or 0 for message in page.messages), default=after)
                 if page.more and page.messages:
-                    last = max(message.id or 0 for message in page.messages)
-                    lines_left = lines - len(page.messages)
+                    lines_left = lines - len(new)
                     if lines_left > 0 and last > after:
-                        self._read_page(channel, last, lines_left, self._session.received_at)
+                        self._read_page(channel, last, lines_left, now)
                         return
                     self._emit(GapRemains(channel.name, last))
             self._fill_count -= 1
-            for message in channel.finish_filling():
+            for message in channel.finish_filling(now, read_up_to=last):
                 self._emit(message)
 
-        request = requests.history(channel.name, before=None, after=after, limit=min(lines, _PAGE_SIZE))
+        request = requests.history(channel.name, before=None, after=after, limit=_PAGE_SIZE)
         request.on_done = handle
         self._send(request, now)
 
