@@ -76,7 +76,7 @@ def test_a_worker_that_freezes_inside_its_transaction_does_not_stop_the_others(
 
 def test_a_line_stored_by_a_dying_worker_reaches_every_subscriber(any_database, start_worker, stored, connect, holder):
     """The history is checked regularly. Nobody restarts the worker."""
-    dying, other = start_worker(), start_worker()
+    dying, other = start_worker(), start_worker({"worker.chat.catch_up.CHECK_SECONDS": 1})
     stored.channel("gossip")
     sender, listener = enter(dying, stored, connect, "Sender"), enter(other, stored, connect, "Listener")
     with holder.transaction():

@@ -186,3 +186,38 @@ def test_a_handler_in_a_thread_may_make_requests(network_url, alpha, beta, chann
             if isinstance(event, ChannelMessage):
                 break
     assert event.message == "hello, Ann"
+
+
+def test_lines_that_a_dying_worker_had_not_received_are_read_from_the_history(
+    make_client, start_worker, stored, own_valkey, connect
+):
+    """Redis goes away, so that the client's worker lacks the other worker's lines. Then it dies."""
+    stored.channel("gossip")
+    dying, other = start_worker(RATE_LIMITS="off"), start_worker(RATE_LIMITS="off")
+    speakers = []
+    for worker, name in ((dying, "Near"), (other, "Far")):
+        _, credentials = stored.game_with_credentials(name)
+        speaker = connect(worker.url)
+        speaker.authenticate(credentials.client_id, credentials.client_secret, channels=["gossip"])
+        speakers.append(speaker)
+    _, credentials = stored.game_with_credentials("Listener")
+    client = make_client(
+        dying.url, credentials.client_id, credentials.client_secret, channels=["gossip"], backoff=QUICK
+    )
+
+    def say(speaker, message):
+        payload = {"channel": "gossip", "name": "Ann", "message": message}
+        assert speaker.request("channels/send", payload)["status"] == "success"
+
+    say(speakers[1], "first")
+    client.wait_for(ChannelMessage, message="first")
+    own_valkey.stop()
+    for number in range(100):
+        say(speakers[number % 2], str(number))
+    client.wait_for(ChannelMessage, message="98")
+    dying.kill()
+    own_valkey.start()
+    start_worker(SOCKET_PORT=str(dying.port))
+    client.wait_for(ChannelMessage, message="99")
+    messages = [event.message for event in client.received if isinstance(event, ChannelMessage)]
+    assert sorted(messages) == sorted(["first", *map(str, range(100))])
