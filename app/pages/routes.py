@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.games.overview import read_overview
@@ -23,6 +23,8 @@ def home() -> ResponseReturnValue:
     now = online_now()
     with reading() as session:
         overview = read_overview(session, now)
+        previous = request.args.get("not", "").lower()
+        others = [game for game in overview.picked if game.short_name.lower() != previous]
         return render_template(
             "pages/home.html",
             online=now.games,
@@ -30,7 +32,8 @@ def home() -> ResponseReturnValue:
             games_online=len(overview.online),
             players_online=overview.players_online,
             messages_today=messages_today(session, now=utc_now()),
-            picked=random.choice(overview.picked) if overview.picked else None,
+            picked=random.choice(others or overview.picked) if overview.picked else None,
+            can_pick_another=len(overview.picked) > 1,
             games=overview.public.newest,
             channels=overview.channels,
             channels_shown=SHOWN_CHANNELS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -46,6 +47,31 @@ def test_numbers_and_a_random_game(any_database, app, visitor, stored, valkey):
     assert "The Tide" in page.split('id="picked-name"')[1].split("</h3>")[0]
     assert "telnet://tide.example.com:4000" in page
     assert "Cellar" not in page and "cellar.example.com" not in page
+
+
+def test_another_game_is_picked_on_request(app, visitor, stored, valkey):
+    """Never the same again, and each link is a new address, so that a browser loads it."""
+
+    def picked():
+        name = re.search(r'id="picked-name"><a href="/games/([^"]+)"', visitor.page)[1]
+        link = re.search(r'href="([^"]+)">Pick another', visitor.page)
+        return name, link and link[1]
+
+    games = [stored.game(name) for name in ("Ash", "Moss", "Tide")]
+    be_online(app, valkey, games[0], ["Odo"])
+    visitor.open("/")
+    assert picked() == ("Ash", None), "there is no other"
+    visitor.open("/?not=ash")
+    assert picked() == ("Ash", None)
+    for game in games[1:]:
+        be_online(app, valkey, game, ["Odo"])
+    visitor.open("/")
+    name, link = picked()
+    for _ in range(10):
+        assert link == f"/?not={name}#now"
+        visitor.open(link)
+        previous, (name, link) = name, picked()
+        assert name != previous
 
 
 def test_any_online_game_can_be_picked_but_never_a_hidden_one(any_database, engine, stored, monkeypatch):
