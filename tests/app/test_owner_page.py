@@ -283,6 +283,20 @@ def test_the_result_of_a_check_is_shown_with_advice(owner_browser, stored, game,
     assert (words in shown) if words else shown == ""
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"type": "web", "url": "https://play.example.io", "host": "", "port": None},
+        {"type": "telnet", "host": "play.example.io", "port": 4000},
+        {"type": "secure telnet", "host": "play.example.io", "port": 4000},
+    ],
+)
+def test_a_space_separates_the_result_from_the_address(visitor, stored, game, way):
+    check(stored.connection(game, **way), Outcome.UNREACHABLE)
+    page = visitor.open(f"/games/{game.short_name}")
+    assert re.search(r'</(?:a|span)>\s+<span class="checked soft">not reachable', page)
+
+
 def test_visitors_see_nothing_about_unchecked_ways_to_connect(app, stored, game):
     way = stored.connection(game)
     with app.test_request_context(), db.reading() as session:
