@@ -103,7 +103,7 @@ def old_server() -> Iterator[Callable[..., OldServer]]:
 
 @pytest.fixture
 def run_async() -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Runs a coroutine in a thread of its own: a browser's event loop may be running in the tests' thread."""
+    """Runs a coroutine in its own thread: a browser's event loop may be running in the tests' thread."""
 
     def run(coroutine: Coroutine[Any, Any, T]) -> T:
         with ThreadPoolExecutor(1) as pool:

@@ -72,7 +72,7 @@ def test_a_cancelled_handler_does_not_stop_the_next_ones(old_server, run_async, 
 
 
 def test_a_handler_that_exits_does_not_stop_the_next_ones(old_server, caplog):
-    """`sys.exit` in a thread would end only that thread, and the reader would wait for its room for ever."""
+    """`sys.exit` in a thread would end only that thread, and the reader would wait for its room forever."""
     server = old_server()
     messages = []
     client = SyncClient(server.url, "id", "secret", channels=["gossip"])

@@ -142,7 +142,7 @@ def test_a_rate_limited_read_of_the_history_is_repeated():
 
 @pytest.mark.parametrize("ends", ["page", "drop"])
 def test_unsubscribing_ends_the_filling_of_a_gap(ends):
-    """Sends wait until all gaps are filled, so an abandoned gap must not block them for ever."""
+    """Sends wait until all gaps are filled, so an abandoned gap must not block them forever."""
     driver = begin_with_history()
     driver.open()
     (frame,) = driver.sent("channels/history")

@@ -193,7 +193,7 @@ def test_events_before_connect_raise(front, run_async):
 
 
 def test_another_event_loop_is_refused(old_server, run_async):
-    """The call would otherwise wait for ever, or fail with an obscure error of asyncio."""
+    """The call would otherwise wait forever, or fail with an obscure error of asyncio."""
     server = old_server()
 
     async def run():

@@ -1,4 +1,4 @@
-"""The client for threads: no call waits for ever, however the thread behind it is held up or ends."""
+"""The client for threads: no call waits forever, however the thread behind it is held up or ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.waiting import wait_until
 
 
 def test_a_bug_in_the_reading_thread_fails_pending_requests(old_server, monkeypatch, caplog):
-    """Whatever bug stops that thread, no caller waits for ever."""
+    """Whatever bug stops that thread, no caller waits forever."""
     server = old_server(answers=False)
     client = SyncClient(server.url, "id", "secret", players=lambda: [])
     ended = []
@@ -128,7 +128,7 @@ def deaf_server():
 
 @pytest.mark.parametrize("ends", ["close", "time"])
 def test_a_server_that_stops_reading_is_left(deaf_server, monkeypatch, ends):
-    """Its buffers are full: the thread that writes is stuck, and must not keep the others waiting for ever."""
+    """Its buffers are full: the thread that writes is stuck, and must not keep the others waiting forever."""
     monkeypatch.setattr("gossip_client.writer.WRITE_SECONDS", 1.0 if ends == "time" else 60.0)
     client = SyncClient(deaf_server, "id", "secret", queue_limit=10_000, backoff=QUICK)
     lost = threading.Event()
@@ -326,7 +326,7 @@ print("done")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.usefixtures("processes")
 def test_a_forked_process_does_not_use_its_parent_s_connection(old_server, run_environment):
-    """The threads are gone there, and a lock may be held for ever: each call fails, and `connect` starts afresh."""
+    """The threads are gone there, and a lock may be held forever: each call fails, and `connect` starts afresh."""
     server = old_server()
     assert run_program(FORK, server.url, run_environment) == "done\n"
     assert [frame["payload"]["name"] for frame in server.events("players/sign-in")] == ["Child", "Parent"]

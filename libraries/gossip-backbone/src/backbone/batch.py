@@ -155,7 +155,7 @@ class Batch:
                 self._seen_ids.setdefault(event.kind, set()).add(number)
 
     def _begin_whole_state(self) -> None:
-        """Clear the cursor: until its `sync/complete` the replica is no state that the network has ever had."""
+        """Clear the cursor: until its `sync/complete` the replica matches no state that the network ever had."""
         if self._seen_ids is None:
             self._write_pending()
             self._seen_ids = {}

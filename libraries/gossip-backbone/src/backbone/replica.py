@@ -289,7 +289,7 @@ class Backbone:
         self.client.post(request)
 
     def _sync_done(self, request: Request[SyncComplete]) -> None:
-        """Note a failed request. Called in another thread. A new connection syncs by itself."""
+        """Note a failed request. Called in another thread. A new connection syncs automatically."""
         error = request.error
         if isinstance(error, RequestFailed) and error.code in _NOT_ALLOWED:
             self._refusal = error

@@ -26,7 +26,7 @@ _log = logging.getLogger("gossip_client")
 
 
 class Client(AioRequests, BaseClient):
-    """The connection of a game or an application. Tasks of its own keep it up until `close`.
+    """The connection of a game or an application. Separate tasks keep it up until `close`.
 
     Events go to the handlers (`on`), which run one after the other and may be coroutines; and to `async for event in
     client.events()`. For the requests (`send`, `players_status` …) and what they raise, see `AioRequests`.
@@ -54,7 +54,7 @@ class Client(AioRequests, BaseClient):
         self._last_reason = "no answer"
 
     async def connect(self, *, seconds: float = 30.0) -> None:
-        """Connect, and wait until the server has accepted the credentials. The client then reconnects by itself.
+        """Connect, and wait until the server has accepted the credentials. The client then reconnects automatically.
 
         Does nothing if the client is connected already. If it raises, the client is closed.
 

@@ -71,7 +71,7 @@ class AuthenticationRefused(Event):
 
 @dataclass(frozen=True)
 class Restarting(Event):
-    """The server will be away for `downtime` seconds (an hour at most). The client reconnects by itself."""
+    """The server will be away for `downtime` seconds (an hour at most). The client reconnects automatically."""
 
     downtime: float
 

@@ -31,14 +31,14 @@ _log = logging.getLogger("gossip_client")
 
 
 class Client(SyncRequests, BaseClient):
-    """The connection of a game or an application. A thread of its own keeps it up until `close`.
+    """The connection of a game or an application. A separate thread keeps it up until `close`.
 
     Events go to the handlers (`on`), which run one after the other in another thread and may make requests; and to
     `for event in client.events()`, or `take`. All methods may be called from any thread. For the requests (`send`,
     `players_status` …) and what they raise, see `SyncRequests`.
 
     A client cannot be used in a process that was forked after `connect`: all methods but `connect` raise NotConnected
-    there, and `connect` makes a connection of its own.
+    there, and `connect` makes its own connection.
     """
 
     def _set_up(self) -> None:
@@ -61,7 +61,7 @@ class Client(SyncRequests, BaseClient):
         self._sync_answer: Future[Mapping[str, Any] | bool | None] = Future()
 
     def connect(self, *, seconds: float = 30.0) -> None:
-        """Connect, and wait until the server has accepted the credentials. The client then reconnects by itself.
+        """Connect, and wait until the server has accepted the credentials. The client then reconnects automatically.
 
         Does nothing if the client is connected already. If it raises, the client is closed.
 

@@ -1,4 +1,4 @@
-"""Writes frames to a connection, from any thread, without waiting for ever for a server that does not read."""
+"""Writes frames to a connection, from any thread, without waiting forever for a server that does not read."""
 
 from __future__ import annotations
 
