@@ -22,7 +22,7 @@ def actor_transaction() -> Iterator[tuple[Session, Actor]]:
 
 
 def current_actor() -> Actor:
-    """Return the actor, read in a session of its own.
+    """Return the actor, read in its own session.
 
     For services that hash a password before their first statement: in one transaction, reading the actor would lock
     the database for as long as the hash takes.

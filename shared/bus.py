@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Bus:
-    """Publishes signals, and holds the Redis client. While Redis is away, publishing takes a second at most."""
+    """Publishes signals, and holds the Redis client. While Redis is down, publishing takes a second at most."""
 
     def __init__(self, redis_url: str, **options: Any) -> None:
         self.redis: redis.Redis = redis.Redis.from_url(
@@ -36,7 +36,7 @@ class Bus:
         )
 
     def publish(self, signal: Signal) -> bool:
-        """Send a signal to everyone who is subscribed to its topic now. Return False if Redis is away."""
+        """Send a signal to everyone who is subscribed to its topic now. Return False if Redis is down."""
         try:
             self.redis.publish(TOPIC_PREFIX + signal.topic, signals.encode(signal))
         except redis.RedisError as error:

@@ -205,7 +205,7 @@ def transaction() -> Iterator[Session]:
 
 @contextmanager
 def single_statement() -> Iterator[Session]:
-    """Provide a session for one statement, which is a transaction of its own.
+    """Provide a session for one statement, which is its own transaction.
 
     PostgreSQL executes and commits it without waiting for this process in between. So a process that freezes, at
     whatever moment, holds no lock.

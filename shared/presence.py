@@ -90,7 +90,7 @@ def list_sockets(client: redis.Redis) -> list[SocketPresence]:
     """Return every socket on the network. Skips entries of a worker of another version that cannot be read.
 
     Raises:
-        redis.RedisError: Redis is away.
+        redis.RedisError: Redis is down.
     """
     keys = [bytes(key) for key in client.scan_iter(match="gossip:socket*", count=1000)]
     values = _values(client, [key for key in keys if key.startswith(SOCKET_KEY.encode())])

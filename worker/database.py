@@ -54,7 +54,7 @@ class Database:
         return result
 
     def execute(self, function: Callable[[Session], T]) -> T:
-        """Call a function that executes one statement, which is a transaction of its own (`single_statement`)."""
+        """Call a function that executes one statement, which is its own transaction (`single_statement`)."""
         return _in(self._writers, lambda: _execute(function))
 
 

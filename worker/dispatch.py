@@ -149,7 +149,7 @@ class Dispatcher:
             raise Forbidden(f"{route.payload.event} is for games")
 
     def _log_fault(self, connection: Connection, frame: RawFrame, error: Exception) -> None:
-        """Log an error that is not the peer's: in one line while the database is away, else with its traceback."""
+        """Log an error that is not the peer's: in one line while the database is down, else with its traceback."""
         log = _log.bind(frame_event=frame.event, peer=connection.peer_key, connection=connection.id)
         if is_unavailable(error):
             log.error("a handler failed: the database is away or busy", error=describe_error(error))

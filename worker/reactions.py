@@ -1,6 +1,6 @@
 """What the other parts do when one part has changed. Read this to see who follows what.
 
-Nothing here may wait: what has to wait runs in a greenlet of its own.
+Nothing here may wait: what has to wait runs in its own greenlet.
 """
 
 from __future__ import annotations

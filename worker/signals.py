@@ -50,7 +50,7 @@ class Signals:
         self._handlers[signal_class] = handler
 
     def on_connected(self, handler: Callable[[], None]) -> None:
-        """Call the handler, in a greenlet of its own, whenever listening has started or publishing works again.
+        """Call the handler, in its own greenlet, whenever listening has started or publishing works again.
 
         Signals may have been lost before, in either direction.
         """

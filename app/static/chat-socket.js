@@ -1,5 +1,5 @@
 // The socket of a chat page (docs/browser-chat.md): signs in with a token from the site, matches answers to requests, and
-// reconnects by itself.
+// reconnects automatically.
 "use strict";
 
 /**
@@ -130,7 +130,7 @@ function chatSocket(chat, { channels, joined, live, lost, received, signedOut })
       requests.delete(frame.ref);
       callback(frame);
     } else if (frame.event === "heartbeat") send("heartbeat");
-    else if (frame.event === "restart") say("The chat is restarting and will reconnect by itself.");
+    else if (frame.event === "restart") say("The chat is restarting and will reconnect automatically.");
     else received(frame.event, frame.payload);
   }
 

@@ -50,7 +50,7 @@ class Character(Model):
 
 
 class CharacterSighting(Model):
-    """When a character was last online, to the minute. A table of its own because it is written often."""
+    """When a character was last online, to the minute. A separate table, because it is written often."""
 
     __tablename__ = "character_sightings"
 

@@ -84,7 +84,7 @@ class Sanction(Model):
 
 
 class ChannelState(Model):
-    """What moderators have done to a channel. A table of its own, since it is not synced to replicas.
+    """What moderators have done to a channel. A separate table, since it is not synced to replicas.
 
     Attributes:
         paused_until: None, while `is_paused`, for a pause without an end.

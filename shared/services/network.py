@@ -22,7 +22,7 @@ MAX_DOWNTIME_SECONDS = 3_600
 def announce_restart(session: Session, actor: Actor, bus: Bus, *, downtime_seconds: int) -> None:
     """Have every worker send `restart` to every socket, at most once: the notice rides in Redis only. For admins.
 
-    Raises Forbidden, Invalid (field `downtime`), Unavailable (Redis is away).
+    Raises Forbidden, Invalid (field `downtime`), Unavailable (Redis is down).
     """
     require(actor, Act.ANNOUNCE_RESTART)
     if not 1 <= downtime_seconds <= MAX_DOWNTIME_SECONDS:
@@ -35,7 +35,7 @@ def announce_restart(session: Session, actor: Actor, bus: Bus, *, downtime_secon
 def network_status(session: Session, bus: Bus) -> dict[str, Any]:
     """Return the games, applications, sockets and workers that are online, and the cursor.
 
-    While Redis is away, `redis` is False, the lists are empty and only the cursor is right.
+    While Redis is down, `redis` is False, the lists are empty and only the cursor is right.
     """
     status: dict[str, Any] = {"cursor": versions.last_cursor(session), "redis": True}
     try:

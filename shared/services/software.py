@@ -19,5 +19,5 @@ def name_of(user_agent: str) -> str:
 
 
 def is_tool(user_agent: str) -> bool:
-    """Return whether this is no game's software."""
+    """Return whether this is not the software of a game."""
     return user_agent in TOOLS

@@ -22,7 +22,7 @@ class Bucket:
         self.full_at = 0.0
 
     def wait(self, now: float, tokens: int = 1) -> float:
-        """Return the seconds until there are so many tokens, or until the bucket is full; 0 if that is so now."""
+        """Return the seconds until there are this many tokens, or until the bucket is full; 0 if there are now."""
         wait = self.full_at + min(self._every * tokens, self._span) - self._span - now
         return wait if wait > _SLACK else 0.0
 

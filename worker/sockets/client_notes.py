@@ -43,7 +43,7 @@ class ClientNotes:
             self._pending[peer.id] = declared
 
     def write(self) -> None:
-        """Write everything that is noted. While the database is away, keep it for the next time."""
+        """Write everything that is noted. While the database is down, keep it for the next time."""
         while self._pending:
             batch = dict(list(self._pending.items())[:BATCH])
             try:

@@ -68,7 +68,7 @@ def create_report(
         .where(Reporter.key == actor.key, Report.state == "open")
     )
     if (session.scalar(waiting) or 0) >= MAX_OPEN_REPORTS:
-        raise Conflict(f"{MAX_OPEN_REPORTS} of your reports wait to be looked at already", field="text")
+        raise Conflict(f"{MAX_OPEN_REPORTS} of your reports are waiting to be looked at already", field="text")
     return _gather(session, subject, Reporter(kind=actor.kind, key=actor.key, name=actor.name, text=text))
 
 
