@@ -394,7 +394,7 @@ def worker(start_worker: Callable[..., RunningWorker]) -> RunningWorker:
 
 @pytest.fixture
 def start_site(processes: None, environment: dict[str, str]) -> Iterator[Callable[..., RunningSite]]:
-    """Starts the site as the Procfile does, on a port of its own."""
+    """Starts the site as the Procfile does, on its own port."""
     from tests.support.servers import RunningSite
 
     started: list[RunningSite] = []
@@ -458,7 +458,7 @@ def browser(processes: None) -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(browser: Browser, site: RunningSite) -> Iterator[Callable[[], Page]]:
-    """Opens a page of `site` in a profile of its own, signed out: one a person."""
+    """Opens a page of `site` in its own profile, signed out. Use one for each person."""
     contexts = []
 
     def open_page() -> Page:
