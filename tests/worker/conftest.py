@@ -1,4 +1,4 @@
-"""Fixtures of the worker's tests: a network of one worker and then of two, for all modules or for one with settings."""
+"""Fixtures of the worker's tests: networks of one and of two workers, shared by modules without special settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.valkey import TestValkey
 def running_network(
     folder: Path, migrated: Path, workers: int, constants: dict[str, float] | None = None, **settings: str
 ) -> Iterator[Network]:
-    """Workers with a database and a Valkey of their own."""
+    """Start workers with a new database and a new Valkey, and stop them at the end of the block."""
     from shared import bus, db
 
     database = folder / "gossip.db"
@@ -64,7 +64,7 @@ def running_network(
 def _usual_networks(
     processes: None, tmp_path_factory: pytest.TempPathFactory, _migrated_sqlite: Path
 ) -> Iterator[Callable[[int], Network]]:
-    """Networks without settings of their own, by their number of workers: one for all modules that can do with it."""
+    """Return a function from a number of workers to a network with default settings, which modules share."""
     with ExitStack() as running:
         networks: dict[int, Network] = {}
 
@@ -101,6 +101,8 @@ def _module_network(
 
 @pytest.fixture
 def network(_module_network: Network) -> Iterator[Network]:
-    """The module's network, with the sockets of this test alone. The module may define NETWORK_SETTINGS, and
-    NETWORK_CONSTANTS (see RunningWorker)."""
+    """Return the module's network, and close this test's sockets afterwards.
+
+    The module may define NETWORK_SETTINGS and NETWORK_CONSTANTS (see `RunningWorker`).
+    """
     yield from network_of_this_test(_module_network)

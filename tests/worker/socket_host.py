@@ -1,12 +1,11 @@
 from gevent import monkey; monkey.patch_all()  # noqa: E702, I001  # fmt: skip
 # ruff: noqa: E402
 
-"""A stand-alone server with the worker's transport and a handler for tests. Prints its port, then runs until it is
-killed.
+"""A server process with the worker's transport and a handler for tests. Prints its port, and runs until it is killed.
 
-Messages are JSON. {"do": …}: echo, join, leave, broadcast, close, burst, fail, block, stats. It speaks just enough
-of the real protocol for load generators too: authenticate (joins "bench") and channels/send. Arguments: --limits
-JSON with fields of `Limits` to change, --handshake-seconds, --max-handshakes, --port.
+Messages are JSON: {"do": NAME, …} calls the method `do_NAME` of `Handler`. For load generators, the server also handles
+the events `authenticate` (joins "bench") and `channels/send` of the real protocol. `--limits` takes a JSON object with
+the fields of `Limits` to change.
 """
 
 import argparse
@@ -38,7 +37,7 @@ def topic(name: Any) -> Any:
 
 
 def hog(seconds: float) -> None:
-    """Use up all descriptors for a while."""
+    """Open files until no descriptors are left, and close them after this many seconds."""
     descriptors: list[int] = []
     try:
         while True:

@@ -408,15 +408,15 @@ def test_a_user_is_online_while_any_page_is_open(network: Network) -> None:
     game = network.join()
     user = new_user(network)
     first = join_chat(network, user, worker=0)
-    told = {"game": "Grapevine", "name": user.username}
-    assert game.wait_for("players/sign-in", payload={"name": user.username})["payload"] == told
+    expected = {"game": "Grapevine", "name": user.username}
+    assert game.wait_for("players/sign-in", payload={"name": user.username})["payload"] == expected
     second = join_chat(network, user, worker=1)
     wait_until(lambda: user.username in players_of_grapevine(game), what="online")
     first.close(1001)
     network.flush(game)
     assert user.username in players_of_grapevine(game)
     second.close(1001)
-    assert game.wait_for("players/sign-out", payload={"name": user.username})["payload"] == told
+    assert game.wait_for("players/sign-out", payload={"name": user.username})["payload"] == expected
     assert user.username not in players_of_grapevine(game)
     network.flush(game)
     assert len([f for f in game.events("players/sign-in") if f["payload"]["name"] == user.username]) == 1
@@ -584,14 +584,14 @@ def test_signing_out_closes_the_pages_of_that_session_only(network: Network) -> 
         )
 
     here, there = sessions.new_number(), sessions.new_number()
-    own = [open_page(network, worker=worker) for worker in range(2)]
+    pages = [open_page(network, worker=worker) for worker in range(2)]
     other = open_page(network)
-    for page, number in ((own[0], here), (own[1], here), (other, there)):
+    for page, number in ((pages[0], here), (pages[1], here), (other, there)):
         assert page.request("authenticate", {"token": token(number)})["status"] == "success"
     fetched = token(here)
     with transaction() as session:
         sessions.end(session, here, user_id=user.id)
-    for page in own:
+    for page in pages:
         assert (page.wait_closed(), page.close_reason) == (4003, "the session has ended")
     assert _refused(network, fetched)["error"] == "the session has ended"
     other.request("channels/listeners", {"channel": "none"})
@@ -698,9 +698,9 @@ def test_ignoring_all_of_grapevine_hides_neither_own_lines_nor_system_notices(ne
     def is_other_heard() -> bool:
         text = f"from another {next(_numbers)}"
         other.request("channels/send", {"channel": channel, "message": text})
-        own = f"from me {next(_numbers)}"
-        page.request("channels/send", {"channel": channel, "message": own})
-        page.wait_for("channels/broadcast", payload={"message": own})
+        own_text = f"from me {next(_numbers)}"
+        page.request("channels/send", {"channel": channel, "message": own_text})
+        page.wait_for("channels/broadcast", payload={"message": own_text})
         return any(frame["payload"]["message"] == text for frame in page.events("channels/broadcast"))
 
     _wait_for_answer(is_other_heard, False)

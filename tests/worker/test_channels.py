@@ -88,8 +88,8 @@ def test_the_senders_sockets_do_not_receive_its_message(network, channel):
     say(first, channel, "from one")
     other.wait_for("channels/broadcast", payload={"message": "from one"})
     network.flush(first, second, third)
-    for own in (first, second, third):
-        assert "from one" not in received(own)
+    for socket in (first, second, third):
+        assert "from one" not in received(socket)
 
 
 def test_the_messages_of_one_sender_arrive_in_their_order(network, channel):
@@ -422,5 +422,5 @@ def test_acknowledged_lines_are_stored(network, channel):
     from shared.services import history
 
     with db.reading() as session:
-        found, _ = history.channel_page(session, channels.get_channel(session, channel).id)
-    assert [(message.text, message.peer, message.name) for message in found] == [("kept", sender.peer.key, "Alice")]
+        lines, _ = history.channel_page(session, channels.get_channel(session, channel).id)
+    assert [(message.text, message.peer, message.name) for message in lines] == [("kept", sender.peer.key, "Alice")]

@@ -1,4 +1,4 @@
-"""The network's job that counts players: aligned to the quarters of an hour, by one worker, of games with a socket."""
+"""The job that counts the players of connected games. One worker runs it every quarter of an hour."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def counts():
 
 
 def test_two_workers_count_once(any_database, engine, stored, settings):
-    """Games without players are counted too; the job is due again at the next full minute."""
+    """Games without players count too. The job is due again at the next full minute."""
     busy, empty = stored.game(), stored.game()
     first = job_of(settings, [(busy.id, ["Odo", "Wren"]), (empty.id, [])])
     second = job_of(settings, [(busy.id, ["Odo"]), (empty.id, ["Bea"])])
@@ -43,7 +43,7 @@ def test_two_workers_count_once(any_database, engine, stored, settings):
 def test_a_game_that_connects_between_two_quarters_is_counted_within_a_minute(
     any_database, engine, stored, settings, monkeypatch
 ):
-    """And only once in its quarter, like the games that were there at its start."""
+    """It is counted only once in its quarter, like games that were connected at the start of it."""
     early, late = stored.game(), stored.game()
     started_at = datetime(2026, 3, 10, 14, 30, 20, tzinfo=UTC)
     online = [(early.id, ["Odo"])]
@@ -61,7 +61,7 @@ def test_a_game_that_connects_between_two_quarters_is_counted_within_a_minute(
 
 
 def test_a_worker_that_dies_after_the_count_does_not_count_twice(any_database, engine, stored, settings, monkeypatch):
-    """Its lease runs out and another worker runs the job, still in the same quarter: the count stays as it was."""
+    """When its lease expires, another worker runs the job in the same quarter. The count does not change."""
     game, started_at = stored.game(), datetime(2026, 3, 10, 14, 30, 20, tzinfo=UTC)
     monkeypatch.setattr("worker.jobs.jobs.utc_now", lambda: started_at)
     job = job_of(settings, [(game.id, ["Odo"])])
@@ -77,7 +77,7 @@ def test_a_worker_that_dies_after_the_count_does_not_count_twice(any_database, e
 
 
 def test_an_aligned_job_does_not_drift():
-    """However late it ran."""
+    """It is due at the next full quarter, even if it ran late."""
     job = Job("tick", timedelta(minutes=15), lambda: lambda session: None, is_aligned=True)
     late = datetime(2026, 3, 10, 14, 31, 29, tzinfo=UTC)
     assert job.due_after(late) == datetime(2026, 3, 10, 14, 45, tzinfo=UTC)
@@ -97,7 +97,7 @@ def test_a_job_prunes_old_counts(any_database, engine, stored, settings):
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_real_workers_count_every_game_once(start_worker, connect, engine, stored):
-    """They look for due jobs once a minute or so: a game's sockets and players on both workers are one count."""
+    """A game with sockets and players on both workers gets one count."""
     game, credentials = stored.game_with_credentials()
     empty, empty_credentials = stored.game_with_credentials()
     workers = [start_worker(), start_worker()]

@@ -1,4 +1,4 @@
-"""What a fault of PostgreSQL, or of another process that uses it, does to the workers. With real processes."""
+"""Faults of PostgreSQL, or of other processes that use it, against workers in real processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def enter(worker, stored, connect, short_name, **payload):
 
 @pytest.fixture
 def holder(database_url):
-    """A raw session, without timeouts, that can lock a table: what inserts into it waits."""
+    """Return a plain connection without timeouts, with which a test locks tables."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         yield connection
 
@@ -48,8 +48,9 @@ def wait_until_one_waits(holder) -> None:
 def test_a_worker_that_freezes_inside_its_transaction_does_not_stop_the_others(
     any_database, start_worker, stored, connect, holder, table, request_frame
 ):
-    """It is frozen exactly when its statement under the lock of the counter row has been sent. The others wait for
-    IDLE_SECONDS at most, and what the frozen worker had not committed is lost to nobody but its sender.
+    """The worker freezes after it has sent its statement, while it holds the lock of the counter row.
+
+    The others wait for IDLE_SECONDS at most. Only the sender loses what the frozen worker had not committed.
     """
     frozen, other = start_worker(), start_worker()
     stored.channel("gossip")
@@ -66,7 +67,7 @@ def test_a_worker_that_freezes_inside_its_transaction_does_not_stop_the_others(
         assert answer["status"] == "success"
     finally:
         frozen.send_signal(signal.SIGCONT)
-    if table == "messages":  # one statement: it was committed without the worker
+    if table == "messages":  # a single statement, which PostgreSQL commits without the worker
         assert sender.wait_for(event, ref="frozen", seconds=20)["status"] == "success"
         assert bystander.wait_for("channels/broadcast", seconds=20)["payload"]["message"] == "1"
     else:
@@ -93,7 +94,7 @@ def test_a_line_stored_by_a_dying_worker_reaches_every_subscriber(any_database, 
 
 
 def test_a_long_held_lock_fails_only_requests_that_need_it(any_database, start_worker, stored, connect, holder):
-    """Nobody waits longer than LOCK_SECONDS."""
+    """No request waits longer than LOCK_SECONDS."""
     worker = start_worker()
     stored.channel("gossip")
     client = enter(worker, stored, connect, "Alpha")
@@ -106,7 +107,7 @@ def test_a_long_held_lock_fails_only_requests_that_need_it(any_database, start_w
 
 @pytest.fixture
 def away(postgres_server, database_url):
-    """Return a function that takes this test's database away. It comes back after the test at the latest."""
+    """Return a function that makes this test's database unreachable, until the test ends at the latest."""
     yield lambda: postgres_server.go_away(database_url)
     postgres_server.come_back(database_url)
 
@@ -114,7 +115,7 @@ def away(postgres_server, database_url):
 def test_an_internal_error_does_not_answer_authenticate(
     any_database, start_worker, stored, connect, database_url, postgres_server, away
 ):
-    """Real clients take any failed `authenticate` as final. They come back after a socket that closes with 1011."""
+    """Real clients give up after a failed `authenticate`, but reconnect after a close with 1011."""
     worker = start_worker()
     _, credentials = stored.game_with_credentials("Alpha")
     payload = {"client_id": credentials.client_id, "client_secret": credentials.client_secret, "supports": ["channels"]}

@@ -1,4 +1,4 @@
-"""What owners may see of their game's sockets, over real sockets and without."""
+"""What owners see about their game's connections, with real sockets and without."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def test_frames_are_recorded_in_both_directions(network: Network) -> None:
     other.request("players/sign-in", {"name": "Bob"})
     client.wait_for("players/sign-in")
 
-    found = wait_until(
+    diagnostics = wait_until(
         lambda: "players/sign-in" in events(read(network, client.peer), "out") and read(network, client.peer)
     )
 
-    assert events(found, "in")[:1] == ["authenticate"] and "channels/send" in events(found, "in")
-    out = events(found, "out")
+    assert events(diagnostics, "in")[:1] == ["authenticate"] and "channels/send" in events(diagnostics, "in")
+    out = events(diagnostics, "out")
     assert out[:2] == ["authenticate", "heartbeat"]
     assert out.count("channels/broadcast") == out.count("players/sign-in") == out.count("games/connect") == 1
-    text = "".join(frame.frame for frame in found.frames)
+    text = "".join(frame.frame for frame in diagnostics.frames)
     assert "from the other" in text
     assert client.peer.client_id not in text and client.peer.client_secret not in text
-    assert [frame.at for frame in found.frames] == sorted(frame.at for frame in found.frames)
+    assert [frame.at for frame in diagnostics.frames] == sorted(frame.at for frame in diagnostics.frames)
 
 
 def test_the_text_of_tells_is_not_recorded(network: Network) -> None:
@@ -107,9 +107,9 @@ def test_refusals_say_what_is_wrong_and_what_is_expected(network: Network) -> No
     client.send_text("{not json")
     client.send("channels/subscribe", {"channel": "no good"})
 
-    found = wait_until(lambda: len(r := read(network, client.peer).refusals) == 6 and r)
+    refusals = wait_until(lambda: len(r := read(network, client.peer).refusals) == 6 and r)
 
-    assert [refusal.code for refusal in found] == [
+    assert [refusal.code for refusal in refusals] == [
         "not-subscribed",
         "invalid",
         "missing-support",
@@ -117,17 +117,17 @@ def test_refusals_say_what_is_wrong_and_what_is_expected(network: Network) -> No
         "not-json",
         "channel-refused",
     ]
-    assert all(refusal.error and refusal.expected for refusal in found)
-    assert '"channel"' in found[1].error and json.loads(found[1].expected)["event"] == "channels/subscribe"
-    assert '"players"' in found[2].expected
+    assert all(refusal.error and refusal.expected for refusal in refusals)
+    assert '"channel"' in refusals[1].error and json.loads(refusals[1].expected)["event"] == "channels/subscribe"
+    assert '"players"' in refusals[2].expected
 
 
 @pytest.mark.one_worker
 def test_the_owner_sees_an_authenticate_that_failed_for_its_flags(network: Network) -> None:
     peer, client = network.game(), network.open()
     client.authenticate(peer.client_id, peer.client_secret, supports=[], check=False)
-    found = wait_until(lambda: read(network, peer).refusals)
-    assert found[0].error == "missing supports" and peer.client_secret not in found[0].frame
+    refusals = wait_until(lambda: read(network, peer).refusals)
+    assert refusals[0].error == "missing supports" and peer.client_secret not in refusals[0].frame
 
 
 def test_disconnects_are_recorded_with_their_cause(network: Network) -> None:
@@ -138,10 +138,10 @@ def test_disconnects_are_recorded_with_their_cause(network: Network) -> None:
     client.send_raw(b"x", opcode=2)
     client.wait_closed()
 
-    found = wait_until(lambda: len(d := read(network, game).disconnects) == 3 and d)
+    disconnects = wait_until(lambda: len(d := read(network, game).disconnects) == 3 and d)
 
-    assert sorted(str(disconnect.code) for disconnect in found) == ["1001", "1003", "None"]
-    assert all(0 <= disconnect.seconds < 60 for disconnect in found)
+    assert sorted(str(disconnect.code) for disconnect in disconnects) == ["1001", "1003", "None"]
+    assert all(0 <= disconnect.seconds < 60 for disconnect in disconnects)
 
 
 @pytest.mark.one_worker
@@ -167,8 +167,8 @@ def test_records_are_bounded_and_expire(network: Network) -> None:
     for number in range(130):
         client.send("no/such", ref=number)
     client.settle()
-    found = wait_until(lambda: len((d := read(network, client.peer)).frames) == 100 and d)
-    assert len(found.refusals) == 50
+    diagnostics = wait_until(lambda: len((d := read(network, client.peer)).frames) == 100 and d)
+    assert len(diagnostics.refusals) == 50
     with redis.Redis.from_url(network.valkey.url) as connection:
         keys = list(connection.scan_iter("gossip:diag*"))
         assert keys and all(0 < connection.ttl(key) <= 86_400 for key in keys)

@@ -1,4 +1,4 @@
-"""The worker's copy of channels and games: renamed, hidden and deleted by changes of the log."""
+"""The worker's copy of channels and games, which changes of the log rename, hide and delete."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_channel_can_take_the_old_name_of_another(filled):
 
 
 def test_a_deleted_channel_does_not_take_its_old_name_from_another(filled):
-    """A name may be taken over before the record of its earlier channel has gone."""
+    """Another channel can take a name before the record of the earlier channel is deleted."""
     filled.put_channel(channel(2, "gossip"))
     filled.remove_channel(1)
     assert id_of(filled, "gossip") == 2
@@ -69,8 +69,8 @@ def test_a_deleted_channel_does_not_take_its_old_name_from_another(filled):
 
 def test_a_hidden_channel_stays_and_is_marked(filled):
     filled.apply(change(1, "gossip", hidden=True))
-    found = filled.find_channel("gossip")
-    assert found is not None and found.hidden
+    record = filled.find_channel("gossip")
+    assert record is not None and record.hidden
 
 
 def test_deleting_an_unknown_channel_does_nothing(filled):

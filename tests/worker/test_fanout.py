@@ -1,4 +1,4 @@
-"""The fan-out alone, with transports that only take notes; and a few of its promises over real sockets."""
+"""The fan-out, with transports that only record writes, and some tests over real sockets."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ def test_all_sockets_of_an_excluded_peer_are_skipped(fanout: Fanout) -> None:
 
 
 def test_each_variant_is_encoded_at_most_once_and_only_if_needed(fanout: Fanout) -> None:
-    made: list[int] = []
+    encoded: list[int] = []
 
     def make(variant: int) -> bytes:
-        made.append(variant)
+        encoded.append(variant)
         return b"" if variant == 2 else str(variant).encode()
 
     members = [FakeSubscriber(variant=number % 3) for number in range(9)]
@@ -126,7 +126,7 @@ def test_each_variant_is_encoded_at_most_once_and_only_if_needed(fanout: Fanout)
         fanout.join(member, ["t"])
     fanout.broadcast("t", Frames(make))
     settle(fanout)
-    assert sorted(made) == [0, 1, 2]
+    assert sorted(encoded) == [0, 1, 2]
     assert [member.transport.text for member in members] == ["0", "1", ""] * 3
 
     members[0].variant = 1
@@ -205,7 +205,7 @@ def test_large_batches_are_sent_in_pieces_of_whole_frames(fanout: Fanout) -> Non
 def test_other_greenlets_run_during_a_long_batch_and_send_after_it(
     fanout: Fanout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A greenlet that gets its turn while a batch is written may join, leave and send: nothing is lost."""
+    """A greenlet that runs while a batch is written can join, leave and send without losing anything."""
     monkeypatch.setattr(module, "WRITES_PER_TURN", 10)
     fanout._turn = 10
     members = [FakeSubscriber() for _ in range(100)]
@@ -258,7 +258,7 @@ TOPICS: list[Any] = [ChannelTopic(0), ChannelTopic(1), "plain", ANY_CHANNEL]
 @given(actions=ACTIONS)
 @settings(max_examples=300, deadline=None)
 def test_every_socket_receives_what_a_naive_server_would_send(actions: list[tuple[Any, Any, Any]]) -> None:
-    """Against a model that writes to each socket at once, at every call."""
+    """Compares with a model that writes to each socket at every call."""
     fanout = Fanout()
     fanout._turn = 1
     members = [FakeSubscriber(f"p{number % 3}") for number in range(5)]
@@ -337,7 +337,7 @@ def test_answers_and_broadcasts_arrive_in_order(join: Callable[..., Any]) -> Non
 
 def test_a_broadcast_reaches_every_socket_but_the_sender_in_its_variant(join: Callable[..., Any]) -> None:
     sender = join("#form", peer="p", variant=1)
-    own = join("#form", peer="p")
+    same_peer = join("#form", peer="p")
     plain, new, watcher = join("#form"), join("#form", variant=7), join("*", variant=2)
     sender.send(ask("broadcast", to="#form", value="first", mine=True) + ask("broadcast", to="#form", value="second"))
     for client, variant in ((plain, 0), (new, 7), (watcher, 2)):
@@ -345,13 +345,13 @@ def test_a_broadcast_reaches_every_socket_but_the_sender_in_its_variant(join: Ca
         assert (first["value"], second["value"], first["variant"], second["variant"]) == (
             "first", "second", variant, variant,
         )  # fmt: skip
-    for client, variant in ((sender, 1), (own, 0)):
+    for client, variant in ((sender, 1), (same_peer, 0)):
         only = client.receive_json()
         assert (only["value"], only["variant"]) == ("second", variant)
 
 
 def test_clients_that_join_and_leave_during_traffic_miss_nothing(join: Callable[..., Any]) -> None:
-    """A subscriber receives each message between its join and its leave once and in order."""
+    """A subscriber receives each message between its join and its leave, once and in order."""
     sender = join("busy-control")
     sender.send(ask("broadcast", to="busy", value=0, times=5000, pad=200))
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""Faults around a worker cost nobody their connection, and delay nobody who is not affected."""
+"""Faults around a worker close no connections, and delay only requests that are affected."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ QUICK_PINGS = {"worker.signals.PING_SECONDS": 0.5}
 
 def enter(worker, stored, short_name: str, connect, **payload) -> SocketClient:
     """Connect a new game with this short name, subscribed to `gossip`."""
-    _, own = stored.game_with_credentials(short_name)
+    _, credentials = stored.game_with_credentials(short_name)
     client = connect(worker.url)
-    client.authenticate(own.client_id, own.client_secret, supports=ALL_FLAGS, channels=["gossip"], **payload)
+    client.authenticate(
+        credentials.client_id, credentials.client_secret, supports=ALL_FLAGS, channels=["gossip"], **payload
+    )
     return client
 
 
@@ -35,7 +37,7 @@ def say(client: SocketClient, message: str) -> None:
 
 
 def test_a_lock_held_by_another_process_delays_only_writers(start_worker, stored, connect, database_url):
-    """SQLite waits for it in a thread. Other sockets are answered meanwhile, and the writer when the lock is free."""
+    """SQLite waits for the lock in a thread, so the worker answers other sockets meanwhile."""
     worker = start_worker()
     stored.channel("gossip")
     writer, other = (enter(worker, stored, name, connect) for name in ("Writer", "Other"))
@@ -75,7 +77,7 @@ def test_many_missed_lines_arrive_in_order_and_close_no_socket(start_worker, sto
 
 
 def test_a_worker_notices_a_silent_redis_and_recovers_lost_signals(start_worker, stored, connect, own_valkey):
-    """Its connections stay open, unanswered. Lines sent meanwhile reach the other worker once Redis answers again."""
+    """Redis keeps its connections open but does not answer. Lines sent meanwhile reach the other worker afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         way = SilentProxy(Path(folder) / "s", own_valkey.url)
         first, second = start_worker(QUICK_PINGS, REDIS_URL=way.url), start_worker()
@@ -100,7 +102,7 @@ def test_a_worker_notices_a_silent_redis_and_recovers_lost_signals(start_worker,
 
 
 def test_nothing_is_sent_twice_when_redis_disconnects_after_a_signal(start_worker, stored, connect, own_valkey):
-    """Redis has passed the signal on, but its answer is lost. A tell and a sign-in arrive at most once, a line once."""
+    """Redis passes the signal on, but its answer is lost. Tells and sign-ins arrive at most once, lines once."""
     with tempfile.TemporaryDirectory() as folder:
         proxy = SilentProxy(Path(folder) / "s", own_valkey.url)
         first, second = start_worker(REDIS_URL=proxy.url), start_worker()
@@ -153,11 +155,11 @@ def test_a_small_outbound_queue_is_enough_for_a_sync(moment, start_worker, store
         f'{{"name": "Game {number}", "short_name": "g{number}", "owner": "{owner}", "description": "{"x" * 2_000}"}}'
         for number in range(400)
     )
-    _, own = stored.application_with_credentials("Mirror")
+    _, credentials = stored.application_with_credentials("Mirror")
     application = connect(worker.url)
     if moment == "whole state":
         run_flask("game", "import", "-", stdin=lines)
-    application.authenticate(own.client_id, own.client_secret)
+    application.authenticate(credentials.client_id, credentials.client_secret)
     complete = application.wait_for("sync/complete", seconds=30)["payload"]
     if moment == "live":
         run_flask("game", "import", "-", stdin=lines)

@@ -1,4 +1,4 @@
-"""Frames that are answered with a failure, or not at all: the envelope, who may call what (docs/protocol.md, §2, §10).
+"""Frames that are refused or ignored: bad envelopes and missing permissions (docs/protocol.md, §2, §10).
 
 Most tests give a string to `dispatch`, without a socket. A few use a real one.
 """
@@ -298,10 +298,10 @@ def test_each_of_several_workers_on_one_port_has_its_own_metrics(start_worker):
     from tests.support.processes import free_port
     from tests.support.servers import get
 
-    shared, own = free_port(), [free_port(), free_port()]
-    for port in own:
+    shared, ports = free_port(), [free_port(), free_port()]
+    for port in ports:
         start_worker(SOCKET_PORT=str(shared), WORKER_METRICS_PORT=str(port))
-    for port in own:
+    for port in ports:
         assert get(port, "/_health")[0] == 200
         assert "worker_sockets 0.0" in get(port, "/metrics")[1]
         assert get(port, "/socket")[0] == 404

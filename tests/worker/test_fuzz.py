@@ -1,4 +1,4 @@
-"""Frames that no sane client sends do no harm: no internal error, nothing in the log, no other peer disturbed.
+"""Random frames do no harm: they cause no internal errors and no log entries, and disturb no other peer.
 
 FUZZ_FRAMES sets how many are sent to each kind of socket (50,000 each for a long run), FUZZ_SEED which.
 """
@@ -15,20 +15,20 @@ from tests.support.fuzzing import Fuzzer
 
 FRAMES = int(os.environ.get("FUZZ_FRAMES", "1500"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
-BATCH = {"fresh": 5, "game": 50, "application": 50}  # a failed authenticate ends a fresh socket
-MEMORY_MIB = 40  # what a long run may leave behind: channels that were created, the caches of a busy worker
+BATCH = {"fresh": 5, "game": 50, "application": 50}  # a failed authenticate closes a fresh socket
+MEMORY_MIB = 40  # how much memory a long run may keep, for new channels and the worker's caches
 
 pytestmark = pytest.mark.timeout(60 + FRAMES // 25)
 
 
 def resident_mib(pid: int) -> float:
-    """Memory of a process."""
+    """Return the resident memory of a process in MiB."""
     with open(f"/proc/{pid}/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
 
 
 class Attacker:
-    """Sends frames on one socket after the other, and looks at what comes back."""
+    """Sends frames on one socket after another, and checks the answers."""
 
     def __init__(self, connect, credentials) -> None:
         self._connect = connect
@@ -38,7 +38,7 @@ class Attacker:
         self.internal: list[object] = []
 
     def send_batch(self, frames: list[str]) -> None:
-        """Send frames, and wait until all that were read are answered, or the socket is closed."""
+        """Send frames, and wait until the worker has answered them or closed the socket."""
         socket = self._socket or self._open()
         ref = str(uuid.uuid4())
         try:
@@ -69,7 +69,7 @@ class Attacker:
 
 @pytest.mark.parametrize("kind", ["fresh", "game", "application"])
 def test_strange_frames_do_no_harm(kind, start_worker, connect, stored):
-    """Two other games talk all the while, and miss nothing."""
+    """Two other games keep chatting meanwhile, and miss nothing."""
     worker = start_worker(RATE_LIMITS="off", HEARTBEAT_SECONDS="600", LOG_FORMAT="json")
     stored.channel("gossip")
     makers = {"fresh": lambda: None, "game": lambda: stored.game_with_credentials("Fuzz")[1]}
@@ -77,8 +77,8 @@ def test_strange_frames_do_no_harm(kind, start_worker, connect, stored):
     attacker = Attacker(lambda **options: connect(worker.url, **options), makers[kind]())
     speaker, listener = (connect(worker.url) for _ in range(2))
     for number, socket in enumerate((speaker, listener)):
-        _, own = stored.game_with_credentials(f"Calm{number}")
-        socket.authenticate(own.client_id, own.client_secret, channels=["gossip"])
+        _, credentials = stored.game_with_credentials(f"Calm{number}")
+        socket.authenticate(credentials.client_id, credentials.client_secret, channels=["gossip"])
 
     fuzzer = Fuzzer(SEED)
     memory = []

@@ -1,4 +1,4 @@
-"""What one game may do with all of its sockets: it harms no other game."""
+"""A game with many sockets cannot harm other games."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANSWER_BYTES = 132 * 1024
 
 
 def long_names(socket: int, count: int = 260) -> list[str]:
-    """Names of 240 bytes, different for each socket; as many as a message has room for."""
+    """Return names of 240 bytes, different for each socket. By default they fill one message."""
     return [f"{socket:02}{number:03}" + "\U0001f409" * 55 for number in range(count)]
 
 
@@ -64,7 +64,7 @@ def test_the_sockets_of_a_game_are_limited(network: Network) -> None:
     game = network.game()
     sockets = [open_socket(network, game) for _ in range(20)]
     wait_until(lambda: network.online_sockets(game) == 20, what="all sockets are online")
-    time.sleep(0.1)  # the other worker hears of them as Redis does
+    time.sleep(0.1)  # then the other worker knows them too
 
     further = network.open()
     further.send(
@@ -75,7 +75,7 @@ def test_the_sockets_of_a_game_are_limited(network: Network) -> None:
     assert (closed.value.code, closed.value.reason) == (4000, "too many sockets are open")
 
     sockets[0].close(1001)
-    wait_until(lambda: network.online_sockets(game) == 19, what="one has left")
+    wait_until(lambda: network.online_sockets(game) == 19, what="a socket has left")
 
     def has_room() -> bool:
         try:
@@ -84,7 +84,7 @@ def test_the_sockets_of_a_game_are_limited(network: Network) -> None:
             return False
         return True
 
-    wait_until(has_room, what="another gets its place")
+    wait_until(has_room, what="room for another socket")
 
 
 @pytest.mark.one_worker
@@ -120,5 +120,5 @@ def test_players_who_come_and_go_on_many_sockets_do_not_flood_others(network: Ne
         wait_until(lambda: network.online_sockets(noisy) == 0, what="all have left")
     network.flush(listener)
     notices = listener.events("players/sign-in") + listener.events("players/sign-out")
-    # 1,440 were asked for; the burst is 400, and 20 a second after that.
+    # The players sign in and out 1,440 times. The limit is a burst of 400, and then 20 a second.
     assert 100 < len(notices) <= 400 + 20 * 15

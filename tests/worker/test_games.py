@@ -79,20 +79,20 @@ def test_a_quick_reconnect_is_not_announced(network: Network) -> None:
 
 
 def test_notices_reach_the_right_sockets(network: Network) -> None:
-    watcher, deaf = network.join(), network.join(supports=["channels", "players"])
+    watcher, other = network.join(), network.join(supports=["channels", "players"])
     game = network.game()
-    own = network.join(game)
+    second = network.join(game)
     hidden = network.join(network.game("Hid", is_displayed=False))
     application = network.join(network.application(), sync=False)
 
     late = network.join()
     for client in (watcher, hidden, application):
         client.wait_for("games/connect", payload={"game": late.peer.short_name})
-    network.flush(watcher, deaf, own)
+    network.flush(watcher, other, second)
 
     assert notices_of(watcher, game) == ["connect"]
-    assert notices_of(own, game) == []
-    assert notices_of(deaf, game) == [] and deaf.events("games/connect") == []
+    assert notices_of(second, game) == []
+    assert notices_of(other, game) == [] and other.events("games/connect") == []
     assert notices_of(watcher, hidden.peer) == notices_of(watcher, application.peer) == []
     hidden.drop()
     application.drop()
@@ -138,9 +138,9 @@ def test_a_status_has_all_known_details(network: Network) -> None:
         "player_online_count": 2,
     }
     network.wait_game(game, lambda payload: "user_agent" in payload and payload.get("channels"))
-    found = status(asker, game)
-    found["connections"].sort(key=lambda way: (way["type"] != "web", way.get("port", 0)))
-    assert found == expected
+    game_status = status(asker, game)
+    game_status["connections"].sort(key=lambda way: (way["type"] != "web", way.get("port", 0)))
+    assert game_status == expected
     in_list = listed(asker)[game.short_name]
     in_list["connections"].sort(key=lambda way: (way["type"] != "web", way.get("port", 0)))
     assert in_list == expected
@@ -216,11 +216,11 @@ def test_lists_omit_the_sender_hidden_games_and_applications(network: Network) -
     hidden = network.join(network.game("Hid", is_displayed=False))
     application = network.join(network.application(), sync=False, user_agent="Mirror 2")
 
-    found = listed(asker)
+    statuses = listed(asker)
 
-    assert shown.peer.short_name in found and "Grapevine" in found
+    assert shown.peer.short_name in statuses and "Grapevine" in statuses
     for client in (asker, hidden, application):
-        assert client.peer.short_name not in found
+        assert client.peer.short_name not in statuses
     assert "supports" in status(asker, hidden.peer)
     by_name = status(asker, application.peer)
     assert by_name["display_name"] == f"The {application.peer.short_name}"
@@ -231,10 +231,10 @@ def test_lists_omit_the_sender_hidden_games_and_applications(network: Network) -
 @pytest.mark.one_worker
 def test_grapevine_is_a_game_like_any_other(network: Network) -> None:
     asker = network.join()
-    for found in (listed(asker)["Grapevine"], asker.request("games/status", {"game": "grapevine"})["payload"]):
-        assert found["game"] == found["display_name"] == "Grapevine"
-        assert found["players_online_count"] == found["player_online_count"] == 1
-        assert found["homepage_url"].startswith("http") and found["connections"] == []
+    for grapevine in (listed(asker)["Grapevine"], asker.request("games/status", {"game": "grapevine"})["payload"]):
+        assert grapevine["game"] == grapevine["display_name"] == "Grapevine"
+        assert grapevine["players_online_count"] == grapevine["player_online_count"] == 1
+        assert grapevine["homepage_url"].startswith("http") and grapevine["connections"] == []
 
 
 @pytest.mark.one_worker
@@ -266,11 +266,11 @@ def test_both_kinds_of_status_are_answered_in_the_order_of_the_requests(network:
 
 
 def test_status_needs_a_ref_and_the_flag(network: Network) -> None:
-    asker, deaf = network.join(), network.join(supports=["channels"])
+    asker, other = network.join(), network.join(supports=["channels"])
     asker.send("games/status")
     asker.settle()
     assert asker.events("games/status") == []
-    assert deaf.request("games/status")["error"] == 'missing support for "games"'
+    assert other.request("games/status")["error"] == 'missing support for "games"'
 
 
 @pytest.mark.one_worker

@@ -1,4 +1,4 @@
-"""Heartbeats, and the time to authenticate (docs/protocol.md, §3)."""
+"""Heartbeats, and the deadline for authenticating (docs/protocol.md, §3)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_socket_is_closed_after_three_unanswered_heartbeats(network):
 
 
 def test_other_frames_do_not_answer_heartbeats(network):
-    """Neither messages nor pings keep a socket open whose heartbeats go unanswered."""
+    """A socket that sends messages and pings, but does not answer heartbeats, is closed."""
     game = network.game()
     socket = network.open(answers_heartbeats=False)
     socket.authenticate(game.client_id, game.client_secret)
@@ -97,7 +97,7 @@ def test_a_late_answer_resets_the_count(network):
     ],
 )
 def test_every_form_of_answer_counts_and_gets_no_reply(network, text):
-    """Not even one with a ref, nor one with a strange payload."""
+    """This includes answers with a ref, and answers with an invalid payload."""
     game = network.game()
     socket = network.open(answers_heartbeats=False)
     socket.authenticate(game.client_id, game.client_secret, debug=True)
@@ -110,7 +110,7 @@ def test_every_form_of_answer_counts_and_gets_no_reply(network, text):
 
 
 def test_a_heartbeat_replaces_the_players_or_leaves_them(network):
-    """The list is the socket's; a game shows the union of its sockets'."""
+    """Each socket has its own list. A game shows the union of its sockets' lists."""
     game, asker_game = network.game(), network.game()
     first, second = network.open(), network.open()
     for socket, players in ((first, ["Alice", "alice", " ", "Bob"]), (second, ["Carol"])):

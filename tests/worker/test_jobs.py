@@ -1,4 +1,4 @@
-"""The network's own jobs, run as a worker runs them."""
+"""The periodic jobs of the network."""
 
 from __future__ import annotations
 

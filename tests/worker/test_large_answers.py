@@ -1,4 +1,4 @@
-"""No answer is too large for a client that reads it, whatever others have stored."""
+"""A client that keeps reading receives every answer, however much others have stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.one_worker
 
 
 def store_lines(channel: str, count: int, text: str = LARGEST_TEXT) -> list[int]:
-    """Store lines as a game's players would have said them, and return their ids."""
+    """Store lines of a game's players, and return their ids."""
     with db.transaction() as session:
         channel_id = channels.get_channel(session, channel).id
         line = history.Line(channel_id, "game:1", "Loud", "Dragon", text, utc_now())

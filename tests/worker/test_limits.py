@@ -160,7 +160,7 @@ def test_the_limit_of_a_game_holds_over_its_players_and_sockets(limits: RateLimi
 
 
 def test_a_long_line_counts_as_several_for_its_game(limits: RateLimits, clock: Clock) -> None:
-    """A hundred of the longest would otherwise be 1.6 MB at once for every socket on the channel."""
+    """Otherwise a hundred of the longest lines would send 1.6 MB at once to every socket on the channel."""
     names = (f"Player{number}" for number in itertools.count())
     longest = "\U0001f409" * 4000
     assert admitted(lambda: limits.spend_message(socket_of(), next(names), longest), 100) == 6
@@ -198,7 +198,7 @@ def test_browser_users_do_not_share_a_socket_limit(limits: RateLimits) -> None:
 
 
 def test_the_tells_of_a_game_are_limited_together(limits: RateLimits) -> None:
-    """Otherwise one game could close another with more than may wait for a socket."""
+    """Otherwise one game could fill the outbound queue of another and get it closed."""
     names = (f"Player{number}" for number in itertools.count())
     assert admitted(lambda: limits.spend_tell(socket_of(), next(names), "\U0001f409" * 4000), 1000) == 6
     assert admitted(lambda: limits.spend_tell(socket_of(), next(names), "hi"), 1000) == 4
@@ -254,10 +254,10 @@ def test_headroom_is_the_number_of_remaining_requests(limits: RateLimits, clock:
     for _ in range(4):
         limits.spend_message(socket, "Alice")
     limits.spend_message(socket, "Bob")
-    found = {entry["limit"]: entry for entry in limits.headroom("game:1", {"s1": socket.limits})}
-    assert found[EVENTS]["left"] == 399
-    assert (found[MESSAGES_OF_PLAYER]["of"], found[MESSAGES_OF_PLAYER]["left"]) == ("alice", 6)
-    assert (found[MESSAGES_OF_GAME]["left"], found[MESSAGES_OF_GAME]["burst"]) == (95, 100)
+    headroom = {entry["limit"]: entry for entry in limits.headroom("game:1", {"s1": socket.limits})}
+    assert headroom[EVENTS]["left"] == 399
+    assert (headroom[MESSAGES_OF_PLAYER]["of"], headroom[MESSAGES_OF_PLAYER]["left"]) == ("alice", 6)
+    assert (headroom[MESSAGES_OF_GAME]["left"], headroom[MESSAGES_OF_GAME]["burst"]) == (95, 100)
 
 
 # The setting
@@ -347,7 +347,7 @@ def test_tells_are_limited_by_player_over_workers(network: Network) -> None:
     assert answers[:10] == ["success"] * 10 and answers[-1] == "rate-limited"
     assert codes(ask(first, "tells/send", {**tell, "from_name": "Carol"}, 1)) == ["success"]
     nobody = ask(first, "tells/send", {**tell, "to_name": "Nobody"}, 1)
-    assert codes(nobody) == ["player-offline"]  # checked first
+    assert codes(nobody) == ["player-offline"]  # checked before the limit
     for _ in range(11):
         receiver.wait_for("tells/receive")
     second = network.open(worker=1)

@@ -76,8 +76,8 @@ def test_lines_arrive_once_in_order_and_never_return_to_the_sender(build: Any) -
         lines = [line for line in said(listener) if not line.startswith("flush")]
         assert len(lines) == 200
         for sender in "01":
-            own = [int(line.split()[1]) for line in lines if line.startswith(sender)]
-            assert own == sorted(own)
+            numbers = [int(line.split()[1]) for line in lines if line.startswith(sender)]
+            assert numbers == sorted(numbers)
     for sender in senders:
         assert all(line.startswith("flush") for line in said(sender))
 
@@ -167,17 +167,17 @@ def test_two_hundred_sockets_that_never_answer_do_not_keep_a_worker_from_stoppin
     network.workers[0].send_signal(signal.SIGTERM)
     downtimes = set()
     for client in clients:
-        came = b""
-        while b"\x03\xf4" not in came:  # 1012; the close frame is not answered
-            came += client.raw.recv(4096)
-        downtimes.add(int(re.findall(rb'"restart".*"downtime":(\d+)', came)[0]))
+        data = b""
+        while b"\x03\xf4" not in data:  # 1012; the close frame is not answered
+            data += client.raw.recv(4096)
+        downtimes.add(int(re.findall(rb'"restart".*"downtime":(\d+)', data)[0]))
     assert network.workers[0].wait(seconds=12) == 0
     assert time.monotonic() - started < 10
     assert downtimes <= set(range(15, 21)) and len(downtimes) > 2
 
 
 def test_the_network_recovers_from_a_redis_outage(build: Any) -> None:
-    """Sockets of one worker still reach each other. What those of the other missed arrives later: once, in order."""
+    """Sockets of one worker still reach each other. Lines that the other worker missed arrive later, in order."""
     network = build(2, PRESENCE_SECONDS="3", OFFLINE_SECONDS="1")
     sender, near, far = (network.join(channels=["gossip"], worker=number) for number in (0, 0, 1))
     leaving = network.join(players=["Left"], worker=0)

@@ -69,7 +69,7 @@ def test_a_sanctioned_player_learns_the_reason_the_end_and_who_can_lift_it(
     pair: Any, channel: Channel, kind: str
 ) -> None:
     alice, bob = pair
-    made = do(
+    sanction = do(
         sanctions.sanction,
         kind=kind,
         target_kind="player",
@@ -79,17 +79,17 @@ def test_a_sanctioned_player_learns_the_reason_the_end_and_who_can_lift_it(
     )
     word = {"mute": "muted", "ban": "banned"}[kind]
     answer = until(alice, channel.name, word, name="ALICE")
-    assert answer["error"] == f"{word} until {made.until:%Y-%m-%dT%H:%M:%SZ}: flooding"
+    assert answer["error"] == f"{word} until {sanction.until:%Y-%m-%dT%H:%M:%SZ}: flooding"
     assert 0 < answer["seconds_left"] <= 600 and answer["lifted_by"] == "moderators"
     assert say(alice, channel.name, name="Carol")["status"] == "success"
     tell = {"from_name": "Alice", "to_game": bob.peer.short_name, "to_name": "Bob", "message": "hi"}
     assert alice.request("tells/send", tell)["code"] == word
 
-    do(sanctions.lift, sanction_id=made.id, reason="promised")
+    do(sanctions.lift, sanction_id=sanction.id, reason="promised")
     assert until(alice, channel.name, None)["status"] == "success"
-    do(sanctions.restore, sanction_id=made.id, reason="broke it")
+    do(sanctions.restore, sanction_id=sanction.id, reason="broke it")
     until(alice, channel.name, word)
-    do(sanctions.undo, sanction_id=made.id, reason="a mistake")
+    do(sanctions.undo, sanction_id=sanction.id, reason="a mistake")
     until(alice, channel.name, None)
 
 
@@ -195,7 +195,7 @@ def test_a_banned_address_cannot_chat_from_a_browser(network: Network) -> None:
     page = open_page(network, header=header)
     assert page.request("authenticate", {"token": token_for(user), "channels": []})["status"] == "success"
     ban = {"kind": "ban", "target_kind": "address", "target": "198.51.100.99", "reason": "a flood"}
-    made = do(sanctions.sanction, **ban)
+    sanction = do(sanctions.sanction, **ban)
     assert (page.wait_closed(), page.close_reason) == (4003, "banned: a flood")
     for worker in range(2):
         wait_until(
@@ -205,7 +205,7 @@ def test_a_banned_address_cannot_chat_from_a_browser(network: Network) -> None:
         answer = page.request("authenticate", {"token": token_for(user), "channels": []})
         assert (answer["status"], answer["error"]) == ("failure", "banned: a flood")
         assert page.wait_closed() == 4003
-    do(sanctions.lift, sanction_id=made.id, reason="over")
+    do(sanctions.lift, sanction_id=sanction.id, reason="over")
 
 
 def from_address(network: Network, address: str, channel: Channel, **options: Any) -> SocketClient:
@@ -226,7 +226,7 @@ def test_muting_a_user_mutes_all_their_characters(network: Network, channel: Cha
 
 
 def test_sanctioned_players_learn_who_may_lift_the_sanction(network: Network, channel: Channel) -> None:
-    """Only admins can lift sanctions of a moderator, as long as that person is a moderator."""
+    """Only admins can lift the sanction of a moderator, until that person is no longer a moderator."""
     user = network.factory.user(role="moderator")
     client = network.join(players=["Owl"], channels=[channel.name])
     claim(user, client, "Owl")
@@ -245,10 +245,10 @@ def claim(user: Any, client: SocketClient, name: str) -> None:
     """Register a player of a game as a user's character."""
     with transaction() as session:
         key = session.merge(user, load=True).registration_key
-        made = characters.register_character(
+        character = characters.register_character(
             session, game_id=int(client.peer.key.removeprefix("game:")), name=name, key=key
         )
-        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id)
 
 
 def test_a_warned_player_receives_the_warning_once(network: Network) -> None:
@@ -262,14 +262,15 @@ def test_a_warned_player_receives_the_warning_once(network: Network) -> None:
         target=f"alice@{game.short_name}",
         reason="mind your words",
     )
-    wait_until(lambda: any(told(socket) for socket in sockets), what="the warning")
+    wait_until(lambda: any(received_tells(socket) for socket in sockets), what="the warning")
     network.flush(*sockets)
-    came = [frame["payload"] for socket in sockets for frame in socket.events("tells/receive")]
-    assert [(one["from_name"], one["from_game"], one["to_name"]) for one in came] == [("system", "Grapevine", "Alice")]
-    assert came[0]["message"] == "A moderator warns you: mind your words"
+    tells = [frame["payload"] for socket in sockets for frame in socket.events("tells/receive")]
+    [tell] = tells
+    assert (tell["from_name"], tell["from_game"], tell["to_name"]) == ("system", "Grapevine", "Alice")
+    assert tell["message"] == "A moderator warns you: mind your words"
 
 
-def told(socket: SocketClient) -> list[Frame]:
+def received_tells(socket: SocketClient) -> list[Frame]:
     socket.settle()
     return socket.events("tells/receive")
 
@@ -289,7 +290,7 @@ def test_a_paused_channel_is_silent_and_its_subscribers_learn_why(pair: Any, cha
     bob.wait_for("channels/broadcast", payload={"message": "This channel is open again."})
     until(alice, channel.name, None)
     history = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
-    # This includes lines sent before a worker has learned of the pause.
+    # The history may also have lines that were sent before a worker knew of the pause.
     notices = [line["message"] for line in history if (line["game"], line["name"]) == ("Grapevine", "system")]
     assert notices == ["This channel is paused for 5 minutes: calm down", "This channel is open again."]
 
@@ -327,15 +328,15 @@ def test_nobody_can_subscribe_to_a_closed_channel(pair: Any, channel: Channel, n
 @pytest.fixture
 def make_filter() -> Any:
     """Return a function that creates filters, and delete them after the test."""
-    made: list[int] = []
+    filter_ids: list[int] = []
 
     def make(**fields: Any) -> Any:
-        found = do(filters.create_filter, is_on=True, **fields)
-        made.append(found.id)
-        return found
+        created = do(filters.create_filter, is_on=True, **fields)
+        filter_ids.append(created.id)
+        return created
 
     yield make
-    for filter_id in made:
+    for filter_id in filter_ids:
         do(filters.delete_filter, filter_id=filter_id)
 
 
@@ -352,12 +353,12 @@ def test_filters_refuse_mask_and_flag(pair: Any, channel: Channel, make_filter: 
     assert say(alice, channel.name, "you scoundrel!", name="Zed")["status"] == "success"
     assert bob.wait_for("channels/broadcast", payload={"name": "Zed"})["payload"]["message"] == "you scoundrel!"
 
-    def found() -> Any:
+    def flagged_reports() -> Any:
         with transaction() as session:
             page = reports.list_reports(session, actors.OPERATOR)
             return [report for report in page.items if report.name == "Zed" and report.channel == channel.name]
 
-    [report] = wait_until(found, what="the flag")
+    [report] = wait_until(flagged_reports, what="the flag")
     assert (report.kind, report.quote) == ("message", "you scoundrel!")
     assert [reporter.key for reporter in report.reporters] == [f"filter:{flagged.id}"]
 
@@ -390,7 +391,7 @@ def test_a_redacted_message_is_removed_from_the_history(pair: Any, channel: Chan
     do(messages.redact, message_id=asked[0]["id"], reason="private")
     assert alice.request("channels/history", {"channel": channel.name})["payload"]["messages"] == []
     bob.settle()
-    expected = ("heartbeat", "channels/unsubscribe", "games/disconnect")  # the last: of other tests' games
+    expected = ("heartbeat", "channels/unsubscribe", "games/disconnect")  # games of other tests disconnect
     assert [frame for frame in bob.frames[count:] if frame["event"] not in expected] == []
     assert line["payload"]["name"] == "Alice"
 
@@ -407,8 +408,8 @@ def test_banned_players_are_not_announced(network: Network, channel: Channel) ->
             assert sender.request(event, {"name": name})["status"] == "success"
         listener.wait_for(event, payload={"name": "Nice"})
     notices = [frame["payload"] for frame in listener.frames if frame["event"].startswith("players/sign-")]
-    told = [notice["name"] for notice in notices if notice["game"] == game]
-    assert told == ["Loud", "Nice"] * 2
+    names = [notice["name"] for notice in notices if notice["game"] == game]
+    assert names == ["Loud", "Nice"] * 2
 
 
 def notices_of(client: SocketClient, name: str) -> list[str]:
@@ -430,10 +431,10 @@ def test_a_player_banned_while_online_is_announced_once_as_signed_out(network: N
     game = sender.peer.short_name  # type: ignore[attr-defined]
     do(sanctions.sanction, kind="mute", target_kind="player", target=f"loud@{game}", reason="advert")
     do(sanctions.sanction, kind="ban", target_kind="player", target=f"alice@{game}", reason="advert")
-    told = {"game": game, "name": "Alice"}
-    assert listener.wait_for("players/sign-out", payload={"name": "Alice"})["payload"] == told
+    notice = {"game": game, "name": "Alice"}
+    assert listener.wait_for("players/sign-out", payload={"name": "Alice"})["payload"] == notice
     do(sanctions.sanction, kind="ban", target_kind="user", target=user.username, reason="advert")
-    for client in (listener, beside):  # the sender's worker must know of the ban too before the player signs out
+    for client in (listener, beside):  # the sender's worker must know of the ban before the player signs out
         client.wait_for("players/sign-out", payload={"name": "Wren"})
     for name in ("Alice", "Wren", "Loud"):
         sender.request("players/sign-out", {"name": name})
@@ -445,10 +446,10 @@ def test_a_player_banned_while_online_is_announced_once_as_signed_out(network: N
 def test_banned_users_who_open_the_chat_are_not_announced(network: Network, channel: Channel) -> None:
     game = network.join(worker=1)
     banned, other = network.factory.user(is_verified=True), network.factory.user(is_verified=True)
-    made = do(sanctions.sanction, kind="ban", target_kind="user", target=banned.username, reason="advert")
+    sanction = do(sanctions.sanction, kind="ban", target_kind="user", target=banned.username, reason="advert")
     sender = network.join(players=["Alice"], worker=0, channels=[channel.name])
     do(sanctions.sanction, kind="ban", target_kind="player", target=f"Later@{sender.peer.short_name}", reason="x")  # type: ignore[attr-defined]
-    until(sender, channel.name, "banned", name="Later")  # so the worker knows of the one before
+    until(sender, channel.name, "banned", name="Later")  # then the worker knows the earlier ban too
     for user in (banned, other):
         page = open_page(network, worker=0)
         assert page.request("authenticate", {"token": token_for(user), "channels": []})["status"] == "success"
@@ -460,7 +461,7 @@ def test_banned_users_who_open_the_chat_are_not_announced(network: Network, chan
         "tells/send", {"from_name": "Alice", "to_game": "Grapevine", "to_name": banned.username, "message": "psst"}
     )
     assert answer["code"] == "player-offline"
-    do(sanctions.lift, sanction_id=made.id, reason="over")
+    do(sanctions.lift, sanction_id=sanction.id, reason="over")
     game.wait_for("players/sign-in", payload={"name": banned.username})
 
 
@@ -658,12 +659,12 @@ def test_an_application_can_moderate(moderator: SocketClient, pair: Any, channel
     assert moderator.request("moderation/resume", {"channel": channel.name})["status"] == "success"
     until(alice, channel.name, None)
     target = {"kind": "mute", "target": f"Alice@{alice.peer.short_name}", "seconds": 60, "reason": "flooding"}
-    made = moderator.request("moderation/sanction", target)
+    answer = moderator.request("moderation/sanction", target)
     until(alice, channel.name, "muted")
-    lifted = moderator.request("moderation/lift", {"id": made["payload"]["id"], "reason": "fine"})
+    lifted = moderator.request("moderation/lift", {"id": answer["payload"]["id"], "reason": "fine"})
     assert lifted == {"event": "moderation/lift", "ref": lifted["ref"], "status": "success"}
     until(alice, channel.name, None)
-    assert moderator.request("moderation/lift", {"id": made["payload"]["id"], "reason": "x"})["code"] == "conflict"
+    assert moderator.request("moderation/lift", {"id": answer["payload"]["id"], "reason": "x"})["code"] == "conflict"
     line = alice.request("channels/history", {"channel": channel.name, "limit": 1})["payload"]["messages"][0]
     assert moderator.request("moderation/redact", {"message_id": line["id"], "reason": "x"})["status"] == "success"
     left = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
@@ -701,10 +702,10 @@ def test_acts_are_sent_to_applications_with_the_scope_only(
 
 
 def test_an_approved_hidden_channel_becomes_public(network: Network) -> None:
-    made = network.factory.channel(is_hidden=True)
-    do(channel_states.approve, channel=made.name)
+    channel = network.factory.channel(is_hidden=True)
+    do(channel_states.approve, channel=channel.name)
     with transaction() as session:
-        assert channels.get_channel(session, made.name).is_hidden is False
+        assert channels.get_channel(session, channel.name).is_hidden is False
 
 
 @pytest.mark.one_worker

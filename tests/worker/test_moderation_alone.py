@@ -1,4 +1,4 @@
-"""Moderation without signals: a worker that is alone finds out by itself."""
+"""Moderation without signals: a worker without Redis polls the database."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_mute_holds_while_redis_is_away(
 
 
 def test_old_messages_are_deleted_by_a_job_that_runs_once(any_database, engine, settings) -> None:
-    """More than one batch of them, by whoever claims the job first."""
+    """There is more than one batch. The worker that claims the job first deletes them."""
     old = utc_now() - timedelta(days=settings.message_days + 1)
     with db.transaction() as session:
         lines = [Line(1, "game:1", "Tea", "Bob", f"{number}", old) for number in range(2_500)]

@@ -34,17 +34,17 @@ def sockets(network: Network) -> dict[str, SocketClient]:
     scoped = network.application()
     with transaction() as session:
         applications.set_scopes(session, OPERATOR, short_name=scoped.short_name, scopes=["moderate"])
-    found = {
+    sockets_by_kind = {
         "game": network.join(version="2.4.0"),
         "application": network.join(network.application(), version="2.4.0"),
         "application with scope": network.join(scoped, version="2.4.0"),
     }
     probe = {"id": 10**9, "reason": "x"}
     wait_until(
-        lambda: found["application with scope"].request("moderation/lift", probe)["code"] == "not-found",
+        lambda: sockets_by_kind["application with scope"].request("moderation/lift", probe)["code"] == "not-found",
         what="the scope",
     )
-    return found
+    return sockets_by_kind
 
 
 def test_each_actor_is_allowed_or_refused_as_the_table_says(sockets: dict[str, SocketClient]) -> None:

@@ -60,15 +60,15 @@ def test_redundant_sign_ins_and_sign_outs_succeed_without_a_notice(network: Netw
 
 def test_notices_go_only_to_other_peers_with_the_flag(network: Network) -> None:
     first = network.join()
-    own = network.join(first.peer)
+    second = network.join(first.peer)
     without = network.join(supports=["channels"])
     listener = network.join()
 
     first.send("players/sign-in", {"name": "Alice"})
 
     listener.wait_for("players/sign-in", payload={"name": "Alice"})
-    network.flush(own, without, first)
-    for client in (own, without, first):
+    network.flush(second, without, first)
+    for client in (second, without, first):
         assert client.events("players/sign-in") == []
 
 
@@ -148,12 +148,12 @@ def test_the_status_of_all_games_lists_their_players(network: Network) -> None:
     asker = network.join(players=["Zed"])
     first, second = network.join(players=["Bob", "Alice"]), network.join()
 
-    found = listed(asker)
+    names_by_game = listed(asker)
 
-    assert found[first.peer.short_name] == ["Alice", "Bob"]
-    assert found[second.peer.short_name] == []
-    assert found["Grapevine"] == ["system"]
-    assert asker.peer.short_name not in found
+    assert names_by_game[first.peer.short_name] == ["Alice", "Bob"]
+    assert names_by_game[second.peer.short_name] == []
+    assert names_by_game["Grapevine"] == ["system"]
+    assert asker.peer.short_name not in names_by_game
 
 
 def test_grapevine_answers_when_nobody_else_is_online(network: Network) -> None:

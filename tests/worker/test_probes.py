@@ -1,4 +1,4 @@
-"""Tries of ways to connect, on real sockets: what each fault is called, and where no connection ever goes."""
+"""Probes of ways to connect, on real sockets: the outcome of each fault, and addresses that are never contacted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def trusted(authority, monkeypatch):
-    """The authority is one of those that the system trusts."""
+    """Return the authority, which the system trusts."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.pem))
     return authority
 
@@ -71,7 +71,7 @@ def test_a_port_where_nobody_listens_fails():
 
 
 def test_a_host_that_does_not_answer_times_out(monkeypatch):
-    """Its backlog is full, so nothing answers."""
+    """Its backlog is full, so it accepts no more connections."""
     monkeypatch.setattr(probes, "CONNECT_SECONDS", 0.2)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -147,7 +147,7 @@ def test_a_port_without_tls_fails(monkeypatch):
     ],
 )
 def test_pages_are_checked_by_their_status(status, outcome):
-    """Asked for as a browser would, path and all."""
+    """The request is like a browser's, and includes the path and the query."""
     result, endpoint = page(answers_http(status), path="/play?a=b%20c")
     assert result.outcome == outcome
     assert result.http_status == (int(status[:3]) if status[0].isdigit() else None)
@@ -161,7 +161,7 @@ def test_a_server_that_does_not_speak_http_fails():
 
 
 def test_a_page_that_never_ends_is_cut_off():
-    """Neither its length nor its slowness is ours to bear."""
+    """The prober reads only the first part of an endless response."""
 
     def pours(connection):
         connection.recv(4096)
@@ -185,11 +185,11 @@ def test_redirects_are_followed_on_the_same_host_only():
             looked_up.append(name)
             return HERE
 
-        own = f"http://mud.test:{inner.port}/play"
-        with listening(answers_http("301 Moved", f"Location: {own}")) as first:
+        location = f"http://mud.test:{inner.port}/play"
+        with listening(answers_http("301 Moved", f"Location: {location}")) as first:
             result = probe("web", url=f"http://mud.test:{first.port}/", resolve=resolve)
         assert (result.outcome, result.http_status, inner.connections) == (Outcome.OK, 200, 1)
-        assert looked_up == ["mud.test"], "a name that is looked up twice may mean two things"
+        assert looked_up == ["mud.test"], "a second look-up could return other addresses"
 
         elsewhere = f"Location: http://127.0.0.1:{other.port}/"
         with listening(answers_http("302 Found", elsewhere)) as first:
@@ -207,15 +207,15 @@ def test_endless_and_invalid_redirects_fail(location):
     "addresses",
     [
         ["127.0.0.1"],
-        ["203.0.114.9", "10.0.0.1"],  # one is enough
+        ["203.0.114.9", "10.0.0.1"],  # one private address is enough
         ["::1"],
     ],
 )
 def test_no_connection_goes_to_an_address_that_is_not_public(addresses):
     with listening(greets) as endpoint:
-        found = [(int(socket.AF_INET6 if ":" in address else socket.AF_INET), address) for address in addresses]
+        resolved = [(int(socket.AF_INET6 if ":" in address else socket.AF_INET), address) for address in addresses]
         for type_, url in (("telnet", None), ("web", f"http://mud.test:{endpoint.port}/")):
-            result = probe(type_, url=url, port=endpoint.port, resolve=lambda name: found, allows_private=False)
+            result = probe(type_, url=url, port=endpoint.port, resolve=lambda name: resolved, allows_private=False)
             assert result.outcome == Outcome.NOT_PUBLIC
         assert endpoint.connections == 0
 
@@ -273,6 +273,6 @@ def test_every_outcome_has_a_meaning_with_advice():
 
 
 def test_certificates_are_verified(authority):
-    """The context of tries verifies names and chains, whatever else changes."""
+    """The TLS context of the prober verifies host names and chains."""
     context = Prober(lambda name: HERE)._tls
     assert context.check_hostname and context.verify_mode == ssl.CERT_REQUIRED

@@ -128,8 +128,8 @@ def test_heartbeats_of_every_form_are_accepted(network: Network, payload: str, p
     client = network.join(players=["Kept"], answers_heartbeats=False)
     client.send_text('{"event":"heartbeat"' + payload + "}")
     network.wait_game(client.peer, lambda status: status["players_online_count"] == len(players))
-    found = client.request("players/status", {"game": client.peer.short_name})["payload"]["players"]
-    assert found == players
+    names = client.request("players/status", {"game": client.peer.short_name})["payload"]["players"]
+    assert names == players
 
 
 @pytest.mark.one_worker
@@ -164,16 +164,16 @@ def test_a_status_without_a_payload_covers_all_games(network: Network, event: st
 
 def test_sockets_of_one_game_can_share_channels(network: Network) -> None:
     game, other = network.game(), network.join(channels=["several"])
-    own = [network.join(game, channels=["several"]) for _ in range(3)]
+    sockets = [network.join(game, channels=["several"]) for _ in range(3)]
 
-    say(own[0], "several", "from the first")
-    say(own[1], "several", "from the second")
+    say(sockets[0], "several", "from the first")
+    say(sockets[1], "several", "from the second")
     say(other, "several", "from the other")
 
-    for client in own:
+    for client in sockets:
         client.wait_for("channels/broadcast", payload={"message": "from the other"})
-    network.flush(other, *own)
-    for client in own:
+    network.flush(other, *sockets)
+    for client in sockets:
         lines = [frame["payload"]["message"] for frame in client.events("channels/broadcast")]
         assert [line for line in lines if line.startswith("from")] == ["from the other"]
     messages = [frame["payload"]["message"] for frame in other.events("channels/broadcast")]
@@ -297,13 +297,14 @@ def test_a_client_that_keeps_retrying_is_slowed_down_and_can_still_connect(netwo
     assert is_alive(client)
 
 
-# 9. All at once
+# 9. Many requests at once
 
 
 @pytest.mark.one_worker
 def test_clients_may_request_both_lists_at_every_notice(network: Network) -> None:
-    """200 games connect at once, and ten of them ask for both lists at each notice. Each ref is answered, by the lists
-    or by `rate limit exceeded`, and nobody is closed.
+    """200 games connect at once, and ten of them request both lists at each notice.
+
+    Each request is answered with the list or with `rate limit exceeded`, and no socket is closed.
     """
     games = [network.game("Storm") for _ in range(200)]
     clients = [network.open(skip_utf8_validation=True) for _ in games]

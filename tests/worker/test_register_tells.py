@@ -13,7 +13,7 @@ ROUNDS = 5
 
 
 def tell(client, message, name="Wren"):
-    """Send a tell to `system`; the answering tell's text."""
+    """Send a tell to `system`, and return the text of its answer."""
     payload = {"from_name": name, "to_game": "Grapevine", "to_name": "system", "message": message}
     assert client.request("tells/send", payload)["status"] == "success"
     answer = client.wait_for(
@@ -34,11 +34,11 @@ def join(client, credentials, **payload):
 
 def characters_now():
     with db.reading() as session:
-        return sorted((one.name, one.user_id, one.state) for one in session.scalars(select(Character)))
+        return sorted((row.name, row.user_id, row.state) for row in session.scalars(select(Character)))
 
 
 def test_each_tell_has_its_answer(any_database, stored, worker, connect):
-    """Unknown, used, taken, closed; and what works, however it is typed."""
+    """This includes unknown and used keys, taken names, and closed registration. Case and spaces do not matter."""
     wren, robin = stored.user("wren"), stored.user("robin")
     _, credentials = stored.game_with_credentials("Harbour")
     _, closed = stored.game_with_credentials("Closed", allows_character_registration=False)
@@ -64,7 +64,7 @@ def test_each_tell_has_its_answer(any_database, stored, worker, connect):
 
 
 def test_one_key_over_two_workers_registers_one_character(any_database, stored, start_worker, connect):
-    """At the same moment, with different names; whoever is second learns that the key is gone."""
+    """Two players use the key at the same moment. The second learns that nobody has it any more."""
     user = stored.user("wren")
     _, credentials = stored.game_with_credentials("Harbour")
     clients = [join(connect(start_worker().url), credentials) for _ in range(2)]

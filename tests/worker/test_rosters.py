@@ -1,4 +1,4 @@
-"""How many players a game may list, over all its sockets."""
+"""The limit on the players of a game, over all its sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of sanctions: whom a sanction is about, where and until when it holds, and which one is reported."""
+"""The index of sanctions: their targets, channels and ends, and which of several sanctions is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a character was last online, as one worker of the network notes it."""
+"""The job that stores when characters were last online."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from worker.jobs.jobs import Jobs, network_jobs
 
 
 def test_a_profile_says_when_a_character_was_last_seen(any_database, engine, stored, settings):
-    """Once a minute at most, whoever is online then."""
+    """The job runs once a minute at most, and covers the characters that are online then."""
     user, game = stored.user("wren"), stored.game("Harbour")
     with db.transaction() as session:
-        made = characters.register_character(session, game_id=game.id, name="Wren", key=user.registration_key)
+        character = characters.register_character(session, game_id=game.id, name="Wren", key=user.registration_key)
         session.flush()
-        characters.approve_character(session, actors.of_user(session, user.id), character_id=made.id)
+        characters.approve_character(session, actors.of_user(session, user.id), character_id=character.id)
 
     def last_seen():
         with db.reading() as session:

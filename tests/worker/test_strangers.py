@@ -1,4 +1,4 @@
-"""What clients can do that have not authenticated: nothing that keeps others out."""
+"""Clients that have not authenticated cannot keep others out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def knock(stack: ExitStack, host: Host, data: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
-    """Open a TCP connection from an address, and send this."""
+    """Open a TCP connection from a source address, and send the data."""
     sock = stack.enter_context(
         socket.create_connection(("127.0.0.1", host.port), timeout=DEADLINE, source_address=(source, 0))
     )
@@ -52,7 +52,7 @@ def test_connections_per_address_are_limited(own_host: Callable[..., Host], stac
     socks = [knock(stack, host, data, source="127.0.0.2") for _ in range(20)]
     host.until(lambda stats: stats["newcomers"] == 21)
     assert was_refused(knock(stack, host, HANDSHAKE.encode(), source="127.0.0.2"))
-    assert host.ask("echo", value=1) == {"echo": 1}, "another address is not concerned"
+    assert host.ask("echo", value=1) == {"echo": 1}, "another address is not affected"
 
     socks[0].close()
     host.until(lambda stats: stats["newcomers"] == 20)
@@ -125,7 +125,7 @@ def test_running_out_of_descriptors_logs_one_line(own_host: Callable[..., Host],
     wait_until(lambda: len(os.listdir(descriptors)) >= 160, what="all descriptors are in use")
     waiting = [knock(stack, host, HANDSHAKE.encode()) for _ in range(10)]
     for sock in waiting:
-        assert sock.recv(12) == b"HTTP/1.1 101", "it was served once there were descriptors"
+        assert sock.recv(12) == b"HTTP/1.1 101", "it is served once there are descriptors"
     errors = host.stop()
     assert errors.count("no file descriptors are left") == 1 and errors.count("\n") == 1, errors
 

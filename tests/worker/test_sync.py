@@ -57,16 +57,16 @@ class Application:
             self._applied += 1
 
     def caught_up(self):
-        """Wait for the newest change, and check that the replica equals the whole state."""
+        """Wait until the replica has the newest change, and return it."""
         with db.reading() as session:
             cursor = versions.last_cursor(session)
 
-        def has_come():
+        def is_current():
             self.client._read(0.05)
             self.apply()
             return self.replica.cursor is not None and self.replica.cursor >= cursor
 
-        wait_until(has_come, what=f"the replica is at {cursor}")
+        wait_until(is_current, what=f"the replica is at {cursor}")
         return self.replica
 
     def next(self, kind):
@@ -152,7 +152,7 @@ def many(network, count=25):
 
 
 def test_the_whole_state_is_sent_after_authenticating(network, application):
-    """All channels, then all games, including hidden ones, in batches of at most ten; then counts and digests."""
+    """It has all channels, then all games, hidden ones too, in batches of at most ten. Counts and digests follow."""
     many(network)
     app = application()
     app.complete()
@@ -292,12 +292,12 @@ def test_changes_by_the_command_line_are_sent(network, application):
     app = application()
     app.complete()
     name = "c-" + "".join(chr(97 + int(digit, 16)) for digit in uuid.uuid4().hex[:10])
-    made = run_cli(network, "channel", "create", name, "--hidden")
-    assert app.next("channels")["channels"] == [made]
+    created = run_cli(network, "channel", "create", name, "--hidden")
+    assert app.next("channels")["channels"] == [created]
     updated = run_cli(network, "channel", "update", name, "--description", "Żółw.", "--visible")
     assert app.next("channels")["channels"] == [updated]
     run_cli(network, "channel", "delete", name)
-    assert app.next("channels")["deleted"] == [made["id"]]
+    assert app.next("channels")["deleted"] == [created["id"]]
 
 
 def test_changes_of_other_fields_send_nothing(network, application):
@@ -340,7 +340,7 @@ def test_every_application_receives_changes(network, application):
         assert app.next("channels")["channels"][0]["id"] == channel.id
 
 
-# Coming back
+# Reconnecting
 
 
 def drop_and_miss(network, app):
@@ -497,7 +497,7 @@ def test_a_request_without_a_ref_gets_no_answer(network, application):
     assert app.frames == []
 
 
-# The log does not reach back
+# The log is too short
 
 
 def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stored):
@@ -550,7 +550,7 @@ def test_every_replica_starts_over_when_the_log_goes_back(start_worker, connect,
     client.authenticate(credentials.client_id, credentials.client_secret)
     client.wait_for("sync/complete")
     stored.channel("lost")
-    client.wait_for("sync/channels", payload={"cursor": 2})  # the worker has followed the log to where it is cut
+    client.wait_for("sync/channels", payload={"cursor": 2})  # the worker has read the log up to this cursor
     start = len(client.frames)
     backup.backup(current)
     backup.close()
@@ -564,7 +564,7 @@ def test_every_replica_starts_over_when_the_log_goes_back(start_worker, connect,
     stored.channel("after")
     frame = client.wait_for("sync/channels", payload={"cursor": 2})
     assert frame["payload"]["channels"][0]["name"] == "after"
-    # Cursor 2 meant another state before, whose digests must not be sent again.
+    # Cursor 2 meant another state before. The worker must not send its digests again.
     client.send("sync", {"since": 1}, ref="again")
     complete = client.wait_for("sync/complete", ref="again")
     replica.apply(frame)
@@ -611,7 +611,7 @@ def test_replicas_miss_nothing_when_a_worker_is_killed(start_worker, connect, st
 
 
 def test_a_slow_replica_receives_everything_and_slows_nobody(network, application):
-    """It has a small window, and pauses. Its sync waits for it, but the others do not."""
+    """It has a small receive window and pauses. Its sync waits for it, but other sockets do not."""
     with db.transaction() as session:
         for number in range(120):
             games.create_game(
@@ -640,7 +640,7 @@ def test_a_slow_replica_receives_everything_and_slows_nobody(network, applicatio
     app = Application.__new__(Application)
     app.client, app.replica, app._applied = slow, Replica(), 0
     for _ in range(20):
-        socket.settle()  # the worker serves others between any two of the slow one's reads
+        socket.settle()  # the worker serves others between the reads of the slow replica
         slow._read(1)
     app.complete(seconds=20)
     app.caught_up()

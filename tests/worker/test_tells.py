@@ -54,8 +54,8 @@ def test_a_tell_reaches_its_player(pair: tuple[SocketClient, SocketClient]) -> N
 def test_sent_at_is_accepted_in_every_form(pair: tuple[SocketClient, SocketClient], sent_at: str | None) -> None:
     sender, receiver = pair
     assert tell(sender, receiver.peer.short_name, sent_at=sent_at)["status"] == "success"
-    came = receiver.wait_for("tells/receive")["payload"]["sent_at"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", came)
+    received = receiver.wait_for("tells/receive")["payload"]["sent_at"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", received)
 
 
 def test_names_ignore_case_and_spaces(pair: tuple[SocketClient, SocketClient]) -> None:
@@ -107,13 +107,13 @@ def test_a_tell_uses_another_socket_if_the_players_own_lacks_the_flag(network: N
 @pytest.mark.one_worker
 def test_checks_are_made_in_a_fixed_order(network: Network, pair: tuple[SocketClient, SocketClient]) -> None:
     sender, receiver = pair
-    deaf = network.join(supports=["channels", "players"], players=["Bob"])
+    without_flag = network.join(supports=["channels", "players"], players=["Bob"])
     offline = network.game()
 
     assert error(tell(sender, "NoSuchGame", from_name="Nobody", message=""))[0] == "invalid"
     assert error(tell(sender, "NoSuchGame", from_name="Nobody")) == ("game-offline", "game offline")
     assert error(tell(sender, offline.short_name, from_name="Nobody")) == ("game-offline", "game offline")
-    assert error(tell(sender, deaf.peer.short_name, from_name="Nobody")) == ("not-supported", "not supported")
+    assert error(tell(sender, without_flag.peer.short_name, from_name="Nobody")) == ("not-supported", "not supported")
     assert error(tell(sender, receiver.peer.short_name, from_name="Nobody", to_name="Nobody")) == (
         "player-offline",
         "sending player offline",
@@ -209,11 +209,11 @@ def test_only_the_number_of_tells_by_sender_and_day_is_stored(start_worker: Any,
         client.authenticate(
             credentials.client_id, credentials.client_secret, supports=["channels", "tells"], players=[player]
         )
-    told = {"from_name": "Odo", "to_game": "Counted", "to_name": "Quark", "message": "A secret of ours"}
-    assert sender.request("tells/send", told)["status"] == "success"
-    assert sender.request("tells/send", told)["status"] == "success"
-    assert sender.request("tells/send", {**told, "to_name": "Nobody"})["status"] == "failure"
+    payload = {"from_name": "Odo", "to_game": "Counted", "to_name": "Quark", "message": "A secret of ours"}
+    assert sender.request("tells/send", payload)["status"] == "success"
+    assert sender.request("tells/send", payload)["status"] == "success"
+    assert sender.request("tells/send", {**payload, "to_name": "Nobody"})["status"] == "failure"
     worker.stop()
     with db.reading() as session:
-        found = [(row.peer, row.tells) for row in session.scalars(select(TellCount))]
-        assert found == [(f"game:{games[0][0].id}", 2)]
+        counts = [(row.peer, row.tells) for row in session.scalars(select(TellCount))]
+        assert counts == [(f"game:{games[0][0].id}", 2)]

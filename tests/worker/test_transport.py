@@ -1,6 +1,6 @@
-"""The transport as clients see it: limits and their close codes, the handshake, and how connections end.
+"""The transport from the view of clients: limits and close codes, the handshake, and the end of connections.
 
-The host is a process of its own (socket_host.py). The clients are websocket-client and bare sockets, which share no
+The server runs in another process (socket_host.py). The clients are websocket-client and plain sockets, which share no
 code with the server.
 """
 
@@ -52,7 +52,7 @@ def ask(do: str, **arguments: Any) -> bytes:
 
 
 class Client:
-    """A bare socket past its handshake."""
+    """A plain socket that has completed the handshake."""
 
     def __init__(self, port: int, early: bytes = b"", receive_buffer: int | None = None) -> None:
         self.sock = socket.socket()
@@ -87,7 +87,7 @@ class Client:
         return json.loads(payload)
 
     def close_code(self) -> int | None:
-        """Read to the close frame; None where it has no code."""
+        """Read up to the close frame, and return its code, or None if it has none."""
         while True:
             opcode, payload = self.receive()
             if opcode == CLOSE:
@@ -132,7 +132,7 @@ class Host:
             client.close()
 
     def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Ask for the host's figures until they are as wanted."""
+        """Request the host's statistics until the condition holds, and return them."""
         end = time.monotonic() + DEADLINE
         while True:
             stats: dict[str, Any] = self.ask("stats")
@@ -186,16 +186,16 @@ LIMIT = 65_536
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        pytest.param(frame(TEXT, b"x" * (LIMIT + 1)), 1009, id="one frame too big"),
-        pytest.param(frame(TEXT, b"x" * (LIMIT + 1000)), 1009, id="one frame far too big"),
+        pytest.param(frame(TEXT, b"x" * (LIMIT + 1)), 1009, id="one frame, too large"),
+        pytest.param(frame(TEXT, b"x" * (LIMIT + 1000)), 1009, id="one frame, far too large"),
+        pytest.param(frame(TEXT, b"x" * 40_000, fin=False) + frame(0, b"x" * 25_537), 1009, id="fragments, too large"),
         pytest.param(
-            frame(TEXT, b"x" * 40_000, fin=False) + frame(0, b"x" * 25_537), 1009, id="too big over fragments"
-        ),
-        pytest.param(
-            frame(TEXT, b"x" * 40_000, fin=False) + frame(0, b"x" * 40_000, fin=False), 1009, id="too big, unfinished"
+            frame(TEXT, b"x" * 40_000, fin=False) + frame(0, b"x" * 40_000, fin=False),
+            1009,
+            id="too large, unfinished",
         ),
         pytest.param(b"\x81\xff" + struct.pack("!Q", 1 << 30) + b"\1\2\3\4", 1009, id="announced 1 GiB"),
-        pytest.param(b"\x81\xff" + struct.pack("!Q", 1 << 63) + b"\1\2\3\4", 1009, id="announced far more"),
+        pytest.param(b"\x81\xff" + struct.pack("!Q", 1 << 63) + b"\1\2\3\4", 1009, id="announced 8 EiB"),
         pytest.param(frame(TEXT, b"x", fin=False) + frame(0, b"x", fin=False) * 64, 1009, id="65 fragments"),
         pytest.param(frame(TEXT, b"", fin=False) + frame(0, b"", fin=False) * 64, 1009, id="65 empty fragments"),
         pytest.param(frame(BINARY, b"{}"), 1003, id="binary"),
@@ -208,10 +208,10 @@ LIMIT = 65_536
         pytest.param(frame(TEXT, b"{}", rsv=4), 1002, id="a reserved bit"),
         pytest.param(frame(3), 1002, id="a reserved opcode"),
         pytest.param(frame(11), 1002, id="a reserved control opcode"),
-        pytest.param(frame(0, b"x"), 1002, id="a continuation of nothing"),
+        pytest.param(frame(0, b"x"), 1002, id="a continuation without a message"),
         pytest.param(frame(TEXT, b"x", fin=False) + frame(TEXT, b"x"), 1002, id="a message within a message"),
-        pytest.param(frame(PING, b"x" * 126), 1002, id="a ping too long"),
-        pytest.param(frame(PING, b"x", fin=False), 1002, id="half a ping"),
+        pytest.param(frame(PING, b"x" * 126), 1002, id="a ping that is too long"),
+        pytest.param(frame(PING, b"x", fin=False), 1002, id="a fragmented ping"),
         pytest.param(frame(CLOSE, b"\x03"), 1002, id="half a close code"),
         pytest.param(frame(CLOSE, b"\x03\xed"), 1002, id="a close code that must not be sent"),
         pytest.param(frame(CLOSE, b"\x03\xe8\xff"), 1007, id="a close reason that is not UTF-8"),
@@ -228,7 +228,7 @@ def test_protocol_errors_close_with_a_code_and_a_reason(host: Host, data: bytes,
 
 
 def test_a_close_code_arrives_while_the_client_floods(host: Host) -> None:
-    """No reset overtakes the close frame, however much the client has sent that nobody will read."""
+    """The close frame arrives before any reset, however much unread data the client has sent."""
     client = host.client()
 
     def flood() -> None:
@@ -258,7 +258,7 @@ def test_the_servers_close_arrives_while_the_client_floods(host: Host) -> None:
 
 
 def test_messages_at_the_limits_are_accepted(host: Host) -> None:
-    """64 KiB to the byte, in one frame and in 64 fragments with pings between; a character cut in two by a fragment."""
+    """Exactly 64 KiB, in one frame and in 64 fragments with pings between. A fragment may also split a character."""
     empty = len(json.dumps({"do": "size", "text": ""}))
     whole = json.dumps({"do": "size", "text": "x" * (LIMIT - empty)}).encode()
     assert len(whole) == LIMIT
@@ -299,7 +299,7 @@ def test_messages_are_handled_in_order_and_one_at_a_time(host: Host) -> None:
 
 
 def test_reading_pauses_while_messages_are_handled(host: Host) -> None:
-    """Its messages wait in the network, not in memory; all are handled in the end, and the others do not wait."""
+    """Unread messages wait in the network, not in memory. All are handled later, and other sockets do not wait."""
     before = host.ask("stats")["rss"]
     client = host.client()
     messages = [ask("size", text="x" * 50_000)] * 400
@@ -327,7 +327,7 @@ def test_pings_are_answered_with_their_payload(host: Host) -> None:
 
 
 def test_a_flood_of_pings_is_bounded(own_host: Callable[..., Host]) -> None:
-    """A client that pings without end and reads no pong is too slow like any other."""
+    """A client that sends endless pings and reads no pongs is closed as too slow."""
     host = own_host(slow_seconds=0.3)
     client = host.client(receive_buffer=4096)
     pings = frame(PING, b"p" * 125) * 500
@@ -371,7 +371,7 @@ def test_the_servers_close_frame_is_sent_last(host: Host) -> None:
     assert client.receive_json() == {"last": True}
     opcode, payload = client.receive()
     assert (opcode, payload[:2]) == (CLOSE, b"\x0f\xa1")
-    assert payload[2:].decode() == "ü" * 61, "a reason is cut at a character, to the 123 bytes there are"
+    assert payload[2:].decode() == "ü" * 61, "a reason is cut to 123 bytes, at the end of a character"
     host.was_closed(4001)
     client.send(ask("broadcast", to="t", value=2) + frame(CLOSE, payload))
     client.assert_ended()
@@ -417,7 +417,7 @@ def test_short_lived_sockets_leave_nothing_behind(own_host: Callable[..., Host])
 
 
 def test_an_idle_connection_uses_little_memory(own_host: Callable[..., Host]) -> None:
-    """Well below 2 KiB each, and no reader stays with a socket that is quiet."""
+    """It uses less than 2 KiB, since an idle socket keeps no reader."""
     host = own_host()
     for _ in range(100):
         host.client(ask("join", topics=["t"])).receive()
@@ -455,7 +455,7 @@ def test_a_client_that_never_reads_is_closed_without_slowing_others(own_host: Ca
     reader.send(ask("join", topics=["t"]))
     assert reader.receive_json() == {"joined": ["t"]}
     sender = host.client()
-    for _ in range(20):  # never more at once than may wait for the reader, however busy the machine is
+    for _ in range(20):  # each batch fits into the reader's queue, even on a busy machine
         sender.send(ask("broadcast", to="t", value=0, times=500, pad=1000))
         assert [reader.receive_json()["number"] for _ in range(500)] == list(range(500))
     host.was_closed(4002)
@@ -486,7 +486,7 @@ def test_a_socket_that_accepts_no_data_is_dropped(own_host: Callable[..., Host])
 
 
 def test_a_bulk_sender_paces_itself(own_host: Callable[..., Host]) -> None:
-    """Far more than the limit goes to one slow reader, with wait_below() between."""
+    """It sends far more than the limit to a slow client, and calls wait_below() in between."""
     host = own_host()
     client = host.client(receive_buffer=4096)
     client.send(ask("burst", messages=500, size=60_000, below=200_000))

@@ -1,4 +1,4 @@
-"""Nothing that a client did not ask for: every failure, with a ref and without (docs/protocol.md, §2)."""
+"""Clients receive only what they requested: every failure, with and without a ref (docs/protocol.md, §2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TELL = {"from_name": "Alice", "to_game": "Grapevine", "to_name": "system", "mess
 LINE = {"channel": "gossip", "name": "Alice", "message": "hi"}
 ALL = ["channels", "players", "tells", "games"]
 
-# Code, the socket's flags, event, payload, and how often: the last of them fails.
+# Code, the socket's flags, event, payload, and how many requests to send. The last request fails.
 FAILURES: list[tuple[Code, list[str], str, Any, int]] = [
     (Code.INVALID, ALL, "channels/send", {"channel": "gossip"}, 1),
     (Code.INVALID, ALL, "channels/subscribe", {}, 1),
@@ -31,7 +31,7 @@ FAILURES: list[tuple[Code, list[str], str, Any, int]] = [
     (Code.INVALID, ALL, "tells/send", {**TELL, "message": ""}, 1),
     (Code.UNKNOWN_EVENT, ALL, "achievements/sync", None, 1),
     (Code.UNKNOWN_EVENT, ALL, "channels/no-such", {}, 1),
-    (Code.UNKNOWN_EVENT, ALL, "reports/create", {}, 1),  # of version 2.4.0
+    (Code.UNKNOWN_EVENT, ALL, "reports/create", {}, 1),  # exists since version 2.4.0
     (Code.MISSING_SUPPORT, ["channels"], "players/sign-in", {"name": "A"}, 1),
     (Code.MISSING_SUPPORT, ["channels"], "players/sign-out", {"name": "A"}, 1),
     (Code.MISSING_SUPPORT, ["channels"], "players/status", None, 1),
@@ -101,8 +101,10 @@ def test_a_failure_without_a_ref_is_silent_or_an_error_event(
     for _ in range(times):
         client.send(event, payload)
     client.settle()
-    came = [frame for frame in client.frames if frame["event"] not in ("authenticate", "heartbeat", "tells/receive")]
+    received = [
+        frame for frame in client.frames if frame["event"] not in ("authenticate", "heartbeat", "tells/receive")
+    ]
     expected = ["error"] if code == Code.UNKNOWN_EVENT else []
-    assert [frame["event"] for frame in came if frame["event"] != "channels/unsubscribe"] == expected
+    assert [frame["event"] for frame in received if frame["event"] != "channels/unsubscribe"] == expected
     if expected:
-        assert (came[0]["status"], came[0]["code"]) == ("failure", code) and len(came[0]["ref"]) == 36
+        assert (received[0]["status"], received[0]["code"]) == ("failure", code) and len(received[0]["ref"]) == 36

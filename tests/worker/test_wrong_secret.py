@@ -1,4 +1,4 @@
-"""An attempt with a game's client id and a wrong secret is shown to its owner, and tells the one who tried nothing."""
+"""The owner of a game sees attempts with a wrong secret. The client that tries learns nothing."""
 
 from __future__ import annotations
 
