@@ -58,7 +58,7 @@ def _settings() -> Settings:
 
 
 def _run(settings: Settings, signals: StopSignals) -> int:
-    has_own_redis = bool(os.environ.get("REDIS_URL", "").strip())
+    has_own_redis = any(os.environ.get(name, "").strip() for name in ("REDIS_URL", "REDIS_URL_FILE"))
     with ExitStack() as stack:
         stack.enter_context(checks.lock_instance(settings.instance_path))
         run_path = settings.instance_path / "run"

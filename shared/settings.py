@@ -26,6 +26,9 @@ __all__ = ["MAX_SOCKET_PATH", "Setting", "Settings", "SettingsError", "embedded_
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
+FROM_FILES = frozenset(["SECRET_KEY", "DATABASE_URL", "REDIS_URL", "MAIL_URL"])
+"""Settings that hold secrets. Each can be in a file, whose path is in the variable with `_FILE` at the end."""
+
 Derive = Callable[[Mapping[str, Any]], Any]
 
 
@@ -287,7 +290,7 @@ class Settings:
         """
         values: dict[str, Any] = {}
         for name, row in cls.table():
-            text = environ.get(name, "").strip()
+            text = environ.get(name, "").strip() or _read_file(environ, name)
             if text or isinstance(row.default, str):
                 values[name.lower()] = row.type.parse(name, text or str(row.default))
             else:
@@ -316,7 +319,7 @@ class Settings:
         return {
             name: {
                 "value": row.type.show(getattr(self, name.lower())),
-                "source": "environment" if environ.get(name, "").strip() else row.default_source,
+                "source": _source(environ, name) or row.default_source,
             }
             for name, row in self.table()
         }
@@ -365,6 +368,27 @@ class Settings:
     def is_sqlite(self) -> bool:
         """True when the records live in an SQLite file."""
         return self.database_url.startswith("sqlite")
+
+
+def _read_file(environ: Mapping[str, str], name: str) -> str:
+    """Return a setting's text from the file that NAME_FILE names, or "". For secrets."""
+    path = environ.get(f"{name}_FILE", "").strip()
+    if name not in FROM_FILES or not path:
+        return ""
+    try:
+        text = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(f"{name}_FILE: cannot read {path}: {reason}") from None
+    if not text:
+        raise SettingsError(f"{name}_FILE: {path} is empty")
+    return text
+
+
+def _source(environ: Mapping[str, str], name: str) -> str:
+    if environ.get(name, "").strip():
+        return "environment"
+    return "file" if name in FROM_FILES and environ.get(f"{name}_FILE", "").strip() else ""
 
 
 def embedded_redis_socket(instance_path: Path) -> Path:

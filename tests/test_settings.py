@@ -250,3 +250,33 @@ def test_an_unreachable_or_empty_database_is_refused(tmp_path):
         db.check_database(db.make_engine("postgresql+psycopg://me:secret-word@127.0.0.1:1/gossip"))
     assert "cannot be reached" in str(refused.value) and "secret-word" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", KEY),
+        ("DATABASE_URL", "postgresql+psycopg://me:secret@db.example.com/gossip"),
+        ("REDIS_URL", "redis://:secret@redis.example.com"),
+        ("MAIL_URL", "smtps://me:secret@mail.example.com"),
+    ],
+)
+def test_secrets_can_be_in_files(read, tmp_path, name, value):
+    """The environment takes precedence, and `flask settings` says where a value is from."""
+    path = tmp_path / "secret"
+    path.write_text(f"{value}\n")
+    settings = read(**{f"{name}_FILE": str(path)})
+    assert getattr(settings, name.lower()) == value
+    assert settings.describe({f"{name}_FILE": str(path)})[name]["source"] == "file"
+    path.unlink()
+    assert getattr(read(**{name: value, f"{name}_FILE": str(path)}), name.lower()) == value
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), (b"", "is empty"), (b"\xff\xfe", "not text")])
+def test_an_unusable_secret_file_gives_one_line(read, tmp_path, content, reason):
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=reason) as caught:
+        read(SECRET_KEY_FILE=str(path))
+    assert str(caught.value).startswith("SECRET_KEY_FILE: ") and "\n" not in str(caught.value)
