@@ -74,8 +74,8 @@ class ForkServer:
     def start(self, module: str, *arguments: str, env: dict[str, str], cwd: str) -> ForkedProcess:
         """Run `python -m module` as the leader of a process group. All its output goes to the pipe `stdout`."""
         output, childs_output = os.pipe()
-        with open(os.devnull) as nothing, os.fdopen(childs_output) as end:
-            process = self._fork(module, arguments, env, cwd, [nothing.fileno(), end.fileno(), end.fileno()])
+        with open(os.devnull) as empty, os.fdopen(childs_output) as end:
+            process = self._fork(module, arguments, env, cwd, [empty.fileno(), end.fileno(), end.fileno()])
         process.stdout = os.fdopen(output, encoding="utf-8", errors="replace")
         return process
 
@@ -83,10 +83,10 @@ class ForkServer:
         self, module: str, *arguments: str, env: dict[str, str], cwd: str, stdin: str = "", seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run `python -m module`, and wait until it has ended."""
-        with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
-            given.write(stdin)
-            given.seek(0)
-            streams = [file.fileno() for file in (given, output, errors)]
+        with TemporaryFile("w+") as text_in, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+            text_in.write(stdin)
+            text_in.seek(0)
+            streams = [file.fileno() for file in (text_in, output, errors)]
             process = self._fork(module, arguments, env, cwd, streams)
             try:
                 status = process.wait(seconds)
@@ -159,7 +159,7 @@ def main() -> None:
     for module in sys.argv[1:]:
         importlib.import_module(module)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the parents of the children need no waiting for
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing waits for the parents of the children
     requests = socket(fileno=0)
     program = wait_for_requests(requests)
     requests.detach()
