@@ -100,7 +100,7 @@ MEANINGS: dict[Outcome, Meaning] = {
         "and for other machines too?",
     ),
     Outcome.UNREACHABLE: Meaning(
-        False, "No way there", "There is no route to the host from here. Is the address right, and the host connected?"
+        False, "No route to the host", "We found no route to it. Is the address right, and the host connected?"
     ),
     Outcome.TIMED_OUT: Meaning(
         False,
