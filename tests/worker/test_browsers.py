@@ -320,11 +320,11 @@ def test_a_browser_and_a_game_receive_each_others_lines(network: Network, channe
 
 
 def test_browsers_receive_each_line_once_including_their_own(network: Network, channel: str) -> None:
-    one, other = join_chat(network, channels=[channel]), join_chat(network, channels=[channel], worker=1)
-    one.request("channels/send", {"channel": channel, "message": "first"})
+    first, other = join_chat(network, channels=[channel]), join_chat(network, channels=[channel], worker=1)
+    first.request("channels/send", {"channel": channel, "message": "first"})
     other.wait_for("channels/broadcast", payload={"message": "first"})
     other.request("channels/send", {"channel": channel, "message": "second"})
-    for page in (one, other):
+    for page in (first, other):
         page.wait_for("channels/broadcast", payload={"message": "second"})
         said = [frame["payload"]["message"] for frame in page.events("channels/broadcast")]
         assert said == ["first", "second"]
@@ -516,10 +516,10 @@ def test_tells_go_both_ways_and_reach_every_page_of_a_user(network: Network) -> 
 
 
 def test_browsers_send_tells_to_each_other(network: Network) -> None:
-    one, other = join_chat(network, worker=0), join_chat(network, worker=1)
+    sender, other = join_chat(network, worker=0), join_chat(network, worker=1)
     tell = {"to_game": "Grapevine", "to_name": other.username, "message": "hi"}
-    wait_until(lambda: one.request("tells/send", tell)["status"] == "success", what="the tell goes through")
-    assert other.wait_for("tells/receive")["payload"]["from_name"] == one.username
+    wait_until(lambda: sender.request("tells/send", tell)["status"] == "success", what="the tell goes through")
+    assert other.wait_for("tells/receive")["payload"]["from_name"] == sender.username
 
 
 @pytest.mark.one_worker

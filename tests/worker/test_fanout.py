@@ -72,19 +72,19 @@ def test_queued_frames_are_joined_into_one_write(fanout: Fanout) -> None:
 
 
 def test_frames_and_broadcasts_keep_the_order_of_the_calls(fanout: Fanout) -> None:
-    one, other = FakeSubscriber("p"), FakeSubscriber("q")
-    for member in (one, other):
+    first, second = FakeSubscriber("p"), FakeSubscriber("q")
+    for member in (first, second):
         fanout.join(member, ["t"])
     fanout.broadcast("t", same("1"))
-    fanout.unicast(one.transport, b"2")
+    fanout.unicast(first.transport, b"2")
     fanout.broadcast("t", same("3"), except_peer="p")
     fanout.broadcast("t", same("4"))
-    fanout.unicast(one.transport, b"5")
-    fanout.unicast(other.transport, b"6")
-    assert (one.transport.pending_bytes, other.transport.pending_bytes) == (2, 1)
+    fanout.unicast(first.transport, b"5")
+    fanout.unicast(second.transport, b"6")
+    assert (first.transport.pending_bytes, second.transport.pending_bytes) == (2, 1)
     settle(fanout)
-    assert (one.transport.text, other.transport.text) == ("1245", "1346")
-    assert one.transport.pending_bytes == other.transport.pending_bytes == 0
+    assert (first.transport.text, second.transport.text) == ("1245", "1346")
+    assert first.transport.pending_bytes == second.transport.pending_bytes == 0
     assert fanout.deliveries == 5
 
 
@@ -329,10 +329,10 @@ def join(shared_host: Host) -> Iterator[Callable[..., Any]]:
 
 
 def test_answers_and_broadcasts_arrive_in_order(join: Callable[..., Any]) -> None:
-    one, other = join("order"), join("order")
-    one.send(ask("mixed", to="order", times=3000))
-    assert [one.receive_json()["number"] for _ in range(3000)] == list(range(3000))
-    assert [other.receive_json()["number"] for _ in range(2000)] == [n for n in range(3000) if n % 3]
+    first, second = join("order"), join("order")
+    first.send(ask("mixed", to="order", times=3000))
+    assert [first.receive_json()["number"] for _ in range(3000)] == list(range(3000))
+    assert [second.receive_json()["number"] for _ in range(2000)] == [n for n in range(3000) if n % 3]
 
 
 def test_a_broadcast_reaches_every_socket_but_the_sender_in_its_variant(join: Callable[..., Any]) -> None:

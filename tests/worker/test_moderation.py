@@ -385,10 +385,10 @@ def test_a_redacted_message_is_removed_from_the_history(pair: Any, channel: Chan
     alice, bob = pair
     say(alice, channel.name, "a secret")
     line = bob.wait_for("channels/broadcast", payload={"message": "a secret"})
-    asked = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
-    assert [one["message"] for one in asked] == ["a secret"]
+    lines = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
+    assert [line["message"] for line in lines] == ["a secret"]
     count = len(bob.frames)
-    do(messages.redact, message_id=asked[0]["id"], reason="private")
+    do(messages.redact, message_id=lines[0]["id"], reason="private")
     assert alice.request("channels/history", {"channel": channel.name})["payload"]["messages"] == []
     bob.settle()
     expected = ("heartbeat", "channels/unsubscribe", "games/disconnect")  # games of other tests disconnect
@@ -668,7 +668,7 @@ def test_an_application_can_moderate(moderator: SocketClient, pair: Any, channel
     line = alice.request("channels/history", {"channel": channel.name, "limit": 1})["payload"]["messages"][0]
     assert moderator.request("moderation/redact", {"message_id": line["id"], "reason": "x"})["status"] == "success"
     left = alice.request("channels/history", {"channel": channel.name})["payload"]["messages"]
-    assert line["id"] not in [one["id"] for one in left]
+    assert line["id"] not in [message["id"] for message in left]
 
 
 def test_acts_are_sent_to_applications_with_the_scope_only(

@@ -120,204 +120,204 @@ def pair(start) -> tuple[FakeWorker, FakeWorker]:
 
 
 def test_all_workers_report_a_new_socket_as_an_arrival(pair):
-    one, two = pair
-    one.open_socket("s1", "Wren")
-    wait_for(lambda: two.sees("s1"))
-    assert two.changes == [(GAME, True)]
-    assert two.view.sockets["s1"].players == ["Wren"]
-    assert two.view.list_games() == [(1, ["Wren"])]
+    first, second = pair
+    first.open_socket("s1", "Wren")
+    wait_for(lambda: second.sees("s1"))
+    assert second.changes == [(GAME, True)]
+    assert second.view.sockets["s1"].players == ["Wren"]
+    assert second.view.list_games() == [(1, ["Wren"])]
 
 
 def test_a_socket_that_leaves_is_dropped_by_all_workers_and_from_redis(pair):
-    one, two = pair
-    connection = one.open_socket("s1", "Wren")
-    wait_for(lambda: two.sees("s1"))
-    one.view.leave(connection)
-    assert one.sees()
-    wait_for(lambda: two.sees())
-    assert two.view.by_peer == {}
-    assert two.view.find_peer("Ashfall") is None
-    assert list_sockets(one.link.redis) == []
+    first, second = pair
+    connection = first.open_socket("s1", "Wren")
+    wait_for(lambda: second.sees("s1"))
+    first.view.leave(connection)
+    assert first.sees()
+    wait_for(lambda: second.sees())
+    assert second.view.by_peer == {}
+    assert second.view.find_peer("Ashfall") is None
+    assert list_sockets(first.link.redis) == []
 
 
 def test_changes_of_a_socket_that_is_not_online_are_ignored(pair):
-    one, _ = pair
-    connection = one.open_socket("s1")
-    one.view.leave(connection)
-    one.view.update(connection)
-    one.view.leave(connection)
-    assert one.sees()
+    first, _ = pair
+    connection = first.open_socket("s1")
+    first.view.leave(connection)
+    first.view.update(connection)
+    first.view.leave(connection)
+    assert first.sees()
 
 
 def test_the_players_of_a_game_are_those_of_all_its_sockets(pair):
-    one, two = pair
-    one.open_socket("s1", "Wren", "ADA")
-    two.open_socket("s2", "Robin", "wren")
-    wait_for(lambda: one.sees("s1", "s2") and two.sees("s1", "s2"))
+    first, second = pair
+    first.open_socket("s1", "Wren", "ADA")
+    second.open_socket("s2", "Robin", "wren")
+    wait_for(lambda: first.sees("s1", "s2") and second.sees("s1", "s2"))
     for worker in pair:
         names = worker.view.players_of(GAME)
         assert [name.lower() for name in names] == ["ada", "robin", "wren"]
-    assert one.view.players_of(peer_keys.of_game(2)) == []
+    assert first.view.players_of(peer_keys.of_game(2)) == []
 
 
 def test_players_and_games_are_found_in_any_case(pair):
-    one, _ = pair
-    one.open_socket("s1", "Wren", game="Ashfall")
-    assert one.view.has_player(GAME, "wREN")
-    assert not one.view.has_player(GAME, "Robin")
-    assert one.view.find_peer(" ASH fall ") == GAME
-    assert one.view.find_peer("Emberton") is None
+    first, _ = pair
+    first.open_socket("s1", "Wren", game="Ashfall")
+    assert first.view.has_player(GAME, "wREN")
+    assert not first.view.has_player(GAME, "Robin")
+    assert first.view.find_peer(" ASH fall ") == GAME
+    assert first.view.find_peer("Emberton") is None
 
 
 def test_a_renamed_game_is_found_by_its_new_name_only(pair):
-    one, two = pair
-    connection = one.open_socket("s1")
+    first, second = pair
+    connection = first.open_socket("s1")
     connection.peer.short_name = "Emberton"
-    one.view.update(connection)
-    wait_for(lambda: two.view.find_peer("Emberton") == GAME)
+    first.view.update(connection)
+    wait_for(lambda: second.view.find_peer("Emberton") == GAME)
     for worker in pair:
         assert worker.view.find_peer("Emberton") == GAME
         assert worker.view.find_peer("Ashfall") is None
 
 
 def test_a_reused_name_stays_with_its_new_game(pair):
-    one, _ = pair
-    connection = one.open_socket("s1")
+    first, _ = pair
+    connection = first.open_socket("s1")
     other = peer_keys.of_game(2)
-    one.open_socket("s2", game="Ashfall", peer=other)
-    one.view.leave(connection)
-    assert one.view.find_peer("Ashfall") == other
+    first.open_socket("s2", game="Ashfall", peer=other)
+    first.view.leave(connection)
+    assert first.view.find_peer("Ashfall") == other
 
 
 def test_the_sockets_of_a_killed_worker_expire(pair):
-    one, two = pair
-    one.open_socket("s1")
-    two.open_socket("s2")
-    wait_for(lambda: two.sees("s1", "s2"))
-    one.link.disconnect()  # it never publishes again
-    wait_for(lambda: two.sees("s2"))
-    assert two.changes[-1] == (GAME, True)
-    wait_for(lambda: not two.link.redis.exists(SOCKETS_KEY + "one"))
+    first, second = pair
+    first.open_socket("s1")
+    second.open_socket("s2")
+    wait_for(lambda: second.sees("s1", "s2"))
+    first.link.disconnect()  # it never publishes again
+    wait_for(lambda: second.sees("s2"))
+    assert second.changes[-1] == (GAME, True)
+    wait_for(lambda: not second.link.redis.exists(SOCKETS_KEY + "one"))
 
 
 def test_a_living_worker_is_not_dropped(pair):
-    one, two = pair
-    one.open_socket("s1")
-    wait_for(lambda: two.sees("s1"))
+    first, second = pair
+    first.open_socket("s1")
+    wait_for(lambda: second.sees("s1"))
     gevent.sleep(1.5 * EXPIRES_SECONDS)
-    assert two.sees("s1")
-    assert two.link.redis.exists(SOCKETS_KEY + "one")
+    assert second.sees("s1")
+    assert second.link.redis.exists(SOCKETS_KEY + "one")
 
 
 def test_no_worker_is_dropped_while_redis_is_away(pair):
-    one, two = pair
-    one.open_socket("s1")
-    wait_for(lambda: two.sees("s1"))
-    two.link.disconnect()
+    first, second = pair
+    first.open_socket("s1")
+    wait_for(lambda: second.sees("s1"))
+    second.link.disconnect()
     gevent.sleep(1.5 * EXPIRES_SECONDS)
-    assert two.sees("s1")
+    assert second.sees("s1")
 
 
 def test_a_lost_arrival_is_noticed_by_counting(pair):
-    one, two = pair
-    one.link.is_losing_signals = True
-    one.open_socket("s1")
-    wait_for(lambda: one.link.published and list_sockets(two.link.redis))
-    one.link.is_losing_signals = False
-    assert two.sees()
-    wait_for(lambda: two.sees("s1"))
-    assert two.changes == [(GAME, False)]  # known late, so it is not announced
+    first, second = pair
+    first.link.is_losing_signals = True
+    first.open_socket("s1")
+    wait_for(lambda: first.link.published and list_sockets(second.link.redis))
+    first.link.is_losing_signals = False
+    assert second.sees()
+    wait_for(lambda: second.sees("s1"))
+    assert second.changes == [(GAME, False)]  # known late, so it is not announced
 
 
 def test_a_lost_departure_is_noticed_by_counting(pair):
-    one, two = pair
-    connection = one.open_socket("s1")
-    one.open_socket("s2")
-    wait_for(lambda: two.sees("s1", "s2"))
-    one.link.is_losing_signals = True
-    one.view.leave(connection)
-    wait_for(lambda: len(list_sockets(two.link.redis)) == 1)
-    one.link.is_losing_signals = False
-    wait_for(lambda: two.sees("s2"))
+    first, second = pair
+    connection = first.open_socket("s1")
+    first.open_socket("s2")
+    wait_for(lambda: second.sees("s1", "s2"))
+    first.link.is_losing_signals = True
+    first.view.leave(connection)
+    wait_for(lambda: len(list_sockets(second.link.redis)) == 1)
+    first.link.is_losing_signals = False
+    wait_for(lambda: second.sees("s2"))
 
 
 def test_a_worker_that_starts_later_reads_the_existing_sockets(start):
-    one = start("one")
-    one.open_socket("s1", "Wren")
-    wait_for(lambda: list_sockets(one.link.redis))
-    two = start("two")
-    assert two.view.wait_until_ready(1.0)
-    assert two.sees("s1")
-    assert two.changes == [(GAME, False)]
+    first = start("one")
+    first.open_socket("s1", "Wren")
+    wait_for(lambda: list_sockets(first.link.redis))
+    second = start("two")
+    assert second.view.wait_until_ready(1.0)
+    assert second.sees("s1")
+    assert second.changes == [(GAME, False)]
 
 
 def test_everything_is_written_and_read_again_after_an_outage(pair, valkey):
     """Redis lost its data. Meanwhile one socket left, and another arrived."""
-    one, two = pair
-    leaving = one.open_socket("s1")
-    one.open_socket("s2")
-    two.open_socket("s3")
-    wait_for(lambda: one.sees("s1", "s2", "s3") and two.sees("s1", "s2", "s3"))
+    first, second = pair
+    leaving = first.open_socket("s1")
+    first.open_socket("s2")
+    second.open_socket("s3")
+    wait_for(lambda: first.sees("s1", "s2", "s3") and second.sees("s1", "s2", "s3"))
     for worker in pair:
         worker.link.disconnect()
     valkey.empty()
-    one.view.leave(leaving)
-    two.open_socket("s4")
+    first.view.leave(leaving)
+    second.open_socket("s4")
     gevent.sleep(0.05)  # what they publish now is lost
     for worker in pair:
         worker.changes.clear()
         worker.link.reconnect()
 
-    wait_for(lambda: one.sees("s2", "s3", "s4") and two.sees("s2", "s3", "s4"))
-    wait_for(lambda: {socket.id for socket in list_sockets(one.link.redis)} == {"s2", "s3", "s4"})
-    assert (GAME, True) not in [change for change in one.changes if change[1]]
+    wait_for(lambda: first.sees("s2", "s3", "s4") and second.sees("s2", "s3", "s4"))
+    wait_for(lambda: {socket.id for socket in list_sockets(first.link.redis)} == {"s2", "s3", "s4"})
+    assert (GAME, True) not in [change for change in first.changes if change[1]]
 
 
 def test_sockets_that_left_during_an_outage_are_removed_from_redis(start):
-    one = start("one")
-    connection = one.open_socket("s1")
-    one.open_socket("s2")
-    wait_for(lambda: len(list_sockets(one.link.redis)) == 2)
-    one.link.disconnect()
-    one.view.leave(connection)
+    first = start("one")
+    connection = first.open_socket("s1")
+    first.open_socket("s2")
+    wait_for(lambda: len(list_sockets(first.link.redis)) == 2)
+    first.link.disconnect()
+    first.view.leave(connection)
     gevent.sleep(0.05)
-    one.link.reconnect()
-    wait_for(lambda: [socket.id for socket in list_sockets(one.link.redis)] == ["s2"])
+    first.link.reconnect()
+    wait_for(lambda: [socket.id for socket in list_sockets(first.link.redis)] == ["s2"])
 
 
 def test_a_stopping_worker_removes_its_sockets_at_once(pair):
-    one, two = pair
-    one.open_socket("s1")
-    wait_for(lambda: two.sees("s1"))
-    one.view.say_goodbye()
-    assert two.sees()
-    assert not one.link.redis.exists(SOCKETS_KEY + "one")
+    first, second = pair
+    first.open_socket("s1")
+    wait_for(lambda: second.sees("s1"))
+    first.view.say_goodbye()
+    assert second.sees()
+    assert not first.link.redis.exists(SOCKETS_KEY + "one")
 
 
 def test_a_stopped_worker_is_not_taken_for_a_lost_one(pair):
     """Its sockets close after it has said goodbye, and it signals that. A killed worker is lost."""
-    one, two = pair
-    connection = one.open_socket("s1")
-    wait_for(lambda: two.sees("s1"))
+    first, second = pair
+    connection = first.open_socket("s1")
+    wait_for(lambda: second.sees("s1"))
     lost: list[str] = []
-    two.view.on_worker_lost = lambda: lost.append("lost")
-    two.link.receive(PresenceChanged("three"))
-    one.view.say_goodbye()
-    one.view.leave(connection)
-    wait_for(lambda: any(isinstance(each, PresenceChanged) and each.gone for each in one.link.published))
-    one.link.disconnect()
+    second.view.on_worker_lost = lambda: lost.append("lost")
+    second.link.receive(PresenceChanged("three"))
+    first.view.say_goodbye()
+    first.view.leave(connection)
+    wait_for(lambda: any(isinstance(each, PresenceChanged) and each.gone for each in first.link.published))
+    first.link.disconnect()
     wait_for(lambda: lost)  # worker three, which was heard of earlier than the departure
     gevent.sleep(EXPIRES_SECONDS)
     assert lost == ["lost"]
 
 
 def test_a_signal_about_a_change_follows_that_change(pair):
-    one, _ = pair
-    one.link.published.clear()
+    first, _ = pair
+    first.link.published.clear()
     notice = PlayerSigned("one", "in", GAME, "Ashfall", "Wren", True)
-    one.view.publish_after(notice)
-    one.open_socket("s1", "Wren")
-    wait_for(lambda: notice in one.link.published)
-    before = one.link.published[: one.link.published.index(notice)]
+    first.view.publish_after(notice)
+    first.open_socket("s1", "Wren")
+    wait_for(lambda: notice in first.link.published)
+    before = first.link.published[: first.link.published.index(notice)]
     sockets = [socket for signal in before if isinstance(signal, PresenceChanged) for socket in signal.sockets]
     assert [socket.id for socket in sockets] == ["s1"]

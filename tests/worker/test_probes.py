@@ -78,12 +78,12 @@ def test_a_host_that_does_not_answer_times_out(monkeypatch):
         listener.listen(0)
         port = listener.getsockname()[1]
         waiting = [socket.socket() for _ in range(8)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
         result = probe("telnet", port=port)
-        for one in waiting:
-            one.close()
+        for sock in waiting:
+            sock.close()
     assert result.outcome == Outcome.TIMED_OUT and result.milliseconds >= 200
 
 
