@@ -74,6 +74,7 @@ class Dispatcher:
         try:
             if not is_admitted:
                 raise limits.wait_for_event(connection)
+            self._parts.moderation.ensure_fresh()
             result = self._call_handler(connection, frame)
         except DomainError as error:
             answers = self._failure(connection, frame, error, data)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from shared import db
 from shared.services import channels
 from shared.services.authority.actors import OPERATOR
+from tests.support import moderating
 from tests.support.client import SocketClient
 from tests.support.network import ALL_FLAGS
 from tests.support.silence import SilentProxy
@@ -130,6 +133,29 @@ def test_nothing_is_sent_twice_when_redis_disconnects_after_a_signal(start_worke
         assert signed_in.count("Cut") <= 1
         assert [frame["payload"]["message"] for frame in far.events("channels/broadcast")].count("cut") == 1
         proxy.close()
+
+
+def test_a_worker_that_wakes_reads_what_moderators_did_before_it_handles_messages(start_worker, stored, connect):
+    """It was frozen when the mute came. Ten muted players speak before it wakes, and none gets a line through."""
+    worker = start_worker()
+    stored.channel("gossip")
+    speakers = [enter(worker, stored, f"Game{number}", connect) for number in range(10)]
+    listener = enter(worker, stored, "Listener", connect)
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        with db.transaction() as session:
+            for number in range(10):
+                moderating.mute(session, OPERATOR, f"Wren@Game{number}")
+        for speaker in speakers:
+            say(speaker, "not allowed")
+        time.sleep(2)  # the worker takes a shorter pause for load
+    finally:
+        worker.send_signal(signal.SIGCONT)
+    for speaker in speakers:
+        answer = speaker.request("channels/send", {"channel": "gossip", "name": "Wren", "message": "nor this"})
+        assert answer["code"] == "muted"
+    listener.settle()
+    assert listener.events("channels/broadcast") == []
 
 
 def test_a_renamed_channel_is_listed_by_its_new_name(start_worker, stored, connect):

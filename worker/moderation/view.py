@@ -48,6 +48,9 @@ from worker.signals import Signals
 
 MODERATION = "moderation"  # the fan-out topic of applications with the scope
 POLL_SECONDS = 3.0
+PULSE_SECONDS = 0.5
+FROZEN_SECONDS = 1.5  # after as long without a pulse, this process was frozen
+REFRESH_SECONDS = 2.0  # how long a message may wait for the view after that
 ACTS_PER_READ = 100
 MAX_PLAYERS = 20_000
 _NO_LISTENERS: frozenset[str] = frozenset()
@@ -143,6 +146,9 @@ class Moderation:
         self._clock = clock
         self._woken = Event()
         self._signalled: dict[int, list[Part]] = {}
+        self._pulse_at: float | None = None  # None until the start
+        self._is_stale = False
+        self._refreshed = Event()
         self.revision = -1
         self._number = 0
         self.sanctions = Sanctions()
@@ -166,7 +172,19 @@ class Moderation:
         self._apply(self._database.read(lambda session: snapshots.read_snapshot(session, list(Part), now=utc_now())))
         self._signals.on(ModerationChanged, self.follow)
         self._signals.on_connected(self._woken.set)
+        self._pulse_at = time.monotonic()
         gevent.spawn(self._run)
+        gevent.spawn(self._pulse)
+
+    def ensure_fresh(self) -> None:
+        """Read what has changed, if this process was frozen until now. Call this before each message. May wait.
+
+        After a freeze, messages may be handled before the signals that arrived meanwhile. A player who was muted in
+        the meantime must not get a line through.
+        """
+        self._notice_freeze()
+        if self._is_stale and not self._refreshed.wait(REFRESH_SECONDS):
+            self._is_stale = False  # the database is away
 
     # Queries
 
@@ -315,12 +333,31 @@ class Moderation:
         self._signalled[signal.revision] = [Part(part) for part in signal.parts]
         self._woken.set()
 
+    def _pulse(self) -> None:
+        while True:
+            gevent.sleep(PULSE_SECONDS)
+            self._notice_freeze()
+
+    def _notice_freeze(self) -> None:
+        if self._pulse_at is None:
+            return
+        now = time.monotonic()
+        if now - self._pulse_at > FROZEN_SECONDS:
+            self._is_stale = True
+            self._refreshed.clear()
+            self._woken.set()
+        self._pulse_at = now
+
     def _run(self) -> None:
         while True:
             self._woken.wait(POLL_SECONDS)
             self._woken.clear()
+            was_stale = self._is_stale  # a read that began before the freeze does not count
             try:
                 self._poll()
+                if was_stale:
+                    self._is_stale = False
+                    self._refreshed.set()
             except SQLAlchemyError as error:
                 _log.error("moderation cannot be read, trying again", error=str(error))
                 gevent.sleep(1)
