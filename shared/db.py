@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import atexit
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -77,6 +79,7 @@ else:
 SessionFactory = sessionmaker(expire_on_commit=False)
 _ReadingFactory = sessionmaker(expire_on_commit=False, autoflush=False)
 _StatementFactory = sessionmaker(expire_on_commit=False, autoflush=False)
+_waiting = threading.local()
 
 # A process that is frozen, or whose host has vanished, keeps its locks only as long as the server lets it. Values that
 # the operator has set, in the URL or for the role, take precedence.
@@ -162,6 +165,10 @@ def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         deferred = connection.get_execution_options().get("deferred", False)
+        began_at = getattr(_waiting, "began_at", None)
+        if began_at is not None and not deferred:
+            seconds_left = max(0.0, began_at + LOCK_SECONDS - time.monotonic())
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds_left * 1000)}")
         connection.exec_driver_sql("BEGIN DEFERRED" if deferred else BEGIN_WRITING)
 
     return engine
@@ -201,6 +208,20 @@ def transaction() -> Iterator[Session]:
                 yield session
         except StaleDataError:
             raise Conflict("somebody else deleted this at the same moment, nothing was changed") from None
+
+
+@contextmanager
+def waiting_since(began_at: float) -> Iterator[None]:
+    """Let a writer on SQLite wait for LOCK_SECONDS in all, including the time that it has waited for its thread.
+
+    Args:
+        began_at: The time.monotonic() at which it began to wait.
+    """
+    _waiting.began_at = began_at
+    try:
+        yield
+    finally:
+        _waiting.began_at = None
 
 
 @contextmanager

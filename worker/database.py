@@ -6,6 +6,7 @@ writes; a lock held by another process then delays only writes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -13,7 +14,7 @@ from gevent.threadpool import ThreadPool
 from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
-from shared.db import bind, check_database, make_engine, reading, single_statement, transaction
+from shared.db import bind, check_database, make_engine, reading, single_statement, transaction, waiting_since
 from shared.signals import Signal
 
 T = TypeVar("T")
@@ -48,14 +49,23 @@ class Database:
 
     def write(self, function: Callable[[Session], T]) -> T:
         """Call the function in a transaction and commit. Returns what the function returns."""
-        result, announcements = _in(self._writers, lambda: _write(function))
+        result, announcements = self._in_writer(lambda: _write(function))
         if announcements:
             self.on_announcements(announcements)
         return result
 
     def execute(self, function: Callable[[Session], T]) -> T:
         """Call a function that executes one statement, which is its own transaction (`single_statement`)."""
-        return _in(self._writers, lambda: _execute(function))
+        return self._in_writer(lambda: _execute(function))
+
+    def _in_writer(self, function: Callable[[], T]) -> T:
+        began_at = time.monotonic()
+
+        def write() -> T:
+            with waiting_since(began_at):
+                return function()
+
+        return _in(self._writers, write)
 
 
 def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:

@@ -135,6 +135,27 @@ def test_nothing_is_sent_twice_when_redis_disconnects_after_a_signal(start_worke
         proxy.close()
 
 
+def test_writers_that_queue_for_a_lock_wait_no_longer_than_the_first(start_worker, stored, connect, database_url):
+    """They wait in one thread, one after the other, but each for LOCK_SECONDS in all."""
+    worker = start_worker({"shared.db.LOCK_SECONDS": 2})
+    stored.channel("gossip")
+    writers = [enter(worker, stored, f"Game{number}", connect) for number in range(4)]
+    holder = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        for number, writer in enumerate(writers):
+            writer.send("channels/subscribe", {"channel": "brand-new" + "abcd"[number]}, ref="waits")
+        started_at = time.monotonic()
+        for writer in writers:
+            assert writer.wait_for("channels/subscribe", ref="waits", seconds=10)["code"] == "internal"
+        assert time.monotonic() - started_at < 4
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+    assert writers[0].request("channels/subscribe", {"channel": "brand-newa"})["status"] == "success"
+    assert "Traceback" not in worker.output
+
+
 def test_a_worker_that_wakes_reads_what_moderators_did_before_it_handles_messages(start_worker, stored, connect):
     """It was frozen when the mute came. Ten muted players speak before it wakes, and none gets a line through."""
     worker = start_worker()
