@@ -17,8 +17,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-# Bound before gevent replaces them: children that are forked with its functions would share an event loop.
-from os import fork, waitpid
+# Bound before gevent replaces them. Children that are forked with its functions would share an event loop, and its
+# close() leaves a descriptor open until that loop runs.
+from os import close, fork, waitpid
 from socket import AF_UNIX, MSG_PEEK, SOCK_SEQPACKET, recv_fds, send_fds, socket, socketpair
 from tempfile import TemporaryFile
 from typing import Any, TextIO
@@ -131,7 +132,7 @@ def wait_for_requests(requests: socket) -> dict[str, Any]:
             if _fork_child(*descriptors):
                 return json.loads(data)
         for descriptor in descriptors:
-            os.close(descriptor)
+            close(descriptor)
 
 
 def _fork_child(connection: int, *streams: int) -> bool:
@@ -142,11 +143,11 @@ def _fork_child(connection: int, *streams: int) -> bool:
     if child == 0:
         die_with_us()
         os.setsid()
-        os.close(connection)
+        close(connection)
         for target, stream in enumerate(streams):
             os.dup2(stream, target)
     for stream in streams:
-        os.close(stream)
+        close(stream)
     if child == 0:
         return True
     os.write(connection, child.to_bytes(NUMBER_BYTES, "big"))
