@@ -331,11 +331,13 @@ def environment(database_url: str, redis_url: str, _instance_path: Path) -> dict
 
 
 @pytest.fixture
-def make_settings(environment: dict[str, str]) -> Callable[..., Settings]:
+def make_settings(environment: dict[str, str]) -> Iterator[Callable[..., Settings]]:
     """Settings for this test, with some changed: make_settings(RATE_LIMITS="on")."""
+    from shared import bus
     from shared.settings import Settings
 
-    return lambda **changed: Settings.from_environment({**environment, **changed})
+    yield lambda **changed: Settings.from_environment({**environment, **changed})
+    bus.publish_after_commit(None)  # a site made with them publishes what this process commits
 
 
 @pytest.fixture
@@ -354,12 +356,9 @@ def _sites(tmp_path_factory: pytest.TempPathFactory) -> Sites:
 
 
 @pytest.fixture
-def app(settings: Settings, engine: Engine, _sites: Sites) -> Iterator[Flask]:
+def app(settings: Settings, engine: Engine, _sites: Sites) -> Flask:
     """The site, in this process."""
-    from shared import bus
-
-    yield _sites.get(settings)
-    bus.publish_after_commit(None)
+    return _sites.get(settings)
 
 
 @pytest.fixture

@@ -45,8 +45,10 @@ def test_find_a_game_on_a_phone_without_scripts(browser, site, worker, connect, 
             )
 
         def is_listed_first():
+            """The game is online, and its software is stored, which takes the worker a second."""
             page.goto("/games")
-            return "Midnight Harbour" in page.locator(".card").first.inner_text()
+            is_first = "Midnight Harbour" in page.locator(".card").first.inner_text()
+            return is_first and page.get_by_label("Server software").count() == 1
 
         wait_until(is_listed_first, what="the online game comes first")
         expect(page.locator(".card").first).to_contain_text("2 players")
