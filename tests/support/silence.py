@@ -52,26 +52,25 @@ class SilentProxy:
             threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _forward(self, client: socket.socket) -> None:
-        server = socket.socket(socket.AF_UNIX)
-        is_lost = False
-        with client, server:
+        with client, socket.socket(socket.AF_UNIX) as server:
             try:
                 server.connect(self._target)
+                self._exchange(client, server)
             except OSError:
-                return
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    try:
-                        data = source.recv(65_536)
-                    except OSError:
-                        return
-                    if not data:
-                        return
-                    is_lost = is_lost or not self._speaks.is_set()
-                    if source is client and self._cut_after is not None and self._cut_after in data:
-                        server.sendall(data)
-                        server.recv(65_536)
-                        self._cut_after = None
-                        return
-                    if not is_lost:
-                        (server if source is client else client).sendall(data)
+                return  # either end is gone
+
+    def _exchange(self, client: socket.socket, server: socket.socket) -> None:
+        is_lost = False
+        while True:
+            for source in select.select([client, server], [], [])[0]:
+                data = source.recv(65_536)
+                if not data:
+                    return
+                is_lost = is_lost or not self._speaks.is_set()
+                if source is client and self._cut_after is not None and self._cut_after in data:
+                    server.sendall(data)
+                    server.recv(65_536)
+                    self._cut_after = None
+                    return
+                if not is_lost:
+                    (server if source is client else client).sendall(data)
