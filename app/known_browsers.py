@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hmac
 
-from flask import Flask, Response, after_this_request, current_app, g, request
+from flask import Response, after_this_request, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from shared.models import User
 from shared.services import validation
+from shared.settings import Settings
 
 COOKIE = "gossip_known"
 SECONDS = 365 * 24 * 3600
@@ -27,8 +28,11 @@ def login_key(login: str) -> str:
 def remember(user: User) -> None:
     """Add the account to this browser's cookie."""
     # An unverified address may belong to somebody else.
-    marks = [_mark(login) for login in (user.username, *([user.email] if user.is_verified else []))]
-    marks += [mark for mark in _known_marks() if mark not in marks]
+    logins = [user.username, *([user.email] if user.is_verified else [])]
+    *fallbacks, key = _signing_keys()
+    marks = [_mark(login, key) for login in logins]
+    replaced = {*marks, *(_mark(login, fallback) for login in logins for fallback in fallbacks)}
+    marks += [mark for mark in _known_marks() if mark not in replaced]
     value = _serializer().dumps(marks[: 2 * ACCOUNTS])
 
     @after_this_request
@@ -47,12 +51,11 @@ def remember(user: User) -> None:
 
 def knows(login: str) -> bool:
     """Return whether this browser has signed in with this login before."""
-    return _mark(login) in _known_marks()
+    return any(_mark(login, key) in _known_marks() for key in _signing_keys())
 
 
-def _mark(login: str) -> str:
-    key = str(current_app.secret_key).encode()
-    return hmac.new(key, f"known-login:{login_key(login)}".encode(), "sha256").hexdigest()[:32]
+def _mark(login: str, key: str) -> str:
+    return hmac.new(key.encode(), f"known-login:{login_key(login)}".encode(), "sha256").hexdigest()[:32]
 
 
 def _known_marks() -> list[str]:
@@ -67,5 +70,9 @@ def _known_marks() -> list[str]:
 
 
 def _serializer() -> URLSafeTimedSerializer:
-    app: Flask = current_app
-    return URLSafeTimedSerializer(str(app.secret_key), salt="known-logins")
+    return URLSafeTimedSerializer(_signing_keys(), salt="known-logins")
+
+
+def _signing_keys() -> list[str]:
+    settings: Settings = current_app.extensions["settings"]
+    return settings.signing_keys

@@ -54,6 +54,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,
         # A token is valid as long as its session, so that a form left open overnight can still be sent.
         WTF_CSRF_TIME_LIMIT=None,
+        # Forms that were opened before SECRET_KEY was replaced can still be sent.
+        WTF_CSRF_SECRET_KEY=settings.signing_keys,
         # It would require a Referer, which many privacy settings leave out. See app/origins.py.
         WTF_CSRF_SSL_STRICT=False,
     )

@@ -43,17 +43,17 @@ def session_mark(session_token: str) -> str:
     return hashlib.sha256(session_token.encode()).hexdigest()[:32]
 
 
-def make_token(secret_key: str, *, user_id: int, session_token: str, session_number: str = "") -> str:
-    """Return a token for this account and this session of it."""
+def make_token(signing_keys: list[str], *, user_id: int, session_token: str, session_number: str = "") -> str:
+    """Return a token for this account and this session of it. See `Settings.signing_keys`."""
     parts = [user_id, session_mark(session_token), secrets.token_hex(16), session_number]
-    return _serializer(secret_key).dumps(parts)
+    return _serializer(signing_keys).dumps(parts)
 
 
-def read_token(secret_key: str, text: str, *, now: datetime | None = None) -> ChatToken:
+def read_token(signing_keys: list[str], text: str, *, now: datetime | None = None) -> ChatToken:
     """Return the content of a token. Raises InvalidCredentials if it is forged, damaged or too old."""
     try:
         parts: Any
-        parts, made_at = _serializer(secret_key).loads(text, return_timestamp=True)
+        parts, made_at = _serializer(signing_keys).loads(text, return_timestamp=True)
         user_id, mark, number, session_number = parts
         token = ChatToken(int(user_id), str(mark), str(number), str(session_number))
     except (BadData, ValueError, TypeError):
@@ -64,5 +64,5 @@ def read_token(secret_key: str, text: str, *, now: datetime | None = None) -> Ch
     return token
 
 
-def _serializer(secret_key: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(secret_key, salt=SALT)
+def _serializer(signing_keys: list[str]) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(signing_keys, salt=SALT)

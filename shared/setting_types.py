@@ -20,6 +20,7 @@ from shared.mail import MailServer, check_sender
 from shared.services import validation
 
 MASK = "***"
+MIN_SECRET = 16  # characters
 
 
 class SettingsError(Exception):
@@ -188,9 +189,16 @@ def _parse_networks(name: str, text: str) -> tuple[Network, ...]:
 
 
 def _parse_secret(name: str, text: str) -> str:
-    if len(text) < 16:
-        raise SettingsError(f"{name} is too short: it must have at least 16 characters")
+    if len(text) < MIN_SECRET:
+        raise SettingsError(f"{name} is too short: it must have at least {MIN_SECRET} characters")
     return text
+
+
+def _parse_secrets(name: str, text: str) -> tuple[str, ...]:
+    secrets = tuple(text.split())
+    if any(len(secret) < MIN_SECRET for secret in secrets):
+        raise SettingsError(f"{name} has a key that is too short: each must have at least {MIN_SECRET} characters")
+    return secrets
 
 
 def _parse_switch(name: str, text: str) -> bool:
@@ -204,6 +212,9 @@ SECONDS = SettingType(_parse_seconds, "under 0.05, over 86400", float)
 SWITCH = SettingType(_parse_switch, choice("on", "off").refused, lambda is_on: "on" if is_on else "off")
 FOLDER = SettingType(_parse_folder, "a folder that cannot be made")
 SECRET = SettingType(_parse_secret, "fewer than 16 characters", lambda secret: MASK)
+SECRETS = SettingType(
+    _parse_secrets, "a key with fewer than 16 characters", lambda secrets: " ".join(MASK for _ in secrets)
+)
 DATABASE_URL = SettingType(_parse_database_url, "other databases; SQLite in memory", mask_url)
 PROXIES = SettingType(_parse_proxies, "anything but addresses and networks, and `none`", _show_proxies)
 NETWORKS = SettingType(_parse_networks, "anything but addresses and networks, and `none`", _show_proxies)

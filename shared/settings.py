@@ -26,7 +26,7 @@ __all__ = ["MAX_SOCKET_PATH", "Setting", "Settings", "SettingsError", "embedded_
 
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
-FROM_FILES = frozenset(["SECRET_KEY", "DATABASE_URL", "REDIS_URL", "MAIL_URL"])
+FROM_FILES = frozenset(["SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "MAIL_URL"])
 """Settings that hold secrets. Each can be in a file, whose path is in the variable with `_FILE` at the end."""
 
 Derive = Callable[[Mapping[str, Any]], Any]
@@ -126,6 +126,13 @@ class Settings:
         "signs sessions, forms, and the tokens of the chat; must be the same for all processes, workers too",
         shown_default="generated on the first start and stored in `secret_key` in the instance folder",
         source="key file",
+    )
+    secret_key_fallbacks: tuple[str, ...] = setting(
+        types.SECRETS,
+        "",
+        "[earlier values of `SECRET_KEY`](#credentials), with spaces or line ends between them: what they have signed "
+        "is still accepted",
+        shown_default="none",
     )
     web_port: int = setting(
         types.PORT,
@@ -325,6 +332,11 @@ class Settings:
         }
 
     @property
+    def signing_keys(self) -> list[str]:
+        """All keys whose signatures are accepted. The last one signs, as itsdangerous expects."""
+        return [*self.secret_key_fallbacks, self.secret_key]
+
+    @property
     def site_proxies(self) -> TrustedProxies:
         """The proxies whose headers the site believes."""
         return self._proxies(self.public_url, self.web_port)
@@ -376,7 +388,7 @@ def _read_file(environ: Mapping[str, str], name: str) -> str:
     if name not in FROM_FILES or not path:
         return ""
     try:
-        text = Path(path).read_text().strip()
+        text = Path(path).read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(f"{name}_FILE: cannot read {path}: {reason}") from None
@@ -412,16 +424,24 @@ def _stored_secret_key(instance_path: Path) -> str:
     try:
         if not path.exists():
             handle, draft = tempfile.mkstemp(dir=instance_path)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_hex(32))
             try:
+                with os.fdopen(handle, "w") as file:
+                    file.write(secrets.token_hex(32))
                 os.link(draft, path)
             except FileExistsError:
                 pass
             finally:
                 os.unlink(draft)
-        return path.read_text().strip()
+        key = path.read_text("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        key = ""
     except OSError as error:
         raise SettingsError(
             f"INSTANCE_PATH: cannot keep the secret key in {path}: {error.strerror}; set SECRET_KEY, or another folder"
         ) from None
+    if len(key) < types.MIN_SECRET:
+        raise SettingsError(
+            f"SECRET_KEY: the key in {path} is damaged: put back the original from a backup, or delete the file, which "
+            "signs everybody out"
+        )
+    return key

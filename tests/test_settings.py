@@ -42,6 +42,7 @@ def test_every_setting_is_read(read, tmp_path):
         "DATABASE_URL": "postgres://me@db.example.com/gossip",
         "REDIS_URL": "rediss://redis.example.com/3",
         "SECRET_KEY": KEY,
+        "SECRET_KEY_FALLBACKS": f"{KEY[::-1]} {KEY * 2}",
         "MAIL_URL": "smtps://mail.example.com",
         "PUBLIC_URL": "https://gossip.example.com/",
         "SOCKET_URL": "wss://gossip.example.com/socket",
@@ -124,6 +125,7 @@ def test_the_default_address_can_be_opened(read, bind, shown):
         ),
         ("REDIS_URL", ["localhost:6379", "http://redis.example.com", "redis", "redis://host:many", "redis://[::1"]),
         ("SECRET_KEY", ["short", "x" * 15]),
+        ("SECRET_KEY_FALLBACKS", ["short", f"{'x' * 16} {'x' * 15}"]),
         ("WEB_CONCURRENCY", ["abc", "0", "-1"]),
         ("WORKER_METRICS_PORT", ["abc", "65536", "4100", "4110"]),
         ("ADMIN_EMAIL", ["keeper", "a@b@c", "Keeper <keeper@example.com>"]),
@@ -226,7 +228,10 @@ def test_every_address_is_masked(read):
         "REDIS_URL": "redis://:secret-word@redis.example.com",
         "MAIL_URL": "smtps://me:secret-word@mail.example.com",
     }
-    assert "secret-word" not in str(read(SECRET_KEY="secret-word" * 2, **urls).describe(urls))
+    keys = {"SECRET_KEY": "secret-word" * 2, "SECRET_KEY_FALLBACKS": "secret-word" * 3 + " " + "secret-word" * 4}
+    described = read(**keys, **urls).describe(urls)
+    assert "secret-word" not in str(described)
+    assert described["SECRET_KEY_FALLBACKS"]["value"] == "*** ***"
 
 
 @pytest.mark.usefixtures("processes")
@@ -270,6 +275,35 @@ def test_secrets_can_be_in_files(read, tmp_path, name, value):
     assert settings.describe({f"{name}_FILE": str(path)})[name]["source"] == "file"
     path.unlink()
     assert getattr(read(**{name: value, f"{name}_FILE": str(path)}), name.lower()) == value
+
+
+@pytest.mark.parametrize("content", [f"\ufeff{KEY}\r\n".encode(), f"  {KEY}\n\n".encode(), KEY.encode()])
+def test_byte_order_marks_and_line_ends_are_not_part_of_a_key(read, tmp_path, content):
+    """Editors on other systems write them, in files that operators name and in the generated one."""
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+    assert read(SECRET_KEY_FILE=str(path)).secret_key == KEY
+    read()
+    (tmp_path / "instance" / "secret_key").write_bytes(content)
+    assert read().secret_key == KEY
+
+
+def test_earlier_keys_can_be_in_a_file(read, tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(f"{KEY}1\r\n{KEY}2\r\n")
+    settings = read(SECRET_KEY=KEY, SECRET_KEY_FALLBACKS_FILE=str(path))
+    assert settings.signing_keys == [f"{KEY}1", f"{KEY}2", KEY]
+
+
+@pytest.mark.parametrize("content", [b"", b"short", KEY.encode("utf-16")])
+def test_a_damaged_key_file_gives_one_line(read, tmp_path, content):
+    """An empty key would sign nothing, and a short one could be guessed."""
+    read()
+    (tmp_path / "instance" / "secret_key").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"SECRET_KEY: .* is damaged") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    assert read(SECRET_KEY=KEY).secret_key == KEY
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), (b"", "is empty"), (b"\xff\xfe", "not text")])

@@ -71,4 +71,5 @@ def read_link(purpose: Purpose, token: str) -> Link:
 
 
 def _serializer(purpose: Purpose) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt=f"link:{purpose.name}")
+    settings: Settings = current_app.extensions["settings"]
+    return URLSafeTimedSerializer(settings.signing_keys, salt=f"link:{purpose.name}")

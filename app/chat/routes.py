@@ -117,7 +117,7 @@ def make_blueprint(settings: Settings) -> Blueprint:
         if not current_user.is_authenticated:
             return Response(status=401)
         socket_token = chat_tokens.make_token(
-            settings.secret_key,
+            settings.signing_keys,
             user_id=current_user.id,
             session_token=current_user.session_token,
             session_number=current_user.session_number,

@@ -177,11 +177,11 @@ def test_only_signed_in_users_get_a_token(reader, visitor, app):
     assert app.test_client().get("/chat/token.json").status_code == 401
     answer = reader.client.get("/chat/token.json")
     assert answer.headers["Cache-Control"] == "no-store"
-    token = chat_tokens.read_token(SECRET_KEY, answer.json["token"])
+    token = chat_tokens.read_token([SECRET_KEY], answer.json["token"])
     assert token.user_id == reader.user.id
     assert token.mark == chat_tokens.session_mark(reader.user.session_token)
     assert reader.user.session_token not in answer.get_data(as_text=True)
-    again = chat_tokens.read_token(SECRET_KEY, reader.client.get("/chat/token.json").json["token"])
+    again = chat_tokens.read_token([SECRET_KEY], reader.client.get("/chat/token.json").json["token"])
     assert again.number != token.number
 
 

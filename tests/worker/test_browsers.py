@@ -50,7 +50,7 @@ def new_user(network: Network) -> Any:
 def token_for(user: Any) -> str:
     with reading() as session:
         session_token = accounts.get_account(session, user.id).session_token
-        return chat_tokens.make_token(SECRET_KEY, user_id=user.id, session_token=session_token)
+        return chat_tokens.make_token([SECRET_KEY], user_id=user.id, session_token=session_token)
 
 
 def join_chat(network: Network, user: Any = None, *, channels: list[str] = (), worker: int = 0, **options: Any) -> Page:  # type: ignore[assignment]
@@ -580,7 +580,7 @@ def test_signing_out_closes_the_pages_of_that_session_only(network: Network) -> 
 
     def token(number: str) -> str:
         return chat_tokens.make_token(
-            SECRET_KEY, user_id=user.id, session_token=user.session_token, session_number=number
+            [SECRET_KEY], user_id=user.id, session_token=user.session_token, session_number=number
         )
 
     here, there = sessions.new_number(), sessions.new_number()

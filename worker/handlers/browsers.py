@@ -44,11 +44,11 @@ def authenticate(
     Raises:
         AlreadyAuthenticated, InvalidCredentials.
         TooMany: the account has too many pages open.
-        Banned: the address is banned.
+        Banned: the address is banned, and the account is not a moderator's or an admin's.
     """
     if connection.chatter is not None:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
-    token = chat_tokens.read_token(parts.settings.secret_key, request.token)
+    token = chat_tokens.read_token(parts.settings.signing_keys, request.token)
     connection.claimed_id = f"user {token.user_id}"
     if not parts.browsers.use_up(token):
         raise InvalidCredentials("this token was used already")
@@ -65,7 +65,7 @@ def authenticate(
     visible = [channel for channel in requested if channel is not None and not channel.hidden]
     success = BrowserSignedIn(username=chatter.username, channels=[channel.name for channel in visible])
     parts.browsers.require_room(chatter)
-    parts.moderation.check_socket(None, connection.transport.address)
+    parts.moderation.check_socket(None, connection.transport.address, user_id=chatter.id)
     connection.session_number = token.session_number
     connection.send(encode_success(success.event, ref, success))
     parts.browsers.admit(connection, chatter, visible)
