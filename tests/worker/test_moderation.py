@@ -208,6 +208,26 @@ def test_a_banned_address_cannot_chat_from_a_browser(network: Network) -> None:
     do(sanctions.lift, sanction_id=sanction.id, reason="over")
 
 
+def test_staff_behind_a_banned_address_chat_until_they_are_staff_no_longer(network: Network, channel: Channel) -> None:
+    header = ["X-Forwarded-For: 198.51.100.77"]
+    moderator = network.factory.user(role="moderator", is_verified=True)
+    player = network.factory.user(is_verified=True)
+    pages = [open_page(network, header=header) for _ in range(2)]
+    for page, user in zip(pages, (moderator, player), strict=True):
+        authentication = {"token": token_for(user), "channels": [channel.name]}
+        assert page.request("authenticate", authentication)["status"] == "success"
+    target = {"target_kind": "address", "target": "198.51.100.77"}
+    sanction = do(sanctions.sanction, kind="ban", reason="a flood", **target)
+    assert pages[1].wait_closed() == 4003
+    line = {"channel": channel.name, "message": "still here"}
+    assert pages[0].request("channels/send", line)["status"] == "success"
+    other = open_page(network, worker=1, header=header)
+    assert other.request("authenticate", {"token": token_for(moderator), "channels": []})["status"] == "success"
+    do(users.set_role, username=moderator.username, role="player")
+    assert (pages[0].wait_closed(), other.wait_closed()) == (4003, 4003)
+    do(sanctions.lift, sanction_id=sanction.id, reason="over")
+
+
 def from_address(network: Network, address: str, channel: Channel, **options: Any) -> SocketClient:
     """Open a socket of a new game, from this address according to the proxy."""
     game = network.game()
@@ -439,7 +459,8 @@ def test_a_player_banned_while_online_is_announced_once_as_signed_out(network: N
     for name in ("Alice", "Wren", "Loud"):
         sender.request("players/sign-out", {"name": name})
     listener.wait_for("players/sign-out", payload={"name": "Loud"})
-    left = [frame["payload"]["name"] for frame in listener.events("players/sign-out")]
+    payloads = [frame["payload"] for frame in listener.events("players/sign-out")]
+    left = [payload["name"] for payload in payloads if payload["game"] == game]
     assert sorted(left) == ["Alice", "Loud", "Wren"]
 
 

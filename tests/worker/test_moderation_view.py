@@ -199,6 +199,28 @@ def test_only_a_ban_hides_a_player_and_closes_sockets(show):
         banned.check_socket(GAME, WREN.address)
 
 
+@pytest.mark.parametrize("kind", ["mute", "ban"])
+def test_sanctions_of_addresses_do_not_stop_staff_who_are_signed_in(show, kind):
+    """Otherwise a moderator could lock out the admins. Players of games are never signed in."""
+    row = sanction(kind, "address", peer=None, address="203.0.113.0/24")
+    staff = WREN._replace(peer=grapevine.KEY, user_id=7)
+    view = show(sanctions=[row], staff=frozenset({7}))
+    assert refusal(view, speaker=staff) is None and not view.is_banned(staff)
+    view.check_tell(staff)
+    view.check_socket(None, staff.address, user_id=7)
+    for speaker in (staff._replace(user_id=8), WREN):
+        assert refusal(view, speaker=speaker) is {"mute": Muted, "ban": Banned}[kind]
+        if kind == "ban":
+            with pytest.raises(Banned):
+                view.check_socket(None, speaker.address, user_id=speaker.user_id)
+
+
+def test_other_sanctions_stop_staff_too(show):
+    row = sanction("ban", "user", peer=None, user_id=7)
+    view = show(sanctions=[row], staff=frozenset({7}))
+    assert refusal(view, speaker=WREN._replace(peer=grapevine.KEY, user_id=7)) is Banned
+
+
 def test_only_admins_may_lift_sanctions_of_staff(show):
     people = {(GAME, "wren"): 7}
     row = sanction("ban", "player", player_key="wren")

@@ -33,6 +33,8 @@ class Bans:
         affected = {connection for key in sanctions.peers for connection in by_peer.get(key, ())}
         # Any socket can have a banned address, even before it has authenticated.
         for connection in list(self._sockets.all) if sanctions.has_addresses else affected:
-            ban = self._moderation.find_ban(connection.peer_key, connection.transport.address)
+            ban = self._moderation.find_ban(
+                connection.peer_key, connection.transport.address, user_id=connection.user_id
+            )
             if ban is not None:
                 connection.close(CLOSE_BANNED, ban.message)

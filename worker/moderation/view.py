@@ -202,7 +202,7 @@ class Moderation:
             if state.paused_until > now:
                 raise ChannelPaused(sentence(Code.CHANNEL_PAUSED))
         if self.sanctions:
-            sanction = self.sanctions.find(speaker, channel.id, self._people, now)
+            sanction = self._find(speaker, channel.id, now)
             if sanction is not None:
                 raise self._error(sanction, now)
         player = speaker.peer, speaker.key
@@ -231,30 +231,45 @@ class Moderation:
         """Check whether a speaker may send a tell. Raises Muted, Banned."""
         if self.sanctions:
             now = self._clock()
-            sanction = self.sanctions.find(speaker, None, self._people, now)
+            sanction = self._find(speaker, None, now)
             if sanction is not None:
                 raise self._error(sanction, now)
 
     def is_banned(self, speaker: Speaker) -> bool:
         """Return whether a player is banned. Others must not see even the name, which could be an advert."""
-        sanction = self.sanctions.find(speaker, None, self._people, self._clock()) if self.sanctions else None
+        sanction = self._find(speaker, None, self._clock()) if self.sanctions else None
         return sanction is not None and sanction.kind == "ban"
 
     def banned_players(self) -> frozenset[tuple[PeerKey, str]]:
         """Return the players that are banned on all channels, as pairs of a peer key and a player key."""
         return self.sanctions.banned_players(self._people, self._clock()) if self.sanctions else frozenset()
 
-    def check_socket(self, peer: PeerKey | None, address: str) -> None:
-        """Check whether a peer may have sockets from an address. Raises Banned."""
-        ban = self.find_ban(peer, address)
+    def check_socket(self, peer: PeerKey | None, address: str, *, user_id: int | None = None) -> None:
+        """Check whether a peer, or the account of a browser, may have sockets from an address. Raises Banned."""
+        ban = self.find_ban(peer, address, user_id=user_id)
         if ban is not None:
             raise ban
 
-    def find_ban(self, peer: PeerKey | None, address: str) -> DomainError | None:
-        """Return the error for a peer that is banned, or has a banned address. Returns None if it is not."""
+    def find_ban(self, peer: PeerKey | None, address: str, *, user_id: int | None = None) -> DomainError | None:
+        """Return the error for a peer that is banned, or has a banned address. Returns None if it is not.
+
+        Args:
+            user_id: The account, if the socket is a browser's.
+        """
         now = self._clock()
-        ban = self.sanctions.find_ban(peer, address, now) if self.sanctions else None
+        ban = self.sanctions.find_ban(peer, self._counting(address, user_id), now) if self.sanctions else None
         return None if ban is None else self._error(ban, now)
+
+    def _find(self, speaker: Speaker, channel_id: int | None, now: float) -> ActiveSanction | None:
+        speaker = speaker._replace(address=self._counting(speaker.address, speaker.user_id))
+        return self.sanctions.find(speaker, channel_id, self._people, now)
+
+    def _counting(self, address: str, user_id: int | None) -> str:
+        """Return an address, or "" for signed-in moderators and admins.
+
+        Sanctions of addresses do not stop them, or one of them could lock out the others.
+        """
+        return "" if user_id in self._staff else address
 
     def _error(self, sanction: ActiveSanction, now: float) -> DomainError:
         person = sanction.user_id if sanction.player is None else self._people.get(sanction.player)
@@ -400,6 +415,8 @@ class Moderation:
             self._mutes = PatternSet((peer_keys.of_game(game_id), pattern) for game_id, pattern in snapshot.mutes)
             self._muting.clear()
         if Part.PEOPLE in parts:
+            if snapshot.staff != self._staff:
+                parts |= {Part.SANCTIONS}  # those of addresses now apply to other accounts
             self._people, self._ignores, self._staff = snapshot.people, snapshot.ignores, snapshot.staff
             self._ignore_sets.clear()
             self._ignore_index.update(self._ignores)
