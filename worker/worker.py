@@ -106,7 +106,9 @@ class Worker:
             presence, fanout, away_seconds=min(settings.offline_seconds, AWAY_SECONDS)
         )
         self._jobs = Jobs(database, network_jobs(settings, presence.list_games))
-        self._checks = Checks(database, allows_private=settings.check_private_addresses)
+        self._checks = Checks(
+            database, allows_private=settings.check_private_addresses, is_limited=settings.rate_limits
+        )
         self.parts = Parts(
             settings=settings,
             worker_id=worker_id,

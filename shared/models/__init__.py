@@ -6,7 +6,7 @@ from shared.models.audit import AuditEntry, ModerationHead
 from shared.models.channel import Channel
 from shared.models.character import Character, CharacterSighting
 from shared.models.chat_reading import ChatReading
-from shared.models.connection_check import ConnectionCheck
+from shared.models.connection_check import CheckCount, ConnectionCheck
 from shared.models.ended_session import EndedSession
 from shared.models.game import Game, GameConnection
 from shared.models.game_transfer import GameTransfer
@@ -30,6 +30,7 @@ __all__ = [
     "Character",
     "CharacterSighting",
     "ChatReading",
+    "CheckCount",
     "ConnectionCheck",
     "Counter",
     "DailyPlayerCount",

@@ -39,3 +39,19 @@ class ConnectionCheck(Model):
         """True while a check is due or running."""
         now = utc_now()
         return self.due_at <= now or (self.lease_until is not None and self.lease_until > now)
+
+
+class CheckCount(Model):
+    """How many checks the games of one owner had in the current window. See `shared/services/check_allowances.py`.
+
+    Attributes:
+        port_class: the ports that were checked, one of `PortClass`.
+        since: when the window began.
+    """
+
+    __tablename__ = "check_counts"
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    port_class: Mapped[str] = mapped_column(String(10), primary_key=True)
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    checks: Mapped[int]

@@ -1,7 +1,7 @@
 """Checks of the ways to connect: which are due, who runs them, their outcomes, and advice for owners.
 
 A worker claims checks that are due (`take_due`) and stores the outcome (`finish`), so each is run by one worker. Checks
-run once a day at random times, and when an owner asks.
+run once a day at random times, and when an owner asks, up to a limit for each owner (`check_allowances.py`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from shared.bus import announce
 from shared.db import utc_now
+from shared.errors import TooMany
 from shared.models.connection_check import ConnectionCheck
 from shared.models.game import Game, GameConnection
+from shared.services import check_allowances
 from shared.signals import ChecksDue
 
 EVERY = timedelta(days=1)
@@ -163,6 +166,14 @@ class Result:
     http_status: int | None = None
 
 
+def port_of(way: GameConnection) -> int:
+    """Return the port that a check of a way to connect opens."""
+    if way.url is None:
+        return way.port or 0
+    url = urlsplit(way.url)
+    return url.port or check_allowances.DEFAULT_PORTS.get(url.scheme, 0)
+
+
 def meaning_of(check: ConnectionCheck | None) -> Meaning | None:
     """Return the meaning of the last outcome; None if there is none yet."""
     if check is None or check.outcome is None:
@@ -182,18 +193,29 @@ def plan(session: Session, *, now: datetime) -> int:
 
 
 def request(session: Session, game: Game) -> int:
-    """Schedule a check of all ways to connect of a game now. Return how many there are.
+    """Schedule a check of all ways to connect of a game now. Return how many are checked.
 
     A check that is running already is discarded and repeated: it may have begun before the owner fixed the problem.
+
+    Raises:
+        TooMany: The owner's games had too many checks within an hour.
     """
     now = utc_now()
-    for way in game.connections:
+    exhausted = check_allowances.exhausted(session, owner_id=game.owner_id, now=now)
+    ways = [way for way in game.connections if check_allowances.port_class(port_of(way)) not in exhausted]
+    if game.connections and not ways:
+        seconds = int((min(exhausted.values()) - now).total_seconds()) + 1
+        raise TooMany(
+            f"your games had too many checks within an hour: try again in {-(-seconds // 60)} minutes",
+            retry_after_ms=seconds * 1000,
+        )
+    for way in ways:
         if not _make_due(session, way.id, at=now):
             check = session.get(ConnectionCheck, way.id)
             if check is not None:
                 check.due_at, check.claim, check.lease_until = now, None, None
     announce(session, ChecksDue())
-    return len(game.connections)
+    return len(ways)
 
 
 def forget(session: Session, connection_id: str) -> None:
@@ -203,8 +225,12 @@ def forget(session: Session, connection_id: str) -> None:
         session.delete(check)
 
 
-def take_due(session: Session, *, now: datetime, at_most: int) -> list[Target]:
-    """Claim up to `at_most` checks that are due and not running. A claim holds for LEASE."""
+def take_due(session: Session, *, now: datetime, at_most: int, is_limited: bool = True) -> list[Target]:
+    """Claim up to `at_most` checks that are due and not running. A claim holds for LEASE.
+
+    Args:
+        is_limited: Postpone the checks of owners whose games had too many.
+    """
     due = session.scalars(
         select(ConnectionCheck)
         .where(ConnectionCheck.due_at <= now)
@@ -213,15 +239,22 @@ def take_due(session: Session, *, now: datetime, at_most: int) -> list[Target]:
         .limit(at_most)
         .with_for_update(skip_locked=True)  # SQLite has one writer at a time anyway
     ).all()
-    for check in due:
-        check.claim, check.lease_until = str(uuid.uuid4()), now + LEASE
-    session.flush()
     ways = _ways(session, [check.connection_id for check in due])
-    return [
-        Target(way.id, check.claim or "", way.type, way.url, way.host, way.port)
-        for check in due
-        if (way := ways.get(check.connection_id)) is not None
-    ]
+    targets = []
+    # Sorted, so that two workers cannot lock the counts of owners in opposite order.
+    for check in sorted(due, key=lambda check: _owner_of(ways.get(check.connection_id))):
+        way = ways.get(check.connection_id)
+        if way is None:
+            continue
+        if is_limited:
+            more_at = check_allowances.charge(session, owner_id=_owner_of(way), port=port_of(way), now=now)
+            if more_at is not None:
+                check.due_at = more_at + SPREAD * random.random()
+                continue
+        check.claim, check.lease_until = str(uuid.uuid4()), now + LEASE
+        targets.append(Target(way.id, check.claim, way.type, way.url, way.host, way.port))
+    session.flush()
+    return targets
 
 
 def finish(session: Session, target: Target, result: Result, *, now: datetime) -> bool:
@@ -250,4 +283,9 @@ def _make_due(session: Session, connection_id: str, *, at: datetime) -> bool:
 
 
 def _ways(session: Session, ids: Iterable[str]) -> dict[str, GameConnection]:
-    return {way.id: way for way in session.scalars(select(GameConnection).where(GameConnection.id.in_(list(ids))))}
+    query = select(GameConnection).where(GameConnection.id.in_(list(ids)))
+    return {way.id: way for way in session.scalars(query.options(joinedload(GameConnection.game)))}
+
+
+def _owner_of(way: GameConnection | None) -> int:
+    return 0 if way is None else way.game.owner_id

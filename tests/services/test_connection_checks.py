@@ -8,9 +8,9 @@ import pytest
 
 from shared import db
 from shared.bus import take_announcements
-from shared.errors import NotFound
+from shared.errors import NotFound, TooMany
 from shared.models import ConnectionCheck
-from shared.services import connection_checks, games, users
+from shared.services import check_allowances, connection_checks, games, users
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from shared.services.connection_checks import EVERY, LEASE, SPREAD, Outcome, Result
@@ -151,3 +151,80 @@ def test_two_workers_share_the_checks_that_are_due(ways):
         taken = [target.connection_id for racer in racers for target in racer.join()]
         assert sorted(taken) == sorted(way.id for way in ways)
         now += LEASE
+
+
+def ask(stored_game, owner):
+    with db.transaction() as session:
+        return games.check_connections(session, actors.of_user(session, owner.id), short_name=stored_game.short_name)
+
+
+@pytest.fixture
+def few_checks(monkeypatch):
+    """Three checks of ports of games in an hour, and one of a port of the system."""
+    monkeypatch.setitem(check_allowances.CHECKS, check_allowances.PortClass.GAME, 3)
+    monkeypatch.setitem(check_allowances.CHECKS, check_allowances.PortClass.SYSTEM, 1)
+
+
+def test_an_owner_cannot_scan_ports_by_editing_a_way(few_checks, any_database, stored):
+    """Neither through one game nor through several: their checks wait for the next hour."""
+    owner, other = stored.user("keeper"), stored.user("other")
+    mine = [stored.game("Mine", owner=owner), stored.game("Second", owner=owner)]
+    ways = [stored.connection(game, host="victim.example.com", port=4000) for game in mine]
+    now = db.utc_now()
+    scanned = []
+    for port in range(4000, 4010):
+        for way in ways:
+            with db.transaction() as session:
+                games.update_connection(
+                    session, OPERATOR, connection_id=way.id, type="telnet", host="victim.example.com", port=port
+                )
+        plan(now - SPREAD)
+        scanned += [target.port for target in take(now)]
+    assert len(scanned) == 3
+    stored.connection(stored.game("Theirs", owner=other), port=5000)
+    plan(now - SPREAD)
+    assert [target.port for target in take(now)] == [5000]
+    later = now + check_allowances.WINDOW + SPREAD
+    assert sorted(target.port for target in take(later)) == [4009, 4009, 5000]
+
+
+def test_ports_of_the_system_have_an_allowance_of_their_own(few_checks, any_database, stored):
+    game = stored.game("Mine", owner=stored.user("keeper"))
+    for port in (22, 25, 23, 443, 4000):
+        stored.connection(game, port=port)
+    plan()
+    now = db.utc_now() + SPREAD
+    ports = [target.port for target in take(now)]
+    assert len({22, 25} & set(ports)) == 1 and {23, 443, 4000} <= set(ports)
+
+
+def test_the_port_of_a_page_counts(few_checks, any_database, stored):
+    game = stored.game("Mine", owner=stored.user("keeper"))
+    for url in ("http://victim.example.com:22/", "https://victim.example.com:25/", "https://example.com/"):
+        stored.connection(game, type="web", url=url, host=None, port=None)
+    plan()
+    assert len(take(db.utc_now() + SPREAD)) == 2
+
+
+def test_an_owner_who_asks_too_often_is_told_when_to_ask_again(few_checks, any_database, stored):
+    owner = stored.user("keeper")
+    game = stored.game("Mine", owner=owner)
+    for port in (4000, 4001, 22):
+        stored.connection(game, port=port)
+    assert ask(game, owner) == 3 and len(take(db.utc_now())) == 3
+    assert ask(game, owner) == 2  # not the port of the system
+    take(db.utc_now())
+    with pytest.raises(TooMany, match="try again in 60 minutes"):
+        ask(game, owner)
+
+
+def test_limits_can_be_switched_off(few_checks, any_database, stored):
+    owner = stored.user("keeper")
+    game = stored.game("Mine", owner=owner)
+    for port in range(20, 30):
+        stored.connection(game, port=port)
+    for _ in range(2):
+        assert ask(game, owner) == 10
+        with db.transaction() as session:
+            due = connection_checks.take_due(session, now=db.utc_now(), at_most=20, is_limited=False)
+        assert len(due) == 10

@@ -36,8 +36,9 @@ _log = structlog.get_logger(__name__)
 class Checks:
     """Runs due checks, regularly and whenever an owner requests one."""
 
-    def __init__(self, database: Database, *, allows_private: bool) -> None:
+    def __init__(self, database: Database, *, allows_private: bool, is_limited: bool = True) -> None:
         self._database = database
+        self._is_limited = is_limited
         self._prober = Prober(self._resolve, allows_private=allows_private)
         self._resolvers = ThreadPool(RESOLVERS)
         self._pool = Pool(MAX_CHECKS)
@@ -65,9 +66,13 @@ class Checks:
                 self._woken.clear()
 
     def _start_due(self) -> bool:
-        """Start as many checks as fit into the pool. Return whether any were due."""
+        """Start as many checks as fit into the pool. Return whether there were any."""
         free = self._pool.free_count()
-        targets = self._database.write(lambda session: connection_checks.take_due(session, now=utc_now(), at_most=free))
+        targets = self._database.write(
+            lambda session: connection_checks.take_due(
+                session, now=utc_now(), at_most=free, is_limited=self._is_limited
+            )
+        )
         for target in targets:
             self._pool.spawn(self._check, target)
         return bool(targets)
