@@ -16,6 +16,12 @@ _CONTROLS = re.compile(
     "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+"
 )
 
+# Characters that show nothing: Unicode's Default_Ignorable_Code_Point, annotation marks, and the blank Braille pattern.
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
 _PIECES = re.compile(r"[<>]|[^<>]+")
 _BEGINS_TAG = re.compile(r"[/!?]?[A-Za-z]|!-|!\[")
 _ELEMENT = re.compile(r"[A-Za-z][A-Za-z0-9_:.-]*")
@@ -42,6 +48,16 @@ def has_lone_surrogate(text: str) -> bool:
 def has_nul(text: str) -> bool:
     """Return whether the text contains U+0000, which records must not contain (docs/protocol.md, §8)."""
     return "\x00" in text
+
+
+def strip_invisible(text: str) -> str:
+    """Return the text without characters that show nothing, such as joiners, variation selectors and fillers."""
+    return text if text.isascii() else INVISIBLE.sub("", text)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing: it is empty, or has only white space and invisible characters."""
+    return not strip_invisible(text).strip()
 
 
 def clean_text(text: str) -> str:

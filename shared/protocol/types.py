@@ -13,7 +13,7 @@ from unicodedata import normalize
 from msgspec import Meta
 
 from shared.errors import Invalid
-from shared.protocol.text import clean_line, clean_text, has_nul
+from shared.protocol.text import clean_line, clean_text, has_nul, is_blank, strip_invisible
 
 MAX_NAME = 60
 MAX_TEXT = 4000
@@ -37,6 +37,8 @@ def _name(value: str) -> str:
     name = clean_line(value)
     if not 1 <= len(name) <= MAX_NAME:
         raise ValueError("must be 1 to 60 characters")
+    if is_blank(name):
+        raise ValueError("must have a visible character")
     return name
 
 
@@ -49,7 +51,7 @@ def _text(value: str) -> str:
 
 def _words(value: str) -> str:
     text = _text(value)
-    if text.isspace():
+    if is_blank(text):
         raise ValueError("must be 1 to 4,000 characters, and not white space alone")
     return text
 
@@ -130,10 +132,14 @@ def game_key(name: str) -> str:
 
 
 def player_key(name: str) -> str:
-    """Return the form in which player names are compared: without case, and é equals e with an accent."""
+    """Return the form in which player names are compared: NFKC, without case and without invisible characters.
+
+    So é equals e with an accent, and full-width letters equal ordinary ones (docs/protocol.md, §5).
+    """
     if name.isascii():
         return name.lower()
-    return normalize("NFC", normalize("NFC", name).casefold())
+    compatible = normalize("NFKC", strip_invisible(name))
+    return normalize("NFKC", strip_invisible(compatible).casefold()).strip()
 
 
 def name_without_game(name: str, game: str) -> str:

@@ -15,13 +15,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from unicodedata import normalize
 
 from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 from shared.models.message import SEARCH_TABLE as TABLE
 from shared.models.message import Message
-from shared.protocol.types import player_key
 
 BATCH = 200  # lines: about 10 ms, in which nobody else can write on SQLite
 UNINDEXED_AT_MOST = 20_000  # lines that one search reads without the index, the newest ones
@@ -75,7 +75,7 @@ def make_query(*, words: str = "", player: str = "", game: str = "", channel_id:
             terms.update(kind + word for word in value_words[:-1])
             beginnings.add(kind + value_words[-1])
     if game.strip():
-        if _words(game) != [player_key(game.strip())]:
+        if _words(game) != [_fold(game.strip())]:
             return None
         terms.add(_game_term(game))
     if channel_id is not None:
@@ -153,7 +153,12 @@ def _insert(session: Session, lines: Sequence[Row[Any]]) -> None:
 
 
 def _words(value: str) -> list[str]:
-    return [word[:_WORD_LENGTH] for word in _WORD.findall(player_key(value))]
+    return [word[:_WORD_LENGTH] for word in _WORD.findall(_fold(value))]
+
+
+def _fold(text: str) -> str:
+    """Return the form in which words are compared: without case, and é equals e with an accent."""
+    return text.lower() if text.isascii() else normalize("NFC", normalize("NFC", text).casefold())
 
 
 def _game_term(short_name: str) -> str:

@@ -692,6 +692,39 @@ def test_an_application_can_moderate(moderator: SocketClient, pair: Any, channel
     assert line["id"] not in [message["id"] for message in left]
 
 
+@pytest.mark.one_worker
+def test_an_act_is_enforced_on_this_worker_before_it_is_answered(
+    moderator: SocketClient, pair: Any, channel: Channel
+) -> None:
+    alice, _ = pair
+    for kind, code in (("mute", "muted"), ("ban", "banned")):
+        target = {"kind": kind, "target": f"Alice@{alice.peer.short_name}", "seconds": 60, "reason": "flooding"}
+        answer = moderator.request("moderation/sanction", target)
+        assert say(alice, channel.name)["code"] == code
+        moderator.request("moderation/lift", {"id": answer["payload"]["id"], "reason": "fine"})
+        assert say(alice, channel.name)["status"] == "success"
+    moderator.request("moderation/pause", {"channel": channel.name, "reason": "calm"})
+    assert say(alice, channel.name)["code"] == "channel-paused"
+
+
+@pytest.mark.one_worker
+def test_a_muted_player_cannot_speak_under_a_name_that_looks_like_theirs(
+    moderator: SocketClient, network: Network, channel: Channel
+) -> None:
+    client = network.join(players=[], worker=0, channels=[channel.name])
+    target = {"kind": "mute", "target": f"Bob@{client.peer.short_name}", "seconds": 60, "reason": "flooding"}
+    moderator.request("moderation/sanction", target)
+    for name in ("Bob", "bOB", "B\u200bob", "\uff22\uff4f\uff42", "\u0412ob", "B\u043eb", "B0b", "Bo\u200db\ufe0f"):
+        assert say(client, channel.name, name=name)["code"] == "muted", ascii(name)
+    for name in ("Bobo", "Rob", "B\u00f3b"):
+        assert say(client, channel.name, name=name)["status"] == "success", ascii(name)
+    for blank in ("\u200b", "\u3164\u2800", "\ufeff \u2060"):
+        assert say(client, channel.name, name=blank)["code"] == "invalid", ascii(blank)
+        assert say(client, channel.name, name="Rob", message=blank)["code"] == "invalid", ascii(blank)
+    for kept in ("\U0001f469\u200d\U0001f4bb", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"):
+        assert say(client, channel.name, name="Rob", message=kept)["status"] == "success", ascii(kept)
+
+
 def test_acts_are_sent_to_applications_with_the_scope_only(
     moderator: SocketClient, network: Network, channel: Channel
 ) -> None:

@@ -72,6 +72,15 @@ def test_an_account_is_matched_through_its_character_or_its_browser():
     assert find(sanction, speaker=WREN._replace(user_id=8), people=PEOPLE) is None
 
 
+def test_a_name_that_looks_alike_is_matched_unless_it_is_an_approved_character():
+    sanction = row("player", peer=GAME, player_key="bill")
+    lookalike = WREN._replace(name="BiII", key="biii")
+    assert find(sanction, speaker=lookalike, people={}) is not None
+    assert find(sanction, speaker=lookalike, people={(GAME, "biii"): 8}) is None
+    assert find(sanction, speaker=lookalike._replace(user_id=8), people={}) is None
+    assert find(sanction, speaker=lookalike._replace(peer=OTHER_GAME), people={}) is None
+
+
 @pytest.mark.parametrize(("ends_in", "holds"), [(0.001, True), (0.0, False), (-1.0, False), (None, True)])
 def test_a_sanction_holds_until_just_before_its_end(ends_in, holds):
     sanctions = Sanctions([row("game", ends_in=ends_in, peer=GAME)])

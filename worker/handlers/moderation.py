@@ -138,7 +138,7 @@ def act_payload(entry: AuditEntry) -> ModerationAct:
 
 
 def _act(parts: Parts, connection: Connection, service: Callable[[Session, Actor], T]) -> T:
-    """Call a service in one transaction, with the socket's peer as the actor."""
+    """Call a service in one transaction, with the socket's peer as the actor. Returns once this worker enforces it."""
     peer = connection.peer
     assert peer is not None
 
@@ -146,4 +146,6 @@ def _act(parts: Parts, connection: Connection, service: Callable[[Session, Actor
         actor = (actors.of_application if peer.is_application else actors.of_game)(session, peer.id)
         return service(session, actor)
 
-    return parts.database.write(write)
+    result = parts.database.write(write)
+    parts.moderation.wait_until_enforced()
+    return result

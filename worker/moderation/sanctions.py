@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from shared.errors import Banned, DomainError, Muted
 from shared.peer_keys import PeerKey
 from shared.protocol.codes import Code, sanctioned
+from shared.services.moderation.lookalikes import skeletons
 from shared.services.moderation.targets import find_address
 
 MODERATORS, ADMINS = "moderators", "admins"
@@ -81,6 +82,7 @@ class Sanctions:
     def __init__(self, rows: Iterable[Any] = ()) -> None:
         """Index the rows of `sanctions.in_force_rows`."""
         self.players: dict[tuple[PeerKey, str], list[ActiveSanction]] = defaultdict(list)
+        self._lookalikes: dict[tuple[PeerKey, str], list[ActiveSanction]] = defaultdict(list)
         self.peers: dict[PeerKey, list[ActiveSanction]] = defaultdict(list)
         self.users: dict[int, list[ActiveSanction]] = defaultdict(list)
         self._networks: dict[tuple[int, int], dict[int, list[ActiveSanction]]] = {}
@@ -93,6 +95,8 @@ class Sanctions:
             )
             if player is not None:
                 self.players[player].append(sanction)
+                for skeleton in skeletons(row.player_key):
+                    self._lookalikes[row.peer, skeleton].append(sanction)
             elif row.target_kind == "game":
                 self.peers[row.peer].append(sanction)
             elif row.target_kind == "user":
@@ -131,14 +135,13 @@ class Sanctions:
             people: The account of each player that is a character, by peer key and player key.
             now: Unix time.
         """
-        player = speaker.peer, speaker.key
         sanctions = [
-            *self.players.get(player, ()),
+            *self._of_player(speaker, people),
             *self.peers.get(speaker.peer, ()),
             *self.of_address(speaker.address),
         ]
         if self.users:
-            user_id = people.get(player) if speaker.user_id is None else speaker.user_id
+            user_id = people.get((speaker.peer, speaker.key)) if speaker.user_id is None else speaker.user_id
             if user_id is not None:
                 sanctions += self.users.get(user_id, ())
         return _find_worst(
@@ -164,6 +167,20 @@ class Sanctions:
         users = {user_id for user_id, sanctions in self.users.items() if is_banned(sanctions)}
         players = {player for player, sanctions in self.players.items() if is_banned(sanctions)}
         return frozenset(players | {player for player, user_id in people.items() if user_id in users})
+
+    def _of_player(self, speaker: Speaker, people: Mapping[tuple[PeerKey, str], int]) -> Iterable[ActiveSanction]:
+        """Return the sanctions against a player, and those against players whose names look like theirs.
+
+        Approved characters and accounts are known by more than their name: for them only their own name counts.
+        """
+        player = speaker.peer, speaker.key
+        if not self.players or speaker.user_id is not None or player in people:
+            return self.players.get(player, ())
+        return [
+            sanction
+            for skeleton in skeletons(speaker.name)
+            for sanction in self._lookalikes.get((speaker.peer, skeleton), ())
+        ]
 
     def _list_by_network(self, text: str) -> list[ActiveSanction]:
         address = find_address(text)

@@ -149,6 +149,7 @@ class Moderation:
         self._pulse_at: float | None = None  # None until the start
         self._is_stale = False
         self._refreshed = Event()
+        self._applied = Event()
         self.revision = -1
         self._number = 0
         self.sanctions = Sanctions()
@@ -185,6 +186,17 @@ class Moderation:
         self._notice_freeze()
         if self._is_stale and not self._refreshed.wait(REFRESH_SECONDS):
             self._is_stale = False  # the database is away
+
+    def wait_until_enforced(self) -> None:
+        """Wait until this worker enforces everything that has been signalled to it so far. Gives up after a while.
+
+        The answer to a moderator's request must not come before a muted player has been silenced here.
+        """
+        newest = max(self._signalled, default=self.revision)
+        with gevent.Timeout(REFRESH_SECONDS, False):
+            while self.revision < newest:
+                self._applied.clear()
+                self._applied.wait()
 
     # Queries
 
@@ -424,6 +436,7 @@ class Moderation:
         if Part.APPLICATIONS in parts:
             self._scopes = snapshot.scopes
         self.on_change(parts)
+        self._applied.set()
 
 
 def _read(

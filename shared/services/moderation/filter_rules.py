@@ -17,6 +17,7 @@ from unicodedata import normalize
 import re2
 
 from shared.errors import Invalid
+from shared.protocol.text import INVISIBLE, strip_invisible
 
 PATTERN_LONGEST = 200
 MAX_SIZE = 20_000
@@ -29,10 +30,6 @@ _SET_BYTES = 64 * 1024 * 1024
 _MAX_PLAYERS = 20_000
 _LINES_KEPT = 100
 _LINK = re2.compile(r"(?i)(?:https?://|www\.)[^\s<>]+")
-_UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
-)
-"""Invisible characters: soft hyphens, joiners, direction marks, variation selectors."""
 _RANK = {"": 0, "flag": 1, "mask": 2, "refuse": 3}
 
 
@@ -84,7 +81,7 @@ def compile_pattern(kind: str, text: str) -> Any:
 
 
 def _expression(kind: str, text: str) -> str:
-    return re2.escape(_UNSEEN.sub("", text)) if kind == "word" else text
+    return re2.escape(strip_invisible(text)) if kind == "word" else text
 
 
 def size_of(rules: Iterable[Rule]) -> int:
@@ -176,12 +173,12 @@ class FilterSet:
     def _find_texts(self, text: str) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
         if self._set is not None:
             matches = self._find_in(text)
-            if _UNSEEN.search(text) is not None:
+            if INVISIBLE.search(text) is not None:
                 # Look for words in the visible text only. Patterns may be about invisible characters: look in both.
                 matches = {
                     number: spans for number, spans in matches.items() if self._texts[number][0].kind == "pattern"
                 }
-                places = [at for at, character in enumerate(text) if not _UNSEEN.match(character)]
+                places = [at for at, character in enumerate(text) if not INVISIBLE.match(character)]
                 for number, spans in self._find_in("".join(text[at] for at in places)).items():
                     matches.setdefault(number, []).extend((places[start], places[end - 1] + 1) for start, end in spans)
             for number, spans in matches.items():
@@ -209,7 +206,7 @@ class FilterSet:
 
 def _mark(text: str) -> int:
     """Return a number that is equal for lines that look the same."""
-    return hash(_UNSEEN.sub("", text).casefold())
+    return hash(strip_invisible(text).casefold())
 
 
 def _spans(rule: Rule, expression: Any, text: str) -> list[tuple[int, int]]:
