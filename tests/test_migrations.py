@@ -9,6 +9,7 @@ import sys
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect, text
 from sqlalchemy.exc import IntegrityError
@@ -131,6 +132,27 @@ def test_the_migrations_form_one_line():
     scripts = ScriptDirectory(str(ROOT / "migrations"))
     assert len(scripts.get_heads()) == 1
     assert all(hasattr(revision.module, "downgrade") for revision in scripts.walk_revisions())
+
+
+def test_keys_of_names_are_rewritten_unless_they_are_taken(engine):
+    """Until migration 0012, a name in full-width letters had a key of its own."""
+    tables, now = db.Base.metadata.tables, db.utc_now()
+    names = [("Bob", "bob"), ("\uff22ob", "\uff42ob"), ("\uff2fdo", "\uff4fdo")]
+    with engine.connect() as connection:
+        user = tables["users"].insert().values(username="Wren", email="a@b.example", email_key="k", password_hash="x")
+        user_id = connection.execute(user.values(created_at=now)).inserted_primary_key[0]
+        game = tables["games"].insert().values(name="Tea", name_key="tea", short_name="Tea", created_at=now)
+        game_id = connection.execute(
+            game.values(owner_id=user_id, client_id="c", client_secret_digest="d")
+        ).inserted_primary_key[0]
+        for name, key in names:
+            character = tables["characters"].insert().values(user_id=user_id, game_id=game_id, name=name, name_key=key)
+            connection.execute(character.values(state="approved", created_at=now))
+        with Operations.context(MigrationContext.configure(connection)):
+            ScriptDirectory(str(ROOT / "migrations")).get_revision("0012").module.upgrade()
+        keys = connection.scalars(text("SELECT name_key FROM characters ORDER BY id")).all()
+        connection.rollback()
+    assert keys == ["bob", "\uff42ob", "odo"]
 
 
 @pytest.mark.usefixtures("processes")

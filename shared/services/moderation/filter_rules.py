@@ -6,7 +6,6 @@ a line that matches none of them costs one pass.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
