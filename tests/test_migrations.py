@@ -135,7 +135,7 @@ def test_the_migrations_form_one_line():
 
 
 def test_keys_of_names_are_rewritten_unless_they_are_taken(engine):
-    """Until migration 0012, a name in full-width letters had a key of its own."""
+    """Until migration 0013, a name in full-width letters had a key of its own."""
     tables, now = db.Base.metadata.tables, db.utc_now()
     names = [("Bob", "bob"), ("\uff22ob", "\uff42ob"), ("\uff2fdo", "\uff4fdo")]
     with engine.connect() as connection:
@@ -149,7 +149,7 @@ def test_keys_of_names_are_rewritten_unless_they_are_taken(engine):
             character = tables["characters"].insert().values(user_id=user_id, game_id=game_id, name=name, name_key=key)
             connection.execute(character.values(state="approved", created_at=now))
         with Operations.context(MigrationContext.configure(connection)):
-            ScriptDirectory(str(ROOT / "migrations")).get_revision("0012").module.upgrade()
+            ScriptDirectory(str(ROOT / "migrations")).get_revision("0013").module.upgrade()
         keys = connection.scalars(text("SELECT name_key FROM characters ORDER BY id")).all()
         connection.rollback()
     assert keys == ["bob", "\uff42ob", "odo"]

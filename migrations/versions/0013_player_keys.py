@@ -1,7 +1,7 @@
 """Names of players compared in NFKC and without invisible characters
 
-Revision ID: 0012
-Revises: 0011
+Revision ID: 0013
+Revises: 0012
 
 Only names with characters beyond ASCII change. A character or pattern whose new key is taken in its game keeps its old
 one. The keys are made with today's `player_key`.
@@ -12,8 +12,8 @@ from alembic import op
 
 from shared.protocol.types import player_key
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 # Each table with its key, and the columns within which the key is unique.
 KEYS = [
