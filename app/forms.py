@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask_wtf import FlaskForm as FlaskForm
+from flask_wtf import FlaskForm as UntypedForm
 from markupsafe import Markup
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.validators import DataRequired, ValidationError
@@ -13,6 +13,10 @@ from shared.errors import Invalid
 from shared.services import validation
 
 UNCHECKED = (False, "false", "", "0", "off", "no", "n")
+
+
+class FlaskForm(UntypedForm):  # type: ignore[misc]
+    """The base of all forms. Flask-WTF has no types, so every other form inherits from this class."""
 
 
 def strip(value: str | None) -> str | None:
@@ -48,7 +52,7 @@ def checkbox(label: str, *, default: bool = False) -> BooleanField:
     return BooleanField(label, default=default, false_values=UNCHECKED)
 
 
-class OptionalCheckbox(BooleanField):
+class OptionalCheckbox(BooleanField):  # type: ignore[misc]  # WTForms has no types
     """A checkbox that sends `n` when it is unticked.
 
     A form sent without the field keeps the current value, so programs written before the field existed still work.

@@ -33,7 +33,7 @@ class Signals:
     def __init__(self, redis_url: str) -> None:
         self._publisher = Bus(redis_url)
         self._listener = Bus(redis_url)
-        self._handlers: dict[type[Signal], Callable[[Any], None]] = {}
+        self._handlers: dict[type[Signal], Callable[[Any], object]] = {}
         self._on_connected: list[Callable[[], None]] = []
         self._queue: deque[tuple[Any, ...]] = deque(maxlen=MAX_QUEUED)
         self._waiting = Event()
@@ -45,7 +45,7 @@ class Signals:
         """The client for commands. A call blocks its greenlet for at most a second."""
         return self._publisher.redis
 
-    def on(self, signal_class: type[S], handler: Callable[[S], None]) -> None:
+    def on(self, signal_class: type[S], handler: Callable[[S], object]) -> None:
         """Call the handler with each signal of this class. There is one handler for each class."""
         self._handlers[signal_class] = handler
 
@@ -78,7 +78,7 @@ class Signals:
 
     def flush(self, timeout: float) -> None:
         """Wait until the queue is empty, at most `timeout` seconds."""
-        with gevent.Timeout(timeout, False):
+        with gevent.Timeout(timeout, False):  # type: ignore[arg-type]
             while self._queue or self._waiting.is_set():
                 gevent.sleep(0.01)
 

@@ -204,7 +204,7 @@ class Worker:
         """Send `restart` to every socket, flush, and close all with 1012. Takes ten seconds at most."""
         parts, sockets = self.parts, self.sockets.all
         _log.info("stopping", sockets=len(sockets))
-        with gevent.Timeout(STOP_SECONDS, False):
+        with gevent.Timeout(STOP_SECONDS, False):  # type: ignore[arg-type]
             self._server.stop_accepting()
             parts.peers.announce_restart(DOWNTIME_SECONDS)
             parts.chat.flush(timeout=3.0)

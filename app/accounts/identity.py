@@ -28,7 +28,7 @@ RETURN_AFTER = timedelta(days=1)
 RENEWED_KEY = "renewed"
 
 
-class SignedIn(UserMixin):
+class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """The signed-in account. Its cookie holds the session token, so a new token on the account ends all sessions.
 
     Attributes:

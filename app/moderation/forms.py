@@ -17,7 +17,7 @@ from shared.services.moderation import sanctions
 _STAMPS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
 
-class IntegerTextField(StringField):
+class IntegerTextField(StringField):  # type: ignore[misc]  # WTForms has no types
     """A text field for a whole number; None if it is empty. Shows invalid input again."""
 
     def process_formdata(self, valuelist: list[Any]) -> None:

@@ -101,7 +101,7 @@ class Checks:
     def _resolve(self, host: str) -> list[tuple[int, str]]:
         # Includes waiting for a thread, since all may be busy.
         with gevent.Timeout(RESOLVE_SECONDS, TimeoutError("resolving the name takes too long")):
-            addresses, error = self._resolvers.spawn(_look_up, host.encode("idna")).get()
+            addresses, error = self._resolvers.apply(_look_up, (host.encode("idna"),))
         if error is not None:
             raise error
         return list(addresses)

@@ -54,7 +54,7 @@ class Feed:
 
     def wait_for(self, position: int, timeout: float = 5.0) -> bool:
         """Wait until everything up to `position` has been passed on. Return False after `timeout` seconds."""
-        with gevent.Timeout(timeout, False):
+        with gevent.Timeout(timeout, False):  # type: ignore[arg-type]
             while self.position < position:
                 self._moved.clear()
                 self.wake()

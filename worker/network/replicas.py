@@ -160,7 +160,7 @@ class Replica:
         self._replicas = replicas
         self._connection = connection
         self._requests: deque[_Request] = deque()
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlet: gevent.Greenlet[[], None] | None = None
         self._is_live = False
 
     def request(self, request: _Request) -> None:

@@ -66,7 +66,7 @@ class Authenticator:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[Login, Credentials, AsyncResult]] = []
+        self._waiting: list[tuple[Login, Credentials, AsyncResult[Peer]]] = []
         self._logins: dict[PeerKey, set[Login]] = {}
         self._changed_during_read: set[str] = set()
         self._is_reading = False
@@ -91,12 +91,13 @@ class Authenticator:
 
     def read(self, login: Login, credentials: Credentials) -> Peer:
         """Read one login's peer together with those of all others that wait."""
-        result = AsyncResult()
+        result: AsyncResult[Peer] = AsyncResult()
         self._waiting.append((login, credentials, result))
         if not self._is_reading:
             self._is_reading = True
             gevent.spawn(self._read_all)
-        peer: Peer = result.get()
+        peer = result.get()
+        assert peer is not None
         return peer
 
     def forget(self, login: Login) -> None:
@@ -115,7 +116,7 @@ class Authenticator:
         finally:
             self._is_reading = False
 
-    def _read_batch(self, batch: list[tuple[Login, Credentials, AsyncResult]]) -> None:
+    def _read_batch(self, batch: list[tuple[Login, Credentials, AsyncResult[Peer]]]) -> None:
         self.batches += 1
         self._changed_during_read.clear()
         attempts = [credentials for _, credentials, _ in batch]

@@ -149,7 +149,7 @@ class _Server(WSGIServer):
         self._warned_at = -WARNING_SECONDS
 
     def listen_on(self, listener: socket.socket) -> None:
-        super().__init__(
+        super().__init__(  # type: ignore[call-overload]  # the stubs require the parameters of TLS
             listener,
             self._application,
             spawn=gevent.spawn_raw,
@@ -176,7 +176,7 @@ class _Server(WSGIServer):
         """
         for _ in range(self.max_accept):
             try:
-                accepted = super().do_read()
+                accepted: Any = super().do_read()
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE):
                     raise
@@ -197,7 +197,7 @@ class _Server(WSGIServer):
         """Return whether to serve a new connection. If descriptors run short, drop the oldest unauthenticated one."""
         if not self.wire.newcomers.add(sock, address, lambda: shut_down_both(sock)):
             with suppress(OSError):
-                sock._sock.send(_TOO_MANY)  # a new connection's buffer has room
+                sock._sock.send(_TOO_MANY)  # type: ignore[attr-defined]  # a new connection's buffer has room
             return False
         if self.wire.connections + len(self._handshakes) < self._max_descriptors:
             return True

@@ -150,7 +150,7 @@ def start_connection(
     transport.start(handler, already_read)
 
 
-class UpgradeHandler(WebSocketHandler):
+class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has no types
     """Answers one HTTP request. Upgrades the paths of endpoints; the WSGI application answers the others."""
 
     socket: Any
