@@ -193,10 +193,10 @@ class Moderation:
         The answer to a moderator's request must not come before a muted player has been silenced here.
         """
         newest = max(self._signalled, default=self.revision)
-        with gevent.Timeout(REFRESH_SECONDS, False):
-            while self.revision < newest:
-                self._applied.clear()
-                self._applied.wait()
+        deadline = time.monotonic() + REFRESH_SECONDS
+        while self.revision < newest and (seconds_left := deadline - time.monotonic()) > 0:
+            self._applied.clear()
+            self._applied.wait(seconds_left)
 
     # Queries
 
