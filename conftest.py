@@ -171,13 +171,18 @@ def _migrate(database_url: str, instance_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def _migrated_sqlite(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy. It is kept in pytest's cache until a migration or a package changes."""
+def _migrated_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where migrated databases are kept: in pytest's cache, until a migration or a package changes."""
+    cache = getattr(pytestconfig, "cache", None)
+    return cache.mkdir("migrated") if cache else tmp_path_factory.getbasetemp().parent / "migrated"
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(_migrated_folder: Path) -> Path:
+    """A migrated SQLite file to copy."""
     from tests.support.migrated import keep_migrated
 
-    cache = getattr(pytestconfig, "cache", None)
-    folder = cache.mkdir("migrated") if cache else tmp_path_factory.getbasetemp().parent / "migrated"
-    return keep_migrated(folder, _migrate)
+    return keep_migrated(_migrated_folder, "sqlite.db", lambda path: _migrate(f"sqlite:///{path}", path.parent))
 
 
 @pytest.fixture(scope="session")
@@ -193,11 +198,23 @@ def postgres_server(processes: None) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def _migrated_postgres(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Copies:
+def _migrated_postgres(
+    postgres_server: Postgres, _migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Copies:
     from tests.support.copies import Copies
+    from tests.support.migrated import keep_migrated
 
-    url = postgres_server.create_database()
-    _migrate(url, tmp_path_factory.mktemp("postgres"))
+    def create_dump(path: Path) -> None:
+        migrated_url = postgres_server.create_database()
+        _migrate(migrated_url, path.parent)
+        postgres_server.dump(migrated_url, path)
+        postgres_server.drop_database(migrated_url)
+
+    url, dump_kind = postgres_server.create_database(), postgres_server.dump_kind
+    if dump_kind is None:
+        _migrate(url, tmp_path_factory.mktemp("postgres"))
+    else:
+        postgres_server.load(url, keep_migrated(_migrated_folder, dump_kind, create_dump))
     return Copies(postgres_server, url)
 
 

@@ -1,4 +1,4 @@
-"""Keep a migrated SQLite file between test runs, so that the migrations run only when something has changed."""
+"""Keep migrated databases between test runs, so that the migrations run only when something has changed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KEPT_SECONDS = 86_400
 
 
-def keep_migrated(folder: Path, migrate: Callable[[str, Path], None]) -> Path:
-    """Return the path of a migrated SQLite file that nobody has opened.
+def keep_migrated(folder: Path, kind: str, create: Callable[[Path], None]) -> Path:
+    """Return the path of a file with a migrated database: a SQLite database or a dump. Nobody may change it.
 
     Args:
-        folder: Where the file is kept; test runs and the processes of one run share it.
-        migrate: Migrates the database of a URL; its second argument is a folder it may write to.
+        folder: Where such files are kept; test runs and the processes of one run share it.
+        kind: The end of the file's name, different for each kind of database.
+        create: Migrates an empty database and writes it to a path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_fingerprint()}.db"
+    path = folder / f"{_fingerprint()}-{kind}"
     with (folder / "lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         if not path.exists():
-            for old in folder.glob("*.db"):
+            for old in folder.glob(f"*-{kind}"):
                 if old.stat().st_mtime < time.time() - KEPT_SECONDS:  # not while an earlier run may still copy it
                     old.unlink()
-            draft = folder / "draft"
+            draft = folder / f"draft-{kind}"
             draft.unlink(missing_ok=True)
-            migrate(f"sqlite:///{draft}", folder)
+            create(draft)
             draft.rename(path)
     return path
 

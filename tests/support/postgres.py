@@ -26,6 +26,7 @@ class Postgres:
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._databases: set[str] = set()
+        self._pg_dump: Path | None = None
         own_url = os.environ.get("TEST_DATABASE_URL", "").strip()
         try:
             self._server = make_url(_with_driver(own_url)) if own_url else self._start()
@@ -49,6 +50,27 @@ class Postgres:
         name = make_url(url).database or ""
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         self._databases.discard(name)
+
+    @property
+    def dump_kind(self) -> str | None:
+        """What distinguishes dumps of this server from those of others; None if it cannot dump."""
+        if self._process is None or self._pg_dump is None:
+            return None
+        return f"{self._admin.info.server_version}.sql"
+
+    def dump(self, url: str, path: Path) -> None:
+        """Write a database to a file that `load` reads."""
+        assert self._pg_dump is not None
+        command = [str(self._pg_dump), "--inserts", "--no-owner", f"--dbname={_conninfo(make_url(url))}"]
+        statements = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        # Lines with a backslash are commands for psql, which forbid it further commands.
+        lines = [line for line in statements.splitlines() if not line.startswith("\\")]
+        path.write_text("\n".join(lines))
+
+    def load(self, url: str, path: Path) -> None:
+        """Fill an empty database from a file that `dump` has written."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(path.read_bytes())
 
     def cut_connections(self, url: str) -> int:
         """End all sessions on this database, and return their number."""
@@ -86,6 +108,8 @@ class Postgres:
     def _start(self) -> URL:
         programs = find_postgres()
         assert programs is not None, "no PostgreSQL server programs"
+        pg_dump = (programs / "initdb").resolve().parent / "pg_dump"
+        self._pg_dump = pg_dump if pg_dump.exists() else None
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         become = unprivileged(self._folder, "postgres")
         data = self._folder / "data"
