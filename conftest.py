@@ -78,6 +78,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_quick(item: pytest.Item) -> bool:
     if any(item.get_closest_marker(marker) for marker in _SLOW_MARKERS):
         return False
+    if item.get_closest_marker("in_process"):
+        return True
     return "processes" not in getattr(item, "fixturenames", ())
 
 

@@ -26,6 +26,10 @@ class SocketClient:
     """One socket. Keeps all frames of the worker in `frames`, in order, and answers heartbeats."""
 
     def __init__(self, url: str, *, answers_heartbeats: bool = True, seconds: float = 10.0, **options: Any) -> None:
+        self._prepare(answers_heartbeats=answers_heartbeats)
+        self._socket = websocket.create_connection(url, timeout=seconds, enable_multithread=True, **options)
+
+    def _prepare(self, *, answers_heartbeats: bool) -> None:
         self.frames: list[Frame] = []
         self.close_code: int | None = None
         self.close_reason = ""
@@ -33,7 +37,6 @@ class SocketClient:
         self.answers_heartbeats = answers_heartbeats
         self.players: list[str] | None = None
         self._taken: set[int] = set()
-        self._socket = websocket.create_connection(url, timeout=seconds, enable_multithread=True, **options)
 
     # Outgoing
 
@@ -177,12 +180,15 @@ class SocketClient:
             return True
         if opcode != websocket.ABNF.OPCODE_TEXT:
             return True
+        self._take(data)
+        return True
+
+    def _take(self, data: bytes) -> None:
         frame = json.loads(data)
         assert isinstance(frame, dict) and isinstance(frame.get("event"), str), f"not a frame: {data!r}"
         self.frames.append(frame)
         if frame["event"] == "heartbeat" and self.answers_heartbeats:
             self.send("heartbeat", None if self.players is None else {"players": self.players})
-        return True
 
 
 def _matches(frame: Frame, event: str, matching: dict[str, Any]) -> bool:

@@ -32,15 +32,31 @@ class Peer:
 class Network:
     """Opens sockets to the workers in turn, unless a test chooses one (`worker=1`)."""
 
-    def __init__(self, workers: list[RunningWorker], factory: Factory, valkey: TestValkey) -> None:
+    def __init__(
+        self,
+        workers: list[RunningWorker],
+        factory: Factory,
+        environment: dict[str, str],
+        valkey: TestValkey | None = None,
+    ) -> None:
         self.workers = workers
         self.factory = factory
-        self.valkey = valkey
+        self.environment = environment
+        self._valkey = valkey
         self._owner = factory.user()
         self._opened: list[SocketClient] = []
         self._probes: list[SocketClient] = []
         self._probed_at = 0.0
         self._turns = itertools.count()
+
+    @property
+    def has_redis(self) -> bool:
+        return self._valkey is not None
+
+    @property
+    def valkey(self) -> TestValkey:
+        assert self._valkey is not None, "this network has no Redis"
+        return self._valkey
 
     @property
     def is_one(self) -> bool:

@@ -11,10 +11,9 @@ def network_of_this_test(network: Network) -> Iterator[Network]:
     """Bind the network's database and bus for one test, and close its sockets afterwards. Use it with `yield from`."""
     from shared import bus, db
 
-    environment: dict[str, str] = network.environment  # type: ignore[attr-defined]
-    engine = db.make_engine(environment["DATABASE_URL"])
+    engine = db.make_engine(network.environment["DATABASE_URL"])
     db.bind(engine)
-    bus.publish_after_commit(bus.Bus(environment["REDIS_URL"]))
+    bus.publish_after_commit(bus.Bus(network.valkey.url) if network.has_redis else None)
     yield network
     network.close_sockets()
     bus.publish_after_commit(None)

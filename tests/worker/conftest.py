@@ -16,6 +16,9 @@ from tests.support.one_worker import network_of_this_test
 from tests.support.servers import SECRET_KEY, RunningWorker
 from tests.support.valkey import TestValkey
 
+IN_PROCESS = 0  # in place of a number of workers
+NAMES = {IN_PROCESS: "in process", 1: "one worker", 2: "two workers"}
+
 
 @contextmanager
 def running_network(
@@ -47,8 +50,7 @@ def running_network(
     try:
         for worker in running:
             worker.wait_until_ready()
-        network = Network(running, Factory(db.transaction), valkey)
-        network.environment = environment  # type: ignore[attr-defined]
+        network = Network(running, Factory(db.transaction), environment, valkey)
         yield network
     finally:
         if network is not None:
@@ -78,10 +80,14 @@ def _usual_networks(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test of a network twice, with one worker and with two, unless it is marked `one_worker`."""
+    """Run a test of a network twice, with one worker and with two, unless it is marked `one_worker` or `in_process`."""
     if "_module_network" in metafunc.fixturenames and "network" in metafunc.fixturenames:
-        numbers = [1] if metafunc.definition.get_closest_marker("one_worker") else [1, 2]
-        names = ["one worker", "two workers"][: len(numbers)]
+        numbers = [1, 2]
+        if metafunc.definition.get_closest_marker("one_worker"):
+            numbers = [1]
+        if metafunc.definition.get_closest_marker("in_process"):
+            numbers = [IN_PROCESS]
+        names = [NAMES[number] for number in numbers]
         metafunc.parametrize("_module_network", numbers, ids=names, indirect=True, scope="module")
 
 
@@ -91,6 +97,13 @@ def _module_network(
 ) -> Iterator[Network]:
     settings: dict[str, Any] = getattr(request.module, "NETWORK_SETTINGS", {})
     constants: dict[str, float] = getattr(request.module, "NETWORK_CONSTANTS", {})
+    if request.param == IN_PROCESS:
+        from tests.support.in_process_worker import network_in_process
+
+        assert not constants, "constants are changed only in workers with a process of their own"
+        with network_in_process(tmp_path_factory.mktemp("network"), _migrated_sqlite, **settings) as network:
+            yield network
+        return
     if not settings and not constants:
         yield request.getfixturevalue("_usual_networks")(request.param)
         return

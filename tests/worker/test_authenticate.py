@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,17 +15,12 @@ from shared.models import Game
 from shared.services import applications, channels, games
 from shared.services.authority.actors import OPERATOR
 from tests.support.factory import edit_game
-from tests.support.network import Network
-from tests.support.one_worker import network_of_this_test
 from tests.support.processes import ROOT, clean_environment
 from tests.support.waiting import wait_until
 from worker.sockets import failures
 from worker.sockets.failures import Failures
 
-
-@pytest.fixture
-def network(_usual_networks) -> Iterator[Network]:
-    yield from network_of_this_test(_usual_networks(1))
+pytestmark = pytest.mark.one_worker
 
 
 def stored_game(peer):
@@ -39,6 +33,7 @@ def stored_game(peer):
 # Successes
 
 
+@pytest.mark.in_process
 def test_the_first_heartbeat_follows_the_answer_at_once(network):
     game = network.game()
     socket = network.open(answers_heartbeats=False)
@@ -60,12 +55,14 @@ def test_the_first_heartbeat_follows_the_answer_at_once(network):
     ]
 
 
+@pytest.mark.in_process
 def test_authenticate_is_answered_even_without_a_ref(network):
     game = network.game()
     answer = network.open().authenticate(game.client_id, game.client_secret)
     assert "ref" not in answer
 
 
+@pytest.mark.in_process
 def test_nothing_is_sent_before_the_client_authenticates(network):
     """Not even a heartbeat."""
     socket = network.open()
@@ -74,11 +71,13 @@ def test_nothing_is_sent_before_the_client_authenticates(network):
     assert len(socket.frames) == 1
 
 
+@pytest.mark.in_process
 def test_ids_and_secrets_match_without_case(network):
     game = network.game()
     network.open().authenticate(game.client_id.upper(), f" {game.client_secret.upper()} ")
 
 
+@pytest.mark.in_process
 def test_unknown_flags_are_ignored_and_listed(network):
     game = network.game()
     answer = network.open().authenticate(
@@ -105,6 +104,7 @@ def test_listed_channels_are_subscribed_or_refused(network):
     assert len(socket.events("channels/broadcast")) == 1
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("listed", [None, [], [""], "null"])
 def test_the_list_of_channels_may_be_empty(network, listed):
     game = network.game()
@@ -124,6 +124,7 @@ def test_the_user_agent_and_the_version_are_remembered(network):
     wait_until(lambda: stored_game(game) == ("1.0.0", agent), what="null counts as absent")
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("field", ["user_agent", "version", "players", "channels", "debug", "sync"])
 def test_null_counts_as_absent(network, field):
     game = network.game()
@@ -159,6 +160,7 @@ def test_frames_sent_before_the_answer_are_handled_after_it(network):
     assert [frame["payload"]["message"] for frame in listener.events("channels/broadcast")] == list("01234")
 
 
+@pytest.mark.in_process
 def test_a_second_authenticate_fails_and_the_socket_stays_open(network):
     game, other = network.game(), network.game()
     socket = network.open()
@@ -179,6 +181,7 @@ def test_a_second_authenticate_fails_and_the_socket_stays_open(network):
     socket.settle()
 
 
+@pytest.mark.in_process
 def test_debug_answers_requests_without_a_ref(network):
     game = network.game()
     quiet, debugging = network.open(), network.open()
@@ -224,6 +227,7 @@ def refusals(network):
     ]
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize("number", range(17))
 @pytest.mark.parametrize("ref", [None, "r"])
 def test_a_failure_is_answered_and_closes_with_4000(network, number, ref):
@@ -238,10 +242,12 @@ def test_a_failure_is_answered_and_closes_with_4000(network, number, ref):
     assert len(socket.frames) == 1
 
 
+@pytest.mark.in_process
 def test_every_refusal_has_a_case(network):
     assert len(refusals(network)[1]) == 17
 
 
+@pytest.mark.in_process
 def test_frames_after_a_failure_are_not_handled(network):
     game = network.game()
     socket = network.open()
@@ -264,6 +270,7 @@ def test_old_secrets_and_deleted_peers_are_refused(network):
         assert socket.wait_closed() == 4000
 
 
+@pytest.mark.in_process
 @pytest.mark.parametrize(
     "event",
     ["heartbeat", "channels/subscribe", "channels/send", "channels/history", "sync", "players/status", "nothing/known"],

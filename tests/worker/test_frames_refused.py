@@ -11,31 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.in_process_worker import RecordingTransport
 from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
-
-
-class RecordingTransport:
-    """A transport that records frames. It looks closed, since the fan-out has no socket to write to here."""
-
-    is_closing = True
-    address = "127.0.0.1"
-
-    def __init__(self) -> None:
-        self.sent: list[dict] = []
-        self.closed: list[tuple[int, str]] = []
-        self.group = self.subscriber = None
-        self.pending_bytes = self.queued_bytes = self.pace_bytes = 0
-
-    def send(self, framed: bytes) -> None:
-        length = framed[1] & 0x7F
-        self.sent.append(json.loads(framed[2 if length < 126 else 4 if length == 126 else 10 :]))
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed.append((code, reason))
-
-    def wait_below(self, nbytes: int, timeout: float) -> bool:
-        return True
 
 
 @pytest.fixture(scope="module")

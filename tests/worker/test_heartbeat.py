@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.network import Network
-from tests.support.one_worker import network_of_this_test
 from tests.support.waiting import wait_until
-from tests.worker.conftest import running_network
 
 HEARTBEAT_SECONDS = 0.3
-
-
-@pytest.fixture(scope="module")
-def _own_network(processes: None, tmp_path_factory, _migrated_sqlite) -> Iterator[Network]:
-    settings = {"HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS), "AUTHENTICATE_SECONDS": "1"}
-    with running_network(tmp_path_factory.mktemp("network"), _migrated_sqlite, 1, **settings) as network:
-        yield network
-
-
-@pytest.fixture
-def network(_own_network) -> Iterator[Network]:
-    yield from network_of_this_test(_own_network)
+NETWORK_SETTINGS = {"HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS), "AUTHENTICATE_SECONDS": "1"}
+ANSWERS = [
+    '{"event": "heartbeat"}',
+    '{"event": "heartbeat", "payload": null}',
+    '{"event": "heartbeat", "payload": {}}',
+    '{"event": "heartbeat", "payload": {"players": null}}',
+    '{"event": "heartbeat", "payload": ["Alice"]}',
+    '{"event": "heartbeat", "ref": "r", "payload": {"players": ["Alice"]}}',
+    '{"event": "heartbeat", "ref": null, "payload": 5}',
+    '{"events": "heartbeat", "payload": {"players": "none"}}',
+]
+pytestmark = pytest.mark.one_worker
 
 
 def test_a_socket_that_does_not_authenticate_in_time_is_closed_with_4001(network):
@@ -83,30 +79,21 @@ def test_a_late_answer_resets_the_count(network):
     assert socket.wait_closed() == 4001
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"event": "heartbeat"}',
-        '{"event": "heartbeat", "payload": null}',
-        '{"event": "heartbeat", "payload": {}}',
-        '{"event": "heartbeat", "payload": {"players": null}}',
-        '{"event": "heartbeat", "payload": ["Alice"]}',
-        '{"event": "heartbeat", "ref": "r", "payload": {"players": ["Alice"]}}',
-        '{"event": "heartbeat", "ref": null, "payload": 5}',
-        '{"events": "heartbeat", "payload": {"players": "none"}}',
-    ],
-)
-def test_every_form_of_answer_counts_and_gets_no_reply(network, text):
+@pytest.mark.in_process
+def test_every_form_of_answer_counts_and_gets_no_reply(network):
     """This includes answers with a ref, and answers with an invalid payload."""
-    game = network.game()
-    socket = network.open(answers_heartbeats=False)
-    socket.authenticate(game.client_id, game.client_secret, debug=True)
+    sockets = {text: network.open(answers_heartbeats=False) for text in ANSWERS}
+    for socket in sockets.values():
+        game = network.game()
+        socket.authenticate(game.client_id, game.client_secret, debug=True)
     for _ in range(5):
-        socket.wait_for("heartbeat")
-        socket.send_text(text)
-    assert not socket.is_closed
-    assert {json.dumps(frame) for frame in socket.events("heartbeat")} == {'{"event": "heartbeat"}'}
-    assert socket.events("error") == []
+        for text, socket in sockets.items():
+            socket.wait_for("heartbeat")
+            socket.send_text(text)
+    for text, socket in sockets.items():
+        assert not socket.is_closed, text
+        assert {json.dumps(frame) for frame in socket.events("heartbeat")} == {'{"event": "heartbeat"}'}, text
+        assert socket.events("error") == [], text
 
 
 def test_a_heartbeat_replaces_the_players_or_leaves_them(network):

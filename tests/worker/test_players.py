@@ -187,7 +187,7 @@ def test_status_needs_a_ref(network: Network) -> None:
     assert [frame for frame in asker.settle() if frame["event"] != "heartbeat"] == []
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("event", ["players/sign-in", "players/sign-out", "players/status"])
 def test_the_flag_is_needed(network: Network, event: str) -> None:
     client = network.join(supports=["channels"])
@@ -195,7 +195,7 @@ def test_the_flag_is_needed(network: Network, event: str) -> None:
     assert (answer["code"], answer["error"]) == ("missing-support", 'missing support for "players"')
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("payload", [None, {}, {"name": 1}, {"name": " "}, {"name": "x" * 61}, {"name": "<b>"}])
 def test_a_name_is_needed(network: Network, payload: dict | None) -> None:
     client = network.join()

@@ -33,7 +33,7 @@ def say(client: SocketClient, channel: str, message: str = "hi", name: str = "Al
 # 1. Refs
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize(
     "ref", ["a word or two", "", "0f" * 16, 17, 0, -3.5, 1e300, "✔", "x" * 300, "12103f30-21ae-4e36-88c1-abc20ee60526"]
 )
@@ -48,7 +48,7 @@ def test_any_ref_is_echoed_even_if_repeated(network: Network, ref: Any) -> None:
         }
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 def test_requests_without_a_ref_get_no_answer(network: Network) -> None:
     client = network.join(channels=["gossip"])
     client.send("channels/subscribe", {"channel": "gossip"})
@@ -61,7 +61,7 @@ def test_requests_without_a_ref_get_no_answer(network: Network) -> None:
 # 2. and 3. Forms of frames
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize(
     "text",
     [
@@ -109,7 +109,7 @@ def test_a_client_may_send_everything_in_lower_case(network: Network) -> None:
 # 4. Payloads
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize(
     ("payload", "players"),
     [
@@ -132,7 +132,7 @@ def test_heartbeats_of_every_form_are_accepted(network: Network, payload: str, p
     assert names == players
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("channels", [None, [""], "null", [], ["", None]])
 def test_channel_lists_of_every_form_are_accepted(network: Network, channels: Any) -> None:
     peer, client = network.game(), network.open()
@@ -150,7 +150,7 @@ def test_channel_lists_of_every_form_are_accepted(network: Network, channels: An
     assert answer["status"] == "success" and "refused_channels" not in answer["payload"]
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("event", ["players/status", "games/status"])
 @pytest.mark.parametrize("payload", ["", ',"payload":null', ',"payload":{}'])
 def test_a_status_without_a_payload_covers_all_games(network: Network, event: str, payload: str) -> None:

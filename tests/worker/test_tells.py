@@ -125,7 +125,7 @@ def test_checks_are_made_in_a_fixed_order(network: Network, pair: tuple[SocketCl
     assert receiver.events("tells/receive") == []
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("field", ["from_name", "to_game", "to_name", "sent_at", "message"])
 def test_the_error_names_a_malformed_field(network: Network, field: str) -> None:
     sender = network.join(players=["Alice"])
@@ -133,7 +133,7 @@ def test_the_error_names_a_malformed_field(network: Network, field: str) -> None
     assert code == "invalid" and f'"{field}"' in sentence
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("sent_at", ["yesterday", "2026-11-23T06:15:44+02:00", "2026-11-23T06:15:44", 1700000000])
 def test_sent_at_is_utc(network: Network, sent_at: object) -> None:
     sender = network.join(players=["Alice"])
@@ -172,7 +172,7 @@ def test_a_tell_without_a_ref_is_delivered_without_an_answer(pair: tuple[SocketC
     assert sender.events("tells/send") == []
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize("message", ["hello", "register", "  REGISTER   some-key ", "help", "\n\t x"])
 def test_system_at_grapevine_answers(network: Network, message: str) -> None:
     client = network.join(players=[])
@@ -186,7 +186,7 @@ def test_system_at_grapevine_answers(network: Network, message: str) -> None:
     assert client.frames.index(answer) < len(client.frames) - 1
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 def test_grapevine_has_no_other_players(network: Network) -> None:
     client = network.join(players=["Alice"])
     assert error(tell(client, "Grapevine")) == ("player-offline", "receiving player offline")

@@ -77,7 +77,7 @@ def test_every_code_is_tested() -> None:
     assert {code for code, *_ in FAILURES} | ELSEWHERE == set(Code)
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize(("code", "supports", "event", "payload", "times"), FAILURES)
 def test_a_failure_with_a_ref_gets_exactly_one_answer(
     network: Network, code: Code, supports: list[str], event: str, payload: Any, times: int
@@ -92,7 +92,7 @@ def test_a_failure_with_a_ref_gets_exactly_one_answer(
     assert answers[0]["error"] and "payload" not in answers[0]
 
 
-@pytest.mark.one_worker
+@pytest.mark.in_process
 @pytest.mark.parametrize(("code", "supports", "event", "payload", "times"), FAILURES)
 def test_a_failure_without_a_ref_is_silent_or_an_error_event(
     network: Network, code: Code, supports: list[str], event: str, payload: Any, times: int
