@@ -47,9 +47,8 @@ quick: .venv/.installed-dev
 coverage: .venv/.installed-dev
 	@sh scripts/test-setup
 	@rm -rf .coverage && mkdir .coverage
-	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m coverage run -m pytest $(PARALLEL) $(ARGS)
-	@.venv/bin/python -m coverage combine --quiet
-	@.venv/bin/python -m coverage report
+	@status=0; env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m coverage run -m pytest $(PARALLEL) $(ARGS) || status=$$?; \
+	.venv/bin/python -m coverage combine --quiet && .venv/bin/python -m coverage report; exit $$status
 
 test-evennia: .venv/.installed-dev .venv-evennia/.installed
 	@EVENNIA_PROGRAMS="$(CURDIR)/.venv-evennia/bin" .venv/bin/python -m pytest --slow -s tests/evennia
