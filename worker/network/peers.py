@@ -138,8 +138,10 @@ class Peers:
             if record is None:
                 connection.close(CLOSE_REVOKED, "the game was deleted")
             elif connection.peer is not None:
-                connection.peer = connection.peer.renamed(record.short_name, is_displayed=record.is_displayed)
-                self._presence.update(connection)
+                peer = connection.peer.renamed(record.short_name, is_displayed=record.is_displayed)
+                if peer != connection.peer:  # most edits change something else, and presence goes to all workers
+                    connection.peer = peer
+                    self._presence.update(connection)
 
     def scopes_changed(self) -> None:
         """Subscribe applications to acts of moderation, or unsubscribe them, after their scopes have changed."""
