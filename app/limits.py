@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,15 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import current_user
 from limits import RateLimitItem, parse
+from redis.exceptions import RedisClusterException, RedisError
 
 from app.known_browsers import knows, login_key
 from shared.addresses import counted_address
 from shared.models import User
 from shared.services import validation
 from shared.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,15 +166,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Apply the limits to their views, unless RATE_LIMITS is off."""
     if not settings.rate_limits:
         return
-    limiter = Limiter(
-        visitor_address,
-        app=app,
-        strategy="moving-window",
-        storage_uri=_storage_uri(settings.redis_url),
-        storage_options={"socket_timeout": 1, "socket_connect_timeout": 1},
-        in_memory_fallback_enabled=True,
-        key_prefix="site",
-    )
+    limiter = _make_limiter(app, settings.redis_url)
     app.extensions["guesses"] = Guesses(limiter)
     for allowance in ALLOWANCES:
         limit = limiter.limit(
@@ -197,6 +193,32 @@ def seconds_to_wait(app: Flask) -> int | None:
     return max(1, int(max(breached) - time.time())) if breached else None
 
 
+def _make_limiter(app: Flask, redis_url: str) -> Limiter:
+    options: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    if redis_url.startswith("rediss+cluster://"):
+        options["ssl"] = True
+    try:
+        return _limiter(app, _storage_uri(redis_url), **options)
+    except (RedisError, RedisClusterException) as error:
+        # The library connects to a cluster at once. The site must start without it.
+        log.warning("redis is down, so requests are counted in this process until it starts again: %s", error)
+        return _limiter(app, "memory://")
+
+
+def _limiter(app: Flask, storage_uri: str, **options: Any) -> Limiter:
+    return Limiter(
+        visitor_address,
+        app=app,
+        strategy="moving-window",
+        storage_uri=storage_uri,
+        storage_options=options,
+        in_memory_fallback_enabled=True,
+        key_prefix="site",
+    )
+
+
 def _storage_uri(redis_url: str) -> str:
     """Return the Redis URL in the form that the limits library expects."""
-    return "redis+" + redis_url if redis_url.startswith("unix://") else redis_url
+    if redis_url.startswith("unix://"):
+        return "redis+" + redis_url
+    return redis_url.replace("rediss+cluster://", "redis+cluster://", 1)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from launcher.errors import LaunchError
 from shared import db
+from shared.redis_urls import node_url
 from shared.settings import Settings
 
 
@@ -86,7 +87,7 @@ def require_redis(url: str) -> None:
     import redis  # slow to import, and most starts use the private Valkey
 
     try:
-        client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
+        client = redis.Redis.from_url(node_url(url), socket_connect_timeout=5, socket_timeout=5)
         try:
             client.ping()
         finally:

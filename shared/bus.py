@@ -6,39 +6,93 @@ and a hook publishes it after the outermost commit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
+from redis.client import PubSub
 from redis.retry import Retry
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from shared import signals
+from shared import redis_urls, signals
+from shared.redis_cluster import Cluster, shard_topic
 from shared.signals import TOPIC_PREFIX, Signal
 
 _log = structlog.get_logger(__name__)
 
 
 class Bus:
-    """Publishes signals, and holds the Redis client. While Redis is down, publishing takes a second at most."""
+    """Publishes signals, and holds the Redis client. While Redis is down, publishing takes a second at most.
+
+    Redis is one server, or a cluster (`shared/redis_cluster.py`).
+    """
 
     def __init__(self, redis_url: str, **options: Any) -> None:
-        self.redis: redis.Redis = redis.Redis.from_url(
-            redis_url,
-            socket_connect_timeout=1,
-            socket_timeout=1,
+        self._url = redis_url
+        self._options: dict[str, Any] = {
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
             # Never repeat a command that may have been carried out: tells and notices arrive at most once. The pool
             # itself replaces connections that the server has closed while they were idle.
-            retry=Retry(NoBackoff(), 0),
+            "retry": Retry(NoBackoff(), 0),
             **options,
-        )
+        }
+        self._is_cluster = redis_urls.is_cluster(redis_url)
+        self._client: Any = None if self._is_cluster else redis.Redis.from_url(redis_url, **self._options)
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The client for commands. A cluster is connected at the first use.
+
+        Raises:
+            redis.RedisError: No node of the cluster answers.
+        """
+        if self._client is None:
+            self._client = Cluster.open(self._url, **self._options)
+        client: redis.Redis = self._client
+        return client
+
+    def publication(self, signal: Signal) -> tuple[Any, ...]:
+        """Return the command that publishes a signal."""
+        if self._is_cluster:
+            return "SPUBLISH", shard_topic(signal.topic), signals.encode(signal)
+        return "PUBLISH", TOPIC_PREFIX + signal.topic, signals.encode(signal)
+
+    def run(self, commands: Iterable[tuple[Any, ...]]) -> None:
+        """Send commands together. Their answers, and errors of single commands, are ignored.
+
+        Raises:
+            redis.RedisError: Some were not sent.
+        """
+        client: Any = self.redis
+        if isinstance(client, Cluster):
+            client.run(commands)
+            return
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        pipeline.execute(raise_on_error=False)
+
+    def subscribe(self, topics: Iterable[str]) -> list[PubSub]:
+        """Subscribe to topics: one subscription, or in a cluster one for each shard that has some of them.
+
+        Raises:
+            redis.RedisError: Redis is down.
+        """
+        client: Any = self.redis
+        if isinstance(client, Cluster):
+            return client.subscribe(topics)
+        pubsub: PubSub = client.pubsub()
+        pubsub.subscribe(*(TOPIC_PREFIX + topic for topic in topics))
+        return [pubsub]
 
     def publish(self, signal: Signal) -> bool:
         """Send a signal to everyone who is subscribed to its topic now. Return False if Redis is down."""
         try:
-            self.redis.publish(TOPIC_PREFIX + signal.topic, signals.encode(signal))
+            self.redis.execute_command(*self.publication(signal))  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             _log.warning("redis is away, signal lost", topic=signal.topic, error=str(error))
             return False

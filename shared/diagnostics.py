@@ -87,13 +87,18 @@ class Diagnostics(msgspec.Struct, frozen=True):
     limits: list[Headroom]
 
 
+def peer_key(peer: PeerKey) -> str:
+    """Return what all keys of a peer begin with. The braces keep them in one shard of a cluster."""
+    return f"{KEY}{{{peer}}}"
+
+
 def read(client: redis.Redis, peer: PeerKey) -> Diagnostics:
     """Return the diagnostics of a peer.
 
     Raises:
         redis.RedisError: Redis is down.
     """
-    key = KEY + peer
+    key = peer_key(peer)
     raw_states: Any = client.hgetall(key + ":states")
     states = [_state(client, worker, value) for worker, value in raw_states.items()]
     frames = _list(client, key + ":frames", SeenFrame)

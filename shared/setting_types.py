@@ -17,6 +17,7 @@ from shared.client_addresses import Network, parse_networks
 from shared.errors import Invalid
 from shared.limits import Limit, parse_limits
 from shared.mail import MailServer, check_sender
+from shared.redis_urls import SCHEMES, node_url
 from shared.services import validation
 
 MASK = "***"
@@ -126,13 +127,15 @@ def _parse_database_url(name: str, text: str) -> str:
 
 
 def _parse_redis_url(name: str, text: str) -> str:
-    is_usable = _has_host_and_port(text, ("redis", "rediss", "unix"), needs_host=False)
+    is_usable = _has_host_and_port(text, SCHEMES, needs_host=False)
     try:
-        parse_url(text)  # type: ignore[no-untyped-call]
+        parse_url(node_url(text))  # type: ignore[no-untyped-call]
     except ValueError:  # an option that is not a number
         is_usable = False
     if not is_usable:  # the address may hold a password, so the message does not quote it
-        raise SettingsError(f"{name} is not a Redis address: it must begin with redis://, rediss:// or unix://")
+        raise SettingsError(
+            f"{name} is not a Redis address: it must begin with redis://, rediss://, unix:// or redis+cluster://"
+        )
     return text
 
 

@@ -117,7 +117,8 @@ class Settings:
     redis_url: str = setting(
         types.REDIS_URL,
         lambda values: f"unix://{embedded_redis_socket(values['instance_path'])}",
-        "`redis://`, `rediss://` or `unix://`; if it is set, `make run` starts no Valkey",
+        "`redis://`, `rediss://` or `unix://`; `redis+cluster://` or `rediss+cluster://`: a node of a cluster; if it "
+        "is set, `make run` starts no Valkey",
         shown_default="the private Valkey's socket",
     )
     secret_key: str = setting(

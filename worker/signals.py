@@ -16,9 +16,10 @@ import gevent
 import redis
 import structlog
 from gevent.event import Event
+from redis.client import PubSub
 
 from shared.bus import Bus
-from shared.signals import TOPIC_PREFIX, S, Signal, decode, encode
+from shared.signals import S, Signal, decode
 
 RETRY_SECONDS = 0.5
 MAX_QUEUED = 20_000  # commands that wait for a slow Redis; the oldest are dropped
@@ -57,12 +58,12 @@ class Signals:
         self._on_connected.append(handler)
 
     def publish(self, signal: Signal) -> None:
-        """Queue a signal. Signals are sent in order, and lost during a Redis outage."""
-        self.command("PUBLISH", TOPIC_PREFIX + signal.topic, encode(signal))
+        """Queue a signal. Signals are sent in order, in a cluster those of each shard, and lost during an outage."""
+        self.command(*self._publisher.publication(signal))
 
     def publish_first(self, signal: Signal) -> None:
         """Queue a signal before all others that are queued."""
-        self._queue.appendleft(("PUBLISH", TOPIC_PREFIX + signal.topic, encode(signal)))
+        self._queue.appendleft(self._publisher.publication(signal))
         self._waiting.set()
 
     def command(self, *command: Any) -> None:
@@ -90,10 +91,7 @@ class Signals:
                 self._waiting.clear()
                 continue
             try:
-                pipeline = self._publisher.redis.pipeline(transaction=False)
-                for command in batch:
-                    pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-                pipeline.execute(raise_on_error=False)
+                self._publisher.run(batch)
             except (redis.RedisError, OSError) as error:
                 _log.warning("redis is away, signals are lost", count=len(batch), error=str(error))
                 self._has_lost = True
@@ -130,20 +128,31 @@ class Signals:
                 gevent.sleep(RETRY_SECONDS)
 
     def _listen_once(self) -> None:
-        pubsub = self._listener.redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        topics = {signal_class.topic for signal_class in self._handlers}
+        pubsubs = self._listener.subscribe(topics)
+        readers: list[gevent.Greenlet[..., Exception]] = []
         try:
-            topics = {TOPIC_PREFIX + signal_class.topic for signal_class in self._handlers}
-            pubsub.subscribe(*topics)
-            pubsub.get_message(timeout=1.0)
+            for pubsub in pubsubs:
+                pubsub.get_message(timeout=1.0)
             self.is_connected = True
-            _log.info("listening to redis", topics=len(topics))
+            _log.info("listening to redis", topics=len(topics), connections=len(pubsubs))
             self._call_on_connected()
-            last_message_at, is_pinged = time.monotonic(), False
+            readers += [gevent.spawn(self._read, pubsub) for pubsub in pubsubs]
+            [ended, *_] = gevent.wait(readers, count=1)
+            raise ended.get()
+        finally:
+            gevent.killall(readers)
+            for pubsub in pubsubs:
+                pubsub.close()
+
+    def _read(self, pubsub: PubSub) -> Exception:
+        """Handle the messages of a subscription until it fails. Return the error."""
+        last_message_at, is_pinged = time.monotonic(), False
+        try:
             while True:
                 message = pubsub.get_message(timeout=PING_SECONDS)
                 now = time.monotonic()
                 if message is None:
-                    # The client returns None for confirmations of subscriptions too, so measure the silence.
                     if now - last_message_at >= PING_SECONDS:
                         if is_pinged:
                             raise redis.ConnectionError("no answer to a ping")
@@ -151,10 +160,12 @@ class Signals:
                         last_message_at, is_pinged = now, True
                     continue
                 last_message_at, is_pinged = now, False
-                if message["type"] == "message":
-                    self._handle(message["channel"].decode().removeprefix(TOPIC_PREFIX), message["data"])
-        finally:
-            pubsub.close()
+                if message["type"] in ("message", "smessage"):
+                    self._handle(message["channel"].decode().rpartition(":")[2], message["data"])
+                elif message["type"] == "sunsubscribe":
+                    raise redis.ConnectionError("a topic has moved to another shard")
+        except (redis.RedisError, OSError) as error:
+            return error
 
     def _handle(self, topic: str, body: bytes) -> None:
         try:

@@ -14,6 +14,7 @@ from flask import render_template
 from shared import db, diagnostics
 from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
 from shared.models import ConnectionCheck, GameConnection
+from shared.peer_keys import of_game
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
 from shared.services.authority import actors
 from shared.services.connection_checks import MEANINGS, Outcome
@@ -54,12 +55,12 @@ def put(redis_url, app, monkeypatch):
                 client.set(SOCKET_KEY + socket.id, msgspec.json.encode(socket))
 
             def seen(self, game, name, *items):
-                client.rpush(f"{diagnostics.KEY}game:{game.id}:{name}", *map(msgspec.json.encode, items))
+                client.rpush(f"{diagnostics.peer_key(of_game(game.id))}:{name}", *map(msgspec.json.encode, items))
 
             def limits(self, game, *limits):
                 client.set(WORKER_KEY + "w1", b"{}")
                 state = msgspec.json.encode(State(time.time(), True, {}, list(limits)))
-                client.hset(f"{diagnostics.KEY}game:{game.id}:states", "w1", state)
+                client.hset(f"{diagnostics.peer_key(of_game(game.id))}:states", "w1", state)
 
         yield Put()
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import gevent
 import msgspec
+import redis
 import structlog
 
 from shared import grapevine
 from shared.diagnostics import (
     KEEP_SECONDS,
-    KEY,
     MAX_DISCONNECTS,
     MAX_FRAMES,
     MAX_REFUSALS,
@@ -30,6 +30,7 @@ from shared.diagnostics import (
     Refusal,
     SeenFrame,
     State,
+    peer_key,
 )
 from shared.peer_keys import PeerKey
 from shared.protocol import INCOMING, FrameError, parse_frame
@@ -73,12 +74,15 @@ class Diagnostics:
 
     def start(self) -> None:
         """Start writing to Redis every few seconds."""
-        self._load_script()
+        gevent.spawn(self._load_script)
         self._signals.on_connected(self._load_script)  # a restarted Redis has lost it
         gevent.spawn(self._run)
 
     def _load_script(self) -> None:
-        self._signals.command("SCRIPT", "LOAD", PUT_NOTES)
+        try:
+            self._signals.redis.script_load(PUT_NOTES)
+        except (redis.RedisError, OSError) as error:
+            _log.warning("redis is unavailable, diagnostics are not written", error=str(error))
 
     def record_arrival(self, connection: Connection) -> None:
         """Record a socket's frames for its peer. Called when the socket has authenticated."""
@@ -124,7 +128,8 @@ class Diagnostics:
         self._topics.pop(topic, None)
         if peer in self._notes:
             self._notes[peer].trace.clear()
-        self._signals.command("DEL", TOPIC_KEY + topic, KEY + peer + ":frames")
+        self._signals.command("DEL", TOPIC_KEY + topic)
+        self._signals.command("DEL", peer_key(peer) + ":frames")
 
     def flush(self) -> None:
         """Write to Redis what was recorded since the last time."""
@@ -172,7 +177,7 @@ class Diagnostics:
         arguments: list[Any] = [KEEP_SECONDS, MAX_STATES, self._worker_id, _encode(self._state(peer))]
         for suffix, at_most, items in lists:
             arguments += [suffix, at_most, len(items), *items]
-        self._signals.command("EVALSHA", PUT_NOTES_SHA, 1, KEY + peer, *arguments)
+        self._signals.command("EVALSHA", PUT_NOTES_SHA, 1, peer_key(peer), *arguments)
 
     def _state(self, peer: PeerKey) -> State:
         connections = self._connections.get(peer, set())

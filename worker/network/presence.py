@@ -175,7 +175,8 @@ class Presence:
     def say_goodbye(self) -> None:
         """Remove this worker and its sockets from Redis. Called when it stops."""
         self._remember({connection.peer_key for connection in self._own.values()})
-        self._signals.command("DEL", WORKER_KEY + self._worker_id, SOCKETS_KEY + self._worker_id)
+        self._signals.command("DEL", WORKER_KEY + self._worker_id)
+        self._signals.command("DEL", SOCKETS_KEY + self._worker_id)
         self._signals.publish(PresenceChanged(self._worker_id, is_leaving=True))
 
     def _publish(self) -> None:
