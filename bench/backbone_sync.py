@@ -36,7 +36,8 @@ from sqlalchemy import MetaData, create_engine, event, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from bench.stack import ROOT, Stack, quantile, resident_kib
+from bench.machine import quantile, resident_kib
+from bench.stack import ROOT, Stack
 from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.models.game_details import GameDetails

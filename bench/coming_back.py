@@ -1,6 +1,6 @@
 """All games come back at once, as after the restart of a worker: how long until the last one is in and sees the others.
 
-    python -m bench.coming_back [--games 1000 5000] [--workers 1] [--database postgresql://…] [--rounds 3]
+    python -m bench.coming_back [--games 1000 5000] [--workers 1 2] [--databases sqlite postgres] [--rounds 3]
 
 Each game opens one socket with the flags of a real game server, and lists twenty players with its first heartbeat. Then
 the workers are restarted, so that every socket drops, and all games connect again as fast as they can, 200 at a time.
@@ -12,7 +12,10 @@ The workers share one core with their Redis, the games have the other. Read for 
     seconds_to_see_all   the same, until one game sees all others with their players in `players/status`
     connects_per_s       games / seconds
     cpu_ms_per_connect   CPU of the workers and their Redis; a growth with the number of games would show here
-    chat_p99_ms          delay of chat lines between two games that are in already, meanwhile
+    chat_p50_ms, _p99_ms  delay of chat lines between two games that are in already, meanwhile
+
+The last line of each database and number of workers says how the CPU time for all connects grows with the number of
+games: `exponent` is 1 for a straight line. `postgres` starts a throwaway server.
 """
 
 from __future__ import annotations
@@ -21,13 +24,19 @@ import argparse
 import asyncio
 import base64
 import json
+import math
 import os
 import struct
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
-from bench.stack import Stack, pin, quantile
+from bench.machine import SERVER_CORE, cpu_seconds, foreign_load, quantile
+from bench.stack import Stack
+from tests.support.postgres import Postgres
 
 PLAYERS = 20
 AT_ONCE = 200
@@ -167,54 +176,69 @@ async def come_back(port: int, credentials: list[dict[str, str]], agents: str) -
         "seconds": round(seconds, 2),
         "seconds_to_see_all": round(seconds_to_see_all, 2),
         "connects_per_s": round((len(games) - 3) / seconds),
+        "chat_p50_ms": round(quantile(delays, 0.5), 1) if delays else 0.0,
         "chat_p99_ms": round(quantile(delays, 0.99), 1) if delays else 0.0,
     }
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    """Return the CPU time that processes have used, all threads together."""
-    ticks = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def measure(count: int, options: argparse.Namespace) -> None:
-    """Print one JSON object for each round with this many games."""
-    with Stack(options.database) as stack:
+def measure(count: int, workers: int, database: str, rounds: int) -> list[float]:
+    """Print one JSON object for each round. Return the CPU seconds for all connects of those after the first."""
+    seconds = []
+    with Stack(database) as stack:
         stack.flask("channel", "create", "bench")
         credentials = stack.games(count, prefix=f"n{count}")
-        assert stack.valkey.process is not None
-        for number in range(options.rounds):
-            if stack.workers:
-                stack.settings["SOCKET_PORT"] = str(stack.workers[0].port)
-            for worker in stack.workers:
-                worker.stop()
-            stack.workers.clear()
-            for _ in range(options.workers):
-                stack.settings["SOCKET_PORT"] = str(stack.worker(cpu=0).port)
-            pids = [worker.pid for worker in stack.workers] + [stack.valkey.process.pid]
-            pin(pids, 0)
-            before = cpu_seconds(pids)
-            result = asyncio.run(come_back(stack.workers[0].port, credentials, "codebase"))
-            result["cpu_ms_per_connect"] = round((cpu_seconds(pids) - before) * 1000 / count, 3)
-            kind = "first start" if number == 0 else "come back"
-            print(json.dumps({"games": count, "workers": options.workers, "round": kind, **result}), flush=True)
+        for number in range(rounds):
+            stack.stop_workers()
+            port = stack.start_workers(workers, SERVER_CORE)[0].port
+            before = cpu_seconds(stack.pids)
+            with foreign_load(stack.pids) as noise:
+                result = asyncio.run(come_back(port, credentials, "codebase"))
+            used = cpu_seconds(stack.pids) - before
+            if number:
+                seconds.append(used)
+            facts = {
+                "database": "postgres" if database else "sqlite",
+                "workers": workers,
+                "games": count,
+                "round": "come back" if number else "first start",
+            }
+            result |= {"cpu_ms_per_connect": round(used * 1000 / count, 3), "foreign_cores": round(noise.cores, 2)}
+            print(json.dumps({**facts, **result}), flush=True)
+    return seconds
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Return the exponent of the power of the size that fits the costs best: 1 means a straight line."""
+    logs = [(math.log(size), math.log(cost)) for size, cost in zip(sizes, costs, strict=True)]
+    x_mean = sum(x for x, _ in logs) / len(logs)
+    y_mean = sum(y for _, y in logs) / len(logs)
+    spread = sum((x - x_mean) ** 2 for x, _ in logs)
+    return sum((x - x_mean) * (y - y_mean) for x, y in logs) / spread
 
 
 def main() -> None:
-    """Measure each number of games."""
+    """Measure each database, number of workers and number of games."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--games", type=int, nargs="+", default=[1000, 5000])
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--database", default="")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--databases", nargs="+", default=["sqlite"], choices=["sqlite", "postgres"])
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    for count in options.games:
-        measure(count, options)
+    with ExitStack() as cleanup:
+        server = Postgres() if "postgres" in options.databases else None
+        if server is not None:
+            cleanup.callback(server.close)
+        for database, workers in product(options.databases, options.workers):
+            sizes, costs = [], []
+            for count in options.games:
+                url = server.create_database() if server is not None and database == "postgres" else ""
+                for cost in measure(count, workers, url, options.rounds):
+                    sizes.append(count)
+                    costs.append(cost)
+            if len(set(sizes)) > 1:
+                growth = {"database": database, "workers": workers, "exponent": round(exponent(sizes, costs), 2)}
+                print(json.dumps(growth), flush=True)
 
 
 if __name__ == "__main__":

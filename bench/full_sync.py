@@ -20,7 +20,8 @@ from typing import Any
 import websocket
 from sqlalchemy import text
 
-from bench.stack import Stack, quantile, resident_kib
+from bench.machine import quantile, resident_kib
+from bench.stack import Stack
 from shared import db
 from shared.services.authority.actors import OPERATOR
 

@@ -27,8 +27,9 @@ from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
 from bench.browsing import post, sign_in, token_of
-from bench.fanout import fanbench
-from bench.stack import OWNER, Stack, compile_c, pin, quantile
+from bench.load import GOSSIP, fanbench, write_credentials
+from bench.machine import SERVER_CORE, compile_c, quantile
+from bench.stack import OWNER, Stack
 from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.db import utc_now
@@ -41,7 +42,6 @@ from shared.settings import Settings
 from tests.support.servers import RunningSite
 
 LOADS = ((0, 0), (100, 0), (5_000, 0), (0, 200), (5_000, 200))  # sanctions, filters
-GOSSIP = ("--proto", "gossip", "--path", "/socket")
 
 
 class Player:
@@ -190,13 +190,8 @@ def put_in_force(sanction_count: int, filter_count: int) -> None:
 def measure_cost(stack: Stack, rounds: int, seconds: int) -> list[dict[str, Any]]:
     """Return the throughput with each load, the median of the rounds."""
     receivers, senders = 20, 4
-    credentials = stack.folder / "credentials.jsonl"
-    games = stack.games(receivers + senders, "cost")
-    credentials.write_text("".join(json.dumps(game) + "\n" for game in games))
-    worker = stack.worker(cpu=0)
-    assert stack.valkey.process is not None
-    pids = [worker.pid, stack.valkey.process.pid]
-    pin(pids, 0)
+    credentials = write_credentials(stack.folder / "credentials.jsonl", stack.games(receivers + senders, "cost"))
+    worker = stack.worker(cpu=SERVER_CORE)
     program = compile_c("fanbench", stack.folder)
     load = ["--mode", "saturate", "--receivers", str(receivers), "--senders", str(senders), "--window", "64"]
     load += ["--duration", str(seconds)]
@@ -205,7 +200,7 @@ def measure_cost(stack: Stack, rounds: int, seconds: int) -> list[dict[str, Any]
         for counts in LOADS:
             put_in_force(*counts)
             time.sleep(0.5)  # until the worker has read them
-            result = fanbench(program, worker.port, credentials, pids, *GOSSIP, *load)
+            result = fanbench(program, worker.port, stack.pids, *GOSSIP, "--creds", str(credentials), *load)
             messages_per_s = result["deliveries_per_s"] / receivers
             figures[counts].append((messages_per_s, result["server_cpu_s_per_million"] * receivers))
     base = quantile([rate for rate, _ in figures[LOADS[0]]], 0.5)

@@ -20,7 +20,8 @@ from typing import Any
 
 import websocket
 
-from bench.stack import Stack, resident_kib
+from bench.machine import resident_kib
+from bench.stack import Stack
 
 
 class Player:

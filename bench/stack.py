@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bench.machine import pin
 from launcher.valkey import Valkey
-from tests.support.processes import clean_environment
-from tests.support.servers import RunningWorker
+from tests.support.processes import ServerProcess, clean_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 OWNER = "bench"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The code to measure: a folder, and the Python that has its packages."""
+
+    folder: Path = ROOT
+    python: str = sys.executable
+
+
+class Worker(ServerProcess):
+    """`python -m worker`, started the way operators start it, so that its memory is its own."""
+
+    def __init__(self, checkout: Checkout, settings: dict[str, str]) -> None:
+        super().__init__([checkout.python, "-m", "worker"], env=clean_environment(**settings), cwd=checkout.folder)
+        self.port = int(self.wait_for_event("listening")["port"])
+
+    @property
+    def url(self) -> str:
+        """The address for games."""
+        return f"ws://127.0.0.1:{self.port}/socket"
 
 
 class Stack:
@@ -27,10 +46,12 @@ class Stack:
 
     Args:
         url: The database; by default an SQLite file in the throwaway folder.
+        checkout: The code to run, if not this one.
         settings: Settings that extend or replace the defaults below.
     """
 
-    def __init__(self, url: str = "", **settings: str) -> None:
+    def __init__(self, url: str = "", *, checkout: Checkout | None = None, **settings: str) -> None:
+        self.checkout = checkout or Checkout()
         self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
         self.valkey = Valkey(self.folder / "v", log_path=self.folder / "valkey.log")
         self.settings = {
@@ -44,7 +65,7 @@ class Stack:
             "GAME_SOCKETS": "10000",
             **settings,
         }
-        self.workers: list[RunningWorker] = []
+        self.workers: list[Worker] = []
 
     def __enter__(self) -> Stack:
         self.valkey.start()
@@ -55,8 +76,7 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self.workers:
-            worker.stop()
+        self.stop_workers()
         self.valkey.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -68,8 +88,8 @@ class Stack:
     def flask(self, *arguments: str, text: str = "") -> list[Any]:
         """Run a `flask` command. Return the JSON objects that it printed."""
         result = subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=ROOT,
+            [self.checkout.python, "-m", "flask", *arguments],
+            cwd=self.checkout.folder,
             env=self.environment,
             input=text,
             capture_output=True,
@@ -85,14 +105,31 @@ class Stack:
         lines = "\n".join(json.dumps(game(number, prefix)) for number in range(count))
         return self.flask("game", "import", "-", text=lines)
 
-    def worker(self, cpu: int | None = None) -> RunningWorker:
-        """Start a worker, and keep it on one core if `cpu` is given."""
-        worker = RunningWorker(self.settings)
-        worker.wait_until_ready()
+    def worker(self, cpu: int | None = None) -> Worker:
+        """Start a worker, and keep it and its Redis on one core if `cpu` is given."""
+        worker = Worker(self.checkout, self.settings)
         self.workers.append(worker)
         if cpu is not None:
-            pin([worker.pid], cpu)
+            pin(self.pids, cpu)
         return worker
+
+    def start_workers(self, count: int, cpu: int) -> list[Worker]:
+        """Start several workers that share one port, on one core."""
+        for _ in range(count):
+            self.settings["SOCKET_PORT"] = str(self.worker(cpu).port)
+        return self.workers
+
+    def stop_workers(self) -> None:
+        """Stop all workers."""
+        for worker in self.workers:
+            worker.stop()
+        self.workers.clear()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the running workers and their Redis."""
+        assert self.valkey.process is not None
+        return [*(worker.pid for worker in self.workers), self.valkey.process.pid]
 
 
 def game(number: int, prefix: str = "g") -> dict[str, Any]:
@@ -105,42 +142,3 @@ def game(number: int, prefix: str = "g") -> dict[str, Any]:
         "homepage_url": f"https://realm{number}.example.com",
         "connections": [{"type": "telnet", "host": f"realm{number}.example.com", "port": 4000}],
     }
-
-
-def pin(pids: Iterable[int], cpu: int) -> None:
-    """Keep processes, with all their threads, on one core. Does nothing on a machine with a single core."""
-    if cpu in os.sched_getaffinity(0) and len(os.sched_getaffinity(0)) > 1:
-        for pid in pids:
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                os.sched_setaffinity(int(thread), {cpu})
-
-
-def resident_kib(pid: int, field: str = "VmRSS") -> int:
-    """Return a process's resident memory in KiB, or with `VmHWM` its peak."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    return 0
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value that is not exceeded by this share (0 to 1) of the values."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def compile_c(name: str, folder: Path) -> Path:
-    """Compile one of the C programs in this folder. Return the path of the program."""
-    program = folder / name
-    subprocess.run(["gcc", "-O2", "-Wall", "-o", str(program), str(Path(__file__).parent / f"{name}.c")], check=True)
-    return program
-
-
-def wait_for_exit(process: subprocess.Popen[Any], seconds: float) -> None:
-    """Wait until a program has ended, and kill it if that takes too long."""
-    deadline = time.monotonic() + seconds
-    try:
-        process.wait(deadline - time.monotonic())
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -24,7 +24,8 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from bench.browsing import post, sign_in, token_of
-from bench.stack import Stack, quantile
+from bench.machine import quantile
+from bench.stack import Stack
 from shared import db
 from shared.bus import Bus, publish_after_commit
 from shared.settings import Settings
