@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from shared import db, grapevine, peer_keys
 from shared.errors import Banned, ChannelPaused, DomainError, Filtered, Muted, TooMany
@@ -274,6 +275,8 @@ def test_only_the_parts_of_a_snapshot_are_replaced(show):
 
     assert changed == [{Part.MUTES}]
     assert view.muting_peers(GAME, "Ashfall", "Wren") == frozenset()
+    view._apply(Snapshot(3, 0, frozenset({Part.MUTES}), mutes=[(3, "wren@*")]))
+    assert view.muting_peers(GAME, "Ashfall", "Wren") == {peer_keys.of_game(3)}
     assert refusal(view) is Muted
     assert view.may_moderate(4) and not view.may_moderate(5)
 
@@ -338,3 +341,49 @@ def test_acts_are_passed_on_once_and_in_order(stored, following, monkeypatch):
     following.follow(ModerationChanged(following.revision + 1, [Part.CHANNELS]))
     wait_for(lambda: len(numbers) == 4)
     assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
+def test_acts_during_the_reads_of_earlier_ones_are_passed_on_once(stored, following, monkeypatch):
+    monkeypatch.setattr(view_module, "ACTS_PER_READ", 2)
+    numbers: list[int] = []
+
+    def note(acts: list[Any]) -> None:
+        if not numbers:
+            pause(stored.channel())
+        numbers.extend(entry.number for entry in acts)
+
+    following.on_acts = note
+    for _ in range(2):
+        pause(stored.channel())
+    following.follow(ModerationChanged(following.revision + 2, [Part.CHANNELS]))
+    wait_for(lambda: len(numbers) == 3)
+    following.follow(ModerationChanged(following.revision + 1, [Part.CHANNELS]))
+    pause(stored.channel())
+    following.follow(ModerationChanged(following.revision + 2, [Part.CHANNELS]))
+    wait_for(lambda: len(numbers) >= 4)
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
+def test_acts_that_could_not_be_read_are_passed_on_later(stored, following, monkeypatch):
+    """The view itself is already up to date by then."""
+    monkeypatch.setattr(view_module, "ACTS_PER_READ", 2)
+    numbers: list[int] = []
+    read = following._database.read
+
+    def fail_once(function: Any) -> Any:
+        following._database.read = read
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
+
+    def note(acts: list[Any]) -> None:
+        if not numbers:
+            following._database.read = fail_once
+        numbers.extend(entry.number for entry in acts)
+
+    following.on_acts = note
+    for _ in range(3):
+        pause(stored.channel())
+    following.follow(ModerationChanged(following.revision + 3, [Part.CHANNELS]))
+    wait_for(lambda: len(numbers) == 2)
+    monkeypatch.setattr(view_module, "POLL_SECONDS", 0.01)
+    wait_for(lambda: len(numbers) == 3)
+    assert numbers == list(range(numbers[0], numbers[0] + 3))

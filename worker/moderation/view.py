@@ -395,14 +395,12 @@ class Moderation:
     def _poll(self) -> None:
         signalled, revision, number = dict(self._signalled), self.revision, self._number
         snapshot, acts = self._database.read(lambda session: _read(session, revision, number, signalled))
-        if snapshot is None:
-            return
-        self._signalled = {later: parts for later, parts in self._signalled.items() if later > snapshot.revision}
-        self._apply(snapshot)
+        if snapshot is not None:
+            self._signalled = {later: parts for later, parts in self._signalled.items() if later > snapshot.revision}
+            self._apply(snapshot)
         while acts:
+            self._number = last = acts[-1].number
             self.on_acts(acts)
-            last = acts[-1].number
-            self._number = max(self._number, last)
             if len(acts) < ACTS_PER_READ:
                 break
             acts = self._database.read(
@@ -453,12 +451,12 @@ def _read(
         entries of the audit trail.
     """
     current, last = changes.revision(session)
+    acts = audit.entries_since(session, number, limit=ACTS_PER_READ) if last > number else []
     if current == revision:
-        return None, []
+        return None, acts
     steps = range(revision + 1, current + 1)
     is_complete = current > revision and len(steps) <= len(signalled) and all(step in signalled for step in steps)
     parts = {part for step in steps for part in signalled[step]} if is_complete else set(Part)
-    acts = audit.entries_since(session, number, limit=ACTS_PER_READ) if last > number else []
     return snapshots.read_snapshot(session, parts, now=utc_now()), acts
 
 
