@@ -6,15 +6,13 @@ so its absence proves nothing.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Flask, current_app, request
 from flask_wtf.csrf import CSRFError
 
+from shared.origins import origin_of
 from shared.settings import Settings
 
 FORM_METHODS = frozenset(["POST", "PUT", "PATCH", "DELETE"])
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def init_app(app: Flask) -> None:
@@ -41,16 +39,3 @@ def _is_from_here() -> bool:
     if origin is not None:
         return origin in origins
     return site is not None or not request.referrer or origin_of(request.referrer) in origins
-
-
-def origin_of(address: str) -> str | None:
-    """Return the origin of an address as browsers write it (RFC 6454, 6.2). None if it has none."""
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if not host or parts.scheme not in DEFAULT_PORTS:
-        return None
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")

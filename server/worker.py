@@ -195,15 +195,21 @@ class BufferingWorker(ThreadWorker):
             if connection.state is State.READING:
                 connection.deadline = min(connection.deadline, deadline)
 
-    def _read(self, connection: Connection, _file: object) -> None:
+    def _receive(self, connection: Connection) -> bytes:
+        """Return what has arrived, empty if nothing has. Closes a connection that the client has ended."""
         try:
             data = connection.socket.recv(_READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return
+            return b""
         except OSError:
             data = b""
         if not data:
             self._close(connection)
+        return data
+
+    def _read(self, connection: Connection, _file: object) -> None:
+        data = self._receive(connection)
+        if not data:
             return
         had_head, was_empty = connection.buffer.has_head, not connection.buffer
         now = time.monotonic()
@@ -273,14 +279,7 @@ class BufferingWorker(ThreadWorker):
         self._watch(connection, selectors.EVENT_READ, self._discard)
 
     def _discard(self, connection: Connection, _file: object) -> None:
-        try:
-            data = connection.socket.recv(_READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._close(connection)
+        self._receive(connection)
 
     def _refuse(self, connection: Connection, status: str) -> None:
         text = status.encode() + b"\n"

@@ -1,4 +1,4 @@
-"""The origins of the site's own pages, as browsers write them into `Origin` (RFC 6454, section 6.2)."""
+"""The origins of addresses, as browsers write them into `Origin` (RFC 6454, section 6.2)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,29 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _PORTS = {"http": 80, "https": 443}
 
 
-def site_origins(public_url: str) -> frozenset[str]:
-    """Return the origins of pages under PUBLIC_URL: one, or for this machine one for each of its names.
+def origin_of(address: str) -> str | None:
+    """Return the origin of an address, to compare exactly with an `Origin` header. None if it has none."""
+    try:
+        scheme, host, port = _parts(address)
+    except ValueError:
+        return None
+    return f"{scheme}://{host}{port}"
 
-    Compare an `Origin` header with these exactly.
+
+def site_origins(public_url: str) -> frozenset[str]:
+    """Return the origins of pages under PUBLIC_URL: one, or for this machine one for each of its names."""
+    scheme, host, port = _parts(public_url)
+    return frozenset(f"{scheme}://{name}{port}" for name in (_LOOPBACK if host in _LOOPBACK else (host,)))
+
+
+def _parts(address: str) -> tuple[str, str, str]:
+    """Return the scheme, the host, and the port after a colon, empty if it is the scheme's own.
+
+    Raises:
+        ValueError: The address has no origin.
     """
-    url = urlsplit(public_url)
-    host = (url.hostname or "").encode("idna").decode() if ":" not in (url.hostname or "") else f"[{url.hostname}]"
-    port = "" if url.port in (None, _PORTS.get(url.scheme)) else f":{url.port}"
-    return frozenset(f"{url.scheme}://{name}{port}" for name in (_LOOPBACK if host in _LOOPBACK else (host,)))
+    url = urlsplit(address)
+    if not url.hostname or url.scheme not in _PORTS:
+        raise ValueError("not the address of a page")
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname.encode("idna").decode()
+    return url.scheme, host, "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"

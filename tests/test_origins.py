@@ -1,10 +1,10 @@
-"""The origins that are the site's own."""
+"""Origins of addresses, and those that are the site's own."""
 
 from __future__ import annotations
 
 import pytest
 
-from shared.origins import site_origins
+from shared.origins import origin_of, site_origins
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,23 @@ def test_all_names_of_this_machine_are_the_same() -> None:
     origins = {"http://localhost:4100", "http://127.0.0.1:4100", "http://[::1]:4100"}
     for origin in origins:
         assert site_origins(origin) == origins
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://Gossip.Example:443/path?a#b", "https://gossip.example"),
+        ("http://gossip.example:80", "http://gossip.example"),
+        ("http://gossip.example:443", "http://gossip.example:443"),
+        ("http://[2001:db8::1]:4100/", "http://[2001:db8::1]:4100"),
+        ("https://user:secret@gossip.example/", "https://gossip.example"),
+        ("https://gössip.example", "https://xn--gssip-jua.example"),
+        ("https://" + 70 * "a" + ".example", None),
+        ("ftp://gossip.example", None),
+        ("https://", None),
+        ("https://gossip.example:port/", None),
+        ("", None),
+    ],
+)
+def test_origins_are_written_as_browsers_write_them(address, origin):
+    assert origin_of(address) == origin

@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.support.client import Frame, SocketClient
 from tests.support.factory import Factory
 from tests.support.in_process import ending_greenlets
-from tests.support.network import ALL_FLAGS, Network, Peer
+from tests.support.network import Network, Peer
 from tests.support.servers import SECRET_KEY
 from tests.support.waiting import wait_until
 from worker.network.presence import Presence
@@ -140,22 +140,9 @@ class InProcessNetwork(Network):
         self._opened.append(client)
         return client
 
-    def join(
-        self,
-        peer: Peer | None = None,
-        *,
-        worker: int | None = None,
-        supports: list[str] | None = None,
-        answers_heartbeats: bool = True,
-        **payload: Any,
-    ) -> SocketClient:
-        peer = peer or self.game()
-        client = self.open(answers_heartbeats=answers_heartbeats)
-        client.peer = peer  # type: ignore[attr-defined]
-        client.authenticate(
-            peer.client_id, peer.client_secret, supports=ALL_FLAGS if supports is None else supports, **payload
-        )
-        return client
+    @contextmanager
+    def _until_every_worker_knows(self, peer: Peer, players: list[str]) -> Iterator[None]:
+        yield  # the only worker has answered, so it knows
 
     def _wait(self, event: str, peer: Peer, accepts: Callable[[Frame], Any]) -> None:
         probe = self.join(self.game("Probe", is_displayed=False))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.support.client import Frame, SocketClient
@@ -96,15 +97,21 @@ class Network:
         peer = peer or self.game()
         client = self.open(worker=worker, answers_heartbeats=answers_heartbeats)
         client.peer = peer  # type: ignore[attr-defined]
+        with self._until_every_worker_knows(peer, payload.get("players") or []):
+            client.authenticate(
+                peer.client_id, peer.client_secret, supports=ALL_FLAGS if supports is None else supports, **payload
+            )
+        return client
+
+    @contextmanager
+    def _until_every_worker_knows(self, peer: Peer, players: list[str]) -> Iterator[None]:
+        """Wait at the end of the block until every worker knows of a socket and players that came in it."""
         before = self._socket_ids(peer)  # ids, since an older socket may be closing meanwhile
-        client.authenticate(
-            peer.client_id, peer.client_secret, supports=ALL_FLAGS if supports is None else supports, **payload
-        )
+        yield
         wait_until(lambda: self._socket_ids(peer) - before, what="the socket is in Redis")
         self.wait_game(peer, lambda status: "supports" in status)
-        for player in payload.get("players") or []:
+        for player in players:
             self.wait_player(peer, player)
-        return client
 
     def online_sockets(self, peer: Peer) -> int:
         """Return how many sockets of a peer are in Redis."""
