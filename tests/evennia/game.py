@@ -58,26 +58,56 @@ class EvenniaGame:
         (self.folder / "server/conf/portal_services_plugins.py").write_text(PLUGIN.format(url=url))
         self._run("migrate")
 
-    def start(self) -> None:
-        """Start portal and server. The server creates the superuser."""
-        self._run("start")
+    def start(self, *, seconds: float = 600.0) -> None:
+        """Start portal and server. The server creates the superuser.
 
-    def wait_until_set_up(self, *, seconds: float = 400.0) -> None:
+        `evennia start` gives the portal ten seconds to come up, and starts no server if that was not enough. Calling it
+        again starts what is missing.
+        """
+        deadline = time.monotonic() + seconds
+        while not _has_server(output := self._run("start", check=False)):
+            print("evennia start:", output)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"Evennia did not start within {seconds:g} s:\n{self.describe()}")
+            self._wait_for_portal()
+
+    def wait_until_set_up(self, *, seconds: float = 600.0) -> None:
         """Wait for the second start of the server: the first one creates the superuser and Limbo, and ends.
 
         That takes half a minute on an idle machine, and several minutes on a busy one.
         """
-        wait_until(lambda: "restarted in 'reset' mode" in self.logs(), seconds=seconds, what="Evennia is set up")
+        try:
+            wait_until(lambda: "restarted in 'reset' mode" in self.logs(), seconds=seconds, what="Evennia is set up")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from None
 
     def stop(self) -> None:
         """Stop both."""
         self._run("stop", check=False)
 
+    def describe(self) -> str:
+        """Return which of the two run, the load of the machine, and the end of each log."""
+        load = "load: " + " ".join(f"{average:.1f}" for average in os.getloadavg())
+        tails = [f"{path.name}:\n{path.read_text()[-3000:]}" for path in self._log_paths()]
+        return "\n".join([self._run("status", check=False), load, *tails])
+
     def logs(self) -> str:
         """Return everything that portal and server have logged."""
-        return "\n".join(path.read_text() for path in sorted((self.folder / "server/logs").glob("*.log")))
+        return "\n".join(path.read_text() for path in self._log_paths())
 
-    def _run(self, *arguments: str, cwd: Path | None = None, check: bool = True) -> None:
+    def _log_paths(self) -> list[Path]:
+        return sorted((self.folder / "server/logs").glob("*.log"))
+
+    def _wait_for_portal(self) -> None:
+        """Wait while the portal is coming up, so that no second one is started. Gives up on one that has died."""
+        try:
+            wait_until(
+                lambda: "Portal: RUNNING" in self._run("status", check=False), seconds=120, what="the portal runs"
+            )
+        except AssertionError as error:
+            print(error)
+
+    def _run(self, *arguments: str, cwd: Path | None = None, check: bool = True) -> str:
         environment = {
             **os.environ,
             "PATH": f"{self._programs}{os.pathsep}{os.environ['PATH']}",
@@ -94,8 +124,15 @@ class EvenniaGame:
             timeout=300,
             check=False,
         )
+        output = f"{done.stdout}\n{done.stderr}"
         if check and done.returncode:
-            raise AssertionError(f"evennia {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(f"evennia {' '.join(arguments)} failed:\n{output}")
+        return output
+
+
+def _has_server(output: str) -> bool:
+    """Return whether `evennia start` says that the server runs."""
+    return "Server started" in output or "Server is already running" in output
 
 
 class Telnet:
