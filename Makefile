@@ -2,12 +2,13 @@
 # make test    install what tests need and run them all, or some: ARGS="tests/worker -k name" goes to pytest
 # make quick   the tests that need no browser, no other database and no process of ours; run it before each commit
 # make coverage  make test, and then which branches no test has reached
+# make test-faults  half an hour of faults on PostgreSQL, and on SQLite, against real processes; or ARGS="--minutes 5"
 # make check   ruff and mypy
 # make test-evennia  a real Evennia game against the worker (slow; installs it into .venv-evennia)
 # make clean   remove the environment and what tools left; the data in instance/ stays
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test quick coverage test-evennia check requirements clean
+.PHONY: help run install install-dev test quick coverage test-faults test-evennia check requirements clean
 
 # Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python 2>/dev/null))
@@ -49,6 +50,10 @@ coverage: .venv/.installed-dev
 	@rm -rf .coverage && mkdir .coverage
 	@status=0; env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m coverage run -m pytest $(PARALLEL) $(ARGS) || status=$$?; \
 	.venv/bin/python -m coverage combine --quiet && .venv/bin/python -m coverage report; exit $$status
+
+test-faults: .venv/.installed-dev
+	@sh scripts/test-setup
+	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m tests.faults $(ARGS)
 
 test-evennia: .venv/.installed-dev .venv-evennia/.installed
 	@EVENNIA_PROGRAMS="$(CURDIR)/.venv-evennia/bin" .venv/bin/python -m pytest --slow -s tests/evennia

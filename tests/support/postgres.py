@@ -20,14 +20,19 @@ from tests.support.waiting import wait_until
 
 
 class Postgres:
-    """A server for test databases. `close` deletes them all."""
+    """A server for test databases. `close` deletes them all.
 
-    def __init__(self) -> None:
+    Args:
+        is_durable: Start a server whose commits survive `crash`, instead of a faster one or that of TEST_DATABASE_URL.
+    """
+
+    def __init__(self, *, is_durable: bool = False) -> None:
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_durable = is_durable
         self._databases: set[str] = set()
         self._pg_dump: Path | None = None
-        own_url = os.environ.get("TEST_DATABASE_URL", "").strip()
+        own_url = "" if is_durable else os.environ.get("TEST_DATABASE_URL", "").strip()
         try:
             self._server = make_url(_with_driver(own_url)) if own_url else self._start()
             self._admin = psycopg.connect(_conninfo(self._server), autocommit=True)
@@ -86,6 +91,29 @@ class Postgres:
         """Accept sessions on this database again."""
         self._allow_connections(url, "true")
 
+    @property
+    def socket_path(self) -> Path:
+        """The Unix socket of a server that this process has started."""
+        assert self._folder is not None
+        return self._folder / ".s.PGSQL.5432"
+
+    @property
+    def pid(self) -> int:
+        """The process of a server that this process has started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def crash(self) -> None:
+        """Shut down immediately, as after a power cut: nothing is finished or written out."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait()
+
+    def start_again(self) -> None:
+        """Start after `crash`. Returns once it has recovered."""
+        self._run(self._server)
+        self._admin = psycopg.connect(_conninfo(self._server), autocommit=True)
+
     def _allow_connections(self, url: str, is_allowed: str) -> None:
         name = sql.Identifier(make_url(url).database or "")
         self._admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS " + is_allowed).format(name))
@@ -123,13 +151,23 @@ class Postgres:
             cwd=self._folder,
             preexec_fn=become,
         )
-        with (self._folder / "log").open("wb") as log:
+        server = URL.create("postgresql", username="tests", database="postgres", query={"host": str(self._folder)})
+        self._run(server)
+        return server
+
+    def _run(self, server: URL) -> None:
+        programs = find_postgres()
+        assert programs is not None and self._folder is not None
+        speed = ["fsync=off", "full_page_writes=off"]  # a crash of the server alone needs neither
+        speed += [] if self._is_durable else ["synchronous_commit=off", "autovacuum=off"]
+        become = unprivileged(self._folder, "postgres")
+        with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     str(programs / "postgres"),
-                    *("-D", str(data), "-k", str(self._folder), "-c", "listen_addresses=", "-c", "fsync=off"),
-                    *("-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=100"),
-                    *("-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "jit=off"),
+                    *("-D", str(self._folder / "data"), "-k", str(self._folder), "-c", "listen_addresses="),
+                    *("-c", "max_connections=100", "-c", "shared_buffers=32MB", "-c", "jit=off"),
+                    *(word for setting in speed for word in ("-c", setting)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -138,9 +176,7 @@ class Postgres:
                 start_new_session=True,
                 preexec_fn=become_and_die_with_parent(become, signal.SIGQUIT),
             )
-        server = URL.create("postgresql", username="tests", database="postgres", query={"host": str(self._folder)})
         wait_until(lambda: self._answers(server), seconds=30, what="PostgreSQL answers")
-        return server
 
     def _answers(self, server: URL) -> bool:
         assert self._process is not None and self._folder is not None

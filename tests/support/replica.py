@@ -55,6 +55,10 @@ class Replica:
         self._state = {kind: {} for kind in KINDS}
         self._last = (-1, 0)
 
+    def expect_changes(self) -> None:
+        """Expect changes since the cursor. Forgets a whole state that was not completed."""
+        self._state = None
+
     def apply(self, frame: Frame) -> None:
         """Apply a frame of `sync`. Ignores other frames."""
         event = frame["event"]

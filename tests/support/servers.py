@@ -56,8 +56,8 @@ class RunningSite(ServerProcess):
 
     fork_server = ForkServer("gunicorn.__main__", "app", "server.worker")
 
-    def __init__(self, settings: dict[str, str]) -> None:
-        self.port = free_port()
+    def __init__(self, settings: dict[str, str], port: int | None = None) -> None:
+        self.port = port or free_port()
         settings = {**settings, "WEB_PORT": str(self.port)}
         super().__init__([sys.executable, "-m", "gunicorn", "wsgi:app"], env=clean_environment(**settings))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,12 @@ class TestValkey:
         self._folder = Path(tempfile.mkdtemp(prefix="valkey-"))
         self._server = Valkey(self._folder / "s", log_path=self._folder / "log")
         self.url = self._server.url
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running server."""
+        assert self._server.process is not None
+        return self._server.process
 
     def start(self) -> None:
         self._server.start()

@@ -1,0 +1,20 @@
+"""The short form of `make test-faults`: each fault once, and no promise is broken. It waits most of the time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.faults.scenario import SHORT_FORM, Scenario
+
+SEED = 15
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize("database", [pytest.param("postgres", marks=pytest.mark.postgres), "sqlite"])
+def test_no_fault_loses_repeats_or_mixes_up_anything(database: str) -> None:
+    result = asyncio.run(Scenario(database, SHORT_FORM, SEED, print).run())
+    print(result.figures)
+    assert result.violations == []
