@@ -92,7 +92,23 @@ _SET_TIMEOUTS = f"""
     ) AS timeouts (setting, seconds)
     WHERE current_setting(setting) = '0'
 """
+_END_BACKEND = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid = :backend AND usename = current_user AND pid <> pg_backend_pid()
+""")
 _TOO_LATE = ("55P03", "57014")  # the SQLSTATEs of `lock_timeout` and `statement_timeout`
+
+
+class OutcomeUnknown(Exception):
+    """The connection was lost during a statement, which may have been carried out, or may still be.
+
+    Attributes:
+        backend: The server's process that was to execute it, see `end_backend`.
+    """
+
+    def __init__(self, backend: int) -> None:
+        super().__init__("the connection to the database was lost during a statement")
+        self.backend = backend
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -230,9 +246,29 @@ def single_statement() -> Iterator[Session]:
 
     PostgreSQL executes and commits it without waiting for this process in between. So a process that freezes, at
     whatever moment, holds no lock.
+
+    Raises:
+        OutcomeUnknown: The connection was lost during the statement.
     """
     with _StatementFactory.begin() as session:
-        yield session
+        backend = None
+        if session.get_bind().dialect.name == "postgresql":
+            connection: Any = session.connection().connection.driver_connection
+            backend = connection.info.backend_pid  # it is gone once the connection is
+        try:
+            yield session
+        except DBAPIError as error:
+            if error.connection_invalidated and backend is not None:
+                raise OutcomeUnknown(backend) from error
+            raise
+
+
+def end_backend(session: Session, backend: int) -> bool:
+    """End a process of the server that has lost its client. Return whether it has ended, so that its work is final.
+
+    If it has not ended yet, call this again in a new transaction.
+    """
+    return not session.execute(_END_BACKEND, {"backend": backend}).all()
 
 
 @contextmanager

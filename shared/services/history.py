@@ -120,6 +120,12 @@ def list_ids(session: Session, after: int, up_to: int, *, not_from: str) -> list
     return list(session.scalars(statement.order_by(Message.id)))
 
 
+def list_ids_of(session: Session, worker: str, *, after: int) -> list[int]:
+    """Return the ids of the lines after an id that this worker stored, in order."""
+    statement = select(Message.id).where(Message.id > after, Message.worker == worker)
+    return list(session.scalars(statement.order_by(Message.id)))
+
+
 def list_lines(session: Session, ids: Sequence[int]) -> list[Message]:
     """Return the messages with these ids, oldest first. Skips redacted messages."""
     return list(

@@ -1,4 +1,4 @@
-"""A proxy for Valkey that can fall silent: connections stay open, but nothing passes any more."""
+"""A proxy for Valkey or PostgreSQL that can fall silent: connections stay open, but nothing passes any more."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ class SilentProxy:
         self._speaks = threading.Event()
         self._speaks.set()
         self._cut_after: bytes | None = None
+        self._clients: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Cut all connections."""
+        for client in list(self._clients):
+            client.shutdown(socket.SHUT_RDWR)
 
     def cut_after(self, text: bytes) -> None:
         """Cut the connection that sends this text next, once the server has carried it out, without its answer."""
@@ -53,11 +59,14 @@ class SilentProxy:
 
     def _forward(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server:
+            self._clients.add(client)
             try:
                 server.connect(self._target)
                 self._exchange(client, server)
             except OSError:
                 return  # either end is gone
+            finally:
+                self._clients.discard(client)
 
     def _exchange(self, client: socket.socket, server: socket.socket) -> None:
         is_lost = False

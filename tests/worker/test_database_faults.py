@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from shared import db
 from tests.support.network import ALL_FLAGS
+from tests.support.silence import SilentProxy
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -106,6 +110,62 @@ def test_a_long_held_lock_fails_only_requests_that_need_it(any_database, start_w
 
 
 @pytest.fixture
+def database_proxy(database_url):
+    """A proxy between a worker and PostgreSQL. Its `url` is for DATABASE_URL."""
+    url = make_url(database_url)
+    server = Path(str(url.query.get("host", "")))
+    if not server.is_dir():
+        pytest.skip("PostgreSQL has no Unix socket here")
+    with tempfile.TemporaryDirectory() as folder:
+        proxy = SilentProxy(Path(folder) / ".s.PGSQL.5432", str(server / ".s.PGSQL.5432"))
+        proxy.url = url.set(query={"host": folder}).render_as_string(hide_password=False)
+        yield proxy
+        proxy.close()
+
+
+def test_a_line_is_acknowledged_when_the_answer_of_the_database_was_lost(
+    any_database, start_worker, stored, connect, database_proxy
+):
+    """PostgreSQL has stored it, so the answer cannot be that nothing was done."""
+    worker, other = start_worker(DATABASE_URL=database_proxy.url), start_worker()
+    stored.channel("gossip")
+    sender, near = enter(worker, stored, connect, "Sender"), enter(worker, stored, connect, "Near")
+    far = enter(other, stored, connect, "Far")
+    database_proxy.cut_after(b"INSERT INTO messages")
+    for text in ("cut", "after"):
+        sender.send("channels/send", {"channel": "gossip", "name": "Ann", "message": text}, ref=text)
+    for text in ("cut", "after"):
+        assert sender.wait_for("channels/send", ref=text, seconds=10)["status"] == "success"
+        for listener in (near, far):
+            listener.wait_for("channels/broadcast", payload={"message": text}, seconds=10)
+    assert database_proxy.has_cut
+    for listener in (near, far):
+        listener.settle()
+        texts = [frame["payload"]["message"] for frame in listener.events("channels/broadcast")]
+        assert texts == ["cut", "after"]
+    assert "Traceback" not in worker.output
+
+
+def test_a_line_that_was_refused_is_not_stored_later(
+    any_database, start_worker, stored, connect, holder, database_proxy
+):
+    """The connection is cut while the statement waits for a lock. Without its client, PostgreSQL would still run it."""
+    worker = start_worker(DATABASE_URL=database_proxy.url)
+    stored.channel("gossip")
+    sender, listener = enter(worker, stored, connect, "Sender"), enter(worker, stored, connect, "Listener")
+    message = {"channel": "gossip", "name": "Ann", "message": "refused"}
+    with holder.transaction():
+        holder.execute("LOCK TABLE messages IN SHARE MODE")
+        sender.send("channels/send", message, ref="cut")
+        wait_until_one_waits(holder)
+        database_proxy.cut()
+        assert sender.wait_for("channels/send", ref="cut", seconds=10)["code"] == "internal"
+    assert sender.request("channels/send", {**message, "message": "after"}, seconds=10)["status"] == "success"
+    listener.wait_for("channels/broadcast")
+    assert holder.execute("SELECT text FROM messages").fetchall() == [("after",)]
+
+
+@pytest.fixture
 def away(postgres_server, database_url):
     """Return a function that makes this test's database unreachable, until the test ends at the latest."""
     yield lambda: postgres_server.go_away(database_url)
@@ -127,7 +187,7 @@ def test_an_internal_error_does_not_answer_authenticate(
         assert socket.frames == []
     assert socket.close_reason == "internal error"
     assert "Traceback" not in worker.output
-    assert worker.output.count("a handler failed") == 3
+    wait_until(lambda: worker.output.count("a handler failed") == 3, what="one line for each")
 
     postgres_server.come_back(database_url)
 

@@ -13,7 +13,7 @@ import structlog
 from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.db import utc_now
+from shared.db import OutcomeUnknown, end_backend, utc_now
 from shared.errors import Unavailable
 from shared.protocol.codes import Code, sentence
 from shared.protocol.sync import ChannelRecord
@@ -32,6 +32,7 @@ from worker.sockets.connection import Connection
 
 BATCH = 500
 MAX_PENDING = 20_000
+RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -77,10 +78,12 @@ class Chat:
         self._has_pending = Event()
         self._is_idle = Event()
         self._is_idle.set()
+        self._last_id = 0  # of the lines that this worker has stored
         self.stored = 0
 
     def start(self) -> None:
-        """Start storing lines."""
+        """Start storing lines. Errors of the database are raised."""
+        self._last_id = self._database.read(history.last_message_id)
         gevent.spawn(self._run)
 
     def say(
@@ -128,16 +131,11 @@ class Chat:
 
     def _store(self, batch: list[_Pending]) -> None:
         lines = [pending.line for pending in batch]
-        try:
-            ids = self._database.execute(lambda session: history.store_lines(session, lines, worker=self._worker_id))
-        except Exception as error:
-            if not isinstance(error, SQLAlchemyError):
-                _log.exception("messages could not be stored")
-            else:
-                _log.error("messages could not be stored", count=len(batch), error=str(error))
-            for pending in batch:
-                pending.answer.fail(NotStored(sentence(Code.INTERNAL)))
+        ids = self._store_lines(lines)
+        if not ids:
+            _fail(batch)
             return
+        self._last_id = ids[-1]
         self.stored += len(ids)
         self._remote_lines.note(ids[-1])
         stored_lines = [StoredLine(number, line) for number, line in zip(ids, lines, strict=True)]
@@ -151,6 +149,35 @@ class Chat:
         if flagged:
             gevent.spawn(self._report, flagged)
 
+    def _store_lines(self, lines: list[Line]) -> list[int]:
+        """Return the ids of the stored lines. The list is empty if they are not stored and never will be."""
+        try:
+            return self._database.execute(lambda session: history.store_lines(session, lines, worker=self._worker_id))
+        except OutcomeUnknown as error:
+            _log.warning("the database was lost while it stored messages", count=len(lines))
+            return self._find_outcome(error.backend)
+        except SQLAlchemyError as error:
+            _log.error("messages could not be stored", count=len(lines), error=str(error))
+        except Exception:
+            _log.exception("messages could not be stored")
+        return []
+
+    def _find_outcome(self, backend: int) -> list[int]:
+        """Wait until the database answers again. Return the ids of the lines that it was storing; none if it failed.
+
+        Lines that are sent meanwhile fail, as they do whenever the database is away.
+        """
+        while True:
+            try:
+                if self._database.read(lambda session: end_backend(session, backend)):
+                    return self._database.read(
+                        lambda session: history.list_ids_of(session, self._worker_id, after=self._last_id)
+                    )
+            except SQLAlchemyError:
+                pending, self._pending = self._pending, []
+                _fail(pending)
+            gevent.sleep(RETRY_SECONDS)
+
     def _report(self, flagged: list[tuple[int, tuple[int, ...]]]) -> None:
         """Report lines that a filter has flagged to the moderators. They were delivered too."""
         try:
@@ -163,3 +190,9 @@ class Chat:
             )
         except SQLAlchemyError as error:
             _log.error("flagged messages could not be reported", count=len(flagged), error=str(error))
+
+
+def _fail(batch: list[_Pending]) -> None:
+    """Answer that these lines are not stored."""
+    for pending in batch:
+        pending.answer.fail(NotStored(sentence(Code.INTERNAL)))
