@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.addresses import counted_address
 from shared.chat_tokens import LIFETIME_SECONDS, ChatToken
+from shared.db import is_unavailable
 from shared.errors import TooMany
 from shared.origins import site_origins
 from shared.protocol import encode_event
@@ -91,7 +92,7 @@ class Browsers:
         if environ.get("HTTP_ORIGIN") not in self._origins:
             return Refusal("403 Forbidden", "Only pages of this site may chat here.")
         if self._by_address[counted_address(address)] >= SOCKETS_OF_ADDRESS:
-            return Refusal("429 Too Many Requests", "Too many pages chat from your address already.")
+            return Refusal("429 Too Many Requests", "Too many chat pages are open from your address.")
         return None
 
     def accept(self, connection: BrowserConnection) -> None:
@@ -215,7 +216,7 @@ class Browsers:
         self._read_marks[key] = max(message_id, self._read_marks.get(key, 0))
 
     def write_read_marks(self) -> None:
-        """Write the read marks since the last time."""
+        """Write the read marks since the last time. While the database is down, keep them for the next time."""
         marks, self._read_marks = self._read_marks, {}
         if not marks:
             return
@@ -229,6 +230,9 @@ class Browsers:
             self._database.write(write)
         except SQLAlchemyError as error:
             _log.error("read marks could not be written", count=len(marks), error=str(error))
+            if is_unavailable(error):
+                for (user_id, channel_id), message_id in marks.items():
+                    self.note_read(user_id, channel_id, message_id)
 
     def _set_account(self, connection: BrowserConnection, chatter: ChatAccount) -> bool:
         """Set the account of a socket. Return whether this changes what others see of the socket."""
