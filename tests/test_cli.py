@@ -9,11 +9,12 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from shared import db
 from shared.errors import NotFound
 from shared.models import Game, User
+from shared.models.audit import AuditEntry
 from shared.models.credentials import secret_matches
 from shared.services import applications, channels, games, users, versions
 from tests.support.passwords import use_quick_passwords
@@ -120,7 +121,7 @@ def test_a_backup_creates_a_missing_folder(output, error, tmp_path):
 def test_database_backup(output, error, tmp_path):
     answer = output("database", "backup", str(tmp_path / "copy.db"))
     assert answer == {"file": str(tmp_path / "copy.db"), "bytes": (tmp_path / "copy.db").stat().st_size}
-    assert "exists already" in error("database", "backup", str(tmp_path / "copy.db"))
+    assert "already exists" in error("database", "backup", str(tmp_path / "copy.db"))
     assert output("database", "backup", str(tmp_path / "copy.db"), "--replace") == answer
 
 
@@ -246,7 +247,7 @@ def test_game_import_from_a_file_and_from_standard_input(flask, stored, tmp_path
 @pytest.mark.parametrize(
     ("last", "message"),
     [
-        ({"short_name": "G0"}, "line 1 has the same name"),
+        ({"short_name": "G0"}, "line 1 already has this name"),
         ({"short_name": "gossip"}, "short_name"),
         ({"owner": "nobody"}, "there is no user nobody"),
         ({"colour": "red"}, "unknown field 'colour'"),
@@ -302,6 +303,14 @@ def test_application_create(output, error):
     assert error("application", "create", "", "Other").startswith("name: ")
 
 
+def test_application_update(output, error, stored):
+    stored.application("Mirror")
+    assert output("application", "update", "MIRROR", "--scope", "moderate")["scopes"] == ["moderate"]
+    assert output("application", "update", "mirror")["scopes"] == ["moderate"]
+    assert output("application", "update", "mirror", "--no-scopes")["scopes"] == []
+    assert "there is no application nothing" in error("application", "update", "nothing", "--no-scopes")
+
+
 def test_channel_create_update_delete(output):
     created = output("channel", "create", "Gossip")
     assert created == {"id": created["id"], "name": "Gossip", "description": None, "hidden": False}
@@ -344,6 +353,39 @@ def test_channel_refused(error, stored, arguments, message):
         assert versions.last_cursor(session) == 2
 
 
+# Moderation
+
+
+def test_moderation_sanction_and_lift(output, error, stored):
+    """The audit trail notes both as acts of the operator."""
+    stored.game("AshFall")
+    imposed = output("moderation", "sanction", "mute", "Bob@AshFall", "--seconds", "60", "--reason", "flooding")
+    assert imposed.pop("until") is not None
+    assert imposed == {"id": 1, "kind": "mute", "target": "Bob@AshFall", "channel": None, "state": "in force"}
+    lifted = output("moderation", "lift", "1", "--reason", "enough")
+    assert (lifted["id"], lifted["state"]) == (1, "lifted")
+    assert "there is no such sanction" in error("moderation", "lift", "2", "--reason", "enough")
+    assert "an address cannot be warned" in error(
+        "moderation", "sanction", "warn", "203.0.113.7", "--of", "address", "--reason", "no"
+    )
+    with db.reading() as session:
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.number)).all()
+        assert [(entry.actor_kind, entry.act) for entry in entries] == [("system", "sanction"), ("system", "lift")]
+
+
+def test_moderation_verify_log(output, flask, stored):
+    stored.game("AshFall")
+    output("moderation", "sanction", "ban", "AshFall", "--of", "game", "--reason", "adverts")
+    verified = output("moderation", "verify-log")
+    assert (verified["ok"], verified["entries"], verified["broken_at"], verified["fault"]) == (True, 1, None, None)
+    with db.transaction() as session:
+        session.execute(text("DROP TRIGGER audit_entries_no_update"))
+        session.execute(text("UPDATE audit_entries SET reason = 'none'"))
+    result = flask("moderation", "verify-log")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["fault"] == "changed"
+
+
 # The network
 
 
@@ -378,11 +420,11 @@ def test_network_status(output, stored):
 
 
 def test_without_redis(run_flask, own_valkey):
-    """Records can be changed, with a warning that the signal is lost. What only Redis can deliver is refused."""
+    """Records can be changed, with a warning that the signal is lost. Commands that need Redis are refused."""
     own_valkey.stop()
     result = run_flask("channel", "create", "gossip")
     assert result.returncode == 0 and json.loads(result.stdout)["name"] == "gossip"
-    assert result.stdout.count("\n") == 1 and "redis is away" in result.stderr
+    assert result.stdout.count("\n") == 1 and "redis is down" in result.stderr
     assert json.loads(run_flask("network", "status").stdout)["redis"] is False
     refused = run_flask("network", "restart-notice")
     assert (refused.returncode, refused.stdout) == (1, "")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Conflict, Forbidden, NotFound
-from shared.services import characters
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.services import characters, games
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from shared.services.moderation import appeals, records, reports, sanctions
@@ -38,6 +38,32 @@ def test_nobody_decides_an_appeal_about_themselves(make, session, admin):
     assert (appeal.state, sanction.state) == ("open", "in force")
     other_admin = actors.of_user(session, make.admin().id)
     appeals.decide_appeal(session, other_admin, appeal_id=appeal.id, is_granted=True, outcome="fine")
+
+
+def test_moderators_cannot_decide_appeals_of_their_own(make, session, admin):
+    """Not even if the sanction is against a game that they gave away since."""
+    owner = make.user(role="moderator")
+    make.game("Tea", owner=owner)
+    sanction = mute(session, admin, "Bob@Tea")
+    actor = actors.of_user(session, owner.id)
+    appeal = appeals.create_appeal(session, actor, sanction_id=sanction.id, text="please")
+    games.get_game(session, "Tea").owner = make.user()
+    session.flush()
+    with pytest.raises(Forbidden, match="your own appeal"):
+        appeals.decide_appeal(session, actor, appeal_id=appeal.id, is_granted=True, outcome="fine")
+    assert (appeal.state, sanction.state) == ("open", "in force")
+
+
+def test_only_sanctions_in_force_can_be_appealed_and_with_a_reason(make, session, admin):
+    owner = make.user()
+    make.game("Tea", owner=owner)
+    actor = actors.of_user(session, owner.id)
+    over, standing = mute(session, admin, "Bob@Tea"), mute(session, admin, "Eve@Tea")
+    sanctions.lift(session, admin, sanction_id=over.id, reason="enough")
+    with pytest.raises(Conflict, match="nothing to appeal"):
+        appeals.create_appeal(session, actor, sanction_id=over.id, text="please")
+    with pytest.raises(Invalid, match="say why"):
+        appeals.create_appeal(session, actor, sanction_id=standing.id, text=" ")
 
 
 def test_whoever_restored_a_sanction_cannot_decide_its_appeal(make, session, moderator, admin):

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import select, update
 
 from shared.db import utc_now
-from shared.models import Appeal, Message, Sanction
+from shared.models import Appeal, Message, Report, Reporter, Sanction
 from shared.services import history
 from shared.services.authority import actors, audit
 from shared.services.history import Line
 from shared.services.moderation import (
     appeals,
+    reports,
     retention,
 )
 from tests.support.moderating import mute
@@ -62,3 +63,21 @@ def test_old_records_are_deleted_in_batches_and_the_audit_trail_stays(make, sess
     assert list(session.scalars(select(Sanction.id))) == [standing.id]
     assert session.scalars(select(Appeal)).all() == []
     assert audit.verify(session).entries == 2 and audit.verify(session).is_whole
+
+
+def test_decided_reports_are_deleted_with_their_reporters_and_open_ones_stay(make, session, moderator):
+    make.game("Tea")
+    reporters = [actors.of_user(session, make.user().id) for _ in range(2)]
+    for name in ("Old", "Recent", "Open"):
+        for reporter in reporters:
+            report = reports.create_report(session, reporter, game="Tea", name=name, text="rude")
+        if name != "Open":
+            reports.resolve_report(session, moderator, report_id=report.id, state="upheld", outcome="muted")
+    old = utc_now() - timedelta(days=400)
+    session.execute(update(Report).where(Report.name == "Old").values(resolved_at=old))
+    session.execute(update(Report).values(created_at=old))
+    session.commit()
+    assert retention.delete_old_records(session, before=utc_now() - timedelta(days=365)) == 1
+    session.commit()
+    assert set(session.scalars(select(Report.name))) == {"Recent", "Open"}
+    assert len(session.scalars(select(Reporter)).all()) == 4
