@@ -3,7 +3,7 @@
 The migrations run once for each kind of database; every test works on a copy of the result. Redis is emptied before
 each test that uses it. Tests run on SQLite; those that ask for `any_database` run on PostgreSQL too.
 
-Imports that a single file of tests may not need stand inside the fixtures, so that such a file starts quickly.
+Imports that not every test needs are inside the fixtures, so that a single file of tests starts quickly.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SLOW_MARKERS = ("slow", "postgres", "mariadb", "browser")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
-    parser.addoption("--quick", action="store_true", help="run only tests that start no process but Valkey")
+    parser.addoption("--quick", action="store_true", help="run only the tests that start no process except Valkey")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,7 +84,7 @@ def _is_quick(item: pytest.Item) -> bool:
 
 
 def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
-    """Hold `--quick` to its promise: a test that starts a process must ask for the fixture `processes`."""
+    """Fail a test that starts a process without requesting the fixture `processes`, by which `--quick` skips it."""
     if event != "subprocess.Popen":
         return
     command = " ".join(str(word) for word in arguments[1])
@@ -94,12 +94,12 @@ def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.fixture(scope="session")
 def processes() -> None:
-    """Every test that starts a process of its own asks for this, itself or through a fixture; `--quick` skips it."""
+    """Every test that starts a process requests this, directly or through a fixture, and `--quick` skips it."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _localhost_only() -> Iterator[None]:
-    """No test speaks to anything but this machine."""
+    """Let tests connect to this machine only."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
@@ -131,14 +131,14 @@ def _session_valkey() -> Iterator[TestValkey]:
 
 @pytest.fixture
 def valkey(_session_valkey: TestValkey) -> TestValkey:
-    """The run's Valkey, empty. Tests that stop it use `own_valkey`."""
+    """The Valkey that all tests of a run share, emptied. Tests that stop Valkey use `own_valkey`."""
     _session_valkey.empty()
     return _session_valkey
 
 
 @pytest.fixture
 def own_valkey() -> Iterator[TestValkey]:
-    """A Valkey of this test alone, which it may stop and start."""
+    """A Valkey for this test alone, which may stop and start it."""
     from tests.support.valkey import TestValkey
 
     valkey = TestValkey()
@@ -151,7 +151,7 @@ def own_valkey() -> Iterator[TestValkey]:
 
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
-    """The address of Redis for this test: that of `own_valkey` where the test asks for one."""
+    """The address of Redis for this test: that of `own_valkey` if the test requests it."""
     name = "own_valkey" if "own_valkey" in request.fixturenames else "valkey"
     return str(request.getfixturevalue(name).url)
 
@@ -228,7 +228,7 @@ def any_database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def _memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory where there is one: SQLite waits for the disk at each commit, and a busy disk takes long."""
+    """A folder in memory if possible. On a busy disk, SQLite would wait long for each commit."""
     import shutil
     import tempfile
 
@@ -242,7 +242,7 @@ def _memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _sqlite_path(_memory_folder: Path) -> Path:
-    """Where each test in turn has its SQLite database. One path for all, so that their engines can be shared."""
+    """The path of the current test's SQLite database. It is the same for all tests, so that they can share engines."""
     folder = _memory_folder / "sqlite"
     folder.mkdir()
     return folder / "gossip.db"
@@ -324,7 +324,7 @@ def _instance_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _instance_path(_instance_folder: Path) -> Path:
-    """A path where nothing is. It is the same for all tests, so that they can share a site."""
+    """A path where nothing exists. It is the same for all tests, so that they can share a site."""
     import shutil
 
     path = _instance_folder / "instance"
@@ -356,7 +356,7 @@ def make_settings(environment: dict[str, str]) -> Iterator[Callable[..., Setting
     from shared.settings import Settings
 
     yield lambda **changed: Settings.from_environment({**environment, **changed})
-    bus.publish_after_commit(None)  # a site made with them publishes what this process commits
+    bus.publish_after_commit(None)  # a site with these settings publishes the commits of this process
 
 
 @pytest.fixture

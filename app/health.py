@@ -72,7 +72,7 @@ def init_app(app: Flask) -> None:
 
 
 class _DatabaseCheck:
-    """Checks the database at most once in CHECK_SECONDS, however many ask."""
+    """Checks the database at most once every CHECK_SECONDS, however many requests arrive."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app

@@ -4,14 +4,14 @@
 
 Prints one JSON object for the delay and one for each load.
 
-Delay, in milliseconds: a player speaks without pause at the second of two workers. The delay ends when the first
-refusal arrives. `from_commit` starts with the commit of a mute through the service, `from_click` when a moderator's
-browser sends the form to the real site. Both contain up to two `message_round_trip`, the time of a message that is
-not refused. `answer_to_click` is the time until the site's own answer.
+Delay, in milliseconds: a player on the second of two workers sends messages without pause. The delay ends when the
+first refusal arrives. `from_commit` starts with the commit of a mute through the service, `from_click` when a
+moderator's browser sends the form to the real site. Both contain up to two `message_round_trip`, the time of a message
+that is not refused. `answer_to_click` is the time until the site's own answer.
 
 Cost: the throughput of one worker with sanctions and filters in force that no line matches. `ratio` and `cpu_ratio`
-compare it with no sanctions and no filters. The loads take turns, so that other work of the machine affects all
-alike.
+compare it with no sanctions and no filters. The loads take turns, so that other work on the machine affects all
+of them alike.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LOADS = ((0, 0), (100, 0), (5_000, 0), (0, 200), (5_000, 200))  # sanctions, fil
 
 
 class Player:
-    """Speaks without pause, and notes when it is refused and when it can speak again."""
+    """Sends messages without pause, and notes when it is refused and when it is no longer refused."""
 
     def __init__(self, url: str, credentials: dict[str, str]) -> None:
         self.refused = threading.Event()
@@ -154,7 +154,7 @@ def _spread(milliseconds: list[float]) -> dict[str, float]:
 
 
 def put_in_force(sanction_count: int, filter_count: int) -> None:
-    """Replace all sanctions and filters by this many. None of them matches the load."""
+    """Replace all sanctions and filters with this many that do not match the load."""
     with db.transaction() as session:
         session.query(Sanction).delete()
         session.query(Filter).delete()

@@ -84,7 +84,7 @@ def _members(path: Path) -> list[psutil.Process]:
             is_leader = process.pid == leader_pid
             if is_leader and abs(process.create_time() - created) > 1:
                 return []
-            # Without its leader a group keeps its number while it has members, all of them younger than the leader was.
+            # A group without its leader keeps its number while it has members, which all started after the leader.
             if process.create_time() >= created - 1 and is_running(process):
                 members.append(process)
         except (psutil.Error, ProcessLookupError):

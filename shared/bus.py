@@ -94,7 +94,7 @@ class Bus:
         try:
             self.redis.execute_command(*self.publication(signal))  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
-            _log.warning("redis is away, signal lost", topic=signal.topic, error=str(error))
+            _log.warning("redis is down, signal lost", topic=signal.topic, error=str(error))
             return False
         return True
 
@@ -110,7 +110,7 @@ _publisher: Bus | None = None
 
 
 def publish_after_commit(bus: Bus | None) -> None:
-    """Publish through `bus` what this process's commits announce; None: keep it for `take_announcements`.
+    """Publish what this process's commits announce through `bus`. None keeps it for `take_announcements`.
 
     Workers take the announcements, because they publish without blocking a greenlet.
     """
@@ -124,7 +124,7 @@ def announce(session: Session, signal: Signal) -> None:
 
 
 def take_announcements(session: Session) -> list[Signal]:
-    """Return and forget what a committed session announced and nobody has published."""
+    """Remove and return the announcements of a committed session that were not published."""
     announced: list[Signal] = session.info.pop("announced", [])
     return announced
 

@@ -39,7 +39,7 @@ from shared.errors import Conflict
 from shared.settings import SettingsError
 
 LOCK_SECONDS = 10  # how long a writer waits for another one
-IDLE_SECONDS = 5  # how long a process may hold its locks without a word; shorter, so that those who wait succeed
+IDLE_SECONDS = 5  # how long an idle process may hold locks; shorter, so that waiting writers get them
 STATEMENT_SECONDS = 30
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 KEPT_CONNECTIONS = 8  # the site's on SQLite: one for each of its threads (gunicorn.conf.py)
@@ -64,7 +64,7 @@ class _Database(SQLAlchemy):
 
     def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Any) -> Engine:
         engine = make_engine(options["url"], kept_connections=KEPT_CONNECTIONS)
-        # The last connection that closes writes SQLite's log into the file, which then is the whole database.
+        # The last connection that closes writes SQLite's log into the file, which then contains the whole database.
         atexit.register(engine.dispose)
         return engine
 
@@ -150,7 +150,7 @@ def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
             isolation_level="READ COMMITTED",  # the version log reads again after its lock
             connect_args={
                 "connect_timeout": 5,
-                # Give up a server that vanished after half a minute, not after a quarter of an hour.
+                # Give up on a server that has vanished after half a minute instead of a quarter of an hour.
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
@@ -286,7 +286,7 @@ def is_busy(error: OperationalError) -> bool:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether the state of the database is at fault (away, busy, full, read-only), so trying again may help."""
+    """Return whether the state of the database is at fault (down, busy, full, read-only), so trying again may help."""
     if isinstance(error, OperationalError):
         return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR  # a faulty statement
     if isinstance(error, DBAPIError):

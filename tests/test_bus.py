@@ -108,7 +108,7 @@ def test_without_a_publisher_signals_are_kept_for_the_worker(session):
     assert take_announcements(session) == []
 
 
-def test_redis_away_does_not_fail_the_commit():
+def test_an_outage_of_redis_does_not_fail_the_commit():
     bus.publish_after_commit(Bus("unix:///nowhere/at/all.sock"))
     try:
         with db.transaction() as session:

@@ -153,7 +153,7 @@ class Dispatcher:
         """Log an error that is not the peer's: in one line while the database is down, else with its traceback."""
         log = _log.bind(frame_event=frame.event, peer=connection.peer_key, connection=connection.id)
         if is_unavailable(error):
-            log.error("a handler failed: the database is away or busy", error=describe_error(error))
+            log.error("a handler failed: the database is down or busy", error=describe_error(error))
         else:
             log.error("a handler failed", exc_info=error)
 

@@ -93,7 +93,7 @@ class Signals:
             try:
                 self._publisher.run(batch)
             except (redis.RedisError, OSError) as error:
-                _log.warning("redis is away, signals are lost", count=len(batch), error=str(error))
+                _log.warning("redis is down, signals are lost", count=len(batch), error=str(error))
                 self._has_lost = True
             if self._has_lost:
                 self._recover()
@@ -123,7 +123,7 @@ class Signals:
                 is_logged = False
             except (redis.RedisError, OSError) as error:
                 if self.is_connected or not is_logged:
-                    _log.warning("redis is away, trying again", error=str(error))
+                    _log.warning("redis is down, trying again", error=str(error))
                 is_logged, self.is_connected = True, False
                 gevent.sleep(RETRY_SECONDS)
 

@@ -63,7 +63,7 @@ def reset(token: str) -> ResponseReturnValue:
                 mails.send_if_possible(mails.password_changed(user))
                 known_browsers.remember(user)  # so that failed attempts by strangers do not lock the owner out
                 flash(
-                    "Your password is changed and you are signed out everywhere. Sign in with the new password.",
+                    "Your password has been changed, and you are signed out everywhere. Sign in with the new password.",
                     "success",
                 )
                 return redirect(url_for("accounts.sign_in"), 303)

@@ -125,7 +125,7 @@ def change_password() -> ResponseReturnValue:
                     )
                 keep_session(user)
                 mails.send_if_possible(mails.password_changed(user))
-                flash("Your password is changed. You are signed out everywhere else.", "success")
+                flash("Your password has been changed. You are signed out everywhere else.", "success")
                 return redirect(url_for(".show"), 303)
         except Forbidden as error:
             add_error(form, error)
@@ -145,7 +145,7 @@ def set_privacy() -> ResponseReturnValue:
             is_profile_hidden=form.hide_profile.data,
             is_online_hidden=form.hide_online.data,
         )
-    flash("Your privacy settings are saved.", "success")
+    flash("Your privacy settings have been saved.", "success")
     return redirect(url_for(".show"), 303)
 
 
@@ -171,7 +171,7 @@ def delete() -> ResponseReturnValue:
                 with actor_transaction() as (database, actor):
                     accounts.delete_account(database, actor, password=form.current_password.data or "")
                 session.clear()
-                flash("Your account is deleted.", "success")
+                flash("Your account has been deleted.", "success")
                 return redirect(url_for("pages.home"), 303)
         except Forbidden as error:
             add_error(form, error)

@@ -43,7 +43,7 @@ def new() -> ResponseReturnValue:
                     short_name=form.short_name.data or "",
                     scopes=form.scopes(),
                 )
-            flash(f"{application.name} is created.", "success")
+            flash(f"{application.name} has been created.", "success")
             return _with_secret(application, credentials, status=201)
     return form_page("admin/application_new.html", form)
 
@@ -65,7 +65,7 @@ def set_scopes(short_name: str) -> ResponseReturnValue:
     with actor_transaction() as (session, actor):
         form.merge(form.values_of(applications.get_application(session, short_name)))
         application = applications.set_scopes(session, actor, short_name=short_name, scopes=form.scopes())
-    flash(f"The scopes of {application.name} are saved and in effect.", "success")
+    flash(f"The scopes of {application.name} have been saved and are in effect.", "success")
     return redirect(url_for(".show", short_name=application.short_name), 303)
 
 
@@ -76,7 +76,7 @@ def regenerate(short_name: str) -> ResponseReturnValue:
     with actor_transaction() as (session, actor):
         credentials = applications.regenerate_credentials(session, actor, short_name=short_name)
         application = applications.get_application(session, short_name)
-    flash("The credentials are regenerated. The old ones no longer work.", "success")
+    flash("The credentials have been regenerated. The old ones no longer work.", "success")
     return _with_secret(application, credentials)
 
 
@@ -86,7 +86,7 @@ def delete(short_name: str) -> ResponseReturnValue:
     """Delete an application."""
     with actor_transaction() as (session, actor):
         applications.delete_application(session, actor, short_name=short_name)
-    flash("The application is deleted.", "success")
+    flash("The application has been deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 

@@ -47,7 +47,7 @@ def new() -> ResponseReturnValue:
                     description=form.description.data or "",
                     is_hidden=form.is_hidden.data,
                 )
-            flash(f"{channel.name} is created.", "success")
+            flash(f"{channel.name} has been created.", "success")
             return redirect(url_for(".index"), 303)
     return form_page("admin/channel.html", form, channel=None)
 
@@ -71,7 +71,7 @@ def edit(name: str) -> ResponseReturnValue:
                     description=form.description.data or "",
                     is_hidden=form.is_hidden.data,
                 )
-            flash(f"{changed.name} is saved.", "success")
+            flash(f"{changed.name} has been saved.", "success")
             return redirect(url_for(".index"), 303)
     return form_page("admin/channel.html", form, channel=channel)
 
@@ -96,7 +96,7 @@ def delete(name: str) -> ResponseReturnValue:
     """Delete a channel and end all subscriptions to it."""
     with actor_transaction() as (session, actor):
         channels.delete_channel(session, actor, name=name)
-    flash(f"{name} is deleted.", "success")
+    flash(f"{name} has been deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 

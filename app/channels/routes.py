@@ -63,7 +63,7 @@ def new() -> ResponseReturnValue:
                     name=form.name.data or "",
                     description=form.description.data or "",
                 )
-            flash(f"{channel.name} is proposed. It stays hidden until an admin makes it public.", "success")
+            flash(f"{channel.name} has been proposed. It stays hidden until an admin makes it public.", "success")
             return redirect(url_for(".show", name=channel.name), 303)
     return form_page("channels/new.html", form, may_propose=may(current_actor(), Act.PROPOSE_CHANNEL))
 
@@ -75,7 +75,7 @@ def edit(name: str) -> ResponseReturnValue:
     with actor_reading() as (session, actor):
         channel = channels.get_public_channel(session, actor, name=name)
         if not channels.may_describe(actor, channel):
-            raise Forbidden("only the person who proposed the channel may describe it")
+            raise Forbidden("only the person who proposed this channel may change its description")
     form = DescribeForm(data={"description": channel.description})
     if form.validate_on_submit():
         with errors_on(form):
@@ -83,6 +83,6 @@ def edit(name: str) -> ResponseReturnValue:
                 current = channels.get_public_channel(session, actor, name=name)
                 form.merge({"description": current.description})
                 channels.describe_channel(session, actor, name=channel.name, description=form.description.data or "")
-            flash("The description is saved.", "success")
+            flash("The description has been saved.", "success")
             return redirect(url_for(".show", name=channel.name), 303)
     return form_page("channels/edit.html", form, channel=channel)

@@ -60,7 +60,7 @@ def deny(character_id: int) -> ResponseReturnValue:
     """Deny a pending character."""
     with actor_transaction() as (session, actor):
         character = characters.deny_character(session, actor, character_id=character_id)
-    flash(f"{character.name} is denied. The name is free again.", "success")
+    flash(f"{character.name} has been denied. The name is free again.", "success")
     return redirect(url_for(".index"), 303)
 
 
@@ -70,7 +70,7 @@ def delete(character_id: int) -> ResponseReturnValue:
     """Remove a character."""
     with actor_transaction() as (session, actor):
         character = characters.delete_character(session, actor, character_id=character_id)
-    flash(f"{character.name} is removed. The name is free again.", "success")
+    flash(f"{character.name} has been removed. The name is free again.", "success")
     return redirect(url_for(".index"), 303)
 
 
@@ -80,5 +80,5 @@ def replace_key() -> ResponseReturnValue:
     """Replace the key, for example after somebody else saw it."""
     with actor_transaction() as (session, actor):
         accounts.replace_registration_key(session, actor)
-    flash("Your key is replaced. The old one no longer works.", "success")
+    flash("Your key has been replaced. The old one no longer works.", "success")
     return redirect(url_for(".index"), 303)

@@ -34,7 +34,7 @@ def new(short_name: str) -> ResponseReturnValue:
                     host=form.host.data or "",
                     port=form.port.data,
                 )
-            flash("The way to connect is added.", "success")
+            flash("The way to connect has been added.", "success")
             return redirect(url_for("manage.show", short_name=game.short_name), 303)
     return form_page("games/connection.html", form, game=game, connection=None)
 
@@ -61,7 +61,7 @@ def edit(connection_id: str) -> ResponseReturnValue:
                     host=form.host.data or "",
                     port=form.port.data,
                 )
-            flash("The way to connect is saved.", "success")
+            flash("The way to connect has been saved.", "success")
             return redirect(url_for("manage.show", short_name=game.short_name), 303)
     return form_page("games/connection.html", form, game=game, connection=connection)
 
@@ -72,7 +72,7 @@ def delete(connection_id: str) -> ResponseReturnValue:
     """Delete a way to connect."""
     with actor_transaction() as (session, actor):
         game = games.delete_connection(session, actor, connection_id=connection_id)
-    flash("The way to connect is removed.", "success")
+    flash("The way to connect has been removed.", "success")
     return redirect(url_for("manage.show", short_name=game.short_name), 303)
 
 

@@ -45,7 +45,7 @@ def new() -> ResponseReturnValue:
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 game, credentials = games.create_game(session, actor, owner_id=current_user.id, details=form.details())
-            flash(f"{game.name} is registered.", "success")
+            flash(f"{game.name} has been registered.", "success")
             return _with_secret(game.short_name, credentials, status=201)
     return form_page("games/new.html", form)
 
@@ -88,7 +88,7 @@ def edit(short_name: str) -> ResponseReturnValue:
             with actor_transaction() as (session, actor):
                 form.merge(form.values_of(games.get_own_game(session, actor, short_name=short_name).details))
                 changed = games.update_game(session, actor, short_name=short_name, details=form.details())
-            flash(f"{changed.name} is saved. The change is already live on the network.", "success")
+            flash(f"{changed.name} has been saved. The change is already live on the network.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)
     return form_page("games/edit.html", form, game=game)
 
@@ -99,7 +99,7 @@ def regenerate(short_name: str) -> ResponseReturnValue:
     """Create new credentials. The old ones stop working at once, and sockets that used them close."""
     with actor_transaction() as (session, actor):
         credentials = games.regenerate_credentials(session, actor, short_name=short_name)
-    flash("The credentials are regenerated. The old ones no longer work.", "success")
+    flash("The credentials have been regenerated. The old ones no longer work.", "success")
     return _with_secret(short_name, credentials)
 
 
@@ -109,7 +109,7 @@ def delete(short_name: str) -> ResponseReturnValue:
     """Delete a game permanently."""
     with actor_transaction() as (session, actor):
         games.delete_game(session, actor, short_name=short_name)
-    flash("The game is deleted.", "success")
+    flash("The game has been deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 

@@ -41,7 +41,7 @@ def show(appeal_id: int) -> ResponseReturnValue:
                     is_granted=form.decision.data == "granted",
                     outcome=form.outcome.data or "",
                 )
-            flash("The appeal is decided. The person who appealed sees the outcome.", "success")
+            flash("The appeal has been decided. The person who appealed sees the outcome.", "success")
             return redirect(url_for(".index"), 303)
     with actor_reading() as (session, actor):
         appeal = records.get_appeal(session, actor, appeal_id)

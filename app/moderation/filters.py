@@ -33,7 +33,7 @@ def new() -> ResponseReturnValue:
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 created = filters.create_filter(session, actor, **form.values(), note=form.note.data or "")
-            flash("The filter is created, but still off. Switch it on when it works as intended.", "success")
+            flash("The filter has been created, but is still off. Switch it on when it works as intended.", "success")
             return redirect(url_for(".show", filter_id=created.id), 303)
     return form_page("moderation/filter.html", form, filter=None, preview=None)
 
@@ -51,7 +51,7 @@ def show(filter_id: int) -> ResponseReturnValue:
             with actor_transaction() as (session, actor):
                 form.merge(form.values_of(filters.get_filter(session, filter_id)))
                 filters.update_filter(session, actor, filter_id=filter_id, **form.values(), note=form.note.data or "")
-            flash("The filter is saved.", "success")
+            flash("The filter has been saved.", "success")
             return redirect(url_for(".show", filter_id=filter_id), 303)
     return form_page("moderation/filter.html", form, filter=saved, preview=None)
 
@@ -73,7 +73,7 @@ def delete(filter_id: int) -> ResponseReturnValue:
     """Delete the filter. The audit trail keeps its definition."""
     with actor_transaction() as (session, actor):
         filters.delete_filter(session, actor, filter_id=filter_id)
-    flash("The filter is deleted.", "success")
+    flash("The filter has been deleted.", "success")
     return redirect(url_for(".index"), 303)
 
 

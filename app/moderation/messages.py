@@ -47,7 +47,7 @@ def redact(message_id: int) -> ResponseReturnValue:
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 messages.redact(session, actor, message_id=message_id, reason=form.reason.data or "")
-            flash("The text is permanently deleted. The redaction is in the audit trail.", "success")
+            flash("The text has been permanently deleted. The redaction is in the audit trail.", "success")
             return redirect(url_for(".show", message_id=message_id), 303)
     return _page(message_id, form)
 

@@ -42,7 +42,7 @@ def show(report_id: int) -> ResponseReturnValue:
                     state=form.state.data or "",
                     outcome=form.outcome.data or "",
                 )
-            flash("The report is decided. Its reporters see the outcome.", "success")
+            flash("The report has been decided. Its reporters see the outcome.", "success")
             return redirect(url_for(".index"), 303)
     with actor_reading() as (session, actor):
         report = reports.get_report(session, actor, report_id)

@@ -27,7 +27,7 @@ class HasCredentials:
     credentials_serial: Mapped[int] = mapped_column(default=0)
 
     def make_credentials(self) -> Credentials:
-        """Replace the credentials and return the new ones. The caller has sockets of the old ones disconnected."""
+        """Replace the credentials and return the new ones. The caller must announce it, so that sockets are closed."""
         credentials = Credentials(str(uuid.uuid4()), str(uuid.uuid4()))
         self.client_id = credentials.client_id
         self.client_secret_digest = secret_digest(credentials.client_secret)

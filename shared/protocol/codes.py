@@ -56,7 +56,7 @@ CHANNEL_CLOSED = "channel is closed"
 RATE_LIMITED_GOODBYE = "rate limit exceeded, goodbye"
 SENDING_PLAYER_OFFLINE = "sending player offline"
 RECEIVING_PLAYER_OFFLINE = "receiving player offline"
-REFUSED_TEXT = "this message is not allowed here: it holds a word or a pattern that the moderators refuse"
+REFUSED_TEXT = "this message is not allowed here: it contains a word or phrase that the moderators have blocked"
 TOO_MANY_LINKS = "too many links in one message"
 TOO_MANY_MESSAGES = "too many messages in a short time"
 REPEATED_MESSAGE = "the same message too often"
@@ -122,7 +122,7 @@ SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.FILTERED: (REFUSED_TEXT, TOO_MANY_LINKS, TOO_MANY_MESSAGES, REPEATED_MESSAGE),
     Code.NOT_FOUND: ("there is no such sanction",),
     Code.FORBIDDEN: ("only admins may sanction a moderator or an admin",),
-    Code.CONFLICT: ("this sanction is lifted already",),
+    Code.CONFLICT: ("this sanction is already lifted",),
     Code.INTERNAL: (sentence(Code.INTERNAL),),
 }
 """The sentences of every code, for the documents. Names, reasons and times in them are examples."""

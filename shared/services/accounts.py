@@ -151,7 +151,7 @@ def ask_for_email(session: Session, actor: Actor, *, password: str, email: str) 
     user = _get_locked(session, actor.require_account())
     _confirm(user, password)
     if user.is_verified and user.email == email:
-        raise Conflict("this is your address already", field="email")
+        raise Conflict("this is already your address", field="email")
     user.pending_email = email
     return user
 

@@ -59,7 +59,7 @@ def back_up(
     if target.is_dir():
         target = target / f"gossip-{now:%Y-%m-%dT%H-%M-%SZ}.db"
     if not is_replacing and target.exists():
-        raise Conflict(f"{target} exists already: use --replace, another name, or a folder")
+        raise Conflict(f"{target} already exists: use --replace, another name, or a folder")
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
     except OSError as error:
@@ -75,7 +75,7 @@ def back_up(
         else:
             os.link(draft, target)
     except FileExistsError:
-        raise Conflict(f"{target} exists already: use --replace, another name, or a folder") from None
+        raise Conflict(f"{target} already exists: use --replace, another name, or a folder") from None
     except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"the backup {target} failed: {error}") from None
     finally:

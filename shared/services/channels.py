@@ -42,7 +42,7 @@ def propose_channel(session: Session, actor: Actor, *, name: str, description: s
         select(func.count()).select_from(Channel).where(Channel.proposed_by_id == user_id, Channel.is_hidden)
     )
     if (pending or 0) >= PROPOSALS_PER_OWNER:
-        raise Conflict(f"{PROPOSALS_PER_OWNER} of your channels are waiting to be made public already", field="name")
+        raise Conflict(f"{PROPOSALS_PER_OWNER} of your channels are still waiting to be made public", field="name")
     channel = _create(session, name=name, description=description, is_hidden=True)
     channel.proposed_by_id = user_id
     return channel
@@ -52,7 +52,7 @@ def describe_channel(session: Session, actor: Actor, *, name: str, description: 
     """Change the description. For whoever proposed the channel, and admins. Raises NotFound, Forbidden, Invalid."""
     channel = get_public_channel(session, actor, name=name)
     if not may_describe(actor, channel):
-        raise Forbidden("only the person who proposed the channel may describe it")
+        raise Forbidden("only the person who proposed this channel may change its description")
     channel.description = _clean_description(description)
     return channel
 
@@ -230,7 +230,7 @@ def _unknown(name: str) -> NotFound:
 
 
 def _name_taken() -> NameTaken:
-    return NameTaken("a channel of this name exists already, choose another", field="name")
+    return NameTaken("there is already a channel with this name, choose another", field="name")
 
 
 def _clean_description(value: str | None) -> str | None:

@@ -179,7 +179,7 @@ def deny_character(session: Session, actor: Actor, *, character_id: int) -> Char
     """Delete a pending character; its name is free again. Raises NotFound, Conflict (it was approved)."""
     character = get_own_character(session, actor, character_id=character_id)
     if character.is_approved:
-        raise Conflict("this character was approved already: remove it instead")
+        raise Conflict("this character has already been approved: remove it instead")
     session.delete(character)
     return character
 
@@ -246,5 +246,5 @@ def _taken(existing: Character | None, user: User) -> CharacterTaken:
     if existing is None or existing.user_id != user.id:
         return CharacterTaken("this character is registered to another player; your key is still valid")
     if existing.is_approved:
-        return CharacterTaken("this character is registered to you already; your key is still valid")
-    return CharacterTaken("this character waits for you already: approve it on the site; your key is still valid")
+        return CharacterTaken("this character is already registered to you; your key is still valid")
+    return CharacterTaken("this character is already waiting for you: approve it on the site; your key is still valid")

@@ -67,7 +67,7 @@ def import_games(
             parsed = _parse(session, line, owner_ids)
             for key in ("name " + parsed.game.name_key, "short_name " + parsed.game.short_name.lower()):
                 if key in seen:
-                    raise NameTaken(f"line {seen[key]} has the same name already", field=key.split()[0])
+                    raise NameTaken(f"line {seen[key]} already has this name", field=key.split()[0])
                 seen[key] = number
         except DomainError as fault:
             raise BadLine(number, fault) from None

@@ -30,13 +30,13 @@ def offer_game(session: Session, actor: Actor, *, short_name: str, username: str
     if receiver is None:
         raise Invalid("there is no account with this name", field=FIELD)
     if receiver.id == game.owner_id:
-        raise Invalid("the game belongs to this account already", field=FIELD)
+        raise Invalid("the game already belongs to this account", field=FIELD)
     transfer = GameTransfer(game_id=game.id, from_user_id=game.owner_id, to_user_id=receiver.id)
     try:
         with session.begin_nested():
             session.add(transfer)
     except IntegrityError:
-        raise Conflict("the game is offered to somebody already: cancel that offer first", field=FIELD) from None
+        raise Conflict("the game has already been offered to somebody: cancel that offer first", field=FIELD) from None
     return transfer
 
 

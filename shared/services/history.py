@@ -14,7 +14,7 @@ from shared.models.version import Counter
 from shared.signals import Line as Line
 from shared.signals import LinesStored, StoredLine
 
-REDACTED_AMONG = 4_000  # lines: those that a page of the chat holds, and those that it fetches after it was away
+REDACTED_AMONG = 4_000  # lines: what a chat page keeps, plus what it fetches after a disconnect
 
 _COLUMNS = ("channel_id", "peer", "game", "name", "text")
 _STORE = text("""

@@ -35,7 +35,7 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 def _nobodys_hash(hasher: PasswordHasher) -> str:
-    """Return a hash that takes as long to verify as this hasher's own and fits no password: it is random bytes.
+    """Return a hash of random bytes, which matches no password and takes as long to verify as this hasher's own.
 
     Hashing a real password instead would slow down the start of every process.
     """
@@ -81,7 +81,7 @@ def register_user(
     """Create an account that holds its address even without proof. For the operator.
 
     Args:
-        email: None for an account without an address; its person adds one on the account page.
+        email: None for an account without an address. Its owner can add one on the account page.
 
     Raises Forbidden, and Invalid or NameTaken with the field at fault (`username`, `email`, `password`, `role`).
     """
@@ -91,7 +91,7 @@ def register_user(
     user = _new_user(session, username=username, email=email, password=password)
     if user.email:
         if find_holder(session, user.email) is not None:
-            raise NameTaken("an account with this email exists already", field="email")
+            raise NameTaken("there is already an account with this email", field="email")
         user.email_key, user.is_verified = user.address_key, is_verified
     user.role = role
     _add(session, user)

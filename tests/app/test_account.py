@@ -49,7 +49,7 @@ def test_a_new_password_ends_every_other_session(user_browser, new_visitor, mail
     user_browser.send(
         "/account/password", current_password=PASSWORD, password=NEW, password_confirmation=NEW, follow=True
     )
-    assert "Your password is changed" in user_browser.page and user_browser.status == 200
+    assert "Your password has been changed" in user_browser.page and user_browser.status == 200
     assert elsewhere.client.get("/account").status_code == 303
     assert elsewhere.client.get("/manage/characters/live").status_code == 401
     assert user_browser.client.get("/account").status_code == 200
@@ -95,7 +95,7 @@ def test_deleting_explains_what_it_means_first(any_database, user_browser, store
         assert user_browser.send("/account/delete", current_password=password).status_code == 422
         assert user_browser.problem_of("current_password")
     user_browser.send("/account/delete", current_password=PASSWORD, follow=True)
-    assert "Your account is deleted" in user_browser.page and "Sign in" in user_browser.page
+    assert "Your account has been deleted" in user_browser.page and "Sign in" in user_browser.page
     with db.reading() as session, pytest.raises(NotFound):
         users.get_user_by_username(session, "wren")
     again = {"username": "Wren", "email": "w@example.com", "password": PASSWORD, "password_confirmation": PASSWORD}

@@ -67,7 +67,7 @@ def test_channels_are_created_edited_shown_hidden_and_deleted(admin_browser):
     channel = stored_channel("coffee-room")
     assert (channel.description, channel.is_hidden) == ("Coffee.", False)
     admin_browser.send("/admin/channels/coffee-room/delete", form_on="/admin/channels/coffee-room/edit", follow=True)
-    assert "coffee-room is deleted" in admin_browser.page
+    assert "coffee-room has been deleted" in admin_browser.page
     with pytest.raises(NotFound):
         stored_channel("coffee-room")
 
@@ -78,7 +78,7 @@ def test_a_bad_channel_name_is_shown_beside_the_field(admin_browser, stored):
     stored.channel("testing")
     for path in ("/admin/channels/new", "/admin/channels/testing/edit"):
         assert admin_browser.send(path, name="Gossip").status_code == 422
-        assert "exists already" in admin_browser.problem_of("name")
+        assert "already a channel with this name" in admin_browser.problem_of("name")
         assert admin_browser.send(path, name="").status_code == 422
         assert admin_browser.problem_of("name")
 

@@ -70,7 +70,7 @@ def test_only_owners_of_games_propose_channels(new_visitor, stored):
         ("digits1", "3 to 15"),
         ("x" * 16, "too long"),
         ("ALL", "not allowed"),
-        ("GOSSIP", "exists already"),
+        ("GOSSIP", "already a channel with this name"),
     ],
 )
 def test_a_bad_name_is_shown_beside_the_field(new_visitor, stored, name, words):

@@ -95,7 +95,7 @@ def test_who_is_online(any_database, app, visitor, stored, game, valkey):
 
 
 def test_a_page_looks_at_a_bounded_number_of_names(app, visitor, game, valkey):
-    """Whatever is in Redis: an older worker may let a game list more."""
+    """Redis may hold more, since an older worker lets a game list any number."""
     for number in range(20):
         be_online(app, valkey, game, [f"p{number}n{name}" for name in range(2000)])
     sizes = []
@@ -210,7 +210,7 @@ def test_a_chart_breaks_where_the_game_was_not_connected():
         (4100, [0, 2000, 4000, 6000]),
     ],
 )
-def test_axes_have_few_round_numbers(most, scale):
+def test_axes_show_a_few_round_numbers(most, scale):
     assert y_scale(most) == scale
 
 

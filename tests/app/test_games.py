@@ -153,7 +153,7 @@ def test_a_deleted_game_is_gone(owner_browser, owner, stored):
     """It is no longer listed."""
     stored.game("Mine", owner=owner)
     owner_browser.send("/manage/games/Mine/delete", form_on="/manage/games/Mine", follow=True)
-    assert "The game is deleted" in owner_browser.page
+    assert "The game has been deleted" in owner_browser.page
     owner_browser.open("/manage/games/Mine")
     assert owner_browser.status == 404
 

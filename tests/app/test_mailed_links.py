@@ -272,7 +272,7 @@ def test_a_mail_server_that_is_down_loses_no_account(make_settings, engine, stor
             password_confirmation=NEW_PASSWORD,
             follow=True,
         )
-        assert "Your password is changed" in visitor.page
+        assert "Your password has been changed" in visitor.page
 
 
 @pytest.mark.parametrize(

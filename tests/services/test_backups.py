@@ -62,7 +62,7 @@ def test_a_copy_is_complete_private_and_consistent(url, stored, tmp_path):
 def test_a_backup_is_overwritten_only_on_request_and_dated_in_a_folder(url, tmp_path):
     target = tmp_path / "copy.db"
     backups.back_up(url, target, now=NOW)
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         backups.back_up(url, target, now=NOW)
     assert backups.back_up(url, target, now=NOW, is_replacing=True) == target
     folder = tmp_path / "daily"

@@ -252,7 +252,7 @@ def test_a_channel_stays_when_its_proposer_deletes_the_account(make, session):
     assert session.get(Channel, channel.id).proposed_by_id is None
 
 
-def test_who_created_a_channel_by_subscribing_and_which_are_unused(session, make):
+def test_admins_see_who_created_a_channel_and_whether_it_is_used(session, make):
     """A mistyped name creates a hidden channel, which admins can find."""
     make.channel("gossip")
     typo = channels.ensure_channel(session, name="gosip", made_by="MidMUD")

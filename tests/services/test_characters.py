@@ -59,8 +59,8 @@ def test_a_failure_leaves_the_key_valid(make, session, user, game):
     for fault, game_id, name, words in (
         (characters.RegistrationClosed, closed.id, "New", "does not let players register"),
         (characters.RegistrationClosed, 999, "New", "does not let players register"),
-        (characters.CharacterTaken, game.id, "PENDING", "waits for you already"),
-        (characters.CharacterTaken, game.id, "approved", "registered to you already"),
+        (characters.CharacterTaken, game.id, "PENDING", "already waiting for you"),
+        (characters.CharacterTaken, game.id, "approved", "already registered to you"),
         (characters.CharacterTaken, game.id, "theirs", "registered to another player"),
     ):
         with pytest.raises(fault, match=words):

@@ -96,8 +96,8 @@ def test_every_field_of_a_game(engine, owner):
         (line(3, connections=[{"type": "telnet", "host": "a.example.com", "port": 0}]), "(port)"),
         (line(3, connections=[{"type": "web"}]), "(url)"),
         (line(3, connections=[{"type": "telnet", "host": "a.b", "port": 1}] * 21), "(connections)"),
-        (line(3, name="GAME 1"), "line 1 has the same name"),
-        (line(3, short_name="g1"), "line 1 has the same name"),
+        (line(3, name="GAME 1"), "line 1 already has this name"),
+        (line(3, short_name="g1"), "line 1 already has this name"),
         (line(3, name="the TAKEN"), "(name)"),
         (line(3, short_name="TAKEN"), "(short_name)"),
         (line(3, short_name="gone"), "(short_name)"),
@@ -125,7 +125,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported(stored, owner, bad, says):
 def test_a_bad_line_far_down_undoes_earlier_batches(engine, owner, monkeypatch):
     monkeypatch.setattr(game_import, "_BATCH", 3)
     lines = [line(number) for number in range(1, 11)] + [line(2)]
-    with pytest.raises(BadLine, match="line 11: line 2 has the same name"):
+    with pytest.raises(BadLine, match="line 11: line 2 already has this name"):
         with db.transaction() as session:
             game_import.import_games(session, OPERATOR, lines)
     with db.reading() as session:

@@ -142,7 +142,7 @@ def test_a_token_works_once(network: Network) -> None:
     token = token_for(new_user(network))
     assert open_page(network).request("authenticate", {"token": token})["status"] == "success"
     answer = _refused_elsewhere(network, token)
-    assert (answer["code"], answer["error"]) == ("invalid-credentials", "this token was used already")
+    assert (answer["code"], answer["error"]) == ("invalid-credentials", "this token has already been used")
 
 
 def _refused_elsewhere(network: Network, token: str) -> Frame:

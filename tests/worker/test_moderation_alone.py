@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 from worker.jobs.jobs import Jobs, network_jobs
 
 
-def test_a_mute_holds_while_redis_is_away(
+def test_a_mute_holds_while_redis_is_down(
     start_worker: Callable[..., RunningWorker],
     connect: Callable[..., SocketClient],
     stored: Factory,

@@ -372,7 +372,7 @@ def test_acts_that_could_not_be_read_are_passed_on_later(stored, following, monk
 
     def fail_once(function: Any) -> Any:
         following._database.read = read
-        raise OperationalError("SELECT", {}, Exception("the database is away"))
+        raise OperationalError("SELECT", {}, Exception("the database is down"))
 
     def note(acts: list[Any]) -> None:
         if not numbers:

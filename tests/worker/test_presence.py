@@ -209,7 +209,7 @@ def test_a_living_worker_is_not_dropped(pair):
     assert second.link.redis.exists(SOCKETS_KEY + "one")
 
 
-def test_no_worker_is_dropped_while_redis_is_away(pair):
+def test_no_worker_is_dropped_while_redis_is_down(pair):
     first, second = pair
     first.open_socket("s1")
     wait_for(lambda: second.sees("s1"))

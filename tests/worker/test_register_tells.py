@@ -55,7 +55,7 @@ def test_each_tell_has_its_answer(any_database, stored, worker, connect):
     assert tell(harbour, f"  REGISTER   {key.upper()} ").startswith("Wren waits for you now")
     assert key_of(wren) != key and characters_now() == [("Wren", wren.id, "pending")]
     assert "Nobody has this registration key" in tell(harbour, f"register {key}")
-    assert "waits for you already" in tell(harbour, f"register {key_of(wren)}", name="wren")
+    assert "already waiting for you" in tell(harbour, f"register {key_of(wren)}", name="wren")
     assert "registered to another player" in tell(harbour, f"register {key_of(robin)}")
     answer = tell(harbour, "hello")
     assert 'Tell me "register"' in answer and "/chat " in answer

@@ -165,7 +165,7 @@ class Chat:
     def _find_outcome(self, backend: int) -> list[int]:
         """Wait until the database answers again. Return the ids of the lines that it was storing; none if it failed.
 
-        Lines that are sent meanwhile fail, as they do whenever the database is away.
+        Lines that are sent meanwhile fail, as they do whenever the database is down.
         """
         while True:
             try:

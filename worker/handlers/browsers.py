@@ -51,7 +51,7 @@ def authenticate(
     token = chat_tokens.read_token(parts.settings.signing_keys, request.token)
     connection.claimed_id = f"user {token.user_id}"
     if not parts.browsers.use_up(token):
-        raise InvalidCredentials("this token was used already")
+        raise InvalidCredentials("this token has already been used")
     accounts, ended = parts.database.read(
         lambda session: (
             chat_accounts.list_chat_accounts(session, [token.user_id]),

@@ -185,7 +185,7 @@ class Moderation:
         """
         self._notice_freeze()
         if self._is_stale and not self._refreshed.wait(REFRESH_SECONDS):
-            self._is_stale = False  # the database is away
+            self._is_stale = False  # the database is down
 
     def wait_until_enforced(self) -> None:
         """Wait until this worker enforces everything that has been signalled to it so far. Gives up after a while.

@@ -180,7 +180,7 @@ class Presence:
         self._signals.publish(PresenceChanged(self._worker_id, is_leaving=True))
 
     def _publish(self) -> None:
-        """Publish changes, all that are pending at once."""
+        """Publish changes. All pending ones are sent together."""
         while True:
             self._pending.wait()
             self._pending.clear()

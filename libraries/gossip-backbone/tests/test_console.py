@@ -246,7 +246,7 @@ def test_a_mirror_outlives_the_network_s_database(
     postgres_server.go_away(database_url)
     try:
         process = mirror()
-        worker.wait_for_event("a handler failed: the database is away or busy")
+        worker.wait_for_event("a handler failed: the database is down or busy")
     finally:
         postgres_server.come_back(database_url)
     process.wait_for_line("in sync at", seconds=30)

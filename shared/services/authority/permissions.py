@@ -112,4 +112,4 @@ def require(actor: Actor, act: Act) -> None:
         return
     if RULES[act] == _ADMINS:
         raise Forbidden("only admins may do this")
-    raise Forbidden("this is for moderators" if RULES[act] >= _STAFF else "you may not do this")
+    raise Forbidden("only moderators may do this" if RULES[act] >= _STAFF else "you may not do this")

@@ -44,7 +44,7 @@ def create_appeal(session: Session, actor: Actor, *, sanction_id: int, text: str
         with session.begin_nested():
             session.add(appeal)
     except IntegrityError:
-        raise Conflict("you have appealed this sanction already, and each may be appealed once") from None
+        raise Conflict("you have already appealed this sanction, and each may be appealed once") from None
     return appeal
 
 
@@ -64,7 +64,7 @@ def decide_appeal(session: Session, actor: Actor, *, appeal_id: int, is_granted:
         raise NotFound("there is no such appeal")
     outcome = validation.line(outcome, field="outcome", longest=500, what="the outcome")
     if appeal.state != "open":
-        raise Conflict("this appeal was decided already")
+        raise Conflict("this appeal has already been decided")
     _require_decider(session, actor, appeal)
     appeal.state, appeal.outcome = "granted" if is_granted else "refused", outcome
     appeal.decided_at, appeal.decided_by = utc_now(), actor.name

@@ -60,7 +60,7 @@ def create_filter(
     """
     require(actor, Act.EDIT_FILTERS)
     if (session.scalar(select(func.count()).select_from(Filter)) or 0) >= MAX_FILTERS:
-        raise Conflict(f"there are {MAX_FILTERS} filters already: delete one first", field="text")
+        raise Conflict(f"there are {MAX_FILTERS} filters: delete one first", field="text")
     values = clean(kind=kind, action=action, text=text, count=count, seconds=seconds)
     _require_room(session, Rule(id=0, **values))
     stored = Filter(**values, note=_note(note), is_on=is_on, created_by=actor.name)

@@ -42,7 +42,7 @@ def add_mute(session: Session, actor: Actor, *, short_name: str, pattern: str) -
         with session.begin_nested():
             session.add(mute)
     except IntegrityError:
-        raise Conflict(f"{pattern} is muted already", field="pattern") from None
+        raise Conflict(f"{pattern} is already muted", field="pattern") from None
     changes.mark(session, Part.MUTES)
     return mute
 

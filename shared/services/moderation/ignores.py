@@ -41,7 +41,7 @@ def add_ignore(session: Session, actor: Actor, *, pattern: str, is_person: bool 
     assert actor.id is not None
     count = session.scalar(select(func.count()).select_from(Ignore).where(Ignore.user_id == actor.id)) or 0
     if count >= IGNORES_PER_USER:
-        raise Conflict(f"you ignore {IGNORES_PER_USER} already: stop ignoring one first", field="pattern")
+        raise Conflict(f"you already ignore {IGNORES_PER_USER}: stop ignoring one first", field="pattern")
     if is_person:
         person_id = _person_id(session, pattern)
         if person_id == actor.id:
@@ -53,7 +53,7 @@ def add_ignore(session: Session, actor: Actor, *, pattern: str, is_person: bool 
         with session.begin_nested():
             session.add(entry)
     except IntegrityError:
-        raise Conflict("you ignore them already", field="pattern") from None
+        raise Conflict("you already ignore them", field="pattern") from None
     changes.mark(session, Part.PEOPLE)
     return entry
 

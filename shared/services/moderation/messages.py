@@ -129,7 +129,7 @@ def redact(session: Session, actor: Actor, *, message_id: int, reason: str) -> M
     if message is None:
         raise unknown()
     if message.redacted_at is not None:
-        raise Conflict("this message was redacted already")
+        raise Conflict("this message has already been redacted")
     message.text, message.redacted_at, message.redacted_by = "", utc_now(), actor.name
     session.execute(
         update(Report)

@@ -68,7 +68,7 @@ def create_report(
         .where(Reporter.key == actor.key, Report.state == "open")
     )
     if (session.scalar(waiting) or 0) >= MAX_OPEN_REPORTS:
-        raise Conflict(f"{MAX_OPEN_REPORTS} of your reports are waiting to be looked at already", field="text")
+        raise Conflict(f"{MAX_OPEN_REPORTS} of your reports are still waiting for a moderator", field="text")
     return _gather(session, subject, Reporter(kind=actor.kind, key=actor.key, name=actor.name, text=text))
 
 
@@ -137,7 +137,7 @@ def resolve_report(session: Session, actor: Actor, *, report_id: int, state: str
         raise Invalid("choose upheld or dismissed", field="state")
     outcome = validation.line(outcome, field="outcome", longest=500, what="the outcome")
     if report.state != "open":
-        raise Conflict("this report was decided already")
+        raise Conflict("this report has already been decided")
     person = targets.person_of(session, report.peer, report.player_key)
     if person is not None and actor.kind == "user" and person.id == actor.id:
         raise Forbidden("you cannot decide a report about yourself")

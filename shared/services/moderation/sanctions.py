@@ -108,7 +108,7 @@ def lift(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sa
     sanction = _get_locked(session, sanction_id)
     require_other(session, actor, sanction)
     if sanction.state != "in force":
-        raise Conflict(f"this sanction is {sanction.state} already")
+        raise Conflict(f"this sanction is already {sanction.state}")
     _end(session, actor, sanction, Act.LIFT, reason_of(reason), is_undone=False)
     return sanction
 
@@ -119,7 +119,7 @@ def undo(session: Session, actor: Actor, *, sanction_id: int, reason: str) -> Sa
     sanction = _get_locked(session, sanction_id)
     require_other(session, actor, sanction)
     if sanction.is_undone:
-        raise Conflict("this sanction is undone already")
+        raise Conflict("this sanction has already been undone")
     _end(session, actor, sanction, Act.UNDO, reason_of(reason), is_undone=True)
     return sanction
 

@@ -32,7 +32,7 @@ class PendingRequests:
         return len(self._requests)
 
     def add(self, request: Request[Any], now: float, *, is_ordered: bool) -> list[str]:
-        """Start to wait for a request's answers.
+        """Start waiting for a request's answers.
 
         Args:
             request: The request. Gets a new ref and a deadline.
