@@ -21,6 +21,7 @@ from app import (
     origins,
     pages,
     players,
+    raid_notice,
     resources,
     safety,
     security,
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> Flask:
     arguments.init_app(app)
     resources.init_app(app)
     templating.init_app(app)
+    raid_notice.init_app(app)
     form_bodies.init_app(app)
     security.init_app(app, settings)
     origins.init_app(app)

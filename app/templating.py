@@ -16,6 +16,7 @@ from flask_wtf import FlaskForm
 from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
 
+from app.raid_notice import current_raid
 from shared.services import software
 from shared.settings import Settings
 
@@ -94,7 +95,7 @@ def fixed_page(template: str, make_context: Callable[[], dict[str, object]] = di
     It is rendered once per process for signed-out visitors, so its template must not show them a form. They may ask
     with its ETag whether it is still the same.
     """
-    if current_user.is_authenticated or "_flashes" in session:
+    if current_user.is_authenticated or "_flashes" in session or current_raid() is not None:
         return make_response(render_template(template, **make_context()))
     pages: dict[tuple[str, str], tuple[bytes, str]] = current_app.extensions.setdefault("fixed_pages", {})
     key = (template, request.root_path)

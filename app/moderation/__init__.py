@@ -13,6 +13,7 @@ from app.moderation import (
     overview,
     records,
     reports,
+    safeguards,
     sanctions,
     words,
 )
@@ -22,7 +23,19 @@ def init_app(app: Flask) -> None:
     """Add the pages, all behind one guard."""
     bp = Blueprint("moderation", __name__, url_prefix="/moderation")
     bp.before_request(guard.admit)
-    for module in (overview, live, messages, reports, sanctions, appeals, channels, filters, records, audit):
+    for module in (
+        overview,
+        live,
+        messages,
+        reports,
+        sanctions,
+        appeals,
+        channels,
+        filters,
+        safeguards,
+        records,
+        audit,
+    ):
         bp.register_blueprint(module.bp)
     words.init_app(app)
     app.register_blueprint(bp)

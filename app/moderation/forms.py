@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from wtforms import DateTimeLocalField, RadioField, SelectChoice, SelectField, StringField, SubmitField, TextAreaField
+from wtforms import (
+    BooleanField,
+    DateTimeLocalField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    StringField,
+    SubmitField,
+    TextAreaField,
+)
 from wtforms.validators import InputRequired, Optional, ValidationError
 
 from app.edit_form import EditForm
@@ -154,6 +163,23 @@ class PauseForm(FlaskForm):
 
     minutes = IntegerTextField("Minutes")
     reason = reason_field()
+
+
+class RaidForm(FlaskForm):
+    """Switch raid protection on."""
+
+    hours = IntegerTextField("Hours", [InputRequired("Enter the number of hours.")])
+    reason = reason_field()
+
+
+class ProbationForm(EditForm):
+    """How new accounts and games are limited."""
+
+    hours = IntegerTextField("Hours", [InputRequired("Enter the number of hours; 0 turns probation off.")])
+    slow_seconds = IntegerTextField(
+        "Seconds between two lines from a new player", [InputRequired("Enter the number of seconds; 0 for no limit.")]
+    )
+    refuses_links = BooleanField("Refuse lines with links")
 
 
 class SlowForm(EditForm):

@@ -16,6 +16,7 @@ from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, San
 from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
+from shared.models.safeguards import SafeguardSettings
 from shared.models.tell_count import TellCount
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
@@ -49,6 +50,7 @@ __all__ = [
     "Reporter",
     "ReservedShortName",
     "ReservedUsername",
+    "SafeguardSettings",
     "Sanction",
     "TellCount",
     "User",

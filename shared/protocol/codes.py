@@ -53,6 +53,7 @@ FIXED_SENTENCES = {
 MISSING_SUPPORTS = "missing supports"
 MUST_SUPPORT_CHANNELS = "must support channels"
 CHANNEL_CLOSED = "channel is closed"
+RAID = "raid protection: only approved characters, and players of games older than a day, may speak now"
 RATE_LIMITED_GOODBYE = "rate limit exceeded, goodbye"
 SENDING_PLAYER_OFFLINE = "sending player offline"
 RECEIVING_PLAYER_OFFLINE = "receiving player offline"
@@ -60,6 +61,7 @@ REFUSED_TEXT = "this message is not allowed here: it contains a word or phrase t
 TOO_MANY_LINKS = "too many links in one message"
 TOO_MANY_MESSAGES = "too many messages in a short time"
 REPEATED_MESSAGE = "the same message too often"
+NEWCOMER_LINK = "new accounts and games may not send links yet"
 
 
 def sentence(code: Code) -> str:
@@ -109,7 +111,7 @@ SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.MISSING_SUPPORT: (missing_support("players"), MISSING_SUPPORTS, MUST_SUPPORT_CHANNELS),
     Code.NOT_SUBSCRIBED: (not_subscribed("gossip"),),
     Code.CHANNEL_REFUSED: (could_not_subscribe("no good name"),),
-    Code.CHANNEL_PAUSED: (sentence(Code.CHANNEL_PAUSED), CHANNEL_CLOSED),
+    Code.CHANNEL_PAUSED: (sentence(Code.CHANNEL_PAUSED), CHANNEL_CLOSED, RAID),
     Code.MUTED: (sanctioned(Code.MUTED, _UNTIL, "flooding"), sanctioned(Code.MUTED, None, "flooding")),
     Code.BANNED: (sanctioned(Code.BANNED, _UNTIL, "flooding"), sanctioned(Code.BANNED, None, "flooding")),
     Code.RATE_LIMITED: (sentence(Code.RATE_LIMITED), RATE_LIMITED_GOODBYE),
@@ -119,7 +121,7 @@ SENTENCES: dict[Code, tuple[str, ...]] = {
     Code.NOT_SUPPORTED: (sentence(Code.NOT_SUPPORTED),),
     Code.NOT_AN_APPLICATION: (sentence(Code.NOT_AN_APPLICATION),),
     Code.MISSING_SCOPE: (missing_scope("moderate"),),
-    Code.FILTERED: (REFUSED_TEXT, TOO_MANY_LINKS, TOO_MANY_MESSAGES, REPEATED_MESSAGE),
+    Code.FILTERED: (REFUSED_TEXT, TOO_MANY_LINKS, TOO_MANY_MESSAGES, REPEATED_MESSAGE, NEWCOMER_LINK),
     Code.NOT_FOUND: ("there is no such sanction",),
     Code.FORBIDDEN: ("only admins may sanction a moderator or an admin",),
     Code.CONFLICT: ("this sanction is already lifted",),

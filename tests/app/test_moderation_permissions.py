@@ -124,6 +124,17 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/moderation/filters/<id:filter_id>/on"): Rule(STAFF, "/moderation/filters/{filter}/on"),
     ("POST", "/moderation/filters/<id:filter_id>/off"): Rule(STAFF, "/moderation/filters/{filter}/off"),
     ("POST", "/moderation/filters/<id:filter_id>/delete"): Rule(STAFF, "/moderation/filters/{filter}/delete"),
+    ("GET", "/moderation/safeguards"): Rule(STAFF, "/moderation/safeguards"),
+    ("POST", "/moderation/safeguards/raid"): Rule(
+        STAFF, "/moderation/safeguards/raid", {"raid-hours": "1", "raid-reason": "Fifty new accounts"}
+    ),
+    # Nothing is on in these tests, so there is nothing to end.
+    ("POST", "/moderation/safeguards/raid/end"): Rule(STAFF, "/moderation/safeguards/raid/end"),
+    ("POST", "/moderation/safeguards/probation"): Rule(
+        frozenset(["admin"]),
+        "/moderation/safeguards/probation",
+        {"probation-hours": "24", "probation-slow_seconds": "5"},
+    ),
     ("GET", "/moderation/records"): Rule(STAFF, "/moderation/records?q=nobody"),
     ("GET", "/moderation/records/player"): Rule(STAFF, "/moderation/records/player?name=Wren@Harbour"),
     ("GET", "/moderation/records/games/<short_name>"): Rule(STAFF, "/moderation/records/games/Harbour"),

@@ -48,6 +48,7 @@ def network(app, stored, valkey, monkeypatch):
     """Some games, two of them online, whose presence is not read again meanwhile."""
     monkeypatch.setattr("app.online.CACHE_SECONDS", 3600.0)
     monkeypatch.setattr("app.pages.live.CACHE_SECONDS", 3600.0)
+    monkeypatch.setattr("app.raid_notice.CACHE_SECONDS", 3600.0)
     owner = stored.user()
     channel = stored.channel("gossip")
     games = [stored.game(name, owner=owner) for name in ("Moss", "Tide", *(f"G{number:02}" for number in range(40)))]

@@ -18,6 +18,7 @@ from shared.services.authority.actors import OPERATOR
 from shared.services.authority.changes import Part
 from shared.services.moderation import channel_states
 from shared.services.moderation.filter_rules import Rule
+from shared.services.moderation.safeguards import Safeguards
 from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
 from tests.support.in_process import PlainDatabase, ending_greenlets, wait_for
@@ -387,3 +388,39 @@ def test_acts_that_could_not_be_read_are_passed_on_later(stored, following, monk
     monkeypatch.setattr(view_module, "POLL_SECONDS", 0.01)
     wait_for(lambda: len(numbers) == 3)
     assert numbers == list(range(numbers[0], numbers[0] + 3))
+
+
+def settled_at(clock, **fields: Any) -> Safeguards:
+    """Return safeguards that know one young game and one young account, an hour old."""
+    created_at = datetime.fromtimestamp(clock.now - 3600, UTC)
+    young = {"young_games": {1: created_at}, "young_users": {7: created_at}, "newest_game": 2, "newest_user": 9}
+    return Safeguards(**{**young, **fields})
+
+
+def test_in_a_raid_only_approved_characters_old_games_and_old_accounts_speak(show, clock):
+    end = datetime.fromtimestamp(clock.now + 60, UTC)
+    view = show(safeguards=settled_at(clock, raid_until=end, approved=frozenset([(1, "odo")])), staff=frozenset([9]))
+    browser = Speaker(grapevine.KEY, "Grapevine", "Wren", "wren", "203.0.113.5", 7)
+    assert refusal(view) is ChannelPaused
+    assert refusal(view, speaker=WREN._replace(name="Odo", key="odo")) is None
+    assert refusal(view, speaker=WREN._replace(peer=peer_keys.of_game(2))) is None
+    assert refusal(view, speaker=WREN._replace(peer=peer_keys.of_game(3))) is ChannelPaused, "registered since"
+    assert refusal(view, speaker=browser) is ChannelPaused
+    assert refusal(view, speaker=browser._replace(user_id=8)) is None
+    assert refusal(view, speaker=browser._replace(user_id=10)) is ChannelPaused, "registered since"
+    assert refusal(view, speaker=browser._replace(user_id=9)) is None
+    clock.now += 60
+    assert refusal(view) is None
+
+
+def test_newcomers_on_probation_are_slow_and_say_no_links(show, clock):
+    view = show(safeguards=settled_at(clock, probation_hours=2, slow_seconds=10, refuses_links=True))
+    old_game = WREN._replace(peer=peer_keys.of_game(2))
+    assert refusal(view, "see https://example.com") is Filtered
+    assert refusal(view, "see https://example.com", speaker=old_game) is None
+    for speaker in (WREN, old_game):
+        view.note_line(speaker.peer, speaker.key, CHANNEL.id, "hello")
+    assert refusal(view) is TooMany
+    assert refusal(view, speaker=old_game) is None
+    clock.now += 3600
+    assert refusal(view, "see https://example.com") is None, "the game is two hours old"

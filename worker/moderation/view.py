@@ -6,6 +6,7 @@ case a signal was lost. Queries are answered from memory and never wait.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from shared.models.audit import AuditEntry
 from shared.peer_keys import PeerKey
 from shared.protocol.codes import (
     CHANNEL_CLOSED,
+    NEWCOMER_LINK,
+    RAID,
     REFUSED_TEXT,
     REPEATED_MESSAGE,
     TOO_MANY_LINKS,
@@ -37,12 +40,13 @@ from shared.protocol.types import player_key
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import MODERATE
 from shared.services.authority.changes import Part
-from shared.services.moderation import snapshots
-from shared.services.moderation.filter_rules import FilterSet, Verdict
+from shared.services.moderation import safeguards, snapshots
+from shared.services.moderation.filter_rules import FilterSet, Verdict, has_link
 from shared.services.moderation.patterns import PatternSet, subject
 from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
 from worker.database import Database
+from worker.moderation.safeguards import Newcomers
 from worker.moderation.sanctions import ADMINS, MODERATORS, ActiveSanction, Sanctions, Speaker
 from worker.signals import Signals
 
@@ -52,6 +56,7 @@ PULSE_SECONDS = 0.5
 FROZEN_SECONDS = 1.5  # after as long without a pulse, this process was frozen
 REFRESH_SECONDS = 2.0  # how long a message may wait for the view after that
 ACTS_PER_READ = 100
+NEWCOMERS_SECONDS = 30.0  # how old the list of newcomers may be while a safeguard is on
 MAX_PLAYERS = 20_000
 _NO_LISTENERS: frozenset[str] = frozenset()
 _REFUSALS = {"link": TOO_MANY_LINKS, "flood": TOO_MANY_MESSAGES, "repeat": REPEATED_MESSAGE}  # by a filter's kind
@@ -165,6 +170,8 @@ class Moderation:
         self._mutes: PatternSet[str] = PatternSet([])
         self._muting: dict[tuple[str, str], frozenset[str]] = {}
         self._scopes: dict[int, list[str]] = {}
+        self._newcomers = Newcomers()
+        self._newcomers_read_at = 0.0
         self.on_change: Callable[[frozenset[Part]], None] = lambda parts: None
         self.on_acts: Callable[[list[AuditEntry]], None] = lambda acts: None
 
@@ -204,7 +211,8 @@ class Moderation:
         """Check whether a speaker may say this on a channel. Return what they may say.
 
         Raises:
-            ChannelPaused, Muted, Banned, Filtered, TooMany: Checked in this order. TooMany is slow mode.
+            ChannelPaused, Muted, Banned, Filtered, TooMany: Checked in this order. ChannelPaused is also raised in a
+                raid; TooMany is slow mode.
         """
         now = self._clock()
         state = self._channels.get(channel.id)
@@ -213,6 +221,10 @@ class Moderation:
                 raise ChannelPaused(CHANNEL_CLOSED)
             if state.paused_until > now:
                 raise ChannelPaused(sentence(Code.CHANNEL_PAUSED))
+        raid_end = self._newcomers.raid_end(now)
+        is_settled = speaker.user_id in self._staff or self._newcomers.may_speak_in_a_raid(speaker, now)
+        if raid_end is not None and not is_settled:
+            raise ChannelPaused(RAID, seconds_left=math.ceil(raid_end - now))
         if self.sanctions:
             sanction = self._find(speaker, channel.id, now)
             if sanction is not None:
@@ -221,8 +233,13 @@ class Moderation:
         verdict = self._filters.check(text, who=player, at=now) if self._filters else Verdict("", text)
         if verdict.refused_by is not None:
             raise Filtered(_REFUSALS.get(verdict.refused_by.kind, REFUSED_TEXT))
-        if state is not None and state.slow_seconds:
-            wait = self._said_at.get((channel.id, *player), 0.0) + state.slow_seconds - now
+        slow_seconds = 0 if state is None else state.slow_seconds
+        if self._newcomers.is_on_probation(speaker, now):
+            if self._newcomers.refuses_links and has_link(verdict.text):
+                raise Filtered(NEWCOMER_LINK)
+            slow_seconds = max(slow_seconds, self._newcomers.slow_seconds)
+        if slow_seconds:
+            wait = self._said_at.get((channel.id, *player), 0.0) + slow_seconds - now
             if wait > 0:
                 raise TooMany(sentence(Code.RATE_LIMITED), retry_after_ms=int(wait * 1000) + 1)
         return CheckedLine(verdict.text, verdict.flags)
@@ -231,7 +248,7 @@ class Moderation:
         """Count a line for slow mode and for the filters of floods and repeats. Any worker may have received it."""
         now = self._clock()
         state = self._channels.get(channel_id)
-        if state is not None and state.slow_seconds:
+        if self._newcomers.slow_seconds or (state is not None and state.slow_seconds):
             self._said_at[channel_id, peer, key] = now
             self._said_at.move_to_end((channel_id, peer, key))
             if len(self._said_at) > MAX_PLAYERS:
@@ -398,6 +415,8 @@ class Moderation:
         if snapshot is not None:
             self._signalled = {later: parts for later, parts in self._signalled.items() if later > snapshot.revision}
             self._apply(snapshot)
+        else:
+            self._read_newcomers_again()
         while acts:
             self._number = last = acts[-1].number
             self.on_acts(acts)
@@ -406,6 +425,12 @@ class Moderation:
             acts = self._database.read(
                 lambda session, last=last: audit.entries_since(session, last, limit=ACTS_PER_READ)  # type: ignore[misc]
             )
+
+    def _read_newcomers_again(self) -> None:
+        """Read who is a newcomer again, if a safeguard is on: accounts grow older, and characters are approved."""
+        if self._newcomers.is_needed and time.monotonic() - self._newcomers_read_at > NEWCOMERS_SECONDS:
+            read = self._database.read(lambda session: safeguards.read(session, utc_now()))
+            self._newcomers, self._newcomers_read_at = Newcomers(read), time.monotonic()
 
     def _apply(self, snapshot: Snapshot) -> None:
         """Apply a snapshot. Nothing in here waits, so others see all of it or nothing."""
@@ -433,6 +458,8 @@ class Moderation:
             self._ignoring.clear()
         if Part.APPLICATIONS in parts:
             self._scopes = snapshot.scopes
+        if Part.SAFEGUARDS in parts:
+            self._newcomers, self._newcomers_read_at = Newcomers(snapshot.safeguards), time.monotonic()
         self.on_change(parts)
         self._applied.set()
 

@@ -31,6 +31,7 @@ class Part(StrEnum):
     MUTES = "mutes"
     PEOPLE = "people"
     APPLICATIONS = "applications"
+    SAFEGUARDS = "safeguards"
 
 
 _MARKED = "moderation_parts"

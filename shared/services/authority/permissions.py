@@ -32,6 +32,9 @@ class Act(StrEnum):
     REDACT = "redact"
     REPORT = "report"
     RESOLVE_REPORT = "report/resolve"
+    RAID = "raid/start"
+    RAID_OVER = "raid/end"
+    SET_PROBATION = "probation"
     APPEAL = "appeal"
     DECIDE_APPEAL = "appeal/decide"
     EDIT_FILTERS = "filter"
@@ -78,6 +81,9 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.REDACT: _STAFF_AND_APPLICATIONS,
     Act.REPORT: _PEOPLE | {Role.GAME},
     Act.RESOLVE_REPORT: _STAFF,
+    Act.RAID: _STAFF,
+    Act.RAID_OVER: _STAFF,
+    Act.SET_PROBATION: _ADMINS,
     Act.APPEAL: _PEOPLE,
     Act.DECIDE_APPEAL: _STAFF,
     Act.EDIT_FILTERS: _STAFF,

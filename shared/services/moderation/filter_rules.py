@@ -203,6 +203,11 @@ class FilterSet:
                 yield rule
 
 
+def has_link(text: str) -> bool:
+    """Return whether a line contains a link."""
+    return _LINK.search(text) is not None
+
+
 def _mark(text: str) -> int:
     """Return a number that is equal for lines that look the same."""
     return hash(strip_invisible(text).casefold())

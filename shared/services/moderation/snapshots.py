@@ -20,8 +20,9 @@ from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
 from shared.services.authority import changes
 from shared.services.authority.changes import Part
-from shared.services.moderation import sanctions
+from shared.services.moderation import safeguards, sanctions
 from shared.services.moderation.filter_rules import Rule
+from shared.services.moderation.safeguards import Safeguards
 
 _AT_ONCE = 500
 
@@ -39,6 +40,7 @@ class Snapshot:
             sanctioned, and for moderators and admins.
         staff: The ids of moderators and admins.
         scopes: The scopes of each application that has any.
+        safeguards: Raid protection, probation, and newcomers.
     """
 
     revision: int
@@ -52,6 +54,7 @@ class Snapshot:
     people: dict[tuple[PeerKey, str], int] = field(default_factory=dict)
     staff: frozenset[int] = frozenset()
     scopes: dict[int, list[str]] = field(default_factory=dict)
+    safeguards: Safeguards = field(default_factory=Safeguards)
 
 
 def read_snapshot(session: Session, parts: Collection[Part], *, now: datetime) -> Snapshot:
@@ -92,6 +95,8 @@ def read_snapshot(session: Session, parts: Collection[Part], *, now: datetime) -
     if Part.APPLICATIONS in needed:
         rows = session.execute(select(Application.id, Application.scopes))
         snapshot.scopes = {row.id: row.scopes for row in rows if row.scopes}
+    if Part.SAFEGUARDS in needed:
+        snapshot.safeguards = safeguards.read(session, now)
     return snapshot
 
 

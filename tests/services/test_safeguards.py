@@ -1,0 +1,98 @@
+"""Raid protection and probation: who may set them, what they store, and which newcomers workers learn of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from shared.db import utc_now
+from shared.errors import Conflict, Forbidden, Invalid
+from shared.models import AuditEntry, Character, Message
+from shared.services.authority import actors
+from shared.services.moderation import safeguards
+
+
+def test_raid_protection_is_announced_audited_and_ends_by_itself(make, session, moderator):
+    make.channel("gossip")
+    make.channel("secret", is_hidden=True)
+    settings = safeguards.start_raid_protection(session, moderator, hours=1, reason="Fifty new accounts")
+    session.commit()
+    assert settings.is_raid_at(utc_now()) and not settings.is_raid_at(utc_now() + timedelta(hours=1, seconds=1))
+    lines = session.scalars(select(Message)).all()
+    assert [line.name for line in lines] == ["system"] and "Fifty new accounts" in lines[0].text
+    with pytest.raises(Conflict, match="registration is closed until"):
+        safeguards.require_no_raid(session)
+    safeguards.end_raid_protection(session, moderator)
+    session.commit()
+    safeguards.require_no_raid(session)
+    assert safeguards.raid_end(session) is None
+    assert session.scalars(select(AuditEntry.act).order_by(AuditEntry.number)).all() == ["raid/start", "raid/end"]
+    with pytest.raises(Conflict):
+        safeguards.end_raid_protection(session, moderator)
+
+
+def test_a_raid_that_is_over_closes_nothing(make, session, moderator):
+    settings = safeguards.start_raid_protection(session, moderator, hours=1, reason="r")
+    settings.raid_until = utc_now() - timedelta(seconds=1)
+    session.flush()
+    safeguards.require_no_raid(session)
+    assert safeguards.read(session, utc_now()) == safeguards.Safeguards()
+
+
+@pytest.mark.parametrize("hours", [0, -1, 24 * 7 + 1])
+def test_a_raid_has_a_sensible_length(session, moderator, hours):
+    with pytest.raises(Invalid) as error:
+        safeguards.start_raid_protection(session, moderator, hours=hours, reason="r")
+    assert error.value.field == "hours"
+
+
+def test_a_raid_needs_a_reason(session, moderator):
+    with pytest.raises(Invalid) as error:
+        safeguards.start_raid_protection(session, moderator, hours=1, reason=" ")
+    assert error.value.field == "reason"
+
+
+def test_players_set_nothing_and_moderators_no_probation(make, session, moderator):
+    player = actors.of_user(session, make.user().id)
+    for attempt in (
+        lambda: safeguards.start_raid_protection(session, player, hours=1, reason="r"),
+        lambda: safeguards.end_raid_protection(session, player),
+        lambda: safeguards.set_probation(session, moderator, hours=1, slow_seconds=0, refuses_links=False),
+    ):
+        with pytest.raises(Forbidden):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    ("hours", "slow_seconds", "field"), [(-1, 0, "hours"), (721, 0, "hours"), (1, 3601, "slow_seconds")]
+)
+def test_probation_has_limits(session, admin, hours, slow_seconds, field):
+    with pytest.raises(Invalid) as error:
+        safeguards.set_probation(session, admin, hours=hours, slow_seconds=slow_seconds, refuses_links=False)
+    assert error.value.field == field
+
+
+def test_workers_learn_of_newcomers_while_a_safeguard_is_on(make, session, admin, moderator):
+    now = utc_now()
+    old, young = make.game("Old"), make.game("Young")
+    known, unknown = make.user(), make.user()
+    old.created_at = now - timedelta(hours=30)
+    for user in (known, unknown):
+        user.created_at = now - timedelta(hours=2)
+    for user, name, state in ((known, "wren", "approved"), (unknown, "odo", "pending")):
+        session.add(Character(user_id=user.id, game_id=young.id, name=name, name_key=name, state=state))
+    session.flush()
+    assert safeguards.read(session, now) == safeguards.Safeguards()
+    safeguards.start_raid_protection(session, moderator, hours=1, reason="r")
+    read = safeguards.read(session, utc_now())
+    assert set(read.young_games) == {young.id} and read.newest_game == young.id
+    assert {known.id, unknown.id} <= set(read.young_users) and read.newest_user >= unknown.id
+    assert read.approved == {(young.id, "wren")}
+    assert read.known_users == {known.id}
+    safeguards.end_raid_protection(session, moderator)
+    safeguards.set_probation(session, admin, hours=48, slow_seconds=9, refuses_links=True)
+    read = safeguards.read(session, utc_now())
+    assert set(read.young_games) == {old.id, young.id}
+    assert (read.raid_until, read.slow_seconds, read.refuses_links) == (None, 9, True)
