@@ -5,10 +5,14 @@
 # make test-faults  half an hour of faults on PostgreSQL, and on SQLite, against real processes; or ARGS="--minutes 5"
 # make check   ruff and mypy
 # make test-evennia  a real Evennia game against the worker (slow; installs it into .venv-evennia)
+# make bench   compare the worker with C and gevent-websocket (8 minutes; needs gcc): bench/results/
+# make bench-peers  the same with nats-server, mosquitto, ngircd, Node and asyncio, which it installs (20 minutes)
+# make bench-compare BASE=…  compare this worker with that of another commit (8 minutes)
 # make clean   remove the environment and what tools left; the data in instance/ stays
 
 .DEFAULT_GOAL := help
 .PHONY: help run install install-dev test quick coverage test-faults test-evennia check requirements clean
+.PHONY: bench bench-peers bench-compare
 
 # Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
 PYTHON ?= $(firstword $(shell command -v python3.11 python3 python 2>/dev/null))
@@ -62,6 +66,17 @@ check: .venv/.installed-dev
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+
+bench: .venv/.installed-dev
+	@.venv/bin/python -m bench.compare $(ARGS)
+
+bench-peers: .venv/.installed-dev
+	@sh bench/servers/install
+	@.venv/bin/python -m bench.compare --peers --minutes 25 $(ARGS)
+
+bench-compare: .venv/.installed-dev
+	@test -n "$(BASE)" || { echo "Name a commit: make bench-compare BASE=HEAD~1" >&2; exit 2; }
+	@.venv/bin/python -m bench.commits "$(BASE)" $(ARGS)
 
 requirements: .venv/.installed-dev
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements.txt requirements.in

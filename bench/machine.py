@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -29,13 +30,19 @@ def on_core(cpu: int, *command: str) -> list[str]:
     return ["taskset", "-c", str(cpu), *command] if (os.cpu_count() or 1) > 1 else list(command)
 
 
+def on_own_core(cpu: int) -> None:
+    """Keep this process, and programs that it starts and does not pin, on one core."""
+    if cpu in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {cpu})
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the CPU time that processes have used, all threads together."""
-    ticks = 0
+    """Return the CPU time that processes have used, all running threads together."""
+    nanoseconds = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            nanoseconds += int((thread / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
 
 
 def resident_kib(pid: int, field: str = "VmRSS") -> int:
@@ -50,6 +57,15 @@ def quantile(values: Sequence[float], share: float) -> float:
     """Return the value that is not exceeded by this share (0 to 1) of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Return the exponent of the power of the size that fits the costs best: 0 is constant, 1 a straight line."""
+    logs = [(math.log(size), math.log(cost)) for size, cost in zip(sizes, costs, strict=True)]
+    x_mean = sum(x for x, _ in logs) / len(logs)
+    y_mean = sum(y for _, y in logs) / len(logs)
+    spread = sum((x - x_mean) ** 2 for x, _ in logs)
+    return sum((x - x_mean) * (y - y_mean) for x, y in logs) / spread
 
 
 def compile_c(name: str, folder: Path) -> Path:
