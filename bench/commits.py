@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import report
 from bench.compare import rows_of
-from bench.rounds import run_rounds
+from bench.rounds import NOISY_CORES, run_rounds
 from bench.servers.ours import Network, version_of
 from bench.stack import ROOT, Checkout, Stack
 from bench.workloads import WORKLOADS
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--only", nargs="+", help="keys of workloads: " + " ".join(each.key for each in WORKLOADS))
+    parser.add_argument("--noise", type=float, default=NOISY_CORES, help="cores that may be busy with something else")
     options = parser.parse_args()
     workloads = [each for each in WORKLOADS if not options.only or each.key in options.only]
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
@@ -64,7 +65,14 @@ def main() -> None:
         with checkout(options.base, folder / "base") as base, Stack(checkout=base) as old, Stack() as new:
             servers = [Network(old).server("base", "base"), Network(new).server()]
             seconds = options.minutes * 60
-            runs = run_rounds(workloads, servers, folder=folder, rounds=options.rounds, seconds=seconds)
+            runs = run_rounds(
+                workloads,
+                servers,
+                folder=folder,
+                rounds=options.rounds,
+                seconds=seconds,
+                noisy_cores=options.noise,
+            )
             names = {"base": version_of(base), "now": version_of(Checkout())}
     print(report.ratios(rows_of(workloads, servers, runs), **names))
     for failure in runs.failures:

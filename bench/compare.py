@@ -25,7 +25,7 @@ from typing import Any
 from bench import machine, report
 from bench.chart import Panel, draw
 from bench.report import Column, Row
-from bench.rounds import Runs, run_rounds
+from bench.rounds import NOISY_CORES, Runs, run_rounds
 from bench.servers.base import Server
 from bench.servers.others import limits, others
 from bench.servers.ours import Network
@@ -77,7 +77,8 @@ def write(output: Path, columns: Sequence[Column], rows: Sequence[Row], runs: Ru
     versions = ", ".join(f"{column.name}: {column.version}" for column in columns if column.version)
     text = report.markdown(columns, rows)
     text += "\n" + f"{facts['date']}; {facts['processor']}; {facts['system']}; Python {facts['python']}. {versions}. "
-    text += f"{facts['runs']} runs counted, {runs.noisy} left out because the machine was busy.\n"
+    text += f"{facts['runs']} runs counted, {runs.noisy} left out because the machine was busy; "
+    text += f"other programs used {facts['foreign_cores_worst']:.2f} cores at most.\n"
     text += "".join(f"\nLeft out: {note}.\n" for note in notes)
     output.mkdir(parents=True, exist_ok=True)
     (output / "table.md").write_text(text)
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="keys of workloads: " + " ".join(each.key for each in WORKLOADS))
     parser.add_argument("--servers", nargs="+", help="keys of servers")
     parser.add_argument("--database", default="")
+    parser.add_argument("--noise", type=float, default=NOISY_CORES, help="cores that may be busy with something else")
     parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     workloads = [each for each in WORKLOADS if not options.only or each.key in options.only]
@@ -110,7 +112,14 @@ def main() -> None:
         for note in notes:
             print("left out:", note, flush=True)
         seconds = options.minutes * 60
-        runs = run_rounds(workloads, servers, folder=Path(folder), rounds=options.rounds, seconds=seconds)
+        runs = run_rounds(
+            workloads,
+            servers,
+            folder=Path(folder),
+            rounds=options.rounds,
+            seconds=seconds,
+            noisy_cores=options.noise,
+        )
         columns = [Column(server.key, server.name, server.version()) for server in servers]
     rows = rows_of(workloads, servers, runs)
     print(write(options.output, columns, rows, runs, [*notes, *runs.failures]))

@@ -15,7 +15,7 @@ from bench.machine import compile_c
 from bench.servers.base import Server
 from bench.workloads import Figure, Result, Workload
 
-NOISY_CORES = 0.2  # busy with something else, on average: the run does not count
+NOISY_CORES = 0.2
 TRIES = 2
 
 Key = tuple[str, str]  # workload, server
@@ -49,12 +49,14 @@ def run_rounds(
     folder: Path,
     rounds: int,
     seconds: float,
+    noisy_cores: float = NOISY_CORES,
     report: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True),
 ) -> Runs:
     """Run each workload against each server once a round; servers take turns, so that a slow minute hits all of them.
 
     Args:
         seconds: No round starts that could not end by then.
+        noisy_cores: How many cores may be busy with something else, on average, for a run to count.
     """
     runs = Runs()
     started = time.monotonic()
@@ -64,7 +66,7 @@ def run_rounds(
             taking_part = [server for server in servers if workload.takes(server.key)]
             turn = number % len(taking_part) if taking_part else 0
             for server in taking_part[turn:] + taking_part[:turn]:
-                _run(runs, workload, server, folder, f"round{number}")
+                _run(runs, workload, server, folder, f"round{number}", noisy_cores)
         took = time.monotonic() - round_started
         report(f"round {number + 1} of {rounds}: {took:.0f} s, {runs.noisy} noisy runs so far")
         if time.monotonic() - started + took > seconds:
@@ -72,7 +74,7 @@ def run_rounds(
     return runs
 
 
-def _run(runs: Runs, workload: Workload, server: Server, folder: Path, name: str) -> None:
+def _run(runs: Runs, workload: Workload, server: Server, folder: Path, name: str, noisy_cores: float) -> None:
     load = [option.replace("{round}", name) for option in workload.load]
     for _ in range(TRIES):
         try:
@@ -82,8 +84,14 @@ def _run(runs: Runs, workload: Workload, server: Server, folder: Path, name: str
         except RuntimeError as error:
             runs.failures.append(f"{workload.key}, {server.name}: {error}")
             return
+        print(f"{workload.key:13} {server.key:10} {_short(workload, result)}", file=sys.stderr, flush=True)
         runs.foreign_cores.append(result["foreign_cores"])
-        if result["foreign_cores"] <= NOISY_CORES:
+        if result["foreign_cores"] <= noisy_cores:
             runs.results.setdefault((workload.key, server.key), []).append(result)
             return
         runs.noisy += 1
+
+
+def _short(workload: Workload, result: Result) -> str:
+    figures = [f"{figure.read(result)} {figure.unit}" for figure in workload.figures]
+    return ", ".join(figures) + f" (foreign: {result['foreign_cores']:.2f} cores)"
