@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 
@@ -14,6 +15,7 @@ from shared.errors import Invalid
 from shared.services.moderation.patterns import PatternSet, parse_pattern, subject
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="measuring coverage takes time too")
 @pytest.mark.parametrize(
     "hostile",
     [
