@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
+    Connection,
     CursorResult,
     DateTime,
     Dialect,
@@ -78,8 +79,8 @@ else:
 
 SessionFactory = sessionmaker(expire_on_commit=False)
 _ReadingFactory = sessionmaker(expire_on_commit=False, autoflush=False)
-_StatementFactory = sessionmaker(expire_on_commit=False, autoflush=False)
 _waiting = threading.local()
+_statement_engine: Engine | None = None
 
 # A process that is frozen, or whose host has vanished, keeps its locks only as long as the server lets it. Values that
 # the operator has set, in the URL or for the role, take precedence.
@@ -192,12 +193,13 @@ def make_engine(url: Any, *, kept_connections: int = 0) -> Engine:
 
 def bind(engine: Engine, *, reading_engine: Engine | None = None) -> None:
     """Make `transaction` and `reading` use this engine. `reading_engine` is another one for `reading`."""
+    global _statement_engine
     SessionFactory.configure(bind=engine)
     is_sqlite = engine.dialect.name == "sqlite"
     options: dict[str, Any] = (
         {"deferred": True} if is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
-    _StatementFactory.configure(bind=engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT"))
+    _statement_engine = engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
     _ReadingFactory.configure(bind=(reading_engine or engine).execution_options(**options))
 
 
@@ -241,22 +243,25 @@ def waiting_since(began_at: float) -> Iterator[None]:
 
 
 @contextmanager
-def single_statement() -> Iterator[Session]:
-    """Provide a session for one statement, which is its own transaction.
+def single_statement() -> Iterator[Connection]:
+    """Provide a connection for one statement, which is its own transaction.
 
     PostgreSQL executes and commits it without waiting for this process in between. So a process that freezes, at
     whatever moment, holds no lock.
 
+    It is a connection, since a session costs as much as the statement: 190 µs, for each batch of chat lines.
+
     Raises:
         OutcomeUnknown: The connection was lost during the statement.
     """
-    with _StatementFactory.begin() as session:
+    assert _statement_engine is not None
+    with _statement_engine.begin() as connection:
         backend = None
-        if session.get_bind().dialect.name == "postgresql":
-            connection: Any = session.connection().connection.driver_connection
-            backend = connection.info.backend_pid  # it is gone once the connection is
+        if connection.dialect.name == "postgresql":
+            driver_connection: Any = connection.connection.driver_connection
+            backend = driver_connection.info.backend_pid  # it is gone once the connection is
         try:
-            yield session
+            yield connection
         except DBAPIError as error:
             if error.connection_invalidated and backend is not None:
                 raise OutcomeUnknown(backend) from error

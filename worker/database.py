@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from gevent.threadpool import ThreadPool
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
@@ -54,8 +55,11 @@ class Database:
             self.on_announcements(announcements)
         return result
 
-    def execute(self, function: Callable[[Session], T]) -> T:
-        """Call a function that executes one statement, which is its own transaction (`single_statement`)."""
+    def execute(self, function: Callable[[Connection], T]) -> T:
+        """Call a function with a connection, on which it executes one statement, its own transaction.
+
+        See `single_statement`.
+        """
         return self._in_writer(lambda: _execute(function))
 
     def _in_writer(self, function: Callable[[], T]) -> T:
@@ -94,9 +98,9 @@ def _read(function: Callable[[Session], T]) -> T:
         return function(session)
 
 
-def _execute(function: Callable[[Session], T]) -> T:
-    with single_statement() as session:
-        return function(session)
+def _execute(function: Callable[[Connection], T]) -> T:
+    with single_statement() as connection:
+        return function(connection)
 
 
 def _write(function: Callable[[Session], T]) -> tuple[T, Announcements]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.bus import announce
@@ -29,42 +29,40 @@ _STORE = text("""
     ) WITH ORDINALITY AS line (channel_id, peer, game, name, text, sent_at, number)
     RETURNING id
 """)
+# For SQLite, in its driver's own form: through SQLAlchemy's expressions the same two statements take 370 µs more.
+_ADVANCE_SQLITE = "UPDATE counters SET value = value + ? WHERE name = 'messages' RETURNING value"
+_STORE_SQLITE = """
+    INSERT INTO messages (id, channel_id, peer, game, name, text, worker, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 def store_lines(session: Session, lines: Sequence[Line], *, worker: str) -> list[int]:
+    """Store lines in this order and return their ascending ids, as part of a longer transaction."""
+    return insert_lines(session.connection(), lines, worker=worker)
+
+
+def insert_lines(connection: Connection, lines: Sequence[Line], *, worker: str) -> list[int]:
     """Store lines in this order and return their ascending ids. Store all pending lines in one transaction.
 
     On PostgreSQL this is one statement, so that the counter row is locked as briefly as possible (`single_statement`).
     """
-    if session.get_bind().dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql":
         values = {"count": len(lines), "worker": worker, "sent_at": [_naive_utc(line.sent_at) for line in lines]}
         columns = {name: [getattr(line, name) for line in lines] for name in _COLUMNS}
-        return sorted(session.connection().execute(_STORE, values | columns).scalars())
-    last = session.execute(
-        update(Counter)
-        .where(Counter.name == Counter.MESSAGES)
-        .values(value=Counter.value + len(lines))
-        .returning(Counter.value)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
-    ids = list(range(last - len(lines) + 1, last + 1))
-    session.connection().execute(
-        insert(Message.__table__),  # type: ignore[arg-type]
-        [
-            {
-                "id": number,
-                "channel_id": line.channel_id,
-                "peer": line.peer,
-                "game": line.game,
-                "name": line.name,
-                "text": line.text,
-                "worker": worker,
-                "sent_at": line.sent_at,
-            }
-            for number, line in zip(ids, lines, strict=True)
-        ],
-    )
-    return ids
+        return sorted(connection.execute(_STORE, values | columns).scalars())
+    last = connection.exec_driver_sql(_ADVANCE_SQLITE, (len(lines),)).scalar_one()
+    ids = range(last - len(lines) + 1, last + 1)
+    rows = [
+        (number, line.channel_id, line.peer, line.game, line.name, line.text, worker, _sqlite_time(line.sent_at))
+        for number, line in zip(ids, lines, strict=True)
+    ]
+    connection.exec_driver_sql(_STORE_SQLITE, rows)
+    return list(ids)
+
+
+def _sqlite_time(moment: datetime) -> str:
+    """Return a time as SQLAlchemy stores it on SQLite."""
+    return _naive_utc(moment).isoformat(" ", "microseconds")
 
 
 def _naive_utc(moment: datetime) -> datetime:

@@ -152,7 +152,9 @@ class Chat:
     def _store_lines(self, lines: list[Line]) -> list[int]:
         """Return the ids of the stored lines. The list is empty if they are not stored and never will be."""
         try:
-            return self._database.execute(lambda session: history.store_lines(session, lines, worker=self._worker_id))
+            return self._database.execute(
+                lambda connection: history.insert_lines(connection, lines, worker=self._worker_id)
+            )
         except OutcomeUnknown as error:
             _log.warning("the database was lost while it stored messages", count=len(lines))
             return self._find_outcome(error.backend)

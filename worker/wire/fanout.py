@@ -102,7 +102,8 @@ class Output(Protocol):
 class Subscriber(Protocol):
     """A connection, which can join topics.
 
-    The fan-out reads `variant` when the connection joins. If it changes later, join again with no topics.
+    The fan-out reads `variant` when the connection joins. If it changes later, join again with no topics. The listener
+    key does not change after the connection has joined.
     """
 
     @property
@@ -116,13 +117,35 @@ class Subscriber(Protocol):
 class Group:
     """Sockets that receive exactly the same broadcasts, in the same form."""
 
-    __slots__ = ("has_any_channel", "members", "topics", "variant")
+    __slots__ = ("_outputs", "_peers", "has_any_channel", "members", "topics", "variant")
 
     def __init__(self, topics: frozenset[Hashable], variant: int) -> None:
         self.topics = topics
         self.variant = variant
         self.has_any_channel = ANY_CHANNEL in topics
         self.members: dict[Subscriber, None] = {}
+        self._outputs: list[Output] | None = None
+        self._peers: list[Hashable] = []
+
+    def add(self, member: Subscriber) -> None:
+        """Add a socket."""
+        self.members[member] = None
+        self._outputs = None
+
+    def remove(self, member: Subscriber) -> None:
+        """Remove a socket."""
+        del self.members[member]
+        self._outputs = None
+
+    def listeners(self) -> tuple[list[Output], list[Hashable]]:
+        """Return the members' transports, and the key of each by which broadcasts exclude it. Do not change the lists.
+
+        They are kept until the group changes: to read three attributes of each of 1,000 members takes 120 µs a batch.
+        """
+        if self._outputs is None:
+            self._outputs = [member.transport for member in self.members]
+            self._peers = [member.listener_key for member in self.members]
+        return self._outputs, self._peers
 
     def receives(self, topic: Hashable) -> bool:
         """Return whether broadcasts to a topic reach this group."""
@@ -219,13 +242,13 @@ class Fanout:
             group = self._groups[key] = Group(*key)
             for topic in topics:
                 self._groups_by_topic.setdefault(topic, {})[group] = None
-        group.members[subscriber] = None
+        group.add(subscriber)
         transport.group = group
         transport.subscriber = subscriber
 
     def _remove(self, transport: Output, group: Group) -> None:
         assert transport.subscriber is not None
-        del group.members[transport.subscriber]
+        group.remove(transport.subscriber)
         transport.group = transport.subscriber = None
         if group.members:
             return
@@ -355,21 +378,24 @@ class Fanout:
         for broadcast in batch:
             if broadcast.except_peers:
                 excluded |= broadcast.except_peers
-        for group in self._groups_reached_by(batch):
+        excluded.discard(None)
+        topics = {broadcast.topic for broadcast in batch}
+        for group in self._groups_reached_by(topics):
             variant = group.variant
-            broadcasts = [broadcast for broadcast in batch if group.receives(broadcast.topic)]
+            received = {topic for topic in topics if group.receives(topic)}
+            broadcasts = batch
+            if len(received) < len(topics):
+                broadcasts = [broadcast for broadcast in batch if broadcast.topic in received]
             frames = [framed for broadcast in broadcasts if (framed := broadcast.frames.framed(variant))]
-            transports: list[Output] = []
+            transports, peers = group.listeners()
             filtered: dict[Hashable, list[Output]] = {}
-            for member in group.members:
-                transport = member.transport
-                if transport in queues:
-                    continue
-                peer = member.listener_key
-                if peer in excluded and peer is not None:
-                    filtered.setdefault(peer, []).append(transport)
-                else:
-                    transports.append(transport)
+            if not excluded.isdisjoint(peers):
+                for transport, peer in zip(transports, peers, strict=True):
+                    if peer in excluded and transport not in queues:
+                        filtered.setdefault(peer, []).append(transport)
+                transports = [t for t, peer in zip(transports, peers, strict=True) if peer not in excluded]
+            if queues:
+                transports = [transport for transport in transports if transport not in queues]
             if frames and transports:
                 self.deliveries += len(frames) * len(transports)
                 yield transports, _pieces(frames)
@@ -379,25 +405,26 @@ class Fanout:
                     self.deliveries += len(frames) * len(transports)
                     yield transports, _pieces(frames)
 
-    def _groups_reached_by(self, batch: list[_Broadcast]) -> Iterable[Group]:
-        topics = {broadcast.topic for broadcast in batch}
-        if ANY_CHANNEL in self._groups_by_topic and any(type(topic) is ChannelTopic for topic in topics):
-            topics.add(ANY_CHANNEL)
+    def _groups_reached_by(self, topics: Iterable[Hashable]) -> Iterable[Group]:
         groups: dict[Group, None] = {}
+        if ANY_CHANNEL in self._groups_by_topic and any(type(topic) is ChannelTopic for topic in topics):
+            groups.update(self._groups_by_topic[ANY_CHANNEL])
         for topic in topics:
             groups.update(self._groups_by_topic.get(topic, {}))
         return groups
 
     def _write_all(self, transports: list[Output], piece: bytes) -> None:
         self.writes += len(transports)
-        turn = self._turn
-        for transport in transports:
-            transport.write(piece)
-            turn -= 1
-            if not turn:
-                turn = WRITES_PER_TURN
+        first = 0
+        while first < len(transports):
+            turn = transports[first : first + self._turn]
+            for transport in turn:
+                transport.write(piece)
+            first += len(turn)
+            self._turn -= len(turn)
+            if not self._turn:
+                self._turn = WRITES_PER_TURN
                 _let_others_run()
-        self._turn = turn
 
 
 def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes]:
