@@ -6,7 +6,9 @@ and a hook publishes it after the outermost commit.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -20,6 +22,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 from shared import redis_urls, signals
 from shared.redis_cluster import Cluster, shard_topic
 from shared.signals import TOPIC_PREFIX, Signal
+
+KEPT_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +45,7 @@ class Bus:
             **options,
         }
         self._is_cluster = redis_urls.is_cluster(redis_url)
+        self._kept: tuple[Any, float] | None = None
         self._client: Any = None if self._is_cluster else redis.Redis.from_url(redis_url, **self._options)
 
     @property
@@ -71,10 +76,32 @@ class Bus:
         if isinstance(client, Cluster):
             client.run(commands)
             return
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        pipeline.execute(raise_on_error=False)
+        commands = list(commands)
+        connection = self._take_connection(client)
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                with suppress(redis.ResponseError):
+                    connection.read_response()
+        except BaseException:
+            connection.disconnect()  # so that nobody reads these answers as those to other commands
+            client.connection_pool.release(connection)
+            raise
+        self._kept = connection, time.monotonic()
+
+    def _take_connection(self, client: Any) -> Any:
+        """Return the connection of the last `run`, or another one if Redis may have closed it, since it was idle.
+
+        A pipeline takes 60 µs for each run, most of it to look for a connection and check it: in a channel with a
+        hundred sockets, a tenth of the cost of a line.
+        """
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            connection, used_at = kept
+            if time.monotonic() - used_at < KEPT_SECONDS:
+                return connection
+            client.connection_pool.release(connection)
+        return client.connection_pool.get_connection()
 
     def subscribe(self, topics: Iterable[str]) -> list[PubSub]:
         """Subscribe to topics: one subscription, or in a cluster one for each shard that has some of them.

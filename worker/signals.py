@@ -29,9 +29,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Signals:
-    """Listens to signals and publishes them. Handlers get the decoded signal and must not block."""
+    """Listens to the signals of other processes, and publishes. Handlers get the decoded signal and must not block."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, worker_id: str) -> None:
+        self._own = b'{"worker":"%b"' % worker_id.encode()
         self._publisher = Bus(redis_url)
         self._listener = Bus(redis_url)
         self._handlers: dict[type[Signal], Callable[[Any], object]] = {}
@@ -168,6 +169,8 @@ class Signals:
             return error
 
     def _handle(self, topic: str, body: bytes) -> None:
+        if body.startswith(self._own):
+            return  # all handlers ignore what their own worker published; to decode a batch of lines takes long
         try:
             for signal in decode(topic, body):
                 handler = self._handlers.get(type(signal))

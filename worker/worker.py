@@ -75,7 +75,7 @@ class Worker:
         self.id = worker_id
         self._started_at = time.time()
         self.sockets = sockets = Sockets()
-        signals = Signals(settings.redis_url)
+        signals = Signals(settings.redis_url, worker_id)
         database = Database(settings.database_url)
         fanout = Fanout()
         directory = Directory()

@@ -14,6 +14,7 @@ from shared.models import Message
 from shared.services import history
 from shared.services.history import Line
 from tests.support.racing import Racer, wait_until_blocked
+from tests.support.statements import counted_statements
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -36,6 +37,19 @@ def test_lines_are_numbered_in_their_order(session):
     assert ([message.id for message in messages], texts(messages), more) == ([1, 2, 3], ["a", "b", "c"], False)
     assert messages[0].sent_at.tzinfo is not None
     assert (messages[0].peer, messages[0].game, messages[0].name, messages[0].worker) == ("game:1", "Tea", "Wren", "w1")
+
+
+def test_a_batch_of_lines_takes_as_many_statements_as_one_line(engine):
+    counts = []
+    for batch in (lines("a"), lines(*"bcdefghij" * 10)):
+        with db.single_statement() as connection, counted_statements(engine) as statements:
+            history.insert_lines(connection, batch, worker="w")
+        counts.append(len(statements))
+    assert counts == ([1, 1] if engine.dialect.name == "postgresql" else [2, 2])
+    with db.reading() as session:
+        stored = session.scalars(select(Message).order_by(Message.id)).all()
+    assert texts(stored) == [*"a", *"bcdefghij" * 10]
+    assert all(message.sent_at.tzinfo is not None for message in stored)
 
 
 def test_any_text_is_stored_unchanged(session):

@@ -22,12 +22,14 @@ class FakeTransport:
         self.group: Any = None
         self.subscriber: Any = None
         self.pending_bytes = 0
+        self.direct: Any = None
         self.is_closing = False
         self.written: list[bytes] = []
         self.is_flushed = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, sent: int = 0) -> None:
         assert data
+        assert not sent
         self.written.append(data)
 
     def flushed(self) -> None:
@@ -69,6 +71,67 @@ def test_queued_frames_are_joined_into_one_write(fanout: Fanout) -> None:
     settle(fanout)
     assert [member.transport.written for member in members] == [[b"123"]] * 3
     assert (fanout.deliveries, fanout.writes, fanout.flushes) == (9, 3, 1)
+
+
+class FakeSocket:
+    """Accepts so many bytes of each write; refuses with BlockingIOError if that is none."""
+
+    def __init__(self, accepts: int) -> None:
+        self.accepts = accepts
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> int:
+        if not self.accepts:
+            raise BlockingIOError
+        self.sent.append(data[: self.accepts])
+        return len(self.sent[-1])
+
+
+def test_a_broadcast_is_one_send_to_each_socket_and_a_write_of_what_is_left(fanout: Fanout) -> None:
+    members = [FakeSubscriber() for _ in range(4)]
+    for member, accepts in zip(members, (9, 9, 2, 0), strict=True):
+        member.transport.direct = FakeSocket(accepts)
+        fanout.join(member, ["t"])
+    left: list[tuple[bytes, int]] = []
+    for member in members:
+        member.transport.write = lambda data, sent=0: left.append((data, sent))  # type: ignore[method-assign]
+    for text in ("1", "2", "3"):
+        fanout.broadcast("t", same(text))
+    settle(fanout)
+    assert [member.transport.direct.sent for member in members] == [[b"123"], [b"123"], [b"12"], []]
+    assert left == [(b"123", 2), (b"123", 0)]
+    assert (fanout.writes, fanout.flushes) == (4, 1)
+
+
+def test_a_group_reads_its_members_again_only_after_it_has_changed(fanout: Fanout) -> None:
+    members = [CountingSubscriber("p") for _ in range(3)]
+    for member in members:
+        fanout.join(member, ["t"])
+    for _ in range(5):
+        fanout.broadcast("t", same("1"), except_peer="q")
+        settle(fanout)
+    assert [member.reads for member in members] == [1, 1, 1]
+    fanout.forget(members[0])
+    for _ in range(2):
+        fanout.broadcast("t", same("2"), except_peer="q")
+        settle(fanout)
+    assert [member.reads for member in members] == [1, 2, 2]
+    assert [member.transport.text for member in members] == ["11111", "1111122", "1111122"]
+
+
+class CountingSubscriber(FakeSubscriber):
+    """Counts how often its key is read."""
+
+    reads = 0
+
+    @property
+    def listener_key(self) -> str | None:
+        self.reads += 1
+        return self._key
+
+    @listener_key.setter
+    def listener_key(self, key: str | None) -> None:
+        self._key = key
 
 
 def test_frames_and_broadcasts_keep_the_order_of_the_calls(fanout: Fanout) -> None:

@@ -24,12 +24,12 @@ Start = Callable[..., RunningWorker]
 
 
 @pytest.fixture
-def build(start_worker: Start, stored: Factory, own_valkey: TestValkey) -> Any:
+def build(start_worker: Start, stored: Factory, environment: dict[str, str], own_valkey: TestValkey) -> Any:
     """Return a function that starts a network with this number of workers: build(2, OFFLINE_SECONDS="1")."""
     built: list[Network] = []
 
     def start(workers: int, **settings: str) -> Network:
-        network = Network([start_worker(**settings) for _ in range(workers)], stored, own_valkey)
+        network = Network([start_worker(**settings) for _ in range(workers)], stored, environment, own_valkey)
         built.append(network)
         return network
 

@@ -82,18 +82,36 @@ class Frames:
         return framed
 
 
+class Sender(Protocol):
+    """A non-blocking socket."""
+
+    def send(self, data: bytes, /) -> int:
+        """Return how many bytes the kernel has accepted. Raises OSError."""
+
+
 class Output(Protocol):
-    """What the fan-out needs of a transport. Only the fan-out sets `group` and `subscriber`."""
+    """What the fan-out needs of a transport. Only the fan-out sets `group` and `subscriber`.
+
+    Attributes:
+        direct: The socket, if nothing else must happen at a write than its send(). None if write() has to decide.
+    """
 
     group: "Group | None"
     subscriber: "Subscriber | None"
     pending_bytes: int
 
     @property
+    def direct(self) -> "Sender | None": ...
+
+    @property
     def is_closing(self) -> bool: ...
 
-    def write(self, data: bytes) -> None:
-        """Write without blocking, and queue the rest, up to a limit. Never raises."""
+    def write(self, data: bytes, sent: int = 0) -> None:
+        """Write without blocking, and queue the rest, up to a limit. Never raises.
+
+        Args:
+            sent: How many bytes were sent through `direct` already.
+        """
 
     def flushed(self) -> None:
         """Called after the last frame has been passed to write()."""
@@ -414,12 +432,24 @@ class Fanout:
         return groups
 
     def _write_all(self, transports: list[Output], piece: bytes) -> None:
+        """Write a piece to all transports.
+
+        Nearly every write is accepted as a whole. So this loop calls send() itself. A call of write(), with its checks
+        and os.write(), took 0.6 µs more, of 7.7 µs for one line to one socket.
+        """
         self.writes += len(transports)
-        first = 0
+        size, first = len(piece), 0
         while first < len(transports):
             turn = transports[first : first + self._turn]
             for transport in turn:
-                transport.write(piece)
+                sent = 0
+                if (socket := transport.direct) is not None:
+                    try:
+                        sent = socket.send(piece)
+                    except OSError:
+                        pass  # write() tries again
+                if sent < size:
+                    transport.write(piece, sent)
             first += len(turn)
             self._turn -= len(turn)
             if not self._turn:

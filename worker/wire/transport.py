@@ -17,6 +17,7 @@ If a socket accepts no bytes for `stall_seconds` while something is queued, it i
 Everything here runs in the hub's thread. Only received(), closed() and wait_below() may switch greenlets.
 """
 
+import _socket
 import logging
 import os
 import socket
@@ -145,6 +146,7 @@ class Transport:
     Attributes:
         address: The client's IP address.
         opened_at: The time.monotonic() of the upgrade.
+        direct: See `Output`.
     """
 
     __slots__ = (
@@ -157,11 +159,13 @@ class Transport:
         "_outbox",
         "_progress",
         "_reader",
+        "_socket",
         "_state",
         "_timer",
         "_watcher",
         "_wire",
         "address",
+        "direct",
         "group",
         "opened_at",
         "pending_bytes",
@@ -177,6 +181,10 @@ class Transport:
         self.pending_bytes = 0
         self._wire = wire
         self._fd = fd
+        # The plain socket: gevent's would be four times as large. Its send() takes 0.2 µs less than os.write().
+        self._socket = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+        self._socket.setblocking(False)
+        self.direct: _socket.socket | None = self._socket
         self._handler: SocketHandler | None = None
         self._state = 0
         self._ending: tuple[int | None, str] | None = None
@@ -247,6 +255,7 @@ class Transport:
                 return False
             if self._progress is None:
                 self._progress = Event()
+                self.direct = None
             self._progress.wait(left)
         return not self.is_closing
 
@@ -287,6 +296,13 @@ class Transport:
         reader = self._reader
         if reader is None:
             reader = self._reader = self._wire.borrow_reader(is_trusted=self._is_trusted)
+        if not self._state and reader.is_at_boundary:
+            data = reader.take_whole(memoryview(data))
+            if not data:
+                self._wake_pump()
+                if reader.is_full:
+                    self._pause_reading()
+                return
         reader.receive_data(data)  # type: ignore[arg-type]  # it is appended to a bytearray
         events = reader.events_received()
         if self._state:
@@ -329,7 +345,7 @@ class Transport:
 
     def _release_reader(self) -> None:
         reader = self._reader
-        if reader is not None and not self._is_pumping and reader.is_at_boundary:
+        if reader is not None and not self._is_pumping and not reader.inbox and reader.is_at_boundary:
             self._reader = None
             self._wire.return_reader(reader)
 
@@ -390,7 +406,7 @@ class Transport:
 
     # Writing, called by the fan-out
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, sent: int = 0) -> None:
         """Write without blocking, and queue the rest. Only the fan-out calls this; everything else calls send()."""
         if self._state & _FLUSHED:
             return
@@ -401,13 +417,14 @@ class Transport:
             if outbox.nbytes > self._wire.limits.outbound_bytes:
                 self._close_as_too_slow()
             return
-        try:
-            sent = os.write(self._fd, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop()
-            return
+        if not sent:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._drop()
+                return
         if sent < len(data):
             self._open_outbox(data, sent)
         elif self._progress is not None:
@@ -416,11 +433,13 @@ class Transport:
     def flushed(self) -> None:
         """Shut down our direction. Called after the close frame has been passed to write()."""
         self._state |= _FLUSHED
+        self.direct = None
         self._shut_down_if_done()
 
     def _open_outbox(self, data: bytes, sent: int) -> None:
         watcher = self._wire.loop.io(self._fd, _WRITABLE)
         outbox = self._outbox = Outbox(watcher)
+        self.direct = None
         outbox.chunks.append(data[sent:] if sent else data)
         outbox.nbytes = len(data) - sent
         watcher.start(self._on_writable)
@@ -462,13 +481,19 @@ class Transport:
             self._outbox.watcher.stop()
             self._outbox.watcher.close()
             self._outbox = None
+            self._allow_direct()
             if not self._state & _CLOSING:
                 self._stop_timer()
 
     def _report_progress(self) -> None:
         if self._progress is not None:
             progress, self._progress = self._progress, None
+            self._allow_direct()
             progress.set()
+
+    def _allow_direct(self) -> None:
+        if self._outbox is None and self._progress is None and not self._state & (_FLUSHED | _DROPPED):
+            self.direct = self._socket
 
     # The end
 
@@ -560,15 +585,16 @@ class Transport:
             return
         must_reset = self._outbox is not None or (is_late and has_unsent(self._fd))
         self._state |= _DROPPED | _PEER_DONE
+        self.direct = None
         self._close_outbox()
         self._stop_timer()
         self._watcher.stop()
         self._watcher.close()
-        fd, self._fd = self._fd, -1
         if must_reset:
-            reset_on_close(fd)
-        # os.close would be delayed by gevent, possibly for a long time.
-        socket.close(fd)
+            reset_on_close(self._fd)
+        self._fd = -1
+        # gevent would delay this, possibly for a long time.
+        self._socket.close()
         self._wire.connections -= 1
         self._wire.newcomers.remove(self)
         self._wire.trimmer.connection_ended()
