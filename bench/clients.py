@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ class Game(asyncio.Protocol):
     number: int
     credentials: dict[str, str]
     user_agent: str
+    channels: Sequence[str] = ("bench",)
     authenticated: asyncio.Event = field(default_factory=asyncio.Event)
     failed: str = ""
     received: bytearray = field(default_factory=bytearray)
@@ -50,7 +52,7 @@ class Game(asyncio.Protocol):
                     "client_id": self.credentials["client_id"],
                     "client_secret": self.credentials["client_secret"],
                     "supports": SUPPORTS,
-                    "channels": ["bench"],
+                    "channels": list(self.channels),
                     "version": "2.3.0",
                     "user_agent": self.user_agent,
                 },
