@@ -28,6 +28,15 @@ KEPT_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
 
 
+class _UnixConnection(redis.UnixDomainSocketConnection):
+    """A connection through a Unix socket.
+
+    If connecting takes too long, redis-py 8.1 reads these attributes, and would fail with an AttributeError.
+    """
+
+    host, port = "", 0
+
+
 class Bus:
     """Publishes signals, and holds the Redis client. While Redis is down, publishing takes a second at most.
 
@@ -46,7 +55,12 @@ class Bus:
         }
         self._is_cluster = redis_urls.is_cluster(redis_url)
         self._kept: tuple[Any, float] | None = None
-        self._client: Any = None if self._is_cluster else redis.Redis.from_url(redis_url, **self._options)
+        self._client: Any = None
+        if not self._is_cluster:
+            self._client = redis.Redis.from_url(redis_url, **self._options)
+            pool = self._client.connection_pool
+            if pool.connection_class is redis.UnixDomainSocketConnection:
+                pool.connection_class = _UnixConnection
 
     @property
     def redis(self) -> redis.Redis:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack
+
+import gevent.socket
 import pytest
 
 from shared import bus, db
@@ -117,6 +121,25 @@ def test_an_outage_of_redis_does_not_fail_the_commit():
             assert channels.get_channel(session, "gossip")
     finally:
         bus.publish_after_commit(None)
+
+
+def test_a_redis_that_accepts_no_connection_is_down(tmp_path, monkeypatch):
+    """Connecting to a Unix socket takes too long while its server is frozen and its queue is full.
+
+    Python's own sockets fail at once then. Those of a worker wait.
+    """
+    monkeypatch.setattr("redis.connection.socket", gevent.socket)
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as frozen, ExitStack() as opened:
+        frozen.bind(path)
+        frozen.listen(0)
+        for _ in range(2):
+            client = opened.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(path)
+        frozen_bus = Bus(f"unix://{path}", socket_connect_timeout=0.1)
+        assert not frozen_bus.is_up()
+        assert not frozen_bus.publish(RestartAnnounced(1))
 
 
 def test_signals_are_published_again_when_redis_is_back(own_valkey):

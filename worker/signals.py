@@ -96,6 +96,9 @@ class Signals:
             except (redis.RedisError, OSError) as error:
                 _log.warning("redis is down, signals are lost", count=len(batch), error=str(error))
                 self._has_lost = True
+            except Exception:
+                _log.exception("signals could not be published", count=len(batch))
+                self._has_lost = True
             if self._has_lost:
                 self._recover()
 
@@ -105,7 +108,7 @@ class Signals:
             try:
                 self._publisher.redis.ping()
                 break
-            except (redis.RedisError, OSError):
+            except Exception:  # whatever it is, no more signals would be published if this greenlet ended
                 gevent.sleep(RETRY_SECONDS)
                 self._queue.clear()
         self._has_lost = False
@@ -126,6 +129,10 @@ class Signals:
                 if self.is_connected or not is_logged:
                     _log.warning("redis is down, trying again", error=str(error))
                 is_logged, self.is_connected = True, False
+                gevent.sleep(RETRY_SECONDS)
+            except Exception:
+                _log.exception("listening to redis failed, trying again")
+                self.is_connected = False
                 gevent.sleep(RETRY_SECONDS)
 
     def _listen_once(self) -> None:
