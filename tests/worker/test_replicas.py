@@ -10,12 +10,14 @@ from typing import Any
 import gevent
 import msgspec
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from shared import db
 from shared.services import channels, versions
 from shared.services.authority.actors import OPERATOR
 from shared.services.versions import Change
 from tests.support.in_process import PlainDatabase, wait_for
+from worker.network import replicas
 from worker.network.replicas import SYNC, Replicas, change_frames
 
 
@@ -273,6 +275,30 @@ def test_nothing_is_sent_after_the_socket_has_closed(stored, syncing):
     gevent.sleep(0.02)
     assert len(syncing.connection.events) == 1
     assert syncing.fanout.joined == {}
+
+
+@pytest.mark.parametrize("since", [None, 0], ids=["state", "changes"])
+def test_a_database_that_fails_meanwhile_repeats_nothing(stored, syncing, monkeypatch, since):
+    """The sync goes on where it stopped. Records that were deleted in between would otherwise stay in the replica."""
+    monkeypatch.setattr(replicas, "PAGE", 10)
+    monkeypatch.setattr(replicas, "RETRY_SECONDS", 0.01)
+    for _ in range(30):
+        stored.channel()
+    syncing.feed.move_to_end(syncing.database)
+    read = syncing.database.read
+
+    def fail_once(function):
+        syncing.database.read = read
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
+
+    def fail_after_two(event):
+        if len(syncing.connection.events) == 2:
+            syncing.database.read = fail_once
+
+    syncing.connection.on_event = fail_after_two
+    syncing.sync(since)
+    names = syncing.connection.names()
+    assert len(names) == len(set(names)) == 30
 
 
 def test_after_a_restored_backup_every_replica_is_reset(stored, syncing):

@@ -7,16 +7,18 @@ pages, however slowly the application reads, without an open transaction and wit
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 import msgspec
 import structlog
 from gevent.lock import Semaphore
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from shared.db import describe_error
 from shared.models.synced import KINDS
 from shared.protocol import encode_event
 from shared.protocol.sync import Digest, SyncComplete
@@ -34,6 +36,8 @@ PAGE = 500
 EVENT_BYTES = 32 * 1024  # of records in one event; a longer record is an event by itself
 STALLED_SECONDS = 60.0
 RETRY_SECONDS = 1.0
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -134,11 +138,20 @@ class Replicas:
             self._summaries.popitem(last=False)
         return summary
 
+    def read(self, function: Callable[[Session], T]) -> T:
+        """Read from the database, and wait while it is down, so that nothing that was sent has to be sent again."""
+        while True:
+            try:
+                return self.database.read(function)
+            except SQLAlchemyError as error:
+                _log.error("a sync is waiting for the database", error=describe_error(error))
+                gevent.sleep(RETRY_SECONDS)
+
     def pages(self, kind: str, cursor: int) -> Iterator[list[tuple[int, str]]]:
         """Yield the records of a kind at a cursor in pages of (id, canonical JSON), by ascending id."""
         after_id = 0
         while True:
-            page = self.database.read(
+            page = self.read(
                 lambda session, after_id=after_id: versions.state_page(  # type: ignore[misc]
                     session, kind, cursor=cursor, after_id=after_id, limit=PAGE
                 )
@@ -179,13 +192,9 @@ class Replica:
     def _run(self) -> None:
         try:
             while self._requests:
-                try:
-                    self._serve(self._requests[0])
-                    if self._requests:  # empty if `stop` was called meanwhile
-                        self._requests.popleft()
-                except SQLAlchemyError as error:
-                    _log.error("a sync is waiting for the database", error=str(error))
-                    gevent.sleep(RETRY_SECONDS)
+                self._serve(self._requests[0])
+                if self._requests:  # empty if `stop` was called meanwhile
+                    self._requests.popleft()
         except _SocketLost:
             self._connection.close(4002, "too slow: the sync was not read")
         except Exception:
@@ -215,7 +224,7 @@ class Replica:
         if request.is_catching_up and since is not None:
             self._go_live(since)
             return
-        cursor, is_in_log = self._replicas.database.read(
+        cursor, is_in_log = self._replicas.read(
             lambda session: (
                 versions.last_cursor(session),
                 since is not None and versions.reaches_back_to(session, since),
@@ -248,7 +257,7 @@ class Replica:
     def _send_changes(self, position: int, up_to: int | None, ref: msgspec.Raw | None) -> int:
         """Send the changes after `position`. Return the cursor of the last one."""
         while True:
-            changes = self._replicas.database.read(
+            changes = self._replicas.read(
                 lambda session, position=position: versions.since(  # type: ignore[misc]
                     session, position, up_to=up_to, limit=PAGE
                 )
