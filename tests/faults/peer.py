@@ -155,7 +155,7 @@ class Peer:
             self._connection = connection
             self.connections += 1
             self.opened()
-        else:
+        elif "status" not in frame or frame["event"] == "error":  # otherwise nobody waits for this answer any more
             self.received(frame)
 
 

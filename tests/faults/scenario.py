@@ -67,10 +67,10 @@ def full_form(minutes: float) -> Form:
 
 SHORT_FORM = Form(
     seconds=0,
-    fault_seconds=(1, 3),
-    pause_seconds=(0.2, 1),
-    settle_seconds=15,
-    delivery_seconds=15,
+    fault_seconds=(0.5, 2),
+    pause_seconds=(0.1, 0.5),
+    settle_seconds=12,
+    delivery_seconds=12,
     heartbeat_seconds=3,
     settings={"HEARTBEAT_SECONDS": "3", "PRESENCE_SECONDS": "9", "OFFLINE_SECONDS": "10"},
     constants={"worker.chat.catch_up.CHECK_SECONDS": 3},
