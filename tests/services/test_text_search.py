@@ -88,6 +88,20 @@ def test_a_search_is_bounded(session, ids, indexed):
     assert text_search.find_ids(session, query, first=ids[1], last=ids[4], limit=9) == [ids[1]]
 
 
+@pytest.mark.parametrize(("small", "finds_in"), [(3, "messages"), (0, text_search.TABLE)])
+def test_the_index_is_not_used_for_a_small_channel(session, ids, engine, monkeypatch, small, finds_in):
+    """A common word is in so many lines of other channels that reading all lines of this channel is faster."""
+    text_search.index_batch(session)
+    channel_id = LINES[0][3]
+    expected = {number for number, line in zip(ids, LINES, strict=True) if line[3] == channel_id}
+    monkeypatch.setattr(text_search, "SMALL_CHANNEL", small and len(expected))
+    with counted_statements(engine) as statements:
+        query = text_search.make_query(channel_id=channel_id)
+        assert set(text_search.find_ids(session, query, first=0, last=MAX_CURSOR, limit=100)) == expected
+    searched = [statement for statement in statements if "rowid BETWEEN" in statement or "@@" in statement]
+    assert (len(statements), len(searched)) == ((1, 0) if finds_in == "messages" else (4, 1))
+
+
 def test_lines_are_indexed_in_order_and_once(session, ids):
     assert [text_search.index_batch(session, limit=4) for _ in range(4)] == [4, 2, 0, 0]
     session.commit()
