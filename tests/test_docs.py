@@ -421,3 +421,26 @@ def test_the_page_of_the_libraries_lists_the_modules_of_gossip_backbone() -> Non
     assert (
         set(_rows(_section((ROOT / "docs" / "libraries.md").read_text(), "gossip-backbone: how it works"))) == modules
     )
+
+
+# docs/security.md
+
+
+def test_the_tests_that_the_security_page_names_exist():
+    """A threat whose test was renamed or deleted is no longer known to be covered."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z0-9_]+))?`", text))
+    assert len(named) > 40
+    for path, name in sorted(named):
+        source = (ROOT / path).read_text()
+        assert not name or re.search(rf"^def {name}\(", source, re.MULTILINE), f"{path}::{name}"
+
+
+def test_every_attack_on_the_security_page_has_a_test():
+    text = (ROOT / "docs" / "security.md").read_text()
+    attacks = text[text.index("## What attackers can try") : text.index("## ASVS")]
+    rows = [
+        line for line in attacks.splitlines() if line.startswith("| ") and not line.startswith(("| attack", "| ---"))
+    ]
+    assert len(rows) > 30
+    assert [row for row in rows if "`tests/" not in row and "(operating.md#" not in row] == []

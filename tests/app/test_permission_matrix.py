@@ -1,0 +1,239 @@
+"""Who can open each page and send each form of the whole site. Extends the table of `test_moderation_permissions.py`.
+
+A route that is in neither table fails the test, so that nobody adds one without deciding who can use it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from shared import db
+from shared.services import applications, characters
+from shared.services.authority.actors import OPERATOR
+from tests.app import test_moderation_permissions as of_moderation
+from tests.app.test_moderation_permissions import (
+    EVERYBODY,
+    OWN_GAME,
+    PEOPLE,
+    ROLES,
+    Rule,
+    is_moderation_route,
+    sign_in,
+    world,
+)
+
+__all__ = ["sign_in", "world"]  # fixtures
+
+ADMINS = frozenset(["admin"])
+OWNER = frozenset(["owner"])
+NOBODY: frozenset[str] = frozenset()
+GAME = "/manage/games/Harbour"
+
+
+def public(example: str) -> Rule:
+    return Rule(EVERYBODY, example)
+
+
+def people(example: str, **fields: str) -> Rule:
+    return Rule(PEOPLE, example, fields)
+
+
+def admins(example: str, **fields: str) -> Rule:
+    return Rule(ADMINS, example, fields)
+
+
+def own_game(example: str, **fields: str) -> Rule:
+    """Strangers cannot even see whether a game has such a page."""
+    return Rule(OWN_GAME, example, fields, refused=404)
+
+
+# Forms that delete what others need come last.
+RULES: dict[tuple[str, str], Rule] = {
+    ("GET", "/"): public("/"),
+    ("GET", "/_health"): public("/_health"),
+    ("GET", "/metrics"): public("/metrics"),  # by address: tests/app/test_site.py
+    ("GET", "/favicon.ico"): public("/favicon.ico"),
+    ("GET", "/robots.txt"): public("/robots.txt"),
+    ("GET", "/sitemap.xml"): public("/sitemap.xml"),
+    ("GET", "/sitemap-<int:number>.xml"): public("/sitemap-1.xml"),
+    ("GET", "/static/<path:filename>"): public("/static/site.css"),
+    ("GET", "/conduct"): public("/conduct"),
+    ("GET", "/docs"): public("/docs"),
+    ("GET", "/docs/asyncapi.yaml"): public("/docs/asyncapi.yaml"),
+    ("GET", "/docs/libraries/<name>.zip"): public("/docs/libraries/gossip-client.zip"),
+    ("GET", "/games"): public("/games"),
+    ("GET", "/games/feed.atom"): public("/games/feed.atom"),
+    ("GET", "/games/<short_name>"): public("/games/Harbour"),
+    ("GET", "/channels"): public("/channels"),
+    ("GET", "/channels/<name>"): public("/channels/gossip"),
+    ("GET", "/chat"): public("/chat"),
+    ("GET", "/chat/<name>"): public("/chat/gossip"),
+    ("GET", "/chat/<name>/lines"): public("/chat/gossip/lines"),
+    ("GET", "/players/<username>"): public("/players/reader"),
+    ("GET", "/register"): public("/register"),
+    ("POST", "/register"): public("/register"),
+    ("GET", "/sign-in"): public("/sign-in"),
+    ("POST", "/sign-in"): public("/sign-in"),
+    ("GET", "/reset"): public("/reset"),
+    ("POST", "/reset"): public("/reset"),
+    # Whoever has the link from the mail may use it: tests/app/test_mailed_links.py.
+    ("GET", "/reset/<token>"): Rule(NOBODY, "/reset/x", refused=404),
+    ("POST", "/reset/<token>"): Rule(NOBODY, "/reset/x", refused=404),
+    ("GET", "/account/verify/<token>"): Rule(NOBODY, "/account/verify/x", refused=404),
+    ("POST", "/account/verify/<token>"): Rule(NOBODY, "/account/verify/x", refused=404),
+    ("GET", "/account/email/<token>"): Rule(NOBODY, "/account/email/x", refused=404),
+    ("POST", "/account/email/<token>"): Rule(NOBODY, "/account/email/x", refused=404),
+    ("GET", "/chat/token.json"): people("/chat/token.json"),
+    ("GET", "/chat/unread.json"): people("/chat/unread.json"),
+    ("GET", "/account"): people("/account"),
+    ("GET", "/account/welcome"): people("/account/welcome"),
+    ("GET", "/account/delete"): people("/account/delete"),
+    ("POST", "/account/delete"): people("/account/delete", current_password="wrong"),
+    ("GET", "/account/email"): people("/account/email"),
+    ("POST", "/account/email"): people("/account/email"),
+    ("POST", "/account/email/cancel"): people("/account/email/cancel"),
+    ("GET", "/account/password"): people("/account/password"),
+    ("POST", "/account/password"): people("/account/password"),
+    ("POST", "/account/privacy"): people("/account/privacy"),
+    ("POST", "/account/verify"): people("/account/verify"),
+    ("GET", "/manage/games"): people("/manage/games"),
+    ("GET", "/manage/games/new"): people("/manage/games/new"),
+    ("POST", "/manage/games/new"): people("/manage/games/new"),
+    ("GET", "/manage/characters"): people("/manage/characters"),
+    ("GET", "/manage/characters/live"): people("/manage/characters/live"),
+    ("POST", "/manage/characters/key"): people("/manage/characters/key"),
+    ("POST", "/manage/characters/<int:character_id>/approve"): Rule(
+        OWNER, "/manage/characters/{character}/approve", refused=404
+    ),
+    ("GET", "/channels/new"): people("/channels/new"),
+    ("POST", "/channels/new"): Rule(frozenset(["owner", "admin"]), "/channels/new", {"name": "parley"}),
+    ("GET", "/channels/<name>/edit"): Rule(ADMINS, "/channels/gossip/edit"),  # and who has proposed it
+    ("POST", "/channels/<name>/edit"): Rule(ADMINS, "/channels/gossip/edit"),
+    ("GET", "/manage/games/<short_name>"): own_game(GAME),
+    ("GET", "/manage/games/<short_name>/live"): own_game(f"{GAME}/live"),
+    ("GET", "/manage/games/<short_name>/edit"): own_game(f"{GAME}/edit"),
+    ("POST", "/manage/games/<short_name>/edit"): own_game(f"{GAME}/edit"),
+    ("GET", "/manage/games/<short_name>/connections"): own_game(f"{GAME}/connections"),
+    ("POST", "/manage/games/<short_name>/connections"): own_game(f"{GAME}/connections"),
+    ("POST", "/manage/games/<short_name>/check"): own_game(f"{GAME}/check"),
+    ("GET", "/manage/connections/<connection_id>"): own_game("/manage/connections/{way}"),
+    ("POST", "/manage/connections/<connection_id>"): own_game("/manage/connections/{way}"),
+    ("GET", "/manage/games/<short_name>/transfer"): own_game(f"{GAME}/transfer"),
+    ("POST", "/manage/games/<short_name>/transfer"): own_game(f"{GAME}/transfer"),
+    # Only who has the offer: tests/app/test_transfers.py.
+    ("POST", "/manage/games/<short_name>/transfer/accept"): Rule(NOBODY, f"{GAME}/transfer/accept", refused=404),
+    ("POST", "/manage/games/<short_name>/transfer/cancel"): Rule(NOBODY, f"{GAME}/transfer/cancel", refused=404),
+    ("POST", "/manage/games/<short_name>/regenerate"): own_game(f"{GAME}/regenerate"),
+    ("GET", "/admin"): admins("/admin"),
+    ("POST", "/admin"): admins("/admin"),
+    ("GET", "/admin/applications"): admins("/admin/applications"),
+    ("GET", "/admin/applications/new"): admins("/admin/applications/new"),
+    ("POST", "/admin/applications/new"): admins("/admin/applications/new"),
+    ("GET", "/admin/applications/<short_name>"): admins("/admin/applications/Mirror"),
+    ("POST", "/admin/applications/<short_name>/scopes"): admins("/admin/applications/Mirror/scopes"),
+    ("POST", "/admin/applications/<short_name>/regenerate"): admins("/admin/applications/Mirror/regenerate"),
+    ("GET", "/admin/channels"): admins("/admin/channels"),
+    ("GET", "/admin/channels/new"): admins("/admin/channels/new"),
+    ("POST", "/admin/channels/new"): admins("/admin/channels/new"),
+    ("GET", "/admin/channels/<name>/edit"): admins("/admin/channels/gossip/edit"),
+    ("POST", "/admin/channels/<name>/edit"): admins("/admin/channels/gossip/edit"),
+    ("POST", "/admin/channels/<name>/hide"): admins("/admin/channels/gossip/hide"),
+    ("POST", "/admin/channels/<name>/show"): admins("/admin/channels/gossip/show"),
+    ("GET", "/admin/users"): admins("/admin/users"),
+    ("POST", "/admin/users/<username>/role"): admins("/admin/users/reader/role", role="player"),
+    ("POST", "/admin/applications/<short_name>/delete"): admins("/admin/applications/Mirror/delete"),
+    ("POST", "/admin/channels/<name>/delete"): admins("/admin/channels/spare/delete"),
+    ("POST", "/manage/characters/<int:character_id>/deny"): Rule(
+        OWNER, "/manage/characters/{waiting}/deny", refused=404
+    ),
+    ("POST", "/manage/characters/<int:character_id>/delete"): Rule(
+        OWNER, "/manage/characters/{character}/delete", refused=404
+    ),
+    ("POST", "/manage/connections/<connection_id>/delete"): own_game("/manage/connections/{way}/delete"),
+    ("POST", "/manage/games/<short_name>/delete"): own_game(f"{GAME}/delete"),
+    ("POST", "/account/sessions"): people("/account/sessions"),
+    ("POST", "/sign-out"): public("/sign-out"),
+}
+
+
+@pytest.fixture
+def examples(stored, world) -> dict[str, str]:
+    """The ids of records for the examples' addresses. The owner has both characters."""
+    stored.channel("spare")
+    way = stored.connection(world.game)
+    with db.transaction() as session:
+        applications.create_application(session, OPERATOR, name="A mirror", short_name="Mirror")
+        owner = session.merge(world.owner)
+        first, second = (
+            characters.register_character(session, game_id=world.game.id, name=name, key=owner.registration_key)
+            for name in ("Wren", "Kit")
+        )
+        return {"way": way.id, "character": str(first.id), "waiting": str(second.id)}
+
+
+def test_every_route_of_the_site_has_a_rule(app) -> None:
+    """And every rule belongs to a route."""
+    listed = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        if not is_moderation_route(rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert listed == RULES.keys() - of_moderation.RULES.keys()
+
+
+def refusal(answer) -> int | str | None:
+    """Return how a request was refused: with a status, or by the page to sign in. None if it was admitted."""
+    if answer.status_code == 303 and (answer.location or "").startswith("/sign-in"):
+        return "sign-in"
+    return answer.status_code if answer.status_code in (401, 403, 404) else None
+
+
+def expected(role: str, method: str, rule: Rule) -> set[int | str | None]:
+    if role in rule.admits:
+        return {None}
+    return {"sign-in", 401, rule.refused} if role == "visitor" else {rule.refused}
+
+
+def test_pages_open_only_to_the_roles_in_the_table(sign_in, examples) -> None:
+    wrong = []
+    for role in ROLES:
+        client, _token = sign_in(role)
+        for (method, route), rule in RULES.items():
+            if method == "GET":
+                answer = client.get(rule.example.format(**examples))
+                if refusal(answer) not in expected(role, method, rule) or answer.status_code >= 500:
+                    wrong.append((route, role, answer.status_code))
+    assert wrong == [], wrong
+
+
+def test_forms_are_taken_only_from_the_roles_in_the_table(sign_in, examples) -> None:
+    """First from everybody who is refused, then from one who is not, since some forms delete their record."""
+    wrong = []
+
+    def send(role: str, route: str, rule: Rule) -> None:
+        client, token = browsers[role]
+        answer = client.post(rule.example.format(**examples), data={"csrf_token": token, **rule.fields})
+        if refusal(answer) not in expected(role, "POST", rule) or answer.status_code >= 500:
+            wrong.append((route, role, answer.status_code))
+
+    browsers = {role: sign_in(role) for role in ROLES}
+    forms = [(route, rule) for (method, route), rule in RULES.items() if method == "POST"]
+    for route, rule in forms:
+        for role in ROLES:
+            if role not in rule.admits:
+                send(role, route, rule)
+    for route, rule in forms:
+        for role in sorted(rule.admits, reverse=True)[:1]:
+            send("owner" if "owner" in rule.admits else role, route, rule)
+    assert wrong == [], wrong
+
+
+def test_no_form_is_taken_without_its_csrf_token(sign_in, examples) -> None:
+    """Of the whole site, from admins and from visitors."""
+    for role in ("visitor", "admin"):
+        client, _token = sign_in(role)
+        for (method, route), rule in RULES.items():
+            if method == "POST":
+                answer = client.post(rule.example.format(**examples), data=rule.fields)
+                assert answer.status_code == 400, (route, role)
