@@ -53,7 +53,7 @@ def init_app(app: Flask) -> None:
     @app.get("/_health")
     def health() -> ResponseReturnValue:
         database: _DatabaseCheck = app.extensions.setdefault("database_check", _DatabaseCheck(app))
-        parts = {"database": database.state(), "redis": "ok" if bus.is_up() else "down"}
+        parts = {"database": database.state(), "redis": bus.state()}
         is_healthy = all(state == "ok" for state in parts.values())
         answer = jsonify(status="ok" if is_healthy else "down", version=__version__, **parts)
         answer.headers["Cache-Control"] = "no-store"

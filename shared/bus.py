@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 import redis
@@ -24,6 +23,7 @@ from shared.redis_cluster import Cluster, shard_topic
 from shared.signals import TOPIC_PREFIX, Signal
 
 KEPT_SECONDS = 0.5
+PROBE_KEY = "gossip:probe"  # written only to see whether Redis writes
 
 _log = structlog.get_logger(__name__)
 
@@ -80,28 +80,31 @@ class Bus:
             return "SPUBLISH", shard_topic(signal.topic), signals.encode(signal)
         return "PUBLISH", TOPIC_PREFIX + signal.topic, signals.encode(signal)
 
-    def run(self, commands: Iterable[tuple[Any, ...]]) -> None:
-        """Send commands together. Their answers, and errors of single commands, are ignored.
+    def run(self, commands: Iterable[tuple[Any, ...]]) -> list[Exception]:
+        """Send commands together. Return the errors of single commands; other answers are ignored.
 
         Raises:
             redis.RedisError: Some were not sent.
         """
         client: Any = self.redis
         if isinstance(client, Cluster):
-            client.run(commands)
-            return
+            return client.run(commands)
         commands = list(commands)
         connection = self._take_connection(client)
+        refusals: list[Exception] = []
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             for _ in commands:
-                with suppress(redis.ResponseError):
+                try:
                     connection.read_response()
+                except redis.ResponseError as error:
+                    refusals.append(error)
         except BaseException:
             connection.disconnect()  # so that nobody reads these answers as those to other commands
             client.connection_pool.release(connection)
             raise
         self._kept = connection, time.monotonic()
+        return refusals
 
     def _take_connection(self, client: Any) -> Any:
         """Return the connection of the last `run`, or another one if Redis may have closed it, since it was idle.
@@ -145,6 +148,16 @@ class Bus:
             return bool(self.redis.ping())
         except redis.RedisError:
             return False
+
+    def state(self) -> str:
+        """Return "ok", "down", or "refusing" if Redis answers but does not write (a replica, or its memory is full)."""
+        try:
+            self.redis.set(PROBE_KEY, b"", ex=60)
+        except redis.ResponseError:
+            return "refusing"
+        except redis.RedisError:
+            return "down"
+        return "ok"
 
 
 _publisher: Bus | None = None

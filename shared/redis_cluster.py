@@ -56,8 +56,8 @@ class Cluster(RedisCluster):
         """Return whether all shards answer."""
         return super().ping(**{"target_nodes": RedisCluster.PRIMARIES, **options})
 
-    def run(self, commands: Iterable[tuple[Any, ...]]) -> None:
-        """Send commands, those for each shard together. Answers and errors of single commands are ignored.
+    def run(self, commands: Iterable[tuple[Any, ...]]) -> list[Exception]:
+        """Send commands, those for each shard together. Return the errors of single commands, and ignore other answers.
 
         Raises:
             redis.RedisError: A shard did not receive its commands.
@@ -66,9 +66,11 @@ class Cluster(RedisCluster):
             pipeline = self.pipeline(transaction=False)  # type: ignore[no-untyped-call]
             for command in commands:
                 pipeline.execute_command(*command)
-            for answer in pipeline.execute(raise_on_error=False):
+            answers = pipeline.execute(raise_on_error=False)
+            for answer in answers:
                 if isinstance(answer, redis.ConnectionError | redis.TimeoutError | RedisClusterException):
                     raise redis.ConnectionError(str(answer))
+            return [answer for answer in answers if isinstance(answer, Exception)]
 
     def subscribe(self, topics: Iterable[str]) -> list[PubSub]:
         """Subscribe to topics: one subscription for each shard that has some of them.

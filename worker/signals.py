@@ -29,7 +29,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Signals:
-    """Listens to the signals of other processes, and publishes. Handlers get the decoded signal and must not block."""
+    """Listens to the signals of other processes, and publishes. Handlers get the decoded signal and must not block.
+
+    Attributes:
+        is_connected: Whether signals arrive.
+        refusal: Why Redis refuses to write although it answers, for example as a read-only replica or because its
+            memory is full. Empty if it does not.
+    """
 
     def __init__(self, redis_url: str, worker_id: str) -> None:
         self._own = b'{"worker":"%b"' % worker_id.encode()
@@ -41,6 +47,7 @@ class Signals:
         self._waiting = Event()
         self._has_lost = False
         self.is_connected = False
+        self.refusal = ""
 
     @property
     def redis(self) -> redis.Redis:
@@ -92,7 +99,7 @@ class Signals:
                 self._waiting.clear()
                 continue
             try:
-                self._publisher.run(batch)
+                self._note_refusals(batch, self._publisher.run(batch))
             except (redis.RedisError, OSError) as error:
                 _log.warning("redis is down, signals are lost", count=len(batch), error=str(error))
                 self._has_lost = True
@@ -101,6 +108,17 @@ class Signals:
                 self._has_lost = True
             if self._has_lost:
                 self._recover()
+
+    def _note_refusals(self, batch: list[tuple[Any, ...]], refusals: list[Exception]) -> None:
+        """Notice a Redis that answers but refuses to write, and call the handlers when it writes again."""
+        if refusals:
+            if not self.refusal:
+                _log.warning("redis refuses commands", error=str(refusals[0]))
+            self.refusal = str(refusals[0])
+        elif self.refusal and any(command[0] not in ("PUBLISH", "SPUBLISH") for command in batch):
+            _log.info("redis accepts commands again")
+            self.refusal = ""
+            self._call_on_connected()
 
     def _recover(self) -> None:
         """Wait until Redis answers. If that takes a while, drop the queue, which is out of date by then."""

@@ -21,13 +21,14 @@ class Health:
 
     def report(self) -> tuple[bool, dict[str, Any]]:
         """Return whether everything works, and the state of each part. May wait for the database."""
-        is_database_up, is_redis_up = self._is_database_up(), self._signals.is_connected
-        is_healthy = is_database_up and is_redis_up
+        is_database_up = self._is_database_up()
+        redis_state = "down" if not self._signals.is_connected else "refusing" if self._signals.refusal else "ok"
+        is_healthy = is_database_up and redis_state == "ok"
         return is_healthy, {
             "status": "ok" if is_healthy else "down",
             "version": __version__,
             "database": "ok" if is_database_up else "down",
-            "redis": "ok" if is_redis_up else "down",
+            "redis": redis_state,
         }
 
     def _is_database_up(self) -> bool:
