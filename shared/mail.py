@@ -76,29 +76,38 @@ class MailServer:
         if parts.scheme == "smtps" and starttls == "1":
             raise ValueError("smtps:// is encrypted from the start, so starttls=1 does not apply")
         starts_tls = starttls == "1"
+        username, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if not (username + password).isascii():  # smtplib signs in with ASCII alone
+            raise ValueError("its user and password may only have ASCII characters")
         return cls(
             host=host,
             port=port or (SUBMISSION_PORT if starts_tls else PORTS[parts.scheme]),
-            username=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
+            username=username,
+            password=password,
             uses_tls=parts.scheme == "smtps",
             starts_tls=starts_tls,
         )
 
 
 def check_sender(text: str) -> str:
-    """Return a sender address, bare or as `Name <address>`. Raises ValueError with a message for people."""
+    """Return a sender, bare or as `Name <address>`, with its domain in ASCII, which all mail servers understand.
+
+    Raises:
+        ValueError: It is not a sender address. The message is for people.
+    """
     from email_validator import EmailNotValidError, validate_email  # imported here because it is slow to import
 
     name, address = parseaddr(text)
     try:
         if not text.isprintable():
             raise ValueError
-        validate_email(address, check_deliverability=False, test_environment=True)
+        ascii_address = validate_email(address, check_deliverability=False, test_environment=True).ascii_email
+        if ascii_address is None:  # the part before the @ is not ASCII
+            raise ValueError
         Address(name, addr_spec=address)
     except (EmailNotValidError, ValueError, IndexError):
         raise ValueError("it must look like gossip@example.com or Gossip <gossip@example.com>") from None
-    return text
+    return text if address.isascii() else text.replace(address, ascii_address)
 
 
 class Mailer:

@@ -18,10 +18,11 @@ from shared.errors import Invalid
 from shared.limits import Limit, parse_limits
 from shared.mail import MailServer, check_sender
 from shared.redis_urls import SCHEMES, node_url
-from shared.services import validation
+from shared.services import hosts, validation
 
 MASK = "***"
 MIN_SECRET = 16  # characters
+_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
 class SettingsError(Exception):
@@ -72,15 +73,37 @@ def choice(*allowed: str) -> SettingType:
 
 
 def web_address(*schemes: str) -> SettingType:
-    """Return the type of addresses with one of these schemes and a host."""
+    """Return the type of addresses with one of these schemes and a host.
+
+    A host in another script becomes ASCII, as browsers write it in `Origin` and mail programs need it.
+    """
 
     def parse(name: str, text: str) -> str:
         if not _has_host_and_port(text, schemes, needs_host=True):
             raise SettingsError(f"{name} is {text!r}: it must be an address that begins with {' or '.join(schemes)}://")
+        text = _with_ascii_host(name, text)
+        if not _PATH.fullmatch(urlsplit(text).path):
+            raise SettingsError(f"{name} is {text!r}: its path may only have letters from a to z, digits and -._~/")
         return text.rstrip("/") if "http" in schemes else text
 
     prefixes = " or ".join(f"`{scheme}://`" for scheme in schemes)
     return SettingType(parse, f"an address that does not begin with {prefixes}", mask_url)
+
+
+def _with_ascii_host(name: str, text: str) -> str:
+    parts = urlsplit(text)
+    host = parts.hostname or ""
+    if ":" in host:
+        return text
+    try:
+        ascii_host = hosts.clean_host(host)
+    except Invalid as error:
+        raise SettingsError(f"{name} is {text[:300]!r}: {error.message}") from None
+    if host.isascii():
+        return text
+    before, at, _ = parts.netloc.rpartition("@")
+    port = "" if parts.port is None else f":{parts.port}"
+    return parts._replace(netloc=f"{before}{at}{ascii_host}{port}").geturl()
 
 
 def _has_host_and_port(url: str, schemes: tuple[str, ...], *, needs_host: bool) -> bool:
@@ -94,7 +117,7 @@ def _has_host_and_port(url: str, schemes: tuple[str, ...], *, needs_host: bool) 
 
 def _parse_seconds(name: str, text: str) -> float:
     try:
-        value = float(text)
+        value = float(text) if text.isascii() and "_" not in text else -1.0
     except ValueError:
         value = -1.0
     if not 0.05 <= value <= 86_400:

@@ -314,3 +314,34 @@ def test_an_unusable_secret_file_gives_one_line(read, tmp_path, content, reason)
     with pytest.raises(SettingsError, match=reason) as caught:
         read(SECRET_KEY_FILE=str(path))
     assert str(caught.value).startswith("SECRET_KEY_FILE: ") and "\n" not in str(caught.value)
+
+
+def test_hosts_in_other_scripts_become_ascii(read):
+    """As browsers write them in `Origin`, and mail servers understand them."""
+    settings = read(PUBLIC_URL="https://Bücher.example:8443/gossip", SOCKET_URL="wss://straße.example/socket")
+    assert settings.public_url == "https://xn--bcher-kva.example:8443/gossip"
+    assert settings.socket_url == "wss://xn--strae-oqa.example/socket"
+    assert settings.mail_from == "gossip@xn--bcher-kva.example"
+    assert read(MAIL_FROM="Größe <a@bücher.example>").mail_from == "Größe <a@xn--bcher-kva.example>"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"PUBLIC_URL": f"https://{'ü' * 70}.example"},
+        {"PUBLIC_URL": "https://a..example"},
+        {"PUBLIC_URL": "https://example.com/a b"},
+        {"PUBLIC_URL": "https://example.com/größe"},
+        {"PUBLIC_URL": "https://exa mple.com"},
+        {"SOCKET_URL": "wss://-.example/socket"},
+        {"MAIL_URL": "smtp://me:p%C3%A4ssword@mail.example.com"},
+        {"MAIL_FROM": "größe@example.com"},
+        {"HEARTBEAT_SECONDS": "١٥"},
+        {"HEARTBEAT_SECONDS": "1_5"},
+    ],
+)
+def test_text_in_other_scripts_is_refused_where_nothing_can_use_it(read, values):
+    (name,) = values
+    with pytest.raises(SettingsError, match=f"^{name} is ") as caught:
+        read(**values)
+    assert "\n" not in str(caught.value) and "p%C3" not in str(caught.value)
