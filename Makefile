@@ -3,7 +3,8 @@
 # make quick   the tests that need no browser, no other database and no process of ours; run it before each commit
 # make coverage  make test, and then which branches no test has reached
 # make test-faults  half an hour of faults on PostgreSQL, and on SQLite, against real processes; or ARGS="--minutes 5"
-# make check   ruff and mypy
+# make check   ruff, mypy, and zizmor for the workflow of CI
+# make audit   known vulnerabilities of the packages in requirements.txt (needs the internet)
 # make test-evennia  a real Evennia game against the worker (slow; installs it into .venv-evennia)
 # make bench   compare the worker with C and gevent-websocket (8 minutes; needs gcc): bench/results/
 # make bench-peers  the same with nats-server, mosquitto, ngircd, Node and asyncio, which it installs (20 minutes)
@@ -11,7 +12,7 @@
 # make clean   remove the environment and what tools left; the data in instance/ stays
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test quick coverage test-faults test-evennia check requirements clean
+.PHONY: help run install install-dev test quick coverage test-faults test-evennia check audit requirements clean
 .PHONY: bench bench-peers bench-compare
 
 # Runs only when .venv is made: the first Python that is new enough, or the one named with PYTHON=….
@@ -66,6 +67,10 @@ check: .venv/.installed-dev
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/zizmor --offline --quiet --no-progress .github/workflows
+
+audit: .venv-audit/.installed
+	@.venv-audit/bin/python scripts/audit.py
 
 bench: .venv/.installed-dev
 	@.venv/bin/python -m bench.compare $(ARGS)
@@ -83,7 +88,7 @@ requirements: .venv/.installed-dev
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements-dev.txt requirements-dev.in
 
 clean:
-	rm -rf .venv .venv-evennia .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-audit .venv-evennia .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed: requirements.txt
@@ -96,6 +101,11 @@ clean:
 	@echo "Installing what tests and checks need ..."
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch .venv/.installed-dev
+
+.venv-audit/.installed: Makefile .venv/.installed
+	@test -d .venv-audit || .venv/bin/python -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch .venv-audit/.installed
 
 .venv-evennia/.installed: tests/evennia/requirements.txt
 	@test -d .venv-evennia || .venv/bin/python -m venv .venv-evennia
