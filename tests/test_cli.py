@@ -244,6 +244,27 @@ def test_game_import_from_a_file_and_from_standard_input(flask, stored, tmp_path
         assert secret_matches(json.loads(more.stdout)["client_secret"], game.client_secret_digest)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "utf-16"])
+def test_game_import_of_files_that_other_systems_write(flask, stored, tmp_path, encoding):
+    """A byte order mark and CRLF are no part of the text. Other encodings are refused with advice."""
+    stored.user("wren")
+    path = tmp_path / "games.jsonl"
+    line = json.dumps({"name": "Größe", "short_name": "G", "owner": "wren"}, ensure_ascii=False)
+    path.write_bytes(f"{line}\r\n\r\n".encode(encoding))
+    for arguments in ([str(path)], ["-"]):
+        stdin = None if arguments != ["-"] else path.read_bytes()
+        if encoding == "utf-8-sig" and stdin is not None:
+            stdin = stdin.replace(b'"G"', b'"H"').replace("Größe".encode(), b"Other")
+        result = flask("game", "import", *arguments, input=stdin)
+        if encoding == "utf-8-sig":
+            assert result.exit_code == 0, result.output
+        else:
+            assert result.exit_code != 0 and "line 1: this is not UTF-8" in result.output
+    with db.reading() as session:
+        names = set(session.scalars(select(Game.name)))
+    assert names == ({"Größe", "Other"} if encoding == "utf-8-sig" else set())
+
+
 @pytest.mark.parametrize(
     ("last", "message"),
     [

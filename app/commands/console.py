@@ -60,7 +60,7 @@ def read_password(option: str | None) -> str:
     `-` reads the first line of standard input. Without the option, the terminal asks for it.
     """
     if option == "-":
-        return sys.stdin.readline().rstrip("\r\n")
+        return sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n")
     if option is not None:
         return option
     if not sys.stdin.isatty():

@@ -38,7 +38,7 @@ def create_game(name: str, short_name: str, owner: str) -> None:
 
 
 @command(group, "import")
-@click.argument("file", type=click.File("r", encoding="utf-8", errors="surrogateescape"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="surrogateescape"))
 def import_games(file: Any) -> None:
     """Register all games in FILE, or none if one is refused.
 

@@ -106,7 +106,9 @@ def _insert(session: Session, batch: Sequence[tuple[int, ImportedGame]]) -> list
 def _parse(session: Session, line: str, owner_ids: dict[str, int]) -> ImportedGame:
     try:
         values = msgspec.json.decode(line.encode("utf-8"))
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+    except UnicodeEncodeError:
+        raise Invalid("this is not UTF-8: save the file in that encoding") from None
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Invalid(f"this is not JSON ({error})") from None
     if not isinstance(values, dict):
         raise Invalid("this is not a JSON object")

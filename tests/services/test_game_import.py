@@ -72,7 +72,7 @@ def test_every_field_of_a_game(engine, owner):
         ("{", "not JSON"),
         ("[1]", "not a JSON object"),
         ("null", "not a JSON object"),
-        ('"\ud800"', "not JSON"),
+        ('"\ud800"', "not UTF-8"),
         (line(3, colour="red"), "unknown field 'colour'"),
         (line(3, owner="nobody"), "no user nobody"),
         (line(3, owner=None), "(owner)"),
