@@ -32,7 +32,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from bench.stack import ROOT, Stack, quantile
+from bench.machine import quantile
+from bench.stack import ROOT, Stack
 from tests.support.servers import RunningSite
 
 EVERY_SECONDS = 2.0
