@@ -109,8 +109,7 @@ class Bus:
     def _take_connection(self, client: Any) -> Any:
         """Return the connection of the last `run`, or another one if Redis may have closed it, since it was idle.
 
-        A pipeline takes 60 µs for each run, most of it to look for a connection and check it: in a channel with a
-        hundred sockets, a tenth of the cost of a line.
+        The pool checks each connection first: a run took about 75 µs with a pipeline, 12 to 57 µs with a kept one.
         """
         kept, self._kept = self._kept, None
         if kept is not None:

@@ -158,7 +158,7 @@ class Group:
     def listeners(self) -> tuple[list[Output], list[Hashable]]:
         """Return the members' transports, and the key of each by which broadcasts exclude it. Do not change the lists.
 
-        They are kept until the group changes: to read three attributes of each of 1,000 members takes 120 µs a batch.
+        They are kept until the group changes: reading two attributes of each of 1,000 members takes 50 µs.
         """
         if self._outputs is None:
             self._outputs = [member.transport for member in self.members]
@@ -434,8 +434,7 @@ class Fanout:
     def _write_all(self, transports: list[Output], piece: bytes) -> None:
         """Write a piece to all transports.
 
-        Nearly every write is accepted as a whole. So this loop calls send() itself. A call of write(), with its checks
-        and os.write(), took 0.6 µs more, of 7.7 µs for one line to one socket.
+        Nearly every write is accepted as a whole. So this loop calls send() itself, and write() only for what is left.
         """
         self.writes += len(transports)
         size, first = len(piece), 0

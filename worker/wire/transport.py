@@ -296,13 +296,6 @@ class Transport:
         reader = self._reader
         if reader is None:
             reader = self._reader = self._wire.borrow_reader(is_trusted=self._is_trusted)
-        if not self._state and reader.is_at_boundary:
-            data = reader.take_whole(memoryview(data))
-            if not data:
-                self._wake_pump()
-                if reader.is_full:
-                    self._pause_reading()
-                return
         reader.receive_data(data)  # type: ignore[arg-type]  # it is appended to a bytearray
         events = reader.events_received()
         if self._state:
@@ -345,7 +338,7 @@ class Transport:
 
     def _release_reader(self) -> None:
         reader = self._reader
-        if reader is not None and not self._is_pumping and not reader.inbox and reader.is_at_boundary:
+        if reader is not None and not self._is_pumping and reader.is_at_boundary:
             self._reader = None
             self._wire.return_reader(reader)
 
