@@ -15,8 +15,9 @@ from shared import db
 from shared.bus import take_announcements
 from shared.models import Channel, Counter, Game, GameConnection, UserAgent, Version
 from shared.protocol.sync import canonical_json
-from shared.services import channels, games, versions
+from shared.services import channels, game_clients, games, versions
 from shared.services.authority.actors import OPERATOR
+from shared.services.game_clients import ClientSoftware
 from shared.signals import VersionsLogged
 from shared.sync import BulkWriteRefused, synced_tables
 from tests.support.passwords import use_quick_passwords
@@ -326,7 +327,7 @@ def test_ways_to_connect_are_sorted_by_id(make, session, game):
 def test_a_new_address_of_a_user_agent_changes_every_game_that_runs_it(make, session):
     tea, coffee, other = make.game("Tea"), make.game("Coffee"), make.game("Other")
     for each in (tea, coffee):
-        games.remember_client(session, game_id=each.id, user_agent="ExVenture", protocol_version="2.3.0")
+        game_clients.remember_clients(session, {each.id: ClientSoftware("ExVenture", "2.3.0")})
     session.commit()
     before = versions.last_cursor(session)
     agent = session.scalar(select(UserAgent))

@@ -25,10 +25,9 @@ def remember_clients(session: Session, clients: Mapping[int, ClientSoftware]) ->
 
     Costs a fixed number of statements, whatever the number of games.
     """
-    names = {client.user_agent for client in clients.values() if client.user_agent}
-    agents = _find_or_add(session, names)
-    statement = select(Game).where(Game.id.in_(clients)).options(lazyload("*"))
-    for game in session.scalars(statement):
+    games = session.scalars(select(Game).where(Game.id.in_(clients)).options(lazyload("*"))).all()
+    agents = _find_or_add(session, {name for game in games if (name := clients[game.id].user_agent)})
+    for game in games:
         client = clients[game.id]
         if client.user_agent:
             game.user_agent = agents[client.user_agent]

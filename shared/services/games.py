@@ -17,7 +17,6 @@ from shared.models.credentials import Credentials
 from shared.models.game import Game, GameConnection
 from shared.models.game_details import GameDetails
 from shared.models.user import User
-from shared.models.user_agent import UserAgent
 from shared.services import connection_checks, short_names, validation
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, may
@@ -210,25 +209,6 @@ def require_room_for_game(session: Session, owner_id: int, *, field: str | None 
     count = session.scalar(select(func.count()).select_from(Game).where(Game.owner_id == owner_id)) or 0
     if count >= GAMES_PER_OWNER:
         raise Conflict(f"an owner may have at most {GAMES_PER_OWNER} games", field=field)
-
-
-def remember_client(session: Session, *, game_id: int, user_agent: str | None, protocol_version: str) -> None:
-    """Store which server software a game runs and which protocol version it speaks. Ignores deleted games."""
-    game = session.get(Game, game_id)
-    if game is None:
-        return
-    if user_agent:
-        by_name = select(UserAgent).where(UserAgent.name == user_agent)
-        agent = session.scalar(by_name)
-        if agent is None:
-            agent = UserAgent(name=user_agent)
-            try:
-                with session.begin_nested():
-                    session.add(agent)
-            except IntegrityError:  # another worker registered it at the same moment
-                agent = session.scalar(by_name)
-        game.user_agent = agent
-    game.protocol_version = protocol_version
 
 
 def clean_details(details: GameDetails, *, current: GameDetails | None = None) -> GameDetails:

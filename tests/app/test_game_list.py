@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import event
 
 from shared import db
-from shared.services import games
+from shared.services import game_clients
+from shared.services.game_clients import ClientSoftware
 from tests.app.presence import be_online
 from tests.support.factory import edit_game
 
@@ -22,7 +23,7 @@ def shown(visitor, **filters):
 
 def runs(game, user_agent):
     with db.transaction() as session:
-        games.remember_client(session, game_id=game.id, user_agent=user_agent, protocol_version="2.3.0")
+        game_clients.remember_clients(session, {game.id: ClientSoftware(user_agent, "2.3.0")})
 
 
 def test_online_games_come_first_then_all_by_name(any_database, app, visitor, stored, valkey):

@@ -12,8 +12,9 @@ from sqlalchemy import Engine, event, update
 from app.games.chart import draw, player_charts, split_into_runs, y_scale
 from shared import db
 from shared.models import User, UserAgent
-from shared.services import characters, games, player_counts
+from shared.services import characters, game_clients, player_counts
 from shared.services.authority import actors
+from shared.services.game_clients import ClientSoftware
 from shared.services.player_counts import Span
 from tests.app.presence import be_online
 
@@ -63,7 +64,7 @@ def test_ways_to_connect_are_links_and_text_to_copy(visitor, stored, game):
 def test_server_software_with_its_source(visitor, game):
     """The source is linked only if it is a web address."""
     with db.transaction() as session:
-        games.remember_client(session, game_id=game.id, user_agent="Moss <3> 1.0", protocol_version="2.3.0")
+        game_clients.remember_clients(session, {game.id: ClientSoftware("Moss <3> 1.0", "2.3.0")})
     page = visitor.open("/games/Harbour")
     assert "Moss <3> 1.0" in page and "source<" not in page
     assert 'software=Moss+%3C3%3E"' in page
@@ -144,7 +145,7 @@ def test_offline_games_say_when_they_were_last_online(any_database, app, visitor
     assert "has not been on the network yet" in visitor.open("/games/Harbour")
     assert "No counts yet" in visitor.page
     with db.transaction() as session:
-        games.remember_client(session, game_id=game.id, user_agent=None, protocol_version="2.4.0")
+        game_clients.remember_clients(session, {game.id: ClientSoftware(None, "2.4.0")})
     assert "has been on the network before" in visitor.open("/games/Harbour")
     with db.transaction() as session:
         player_counts.record(session, {game.id: 3}, at=db.utc_now() - 3 * HOUR)

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from shared import db, peer_keys
 from shared.bus import take_announcements
 from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, NameTaken, NotFound
-from shared.models import Game, GameConnection, UserAgent
+from shared.models import Game, GameConnection
 from shared.models.credentials import secret_digest
 from shared.models.game_details import GameDetails
 from shared.services import game_lists, games, peer_credentials, short_names, versions
@@ -392,37 +392,3 @@ def test_games_are_listed_by_name_and_found_by_part(session, owner):
     assert names_of_games("äRG") == ["A1"]
     assert names_of_games("100%") == names_of_games("%") == ["B1"]
     assert names_of_games("_") == names_of_games("nothing") == []
-
-
-@pytest.mark.usefixtures("any_database")
-def test_a_games_software_is_remembered(make, session):
-    game, other = make.game("Tea"), make.game("Coffee")
-    session.commit()
-    for each in (game, other):
-        games.remember_client(session, game_id=each.id, user_agent="ExVenture 1", protocol_version="2.3.0")
-    session.commit()
-    assert game.user_agent.name == "ExVenture 1" and game.user_agent is other.user_agent
-    assert game.protocol_version == "2.3.0"
-    games.remember_client(session, game_id=game.id, user_agent=None, protocol_version="1.0.0")
-    assert game.user_agent.name == "ExVenture 1"
-    games.remember_client(session, game_id=999, user_agent="X", protocol_version="1.0.0")
-    assert session.scalar(select(func.count()).select_from(UserAgent)) == 1
-
-
-@pytest.mark.usefixtures("any_database")
-def test_two_workers_may_register_one_user_agent_at_once(engine, stored):
-    first, second = stored.game("Tea"), stored.game("Coffee")
-
-    def other_worker():
-        with db.transaction() as other:
-            games.remember_client(other, game_id=second.id, user_agent="ExVenture", protocol_version="2.3.0")
-
-    with db.transaction() as session:
-        games.remember_client(session, game_id=first.id, user_agent="ExVenture", protocol_version="2.3.0")
-        session.flush()
-        racer = Racer(other_worker)
-        wait_until_blocked(engine, racer)
-    racer.join()
-    with db.reading() as session:
-        assert session.scalars(select(UserAgent.name)).all() == ["ExVenture"]
-        assert all(game.user_agent for game in session.scalars(select(Game)))

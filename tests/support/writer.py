@@ -15,8 +15,9 @@ from shared.db import transaction
 from shared.errors import DomainError
 from shared.models import Channel, Game, GameConnection, UserAgent
 from shared.models.game_details import GameDetails
-from shared.services import channels, games
+from shared.services import channels, game_clients, games
 from shared.services.authority.actors import OPERATOR
+from shared.services.game_clients import ClientSoftware
 from tests.support.factory import edit_game
 
 MIN_ACTIONS = 25  # of each writer, however slow the machine is
@@ -98,9 +99,8 @@ class Writer:
         game = self.any(session, Game)
         edit_game(session, game.short_name, **change)
         if self.random.random() < 0.3:
-            games.remember_client(
-                session, game_id=game.id, user_agent=f"Agent {self.random.randrange(3)}", protocol_version="2.3.0"
-            )
+            client = ClientSoftware(f"Agent {self.random.randrange(3)}", "2.3.0")
+            game_clients.remember_clients(session, {game.id: client})
 
     def delete_game(self, session: Any) -> None:
         games.delete_game(session, OPERATOR, short_name=self.any(session, Game).short_name)

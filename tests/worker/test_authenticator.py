@@ -10,7 +10,8 @@ import pytest
 
 from shared import db
 from shared.errors import InvalidCredentials
-from shared.services import games
+from shared.services import game_clients
+from shared.services.game_clients import ClientSoftware
 from tests.support.in_process import PlainDatabase
 from worker.sockets.authenticator import BATCH, Authenticator
 from worker.sockets.client_notes import ClientNotes
@@ -172,7 +173,7 @@ def test_known_details_are_not_written_again(stored, database):
     game = stored.game()
     notes = ClientNotes(database)
     with db.transaction() as session:
-        games.remember_client(session, game_id=game.id, user_agent="ExVenture", protocol_version="2.3.0")
+        game_clients.remember_clients(session, {game.id: ClientSoftware("ExVenture", "2.3.0")})
     with db.reading() as session:
         peer = list_peers(session, [f"game:{game.id}"])[f"game:{game.id}"]
 
