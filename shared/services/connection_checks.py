@@ -241,13 +241,13 @@ def take_due(session: Session, *, now: datetime, at_most: int, is_limited: bool 
     ).all()
     ways = _ways(session, [check.connection_id for check in due])
     targets = []
-    # Sorted, so that two workers cannot lock the counts of owners in opposite order.
-    for check in sorted(due, key=lambda check: _owner_of(ways.get(check.connection_id))):
-        way = ways.get(check.connection_id)
-        if way is None:
-            continue
+    # Sorted, so that two workers cannot lock the counts in opposite order.
+    for check, way in sorted(
+        ((check, ways[check.connection_id]) for check in due if check.connection_id in ways),
+        key=lambda pair: (pair[1].game.owner_id, check_allowances.port_class(port_of(pair[1]))),
+    ):
         if is_limited:
-            more_at = check_allowances.charge(session, owner_id=_owner_of(way), port=port_of(way), now=now)
+            more_at = check_allowances.charge(session, owner_id=way.game.owner_id, port=port_of(way), now=now)
             if more_at is not None:
                 check.due_at = more_at + SPREAD * random.random()
                 continue
@@ -285,7 +285,3 @@ def _make_due(session: Session, connection_id: str, *, at: datetime) -> bool:
 def _ways(session: Session, ids: Iterable[str]) -> dict[str, GameConnection]:
     query = select(GameConnection).where(GameConnection.id.in_(list(ids)))
     return {way.id: way for way in session.scalars(query.options(joinedload(GameConnection.game)))}
-
-
-def _owner_of(way: GameConnection | None) -> int:
-    return 0 if way is None else way.game.owner_id

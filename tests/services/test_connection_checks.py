@@ -228,3 +228,24 @@ def test_limits_can_be_switched_off(few_checks, any_database, stored):
         with db.transaction() as session:
             due = connection_checks.take_due(session, now=db.utc_now(), at_most=20, is_limited=False)
         assert len(due) == 10
+
+
+def test_workers_lock_the_counts_of_checks_in_one_order(stored, monkeypatch):
+    """Otherwise two workers, each with some of an owner's checks, could wait for each other."""
+    charged = []
+    charge = check_allowances.charge
+
+    def record(session, *, owner_id, port, now):
+        charged.append((owner_id, check_allowances.port_class(port)))
+        return charge(session, owner_id=owner_id, port=port, now=now)
+
+    monkeypatch.setattr(check_allowances, "charge", record)
+    now = db.utc_now()
+    games_of_two_owners = [stored.game(name, owner=stored.user(f"owner-{name}")) for name in ("First", "Second")]
+    ways = [stored.connection(game, port=port) for port in (22, 4000, 25, 4001) for game in games_of_two_owners]
+    plan(now)
+    with db.transaction() as session:
+        for number, way in enumerate(ways):
+            session.get_one(ConnectionCheck, way.id).due_at = now + number * SPREAD / 100
+    assert len(take(now + SPREAD)) == 8
+    assert charged == sorted(charged) and len(set(charged)) == 4
