@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.orm import Session
 
+from shared import grapevine
 from shared.bus import announce
+from shared.db import utc_now
 from shared.models.message import Message
 from shared.models.version import Counter
+from shared.services.authority.actors import OPERATOR
 from shared.signals import Line as Line
 from shared.signals import LinesStored, StoredLine
 
@@ -72,6 +75,15 @@ def _naive_utc(moment: datetime) -> datetime:
 def announce_lines(session: Session, ids: Sequence[int], lines: Sequence[Line], *, worker: str) -> None:
     """Have every worker broadcast stored lines after the commit. worker: the same as in `store_lines`."""
     announce(session, LinesStored(worker, [StoredLine(*pair) for pair in zip(ids, lines, strict=True)]))
+
+
+def say_as_system(session: Session, channel_ids: Iterable[int], text: str) -> None:
+    """Say something on channels as `system`. Every worker broadcasts it after the commit."""
+    now = utc_now()
+    lines = [Line(id_, grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM, text, now) for id_ in channel_ids]
+    if lines:
+        ids = store_lines(session, lines, worker=OPERATOR.name)
+        announce_lines(session, ids, lines, worker=OPERATOR.name)
 
 
 def last_message_id(session: Session) -> int:

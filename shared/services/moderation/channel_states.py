@@ -9,17 +9,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared import grapevine
 from shared.db import utc_now
 from shared.errors import Conflict, Invalid
 from shared.models.channel import Channel
 from shared.models.moderation import ChannelState
 from shared.services import channels, history
 from shared.services.authority import audit, changes
-from shared.services.authority.actors import OPERATOR, Actor
+from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
-from shared.services.history import Line
 from shared.services.moderation.sanctions import reason_of
 
 PAUSE_LONGEST_MINUTES = 60 * 24 * 365
@@ -45,7 +43,7 @@ def pause(session: Session, actor: Actor, *, channel: str, minutes: int | None, 
     state.paused_until = None if minutes is None else utc_now() + timedelta(minutes=minutes)
     _changed(session, actor, Act.PAUSE, target, before, form_of(state), reason)
     length = "until further notice" if minutes is None else f"for {minutes} minute{'' if minutes == 1 else 's'}"
-    _say(session, target, f"This channel is paused {length}: {reason}")
+    history.say_as_system(session, [target.id], f"This channel is paused {length}: {reason}")
     return state
 
 
@@ -59,7 +57,7 @@ def resume(session: Session, actor: Actor, *, channel: str, reason: str = "") ->
     before = form_of(state)
     state.is_paused, state.paused_until, state.pause_reason = False, None, ""
     _changed(session, actor, Act.RESUME, target, before, form_of(state), reason and reason_of(reason))
-    _say(session, target, "This channel is open again.")
+    history.say_as_system(session, [target.id], "This channel is open again.")
     return state
 
 
@@ -188,10 +186,3 @@ def _changed(
 
 def _about(channel: Channel) -> audit.Target:
     return audit.Target("channel", f"channel:{channel.id}", channel.name)
-
-
-def _say(session: Session, channel: Channel, text: str) -> None:
-    """Say something on a channel as `system`. Stored with the act; every worker broadcasts it after the commit."""
-    line = Line(channel.id, grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM, text, utc_now())
-    ids = history.store_lines(session, [line], worker=OPERATOR.name)
-    history.announce_lines(session, ids, [line], worker=OPERATOR.name)

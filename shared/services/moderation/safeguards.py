@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared import grapevine
 from shared.db import utc_now
 from shared.errors import Conflict, Invalid
 from shared.models.channel import Channel
@@ -24,10 +23,9 @@ from shared.models.safeguards import ONLY_ROW, SafeguardSettings
 from shared.models.user import User
 from shared.services import history
 from shared.services.authority import audit, changes
-from shared.services.authority.actors import OPERATOR, Actor
+from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
-from shared.services.history import Line
 from shared.services.moderation.sanctions import reason_of
 
 RAID_LONGEST_HOURS = 24 * 7
@@ -198,10 +196,6 @@ def _changed(
 
 
 def _say_everywhere(session: Session, text: str) -> None:
-    """Say something as `system` on every public channel. Stored with the act, and broadcast after the commit."""
-    ids = session.scalars(select(Channel.id).where(~Channel.is_hidden).order_by(Channel.id))
-    now = utc_now()
-    lines = [Line(id_, grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM, text, now) for id_ in ids]
-    if lines:
-        stored = history.store_lines(session, lines, worker=OPERATOR.name)
-        history.announce_lines(session, stored, lines, worker=OPERATOR.name)
+    """Say something as `system` on every public channel."""
+    channel_ids = session.scalars(select(Channel.id).where(~Channel.is_hidden).order_by(Channel.id)).all()
+    history.say_as_system(session, channel_ids, text)
