@@ -196,8 +196,9 @@ class _Server(WSGIServer):
     def _admit(self, sock: socket.socket, address: str) -> bool:
         """Return whether to serve a new connection. If descriptors run short, drop the oldest unauthenticated one."""
         if not self.wire.newcomers.add(sock, address, lambda: shut_down_both(sock)):
+            sock.setblocking(False)
             with suppress(OSError):
-                sock._sock.send(_TOO_MANY)  # type: ignore[attr-defined]  # a new connection's buffer has room
+                sock.send(_TOO_MANY)  # a new connection's buffer has room
             return False
         if self.wire.connections + len(self._handshakes) < self._max_descriptors:
             return True
