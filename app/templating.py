@@ -137,9 +137,9 @@ def day(moment: datetime | None) -> str:
     return f"{utc.day} {utc:%B %Y}"
 
 
-def ago(moment: datetime, now: datetime | None = None) -> str:
+def ago(moment: datetime) -> str:
     """Return how long ago something was, in words; its date if that is more than a month."""
-    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
+    seconds = (datetime.now(UTC) - moment).total_seconds()
     for unit, size, limit in (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 31)):
         count = int(seconds // size)
         if count < limit:

@@ -48,9 +48,9 @@ def choice_field(label: str, choices: list[SelectChoice], message: str) -> Selec
     return SelectField(label, [required(message)], choices=choices, validate_choice=False)
 
 
-def reason_field(label: str = "Reason") -> StringField:
+def reason_field() -> StringField:
     """Return the field for a required reason. Reasons are public and stay in the audit trail."""
-    return StringField(label, [required("Enter a reason.")], filters=[strip])
+    return StringField("Reason", [required("Enter a reason.")], filters=[strip])
 
 
 def optional_reason_field() -> StringField:

@@ -11,8 +11,6 @@ from shared.db import Model, UtcDateTime, utc_now
 from shared.models.game import Game
 from shared.models.user import User
 
-CHARACTER_STATES = ("pending", "approved")
-
 
 class Character(Model):
     """A player of a game, claimed from inside the game. Public once the user has approved it on the site.

@@ -19,8 +19,6 @@ MAX_NAME = 60
 MAX_TEXT = 4000
 MAX_CURSOR = 2**63 - 1
 
-CHANNEL_NAME = re.compile(r"[A-Za-z_-]{3,15}", re.ASCII)
-
 
 class Rule(NamedTuple):
     """How to clean a value. apply: returns the clean value, or raises ValueError with the end of a sentence."""

@@ -9,7 +9,7 @@ worker that has just started does not announce games that reconnect to it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gevent
@@ -59,7 +59,6 @@ class Notices:
         diagnostics: Diagnostics,
         *,
         offline_seconds: float,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._presence = presence
         self._fanout = fanout
@@ -67,7 +66,6 @@ class Notices:
         self._database = database
         self._diagnostics = diagnostics
         self._offline_seconds = offline_seconds
-        self._clock = clock
         self._games: dict[PeerKey, _Game] = {}
         self._offline: dict[PeerKey, None] = {}  # games without a socket, oldest first
 
@@ -86,7 +84,7 @@ class Notices:
         game = self._games.get(peer)
         if not sockets:
             if game is not None and game.offline_since is None:
-                game.offline_since = self._clock()
+                game.offline_since = time.time()
                 self._offline[peer] = None
             return
         socket = _newest(sockets.values())
@@ -103,7 +101,7 @@ class Notices:
 
     def tick(self) -> None:
         """Announce the games that have been offline for long enough."""
-        latest = self._clock() - self._offline_seconds
+        latest = time.time() - self._offline_seconds
         for peer in list(self._offline):
             game = self._games[peer]
             if game.offline_since is not None and game.offline_since > latest:
@@ -127,7 +125,7 @@ class Notices:
 
     def _read_recent(self) -> None:
         try:
-            recent = list_recent(self._signals.redis, after=self._clock() - self._offline_seconds)
+            recent = list_recent(self._signals.redis, after=time.time() - self._offline_seconds)
             absent = [peer for peer in recent if peer not in self._games]
             records = self._database.read(lambda session: peers.list_peers(session, absent))
         except (redis.RedisError, OSError, SQLAlchemyError) as error:
