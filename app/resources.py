@@ -6,6 +6,7 @@ from flask import Flask
 
 from shared.bus import Bus, publish_after_commit
 from shared.db import bind, db
+from shared.request_ids import comment_statements
 from shared.settings import Settings
 
 
@@ -23,4 +24,6 @@ def init_app(app: Flask) -> None:
     )
     db.init_app(app)
     with app.app_context():
+        if settings.comments_statements:
+            comment_statements(db.engine)
         bind(db.engine)

@@ -22,6 +22,7 @@ from app import (
     pages,
     players,
     raid_notice,
+    request_ids,
     resources,
     safety,
     security,
@@ -44,6 +45,7 @@ def create_app(settings: Settings) -> Flask:
     raid_notice.init_app(app)
     form_bodies.init_app(app)
     security.init_app(app, settings)
+    request_ids.init_app(app, settings)
     origins.init_app(app)
     accounts.init_app(app)
     for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, safety):

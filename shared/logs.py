@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from shared.request_ids import add_ids
+
 QUIET_LOGGERS = ("werkzeug", "alembic.runtime.plugins", "geventwebsocket")  # only their warnings and errors are logged
 # Control characters (C0 but for tab and newline, DEL, C1), line and paragraph separators, bidirectional controls,
 # invisible marks and lone surrogates.
@@ -33,7 +35,7 @@ def configure_logs(log_format: str) -> None:
         log_format: `console` or `json`.
     """
     processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         escape_unprintable,

@@ -262,6 +262,12 @@ class Settings:
     log_format: str = setting(
         types.choice("console", "json"), "console", "`console` for people, `json` for one object a line"
     )
+    database_comments: bool = setting(
+        types.SWITCH,
+        "off",
+        "`on` adds [the ids of requests and sockets](#logs) to each statement that PostgreSQL receives, as a comment. "
+        "Statements then differ, so PostgreSQL prepares each of them anew",
+    )
     web_concurrency: int = setting(
         types.integer(1, 1_000),
         "1",
@@ -376,6 +382,11 @@ class Settings:
         url = urlsplit(self.socket_url)
         folder = url.path.rpartition("/")[0]
         return f"{url.scheme}://{url.netloc}{folder}/chat-socket"
+
+    @property
+    def comments_statements(self) -> bool:
+        """True if statements carry ids, which only PostgreSQL shows to anyone."""
+        return self.database_comments and not self.is_sqlite
 
     @property
     def is_sqlite(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TypeVar, cast
 
 from gevent.threadpool import ThreadPool
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
 from shared.db import bind, check_database, make_engine, reading, single_statement, transaction, waiting_since
+from shared.request_ids import comment_statements
 from shared.signals import Signal
 
 T = TypeVar("T")
@@ -29,10 +31,12 @@ class Database:
         on_announcements: called after a commit with what it announced, in the greenlet that wrote.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, comments_statements: bool = False) -> None:
         """Raises SettingsError if the database cannot be reached or was not migrated."""
         configure_mappers()
         engine = make_engine(url)
+        if comments_statements:
+            comment_statements(engine)
         check_database(engine)
         self.on_announcements: Callable[[Announcements], None] = lambda announcements: None
         self._readers: ThreadPool | None = None
@@ -79,7 +83,7 @@ def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:
     """
     if pool is None:
         return function()
-    result, error = pool.apply(_caught, (function,))
+    result, error = pool.apply(copy_context().run, (_caught, function))  # what is logged there has the socket's id
     if error is not None:
         raise error
     return cast(T, result)

@@ -76,7 +76,7 @@ class Worker:
         self._started_at = time.time()
         self.sockets = sockets = Sockets()
         signals = Signals(settings.redis_url, worker_id)
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, comments_statements=settings.comments_statements)
         fanout = Fanout()
         directory = Directory()
         feed = Feed(database, directory)

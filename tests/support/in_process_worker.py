@@ -44,6 +44,7 @@ class RecordingTransport:
 
     is_closing = True
     address = "127.0.0.1"
+    request_id = ""
 
     def __init__(self) -> None:
         self.sent: list[Frame] = []

@@ -18,6 +18,7 @@ from shared.errors import Unavailable
 from shared.protocol.codes import Code, sentence
 from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import player_key
+from shared.request_ids import BatchWork, Work, current_work, working_for
 from shared.services import history
 from shared.services.moderation import reports
 from shared.signals import Line, LinesStored, StoredLine
@@ -47,6 +48,7 @@ class NotStored(Unavailable):
 class _Pending:
     line: Line
     answer: Deferred
+    work: Work | None
     flags: tuple[int, ...] = ()
 
 
@@ -104,7 +106,10 @@ class Chat:
         if len(self._pending) >= MAX_PENDING:
             raise NotStored("internal error: too many messages are waiting to be stored, try again")
         pending = _Pending(
-            Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()), Deferred(), flags
+            Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()),
+            Deferred(),
+            current_work(),
+            flags,
         )
         self._moderation.note_line(connection.peer.key, player_key(name), channel.id, text)
         self._pending.append(pending)
@@ -124,10 +129,11 @@ class Chat:
                 self._has_pending.clear()
                 self._is_idle.set()
                 continue
-            try:
-                self._store(batch)
-            except Exception:
-                _log.exception("messages were stored, but could not be delivered")
+            with working_for(BatchWork([pending.work for pending in batch])):
+                try:
+                    self._store(batch)
+                except Exception:
+                    _log.exception("messages were stored, but could not be delivered")
 
     def _store(self, batch: list[_Pending]) -> None:
         lines = [pending.line for pending in batch]

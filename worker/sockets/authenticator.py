@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 import gevent
 from gevent.event import AsyncResult
@@ -15,6 +16,7 @@ from gevent.event import AsyncResult
 from shared.errors import InvalidCredentials
 from shared.models.credentials import Credentials
 from shared.peer_keys import PeerKey
+from shared.request_ids import BatchWork, Work, current_work, working_for
 from shared.services import history, peer_credentials
 from shared.services.peers import Peer
 from worker.database import Database
@@ -57,6 +59,13 @@ class Login:
         self._authenticator.forget(self)
 
 
+class _Waiting(NamedTuple):
+    login: Login
+    credentials: Credentials
+    result: AsyncResult[Peer]
+    work: Work | None
+
+
 class Authenticator:
     """Reads the peers of all logins that wait, one batch at a time.
 
@@ -66,7 +75,7 @@ class Authenticator:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[Login, Credentials, AsyncResult[Peer]]] = []
+        self._waiting: list[_Waiting] = []
         self._logins: dict[PeerKey, set[Login]] = {}
         self._changed_during_read: set[str] = set()
         self._is_reading = False
@@ -92,7 +101,7 @@ class Authenticator:
     def read(self, login: Login, credentials: Credentials) -> Peer:
         """Read one login's peer together with those of all others that wait."""
         result: AsyncResult[Peer] = AsyncResult()
-        self._waiting.append((login, credentials, result))
+        self._waiting.append(_Waiting(login, credentials, result, current_work()))
         if not self._is_reading:
             self._is_reading = True
             gevent.spawn(self._read_all)
@@ -112,14 +121,15 @@ class Authenticator:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-                self._read_batch(batch)
+                with working_for(BatchWork([waiting.work for waiting in batch])):
+                    self._read_batch(batch)
         finally:
             self._is_reading = False
 
-    def _read_batch(self, batch: list[tuple[Login, Credentials, AsyncResult[Peer]]]) -> None:
+    def _read_batch(self, batch: list[_Waiting]) -> None:
         self.batches += 1
         self._changed_during_read.clear()
-        attempts = [credentials for _, credentials, _ in batch]
+        attempts = [waiting.credentials for waiting in batch]
         try:
             outcomes, position = self._database.read(
                 lambda session: (
@@ -128,11 +138,11 @@ class Authenticator:
                 )
             )
         except Exception as error:
-            for _, _, result in batch:
-                result.set_exception(error)
+            for waiting in batch:
+                waiting.result.set_exception(error)
             return
         self.on_position(position)
-        for (login, _, result), outcome in zip(batch, outcomes, strict=True):
+        for (login, _, result, _), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, InvalidCredentials):
                 result.set_exception(outcome)
                 continue

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from shared.peer_keys import PeerKey
 from shared.protocol import fresh_ref
+from shared.request_ids import start_work
 from shared.services.peers import Peer
 from worker.sockets.buckets import SocketLimits
 from worker.wire.frames import frame_text
@@ -102,6 +103,11 @@ class Connection:
         self.claimed_id = ""
         self.trace: Trace = deque(maxlen=EARLY_FRAMES)
 
+    def ids(self) -> Mapping[str, str]:
+        """Return the ids of this socket, for log lines and statements (`shared/request_ids.py`)."""
+        request_id = self.transport.request_id
+        return {"connection": self.id, "request": request_id} if request_id else {"connection": self.id}
+
     @property
     def peer_key(self) -> PeerKey | None:
         """The key of the peer, which all its sockets have in common."""
@@ -170,6 +176,7 @@ class Connection:
 
         A client that sends many requests is answered only as fast as it reads the answers.
         """
+        start_work(self)
         self.seen_at = time.time()
         self._trace(self.seen_at, True, data)
         for frame in self.callbacks.answer(self, data):
@@ -184,6 +191,7 @@ class Connection:
 
     def closed(self, code: int | None, reason: str) -> None:
         """Mark the socket as gone. The transport calls this, once."""
+        start_work(self)
         self.is_open = False
         self.callbacks.closed(self, code, reason)
 

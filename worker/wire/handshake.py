@@ -18,7 +18,14 @@ from gevent import socket
 
 from shared.client_addresses import TrustedProxies
 from worker.wire.transport import Wire
-from worker.wire.upgrade import Endpoint, check_handshake, client_address, refuse_client, start_connection
+from worker.wire.upgrade import (
+    Endpoint,
+    check_handshake,
+    client_address,
+    refuse_client,
+    request_id,
+    start_connection,
+)
 
 HEAD_BYTES = 4096
 MAX_HEADERS = 50
@@ -60,7 +67,7 @@ def upgrade_at_once(
         return False
     sock.recv(len(head) + len(end_of_head))
     sock.sendall(_SWITCHING % accept_key(environ["HTTP_SEC_WEBSOCKET_KEY"]))
-    start_connection(wire, endpoint, sock, address)
+    start_connection(wire, endpoint, sock, address, request_id=request_id(peer, environ, proxies))
     return True
 
 

@@ -145,6 +145,7 @@ class Transport:
 
     Attributes:
         address: The client's IP address.
+        request_id: The id that a trusted proxy gave the handshake; otherwise "".
         opened_at: The time.monotonic() of the upgrade.
         direct: See `Output`.
     """
@@ -169,12 +170,14 @@ class Transport:
         "group",
         "opened_at",
         "pending_bytes",
+        "request_id",
         "subscriber",
     )
 
-    def __init__(self, wire: Wire, fd: int, address: str) -> None:
+    def __init__(self, wire: Wire, fd: int, address: str, request_id: str = "") -> None:
         """Take ownership of an upgraded, non-blocking TCP socket. Nothing is read before start()."""
         self.address = address
+        self.request_id = request_id
         self.opened_at = time.monotonic()
         self.group: Group | None = None
         self.subscriber: Subscriber | None = None

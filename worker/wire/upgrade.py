@@ -20,6 +20,7 @@ from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import WebSocketHandler
 
 from shared.client_addresses import TrustedProxies
+from shared.request_ids import read_id
 from worker.wire.transport import SocketHandler, Transport, Wire
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,13 @@ def client_address(peer: object, environ: Mapping[str, Any], proxies: TrustedPro
     )
 
 
+def request_id(peer: object, environ: Mapping[str, Any], proxies: TrustedProxies) -> str:
+    """Return the id that a trusted proxy gave a request; otherwise "". Takes the same arguments as client_address."""
+    if not (isinstance(peer, tuple) and proxies.has(peer[0])):
+        return ""
+    return read_id(environ.get("HTTP_X_REQUEST_ID"))
+
+
 def refuse_client(
     wire: Wire, endpoint: Endpoint, environ: dict[str, Any], sock: socket.socket, address: str
 ) -> Refusal | None:
@@ -128,18 +136,25 @@ def shut_down_both(sock: socket.socket) -> None:
 
 
 def start_connection(
-    wire: Wire, endpoint: Endpoint, sock: socket.socket, address: str, early: Callable[[], bytes] = bytes
+    wire: Wire,
+    endpoint: Endpoint,
+    sock: socket.socket,
+    address: str,
+    *,
+    request_id: str = "",
+    early: Callable[[], bytes] = bytes,
 ) -> None:
     """Detach an upgraded socket from the server, and start a `Transport` on it.
 
     Args:
+        request_id: The id that a trusted proxy gave the handshake; otherwise "".
         early: Returns bytes that were read beyond the handshake. Called once the socket is non-blocking.
     """
     sock.setblocking(False)
     for level, option, value in _KEEPALIVE:
         sock.setsockopt(level, option, value)
     already_read = early()
-    transport = Transport(wire, sock.detach(), address)
+    transport = Transport(wire, sock.detach(), address, request_id)
     wire.newcomers.replace(sock, transport, transport.abort)
     try:
         handler = endpoint.on_connection(transport, address)
@@ -186,7 +201,14 @@ class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocke
         websocket.closed = True
         self.environ["wsgi.websocket"] = None
         sock, self.socket = self.socket, None
-        start_connection(self.server.wire, endpoint, sock, address, early=self.rfile.peek)
+        start_connection(
+            self.server.wire,
+            endpoint,
+            sock,
+            address,
+            request_id=request_id(self.client_address, self.environ, self.server.proxies),
+            early=self.rfile.peek,
+        )
 
     # The original methods print a traceback for some bad requests.
 
