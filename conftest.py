@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MISSING = pytest.StashKey[dict[str, str]]()
 """Why tests cannot run on this machine, by marker."""
-_SLOW_MARKERS = ("slow", "postgres", "mariadb", "browser")
+_SLOW_MARKERS = ("slow", "postgres", "mariadb", "browser", "operating")
 
 # Which tests run
 

@@ -14,7 +14,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from tests.support.accounts import become_and_die_with_parent, unprivileged
-from tests.support.programs import find_mariadb
+from tests.support.programs import find_program
 from tests.support.waiting import wait_until
 
 
@@ -68,7 +68,7 @@ class MariaDB:
         data = f"--datadir={self._folder / 'data'}"
         subprocess.run(
             [
-                *(find_mariadb("mariadb-install-db") or "", "--no-defaults", data, "--skip-test-db"),
+                *(find_program("mariadb-install-db") or "", "--no-defaults", data, "--skip-test-db"),
                 *("--auth-root-authentication-method=normal", "--skip-name-resolve"),
             ],
             check=True,
@@ -80,7 +80,7 @@ class MariaDB:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *(find_mariadb("mariadbd") or "", "--no-defaults", data, f"--socket={self._folder / 'socket'}"),
+                    *(find_program("mariadbd") or "", "--no-defaults", data, f"--socket={self._folder / 'socket'}"),
                     *("--skip-networking", f"--pid-file={self._folder / 'pid'}", "--innodb-buffer-pool-size=32M"),
                     *(
                         "--innodb-flush-log-at-trx-commit=0",

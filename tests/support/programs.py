@@ -1,4 +1,4 @@
-"""Find the programs of other projects that tests run: PostgreSQL, MariaDB and Chromium."""
+"""Find the programs of other projects that tests run: databases, a browser, proxies and monitoring."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 MARIADB_PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults")
+OPERATING_PROGRAMS = ("nginx", "caddy", "haproxy", "promtool", "pg_dump", "pg_restore")
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -17,8 +18,10 @@ def missing_programs() -> dict[str, str]:
     missing = {}
     if not os.environ.get("TEST_DATABASE_URL", "").strip() and find_postgres() is None:
         missing["postgres"] = "no PostgreSQL here (initdb, postgres; or set TEST_DATABASE_URL)"
-    if not all(find_mariadb(name) for name in MARIADB_PROGRAMS):
+    if not all(find_program(name) for name in MARIADB_PROGRAMS):
         missing["mariadb"] = f"no MariaDB here ({', '.join(MARIADB_PROGRAMS)})"
+    if not all(find_program(name) for name in OPERATING_PROGRAMS):
+        missing["operating"] = f"not all of these are here: {', '.join(OPERATING_PROGRAMS)}"
     if find_chromium() is None:
         missing["browser"] = "no Chromium here (or name it with CHROMIUM)"
     return missing
@@ -37,8 +40,8 @@ def find_postgres() -> Path | None:
     return None
 
 
-def find_mariadb(name: str) -> str | None:
-    """Return the path of a program of MariaDB. Servers are often not on a user's PATH."""
+def find_program(name: str) -> str | None:
+    """Return the path of a program. Servers are often not on a user's PATH."""
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_SYSTEM_FOLDERS))
 
 
