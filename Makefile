@@ -85,6 +85,7 @@ bench-compare: .venv/.installed-dev
 
 requirements: .venv/.installed-dev
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements.txt requirements.in
+	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements-traces.txt requirements-traces.in
 	@.venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --output-file=requirements-dev.txt requirements-dev.in
 
 clean:

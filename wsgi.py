@@ -7,9 +7,11 @@ import sys
 from app import create_app
 from shared.logs import configure_logs
 from shared.settings import Settings, SettingsError
+from shared.traces import start_traces
 
 try:
     settings = Settings.from_environment()
+    start_traces(settings, "gossip-site")
 except SettingsError as error:
     # Status 4 tells gunicorn that the application cannot start; after any other status but 3 it would try again.
     print(f"error: {error}", file=sys.stderr)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
+TRACE_HEADERS = ("HTTP_TRACEPARENT", "HTTP_TRACESTATE")
+
+
 class RequestIds:
     """Starts the work for each request. Wraps everything that may log."""
 
@@ -23,8 +26,11 @@ class RequestIds:
         self._proxies = proxies
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request. Ignores the ids of other peers, who could make requests look like those of others."""
+        """Answer a request. Ignores ids and traces of other peers, who could make requests look like others'."""
         is_trusted = self._proxies.has(environ.get("REMOTE_ADDR", ""))
+        if not is_trusted:
+            for name in TRACE_HEADERS:
+                environ.pop(name, None)
         request_id = (read_id(environ.get("HTTP_X_REQUEST_ID")) if is_trusted else "") or new_id()
         start_work(RequestWork(request_id))
 

@@ -6,8 +6,8 @@ from flask import Flask
 
 from shared.bus import Bus, publish_after_commit
 from shared.db import bind, db
-from shared.request_ids import comment_statements
 from shared.settings import Settings
+from shared.statements import observe
 
 
 def init_app(app: Flask) -> None:
@@ -24,6 +24,5 @@ def init_app(app: Flask) -> None:
     )
     db.init_app(app)
     with app.app_context():
-        if settings.comments_statements:
-            comment_statements(db.engine)
+        observe(db.engine, settings)
         bind(db.engine)

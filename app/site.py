@@ -27,6 +27,7 @@ from app import (
     safety,
     security,
     templating,
+    traces,
 )
 from app.cli import register_commands
 from shared.settings import Settings
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("app", instance_path=str(settings.instance_path), static_folder="static")
     app.extensions["settings"] = settings
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    traces.init_app(app)
     arguments.init_app(app)
     resources.init_app(app)
     templating.init_app(app)

@@ -171,6 +171,20 @@ def _parse_mail_url(name: str, text: str) -> str:
     return text
 
 
+def _parse_traces_url(name: str, text: str) -> str:
+    return str(web_address("http", "https").parse(name, text)) if text else ""
+
+
+def _parse_share(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise SettingsError(f"{name} is {text!r}: it must be a number from 0 to 1")
+    return value
+
+
 def _parse_sender(name: str, text: str) -> str:
     try:
         return check_sender(text)
@@ -246,6 +260,8 @@ PROXIES = SettingType(_parse_proxies, "anything but addresses and networks, and 
 NETWORKS = SettingType(_parse_networks, "anything but addresses and networks, and `none`", _show_proxies)
 REDIS_URL = SettingType(_parse_redis_url, "other schemes", mask_url)
 MAIL_URL = SettingType(_parse_mail_url, "other schemes and options", mask_url)
+TRACES_URL = SettingType(_parse_traces_url, "an address that does not begin with `http://` or `https://`", mask_url)
+SHARE = SettingType(_parse_share, "under 0, over 1", float)
 SENDER = SettingType(_parse_sender, "anything but an address")
 EMAIL = SettingType(_parse_email, "anything but an address")
 LIMITS = SettingType(_parse_limits, "unknown names; a burst or a refill that is 0 or not a number", _show_limits)

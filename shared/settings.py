@@ -262,6 +262,16 @@ class Settings:
     log_format: str = setting(
         types.choice("console", "json"), "console", "`console` for people, `json` for one object a line"
     )
+    traces_url: str = setting(
+        types.TRACES_URL,
+        "",
+        "where [traces](#traces) go: the address of an OpenTelemetry collector (OTLP over HTTP), "
+        "`http://127.0.0.1:4318`. Needs the packages of `requirements-traces.txt`",
+        shown_default="none: nothing is traced",
+    )
+    traces_sample: float = setting(
+        types.SHARE, "1", "which share of requests and messages is traced: 0.01 is one in a hundred"
+    )
     database_comments: bool = setting(
         types.SWITCH,
         "off",
@@ -382,11 +392,6 @@ class Settings:
         url = urlsplit(self.socket_url)
         folder = url.path.rpartition("/")[0]
         return f"{url.scheme}://{url.netloc}{folder}/chat-socket"
-
-    @property
-    def comments_statements(self) -> bool:
-        """True if statements carry ids, which only PostgreSQL shows to anyone."""
-        return self.database_comments and not self.is_sqlite
 
     @property
     def is_sqlite(self) -> bool:

@@ -13,6 +13,7 @@ from gevent.event import Event
 
 from shared.logs import configure_logs
 from shared.settings import Settings, SettingsError
+from shared.traces import start_traces
 from worker.worker import Worker
 
 SWITCH_SECONDS = 0.0005
@@ -27,6 +28,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         configure_logs(settings.log_format)
+        start_traces(settings, "gossip-worker")
         worker = Worker(settings)
         worker.start()
     except SettingsError as error:

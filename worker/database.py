@@ -12,12 +12,11 @@ from contextvars import copy_context
 from typing import TypeVar, cast
 
 from gevent.threadpool import ThreadPool
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
 from shared.db import bind, check_database, make_engine, reading, single_statement, transaction, waiting_since
-from shared.request_ids import comment_statements
 from shared.signals import Signal
 
 T = TypeVar("T")
@@ -31,22 +30,30 @@ class Database:
         on_announcements: called after a commit with what it announced, in the greenlet that wrote.
     """
 
-    def __init__(self, url: str, *, comments_statements: bool = False) -> None:
-        """Raises SettingsError if the database cannot be reached or was not migrated."""
+    def __init__(self, url: str, *, prepare: Callable[[Engine], None] = lambda engine: None) -> None:
+        """Connect to the database.
+
+        Args:
+            prepare: Called with each engine, before it is used.
+
+        Raises:
+            SettingsError: The database cannot be reached or was not migrated.
+        """
         configure_mappers()
         engine = make_engine(url)
-        if comments_statements:
-            comment_statements(engine)
         check_database(engine)
         self.on_announcements: Callable[[Announcements], None] = lambda announcements: None
         self._readers: ThreadPool | None = None
         self._writers: ThreadPool | None = None
         if engine.dialect.name == "sqlite":
             # One engine for each thread, so that the threads share nothing of SQLAlchemy, in particular no lock.
-            bind(make_engine(url, kept_connections=1), reading_engine=make_engine(url, kept_connections=1))
+            writing_engine, reading_engine = make_engine(url, kept_connections=1), make_engine(url, kept_connections=1)
             self._readers, self._writers = ThreadPool(1), ThreadPool(1)
         else:
-            bind(engine)
+            writing_engine = reading_engine = engine
+        for each in dict.fromkeys((writing_engine, reading_engine)):
+            prepare(each)
+        bind(writing_engine, reading_engine=reading_engine)
 
     def read(self, function: Callable[[Session], T]) -> T:
         """Call the function in a transaction that sees one state of the database. Returns what it returns."""

@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 import structlog
 
+from shared import traces
 from shared.db import describe_error, is_unavailable
 from shared.errors import (
     Banned,
@@ -75,7 +76,8 @@ class Dispatcher:
             if not is_admitted:
                 raise limits.wait_for_event(connection)
             self._parts.moderation.ensure_fresh()
-            result = self._call_handler(connection, frame)
+            with self._trace(frame):
+                result = self._call_handler(connection, frame)
         except DomainError as error:
             answers = self._failure(connection, frame, error, data)
             return answers if is_admitted else self._disconnect_if_abusive(connection, answers)
@@ -117,6 +119,10 @@ class Dispatcher:
             connection.goodbye = (CLOSE_ABUSIVE, RATE_LIMITED_GOODBYE)
             answers.append(encode_failure(None, None, Code.RATE_LIMITED, RATE_LIMITED_GOODBYE))
         return answers
+
+    def _trace(self, frame: RawFrame) -> Any:
+        """Return the span of a message. Clients can send any event: those that nobody serves share a name."""
+        return traces.span(frame.event if frame.event in self._routes else "unknown event")
 
     def _call_handler(self, connection: Connection, frame: RawFrame) -> Any:
         route = self._routes.get(frame.event)

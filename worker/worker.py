@@ -13,6 +13,7 @@ from shared import __version__
 from shared.limits import PLAYER_BYTES, PlayerLimit
 from shared.settings import Settings
 from shared.signals import ChannelsCreated, PlayersWarned, TellAccepted
+from shared.statements import observe
 from worker import system_player
 from worker.chat.browser import BrowserConnection
 from worker.chat.browser_notices import AWAY_SECONDS, BrowserNotices
@@ -76,7 +77,7 @@ class Worker:
         self._started_at = time.time()
         self.sockets = sockets = Sockets()
         signals = Signals(settings.redis_url, worker_id)
-        database = Database(settings.database_url, comments_statements=settings.comments_statements)
+        database = Database(settings.database_url, prepare=lambda engine: observe(engine, settings))
         fanout = Fanout()
         directory = Directory()
         feed = Feed(database, directory)

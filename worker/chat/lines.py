@@ -14,6 +14,8 @@ from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import OutcomeUnknown, end_backend, utc_now
+from shared import traces
+from shared.db import utc_now
 from shared.errors import Unavailable
 from shared.protocol.codes import Code, sentence
 from shared.protocol.sync import ChannelRecord
@@ -131,7 +133,8 @@ class Chat:
                 continue
             with working_for(BatchWork([pending.work for pending in batch])):
                 try:
-                    self._store(batch)
+                    with traces.span("store lines", {"gossip.lines": len(batch)}):
+                        self._store(batch)
                 except Exception:
                     _log.exception("messages were stored, but could not be delivered")
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import gevent
 from gevent.event import AsyncResult
 
+from shared import traces
 from shared.errors import InvalidCredentials
 from shared.models.credentials import Credentials
 from shared.peer_keys import PeerKey
@@ -122,7 +123,8 @@ class Authenticator:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 with working_for(BatchWork([waiting.work for waiting in batch])):
-                    self._read_batch(batch)
+                    with traces.span("read credentials", {"gossip.logins": len(batch)}):
+                        self._read_batch(batch)
         finally:
             self._is_reading = False
 
