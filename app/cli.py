@@ -1,4 +1,4 @@
-"""The `flask` commands: `flask settings` and the groups `user|game|application|channel|network|moderation|database`.
+"""The `flask` commands: `settings`, `doctor`, and groups: `user|game|application|channel|network|moderation|database`.
 
 `flask --help` needs only the table below. A group's module in `app/commands/` is imported when one of its commands, or
 its help, is asked for.
@@ -13,6 +13,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup, ScriptInfo
 
+from app.commands.doctor import doctor
 from app.commands.settings import show_settings
 
 GROUPS = {
@@ -63,6 +64,7 @@ def register_commands(app: Flask) -> None:
         app.cli.add_command(LazyGroup(name, module=module, help=help_text))
     app.cli.add_command(LazyGroup("db", module="app.commands.migrations", help="Perform database migrations."))
     app.cli.add_command(show_settings)
+    app.cli.add_command(doctor)
     _hide_commands()
 
 

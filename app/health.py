@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 from shutil import disk_usage
+from typing import Any
 
 from flask import Flask, Response, abort, g, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -15,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.doctor import probe
 from app.occasional_log import log_failure
 from shared import __version__
 from shared.bus import Bus
@@ -55,7 +57,11 @@ def init_app(app: Flask) -> None:
         database: _DatabaseCheck = app.extensions.setdefault("database_check", _DatabaseCheck(app))
         parts = {"database": database.state(), "redis": bus.state()}
         is_healthy = all(state == "ok" for state in parts.values())
-        answer = jsonify(status="ok" if is_healthy else "down", version=__version__, **parts)
+        report: dict[str, Any] = {"status": "ok" if is_healthy else "down", "version": __version__, **parts}
+        question = request.headers.get(probe.HEADER)
+        if question and probe.is_signed(question, settings.secret_key):
+            report["seen"] = _seen_of_request()
+        answer = jsonify(report)
         answer.headers["Cache-Control"] = "no-store"
         return answer, 200 if is_healthy else 503
 
@@ -69,6 +75,16 @@ def init_app(app: Flask) -> None:
             collected = CollectorRegistry()
             MultiProcessCollector(collected)  # type: ignore[no-untyped-call]
         return Response(generate_latest(collected), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _seen_of_request() -> dict[str, Any]:
+    """Return what the proxy's headers say about this request, for `flask doctor`."""
+    return {
+        "address": request.remote_addr,
+        "scheme": request.scheme,
+        "host": request.host,
+        "is_forwarded": "X-Forwarded-For" in request.headers or "Forwarded" in request.headers,
+    }
 
 
 class _DatabaseCheck:

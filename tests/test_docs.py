@@ -21,6 +21,7 @@ import pytest
 from websockets.frames import CloseCode
 
 from app.cli import GROUPS
+from app.commands.doctor import doctor
 from app.commands.settings import show_settings
 from shared.limits import DEFAULTS
 from shared.protocol import HEARTBEAT, INCOMING, OUTGOING, Code, Outgoing, decode_payload, parse_frame
@@ -278,7 +279,7 @@ def _commands() -> dict[str, click.Command]:
         for group, (module, _) in GROUPS.items()
         for name, command in importlib.import_module(module).group.commands.items()
     }
-    return grouped | {"flask settings": show_settings}
+    return grouped | {"flask settings": show_settings, "flask doctor": doctor}
 
 
 def test_every_command_has_a_row_with_its_options() -> None:
