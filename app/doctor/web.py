@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 def check_processes(settings: Settings, findings: Findings) -> None:
     """Check that the site and a worker run on this machine, and are healthy."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)  # noqa: S104 -- only compared
     parts = (("the site", "WEB_PORT", settings.web_port), ("a worker", "SOCKET_PORT", settings.socket_port))
     for name, setting, port in parts:
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -38,7 +38,14 @@ class Proxy:
 
     program = ""
 
-    def __init__(self, folder: Path, *, site_port: int, worker_port: int, tls_port: int) -> None:
+    def __init__(
+        self, folder: Path, *, site_port: int, worker_port: int, tls_port: int, changes: Mapping[str, str] | None = None
+    ) -> None:
+        """Start the proxy, and wait until it listens.
+
+        Args:
+            changes: More replacements in the configuration.
+        """
         self.folder = folder
         self.tls_port, self.plain_port = tls_port, free_port()
         authority = trustme.CA()
@@ -48,9 +55,8 @@ class Proxy:
         (folder / "fullchain.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
         authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self.context = ssl.create_default_context(cafile=str(folder / "authority.pem"))
-        command = self.configure(
-            {"127.0.0.1:4100": f"127.0.0.1:{site_port}", "127.0.0.1:4110": f"127.0.0.1:{worker_port}"}
-        )
+        servers = {"127.0.0.1:4100": f"127.0.0.1:{site_port}", "127.0.0.1:4110": f"127.0.0.1:{worker_port}"}
+        command = self.configure({**servers, **(changes or {})})
         path = find_program(self.program)
         assert path is not None
         self._process = ServerProcess([path, *command], env={**os.environ, "HOME": str(folder)}, cwd=folder)

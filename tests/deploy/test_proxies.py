@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import ssl
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 
+from app.commands.doctor import CHECKS
 from tests.deploy.proxies import HOST, PROXIES, Proxy
 from tests.support.client import SocketClient
 from tests.support.factory import Factory
@@ -37,6 +39,7 @@ def test_a_proxy(
     start_worker: Callable[..., RunningWorker],
     stored: Factory,
     valkey: TestValkey,
+    run_flask: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     tls_port = free_port()
@@ -56,6 +59,7 @@ def test_a_proxy(
             check_addresses(proxy, stack, valkey)
             check_bodies(proxy)
             check_half_requests(proxy, stack)
+            check_doctor(proxy, run_flask, settings | {"WEB_PORT": str(site.port), "SOCKET_PORT": str(worker.port)})
     except BaseException:
         print(proxy.log(), site.output, worker.output, sep="\n")
         raise
@@ -154,6 +158,18 @@ def check_half_requests(proxy: Proxy, stack: ExitStack) -> None:
         with suppress(ConnectionError, ssl.SSLError):
             while client.recv(10_000):
                 pass
+
+
+def check_doctor(proxy: Proxy, run_flask: Callable[..., Any], settings: dict[str, str]) -> None:
+    """`flask doctor` finds nothing wrong with this proxy, and would notice another certificate."""
+    trusting = {**settings, "SSL_CERT_FILE": str(proxy.folder / "authority.pem")}
+    done = run_flask("doctor", "--skip", "mail", "--skip", "descriptors", **trusting)
+    assert done.returncode == 0, done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    assert [found["message"] for found in findings if found["status"] != "ok" and found["check"] != "ports"] == []
+    others = [name for name in CHECKS if name != "tls"]
+    done = run_flask("doctor", *(word for name in others for word in ("--skip", name)), **settings)
+    assert done.returncode == 1 and "unable to get local issuer" in done.stdout
 
 
 def ask(

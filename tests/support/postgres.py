@@ -77,6 +77,12 @@ class Postgres:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(path.read_bytes())
 
+    def empty_database(self, url: str) -> None:
+        """Replace a database with an empty one of the same name."""
+        name = sql.Identifier(make_url(url).database or "")
+        self._admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        self._admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+
     def cut_connections(self, url: str) -> int:
         """End all sessions on this database, and return their number."""
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 MARIADB_PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults")
-OPERATING_PROGRAMS = ("nginx", "caddy", "haproxy", "promtool", "pg_dump", "pg_restore")
+OPERATING_PROGRAMS = ("nginx", "caddy", "haproxy", "promtool", "pg_dump", "pg_restore", "systemd-analyze")
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -13,9 +13,8 @@ import structlog
 from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.db import OutcomeUnknown, end_backend, utc_now
 from shared import traces
-from shared.db import utc_now
+from shared.db import OutcomeUnknown, end_backend, utc_now
 from shared.errors import Unavailable
 from shared.protocol.codes import Code, sentence
 from shared.protocol.sync import ChannelRecord

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from worker.chat.lines import Chat
@@ -25,6 +27,7 @@ class Metrics:
         """Return all metrics."""
         registry = CollectorRegistry()
         wire, fanout = self._wire, self._wire.fanout
+        max_descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         for name, meaning, value in (
             ("sockets", "Sockets open now", len(self._sockets.all)),
             ("peers", "Games and applications with a socket here", len(self._sockets.by_peer)),
@@ -35,6 +38,7 @@ class Metrics:
             ("queue_drops", "Sockets closed since the start because their outbound queue was full", wire.queue_drops),
             ("stall_drops", "Sockets closed since the start because they read nothing", wire.stall_drops),
             ("cursor", "Position in the log of changes", self._feed.position),
+            ("max_descriptors", "File descriptors that the worker may have", max_descriptors),
             ("redis_up", "1 while connected to Redis", int(self._signals.is_connected)),
         ):
             Gauge(f"worker_{name}", meaning, registry=registry).set(value)
