@@ -111,5 +111,7 @@ class Reactions:
         if Part.SANCTIONS in changed:
             self._bans.enforce()
             self._parts.browsers.sanctions_changed()
+        if Part.CHANNELS in changed:
+            self._parts.browsers.channel_limits_changed()
         if Part.APPLICATIONS in changed:
             self._parts.peers.scopes_changed()

@@ -9,7 +9,7 @@ from typing import Any
 
 from shared.limits import PLAYERS_STATUS, REPORTS, SUBSCRIPTIONS
 from shared.protocol import Incoming
-from shared.protocol.browser import AskWhoHears, Beat, MarkRead, Say, SendTellFromBrowser, SignInBrowser
+from shared.protocol.browser import AskWhoHears, Beat, MarkRead, Say, SendTellFromBrowser, SignInBrowser, WatchChannels
 from shared.protocol.channels import RequestHistory, SendMessage, Subscribe, Unsubscribe
 from shared.protocol.core import Authenticate, Heartbeat
 from shared.protocol.games import RequestGames
@@ -94,7 +94,8 @@ ROUTES = by_event(
 
 BROWSER_ROUTES = by_event(
     Route(SignInBrowser, browsers.authenticate, is_anonymous=True, replies=Replies.ALWAYS, wants_ref=True),
-    Route(Beat, browsers.heartbeat, replies=Replies.NEVER),
+    Route(WatchChannels, browsers.watch, is_anonymous=True, wants_ref=True),
+    Route(Beat, browsers.heartbeat, is_anonymous=True, replies=Replies.NEVER),
     Route(Say, browsers.say),
     Route(MarkRead, browsers.mark_read, replies=Replies.NEVER),
     Route(AskWhoHears, browsers.listeners, limits=(PLAYERS_STATUS,)),

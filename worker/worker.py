@@ -234,7 +234,7 @@ class Worker:
         newcomers = Newcomers(per_address=settings.address_sockets, proxies=settings.socket_proxies)
         wire = Wire(parts.fanout, limits, newcomers)
         health = Health(parts.database, parts.signals).report
-        metrics = Metrics(self.sockets, parts.chat, wire, parts.feed, parts.signals).render
+        metrics = Metrics(self.sockets, parts.browsers, parts.chat, wire, parts.feed, parts.signals).render
         server = SocketServer(
             settings.bind,
             settings.socket_port,

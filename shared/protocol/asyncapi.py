@@ -161,7 +161,12 @@ def _frame(kind: FrameKind) -> JSON:
                 "minimum": 0,
                 "description": "Milliseconds until a retry can succeed",
             },
-            "seconds_left": {"type": "integer", "minimum": 0, "description": "Seconds until the mute or ban ends"},
+            "seconds_left": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Seconds until the mute, ban or pause ends",
+            },
+            "reason": {"type": "string", "description": "Why the channel is paused"},
             "lifted_by": {"type": "string", "description": "Who can lift the mute or ban earlier"},
         }
         required += ["error", "code"]

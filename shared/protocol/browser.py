@@ -32,6 +32,24 @@ class BrowserSignedIn(Outgoing, event="authenticate"):
     example: ClassVar[dict[str, Any]] = {"username": "wren", "channels": ["gossip"]}
 
 
+class WatchChannels(Incoming, event="channels/watch"):
+    """Page → worker. The first frame of a page whose visitor is not signed in. It receives these channels, to read."""
+
+    channels: ChannelNames = []
+
+    needs_ref: ClassVar[bool] = True
+    example: ClassVar[dict[str, Any]] = {"channels": ["gossip"]}
+
+
+class WatchingChannels(Outgoing, event="channels/watch"):
+    """Worker → page. The page now receives these channels, given in their own spelling."""
+
+    channels: list[ChannelName]
+
+    status: ClassVar[str | None] = "success"
+    example: ClassVar[dict[str, Any]] = {"channels": ["gossip"]}
+
+
 class Beat(Incoming, event="heartbeat"):
     """Page → worker. The answer to a heartbeat."""
 
@@ -101,6 +119,28 @@ class ChannelChanged(Outgoing, event="channels/changed"):
     name: ChannelName
 
     example: ClassVar[dict[str, Any]] = {"id": 1, "name": "small-talk"}
+
+
+class ChannelState(Outgoing, event="channels/state"):
+    """Worker → page. What moderators did to one of its channels. A new page is sent those that something applies to."""
+
+    id: int
+    paused: bool
+    closed: bool
+    slow_seconds: Annotated[int, about("The least time between two lines of one person; 0 if there is none")]
+    reason: Annotated[str, about("Why the channel is paused; may be empty")]
+    seconds_left: Annotated[
+        int | None, about("Seconds until the pause ends; null if it has no end, or there is no pause")
+    ] = None
+
+    example: ClassVar[dict[str, Any]] = {
+        "id": 1,
+        "paused": True,
+        "closed": False,
+        "slow_seconds": 0,
+        "reason": "A flood of advertising",
+        "seconds_left": 600,
+    }
 
 
 class LineRedacted(Outgoing, event="channels/redacted"):

@@ -23,16 +23,23 @@ class BrowserConnection(Connection):
     Attributes:
         chatter: The account. None until the browser has authenticated.
         session_number: The number of the session that the page belongs to.
+        is_reader: True for the page of a visitor, who reads without an account.
     """
 
-    __slots__ = ("chatter", "session_number")
+    __slots__ = ("chatter", "is_reader", "session_number")
 
     def __init__(self, callbacks: Callbacks, transport: Transport) -> None:
         super().__init__(callbacks, transport)
         self.chatter: ChatAccount | None = None
         self.session_number = ""
+        self.is_reader = False
         self.variant = 1  # broadcasts with their ids
         self.claimed_id = f"browser {transport.address}"
+
+    @property
+    def is_newcomer(self) -> bool:
+        """True until the page has signed in or watches channels."""
+        return self.peer is None and not self.is_reader
 
     @property
     def user_id(self) -> int | None:

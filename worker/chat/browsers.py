@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import gevent
@@ -20,7 +21,7 @@ from shared.db import is_unavailable
 from shared.errors import TooMany
 from shared.origins import site_origins
 from shared.protocol import encode_event
-from shared.protocol.browser import ChannelChanged, ChannelClosed, LineRedacted
+from shared.protocol.browser import ChannelChanged, ChannelClosed, ChannelState, LineRedacted
 from shared.protocol.sync import ChannelRecord
 from shared.services import chat_accounts, read_marks, sessions
 from shared.services.chat_accounts import ChatAccount
@@ -39,16 +40,22 @@ from worker.wire.upgrade import Refusal
 
 SOCKETS_OF_USER = 12
 SOCKETS_OF_ADDRESS = 60
+READERS = 5_000  # visitors who read at this worker
 CHECK_SECONDS = 30.0
 WRITE_SECONDS = 2.0  # between two writes of read marks
 CLOSE_SESSION_ENDED = 4003
 TOKEN_KEY = "gossip:chat-token:"
+_NO_LIMITS: dict[str, Any] = {"paused": False, "closed": False, "slow_seconds": 0, "reason": ""}
 
 _log = structlog.get_logger(__name__)
 
 
 class Browsers:
-    """This worker's browsers, by account."""
+    """This worker's browsers: those of accounts, and those of visitors, who only read.
+
+    Attributes:
+        readers: The pages of visitors. They have no identity, are in no list of who is online, and count apart.
+    """
 
     def __init__(
         self,
@@ -80,6 +87,8 @@ class Browsers:
         self._origins = site_origins(public_url)
         self._by_user: dict[int, set[BrowserConnection]] = {}
         self._by_address: Counter[str] = Counter()
+        self.readers: set[BrowserConnection] = set()
+        self._limits: dict[int, ChannelState] = {}  # what moderators did, as sent to pages, by channel
         self._read_marks: dict[tuple[int, int], int] = {}  # message ids by account and channel, not written yet
 
     def start(self) -> None:
@@ -126,9 +135,27 @@ class Browsers:
         connection.channels = {channel.id: self._sockets.history_position for channel in channels}
         self._fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
         self._heartbeats.beat(connection)
+        self._send_limits(connection)
         self._presence.arrive(connection)
         # The session may have ended while the browser was authenticating, when no signal could reach it yet.
         gevent.spawn(self.check, [chatter.id])
+
+    def watch(self, connection: BrowserConnection, channels: Collection[ChannelRecord]) -> None:
+        """Let a visitor's page receive these channels. It can do nothing else.
+
+        It stays among the connections that are dropped first when descriptors run short. Raises TooMany.
+        """
+        if len(self.readers) >= READERS:
+            raise TooMany("too many visitors are reading already", retry_after_ms=60_000)
+        self.readers.add(connection)
+        connection.is_reader = True
+        connection.channels = {channel.id: self._sockets.history_position for channel in channels}
+        self._fanout.join(connection, [ChannelTopic(channel.id) for channel in channels])
+
+    def welcome(self, connection: BrowserConnection) -> None:
+        """Send a visitor's page the first heartbeat and what applies to its channels. Called after the answer."""
+        self._heartbeats.beat(connection)
+        self._send_limits(connection)
 
     def forget(self, connection: Connection, code: int | None, reason: str) -> None:
         """Take a closed browser offline."""
@@ -139,6 +166,7 @@ class Browsers:
         self._by_address[address] -= 1
         if self._by_address[address] <= 0:
             del self._by_address[address]
+        self.readers.discard(connection)
         if connection.chatter is not None:
             pages = self._by_user.get(connection.chatter.id, set())
             pages.discard(connection)
@@ -193,21 +221,30 @@ class Browsers:
         if channel is not None and not channel.hidden:
             notice = ChannelChanged(id=channel_id, name=channel.name)
         frame = encode_event(notice.event, notice)
-        for connections in self._by_user.values():
-            for connection in connections:
-                if channel_id not in connection.channels:
-                    continue
-                if isinstance(notice, ChannelClosed):
+        for connection in self._pages_of(channel_id):
+            if isinstance(notice, ChannelClosed):
+                if connection.is_reader:
+                    connection.channels.pop(channel_id, None)
+                    self._fanout.leave(connection, [ChannelTopic(channel_id)])
+                else:
                     self._subscriptions.leave(connection, channel_id)
-                connection.send(frame)
+            connection.send(frame)
 
     def line_redacted(self, channel_id: int, message_id: int) -> None:
         """Remove the text of a line from the pages of its channel."""
         notice = LineRedacted(id=message_id)
         frame = encode_event(notice.event, notice)
-        for connections in self._by_user.values():
-            for connection in connections:
-                if channel_id in connection.channels:
+        for connection in self._pages_of(channel_id):
+            connection.send(frame)
+
+    def channel_limits_changed(self) -> None:
+        """Send what moderators changed about channels: pauses, slow mode, closing."""
+        before = self._limits
+        self._limits = {channel_id: self._state_of(channel_id) for channel_id in self._directory.channels}
+        for channel_id, state in self._limits.items():
+            if state != before.get(channel_id, ChannelState(id=channel_id, **_NO_LIMITS)):
+                frame = encode_event(state.event, state)
+                for connection in self._pages_of(channel_id):
                     connection.send(frame)
 
     def note_read(self, user_id: int, channel_id: int, message_id: int) -> None:
@@ -233,6 +270,32 @@ class Browsers:
             if is_unavailable(error):
                 for (user_id, channel_id), message_id in marks.items():
                     self.note_read(user_id, channel_id, message_id)
+
+    def _pages_of(self, channel_id: int) -> Iterator[BrowserConnection]:
+        """Yield the pages that receive a channel."""
+        for connections in [*self._by_user.values(), self.readers]:
+            for connection in list(connections):
+                if channel_id in connection.channels:
+                    yield connection
+
+    def _send_limits(self, connection: BrowserConnection) -> None:
+        """Send a new page what moderators did to its channels."""
+        for channel_id in connection.channels:
+            state = self._state_of(channel_id)
+            if state != ChannelState(id=channel_id, **_NO_LIMITS):
+                connection.send(encode_event(state.event, state))
+
+    def _state_of(self, channel_id: int) -> ChannelState:
+        limits = self._moderation.limits_of(channel_id)
+        is_paused = limits.paused_until > 0
+        return ChannelState(
+            id=channel_id,
+            paused=is_paused,
+            closed=limits.is_closed,
+            slow_seconds=limits.slow_seconds,
+            reason=limits.reason,
+            seconds_left=limits.seconds_left(time.time()) if is_paused else None,
+        )
 
     def _set_account(self, connection: BrowserConnection, chatter: ChatAccount) -> bool:
         """Set the account of a socket. Return whether this changes what others see of the socket."""

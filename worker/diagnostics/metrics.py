@@ -6,6 +6,7 @@ import resource
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from worker.chat.browsers import Browsers
 from worker.chat.lines import Chat
 from worker.network.feed import Feed
 from worker.signals import Signals
@@ -16,8 +17,11 @@ from worker.wire.transport import Wire
 class Metrics:
     """Reads the counters of the worker's parts at each request."""
 
-    def __init__(self, sockets: Sockets, chat: Chat, wire: Wire, feed: Feed, signals: Signals) -> None:
+    def __init__(
+        self, sockets: Sockets, browsers: Browsers, chat: Chat, wire: Wire, feed: Feed, signals: Signals
+    ) -> None:
         self._sockets = sockets
+        self._browsers = browsers
         self._chat = chat
         self._wire = wire
         self._feed = feed
@@ -31,6 +35,7 @@ class Metrics:
         for name, meaning, value in (
             ("sockets", "Sockets open now", len(self._sockets.all)),
             ("peers", "Games and applications with a socket here", len(self._sockets.by_peer)),
+            ("readers", "Pages of visitors who read without an account", len(self._browsers.readers)),
             ("messages_stored", "Channel messages stored since the start", self._chat.stored),
             ("deliveries", "Broadcast frames handed to sockets since the start", fanout.deliveries),
             ("writes", "Writes to sockets for these frames since the start", fanout.writes),

@@ -5,6 +5,8 @@ Source: docs/browser-chat.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from shared import chat_tokens
@@ -20,10 +22,13 @@ from shared.protocol.browser import (
     Say,
     SendTellFromBrowser,
     SignInBrowser,
+    WatchChannels,
+    WatchingChannels,
     WhoHears,
 )
 from shared.protocol.channels import SendMessage
 from shared.protocol.codes import Code, sentence
+from shared.protocol.sync import ChannelRecord
 from shared.protocol.tells import SendTell
 from shared.services import chat_accounts, sessions
 from worker.answers import ANSWERED, Deferred
@@ -46,7 +51,7 @@ def authenticate(
         TooMany: the account has too many pages open.
         Banned: the address is banned, and the account is not a moderator's or an admin's.
     """
-    if connection.chatter is not None:
+    if connection.chatter is not None or connection.is_reader:
         raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
     token = chat_tokens.read_token(parts.settings.signing_keys, request.token)
     connection.claimed_id = f"user {token.user_id}"
@@ -61,8 +66,7 @@ def authenticate(
     chatter = accounts.get(token.user_id)
     if chatter is None or chatter.mark != token.mark or ended:
         raise InvalidCredentials("the session has ended")
-    requested = [parts.directory.find_channel(name) for name in request.channels[:MAX_CHANNELS]]
-    visible = [channel for channel in requested if channel is not None and not channel.hidden]
+    visible = _visible_channels(parts, request.channels)
     success = BrowserSignedIn(username=chatter.username, channels=[channel.name for channel in visible])
     parts.browsers.require_room(chatter)
     parts.moderation.check_socket(None, connection.transport.address, user_id=chatter.id)
@@ -70,6 +74,32 @@ def authenticate(
     connection.send(encode_success(success.event, ref, success))
     parts.browsers.admit(connection, chatter, visible)
     return ANSWERED
+
+
+def watch(parts: Parts, connection: BrowserConnection, request: WatchChannels, ref: msgspec.Raw | None) -> object:
+    """Let the page of a visitor, who is not signed in, read the channels it names.
+
+    Sends the answer itself, since the first heartbeat must follow it at once.
+
+    Raises:
+        AlreadyAuthenticated.
+        Banned: the address is banned.
+        TooMany: too many visitors are reading at this worker.
+    """
+    if connection.chatter is not None or connection.is_reader:
+        raise AlreadyAuthenticated(sentence(Code.ALREADY_AUTHENTICATED))
+    parts.moderation.check_socket(None, connection.transport.address)
+    visible = _visible_channels(parts, request.channels)
+    parts.browsers.watch(connection, visible)
+    answer = WatchingChannels(channels=[channel.name for channel in visible])
+    connection.send(encode_success(answer.event, ref, answer))
+    parts.browsers.welcome(connection)
+    return ANSWERED
+
+
+def _visible_channels(parts: Parts, names: Sequence[str]) -> list[ChannelRecord]:
+    requested = [parts.directory.find_channel(name) for name in names[:MAX_CHANNELS]]
+    return [channel for channel in requested if channel is not None and not channel.hidden]
 
 
 def heartbeat(parts: Parts, connection: BrowserConnection, beat: Beat) -> None:

@@ -76,18 +76,24 @@ class CheckedLine(NamedTuple):
     flags: tuple[int, ...] = ()
 
 
-class _Channel(NamedTuple):
+class ChannelLimits(NamedTuple):
     """What moderators did to a channel.
 
     Attributes:
         paused_until: Unix time. 0 if it is not paused; infinite if it is paused until somebody resumes it.
     """
 
-    paused_until: float
-    slow_seconds: int
-    is_closed: bool
+    paused_until: float = 0.0
+    slow_seconds: int = 0
+    is_closed: bool = False
+    reason: str = ""
+
+    def seconds_left(self, now: float) -> int | None:
+        """Return the seconds until a pause ends; None if it has no end."""
+        return None if math.isinf(self.paused_until) else max(0, math.ceil(self.paused_until - now))
 
 
+OPEN = ChannelLimits()
 Ignores = dict[int, list[tuple[str | None, int | None]]]
 """For each user, pairs of a pattern and a person's id, one of which is None."""
 
@@ -165,7 +171,7 @@ class Moderation:
         self._ignore_index = _IgnoreIndex()
         self._ignoring: dict[tuple[str, str, str], frozenset[str]] = {}
         self._filters = FilterSet([])
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, ChannelLimits] = {}
         self._said_at: OrderedDict[tuple[int, str, str], float] = OrderedDict()
         self._mutes: PatternSet[str] = PatternSet([])
         self._muting: dict[tuple[str, str], frozenset[str]] = {}
@@ -220,7 +226,9 @@ class Moderation:
             if state.is_closed:
                 raise ChannelPaused(CHANNEL_CLOSED)
             if state.paused_until > now:
-                raise ChannelPaused(sentence(Code.CHANNEL_PAUSED))
+                raise ChannelPaused(
+                    sentence(Code.CHANNEL_PAUSED), reason=state.reason or None, seconds_left=state.seconds_left(now)
+                )
         raid_end = self._newcomers.raid_end(now)
         is_settled = speaker.user_id in self._staff or self._newcomers.may_speak_in_a_raid(speaker, now)
         if raid_end is not None and not is_settled:
@@ -303,6 +311,13 @@ class Moderation:
     def _error(self, sanction: ActiveSanction, now: float) -> DomainError:
         person = sanction.user_id if sanction.player is None else self._people.get(sanction.player)
         return sanction.error(now, lifted_by=ADMINS if person in self._staff else MODERATORS)
+
+    def limits_of(self, channel_id: int) -> ChannelLimits:
+        """Return what moderators did to a channel. Its pause, if any, has not ended."""
+        state = self._channels.get(channel_id, OPEN)
+        if state.paused_until and state.paused_until <= self._clock():
+            state = state._replace(paused_until=0.0, reason="")
+        return state
 
     def is_closed(self, channel_id: int) -> bool:
         """Return whether a channel is closed, so that nobody may subscribe to it."""
@@ -487,11 +502,11 @@ def _read(
     return snapshots.read_snapshot(session, parts, now=utc_now()), acts
 
 
-def _channel(row: Any) -> _Channel:
+def _channel(row: Any) -> ChannelLimits:
     until = 0.0
     if row.is_paused:
         until = float("inf") if row.paused_until is None else _seconds(row.paused_until)
-    return _Channel(until, row.slow_seconds, row.is_closed)
+    return ChannelLimits(until, row.slow_seconds, row.is_closed, row.pause_reason if until else "")
 
 
 def _seconds(moment: datetime) -> float:

@@ -124,6 +124,11 @@ class Connection:
         return None
 
     @property
+    def is_newcomer(self) -> bool:
+        """True until the socket has authenticated. It must do so in time."""
+        return self.peer is None
+
+    @property
     def is_application(self) -> bool:
         """True for sockets of network applications."""
         return self.peer is not None and self.peer.is_application

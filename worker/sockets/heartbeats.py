@@ -68,5 +68,5 @@ class Heartbeats:
                 self.beat(connection)
         while self._unauthenticated and self._unauthenticated[0][0] <= now:
             connection = self._unauthenticated.popleft()[1]()
-            if connection is not None and connection.is_open and connection.peer is None:
+            if connection is not None and connection.is_open and connection.is_newcomer:
                 connection.close(CLOSE_NO_ANSWER, "not authenticated in time")
