@@ -64,6 +64,11 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.config["SESSION_COOKIE_PATH"] = settings.public_path
         app.wsgi_app = BasePath(app.wsgi_app, settings.public_path)  # type: ignore[method-assign]
     app.wsgi_app = ProxyHeaders(app.wsgi_app, settings.site_proxies)  # type: ignore[method-assign]
+    # Pages keep the chat's socket open, and so does the shared worker, whose script has a policy of its own.
+    chat_socket = urlsplit(settings.chat_socket_url)
+    policy = CONTENT_SECURITY_POLICY.replace(
+        "connect-src 'self'", f"connect-src 'self' {chat_socket.scheme}://{chat_socket.netloc}"
+    )
 
     @app.before_request
     def refuse_nul() -> None:
@@ -73,6 +78,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
     @app.after_request
     def add_headers(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", policy)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if is_https:

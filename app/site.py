@@ -18,6 +18,7 @@ from app import (
     health,
     limits,
     moderation,
+    modules,
     origins,
     pages,
     players,
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> Flask:
     resources.init_app(app)
     templating.init_app(app)
     raid_notice.init_app(app)
+    modules.init_app(app)
     form_bodies.init_app(app)
     security.init_app(app, settings)
     request_ids.init_app(app, settings)

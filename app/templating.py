@@ -47,6 +47,9 @@ def init_app(app: Flask) -> None:
             "asset": asset,
             "site_name": SITE_NAME,
             "socket_url": settings.socket_url,
+            "chat_socket_url": settings.chat_socket_url,
+            # Two heartbeats, and time for the second one to arrive.
+            "chat_silence_seconds": max(35.0, 2 * settings.heartbeat_seconds + 5),
             "public_url": settings.public_url,
             "public_origin": settings.public_origin,
             "bare": False,

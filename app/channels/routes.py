@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
-from app.accounts.identity import login_required, viewer_id
+from app.accounts.identity import login_required
 from app.channels.forms import DescribeForm, ProposeForm
 from app.current_actor import actor_reading, actor_transaction, current_actor
 from app.errors import errors_on
 from app.templating import form_page
-from shared.db import reading
 from shared.errors import Forbidden
 from shared.services import channels, history, users
 from shared.services.authority.permissions import Act, may
@@ -23,14 +21,8 @@ SHOWN_LINES = 5
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """List the public channels, and the viewer's proposals that still wait for approval."""
-    with reading() as session:
-        proposed = [] if viewer_id() is None else channels.list_channels_proposed_by(session, current_user.id)
-        return render_template(
-            "channels/index.html",
-            channels=channels.list_public_channels(session),
-            waiting=[channel for channel in proposed if channel.is_hidden],
-        )
+    """Lead to the chat's list: channels are listed in one place."""
+    return redirect(url_for("chat.index"), 301)
 
 
 @bp.get("/<name>")

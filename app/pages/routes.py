@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import random
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.accounts.identity import viewer_id
+from app.chat.overview import recent_lines
 from app.games.overview import read_overview
 from app.online import online_now
 from app.pages.live import messages_today
-from app.templating import fixed_page
+from app.templating import ASSET_SECONDS, fixed_page
 from shared.db import reading, utc_now
+from shared.services import channels
+from shared.services.authority import actors
+from shared.services.moderation import ignored_speakers
 
 bp = Blueprint("pages", __name__)
 SHOWN_CHANNELS = 24
+SHOWN_CHANNEL = "gossip"  # whose last lines the home page shows
+SHOWN_LINES = 6
 
 
 @bp.get("/")
@@ -24,6 +31,10 @@ def home() -> ResponseReturnValue:
     with reading() as session:
         overview = read_overview(session, now)
         previous = request.args.get("not", "").lower()
+        shown_channel = channels.find_by_name(overview.channels, SHOWN_CHANNEL)
+        last_lines = recent_lines(session, overview.channels).get(shown_channel.id, []) if shown_channel else []
+        ignored = ignored_speakers.ignored_by(session, actors.of_user(session, viewer_id()))
+        last_lines = [line for line in last_lines if not ignored.covers(line)][:SHOWN_LINES]
         others = [game for game in overview.picked if game.short_name.lower() != previous]
         return render_template(
             "pages/home.html",
@@ -37,6 +48,8 @@ def home() -> ResponseReturnValue:
             games=overview.public.newest,
             channels=overview.channels,
             channels_shown=SHOWN_CHANNELS,
+            shown_channel=shown_channel,
+            last_lines=last_lines[::-1],
         )
 
 
@@ -44,6 +57,16 @@ def home() -> ResponseReturnValue:
 def conduct() -> ResponseReturnValue:
     """Show the rules of conduct."""
     return fixed_page("pages/conduct.html")
+
+
+@bp.get("/icon-<int:count>.svg")
+def icon(count: int) -> Response:
+    """Return the icon of a tab with as many unread messages, which the chat's script shows. More than nine are 9+."""
+    return Response(
+        render_template("pages/icon.svg", count=count),
+        mimetype="image/svg+xml",
+        headers={"Cache-Control": f"public, max-age={ASSET_SECONDS}"},
+    )
 
 
 @bp.get("/favicon.ico")

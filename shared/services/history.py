@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from shared import grapevine
 from shared.bus import announce
 from shared.db import utc_now
+from shared.models.channel import Channel
 from shared.models.message import Message
 from shared.models.version import Counter
 from shared.services.authority.actors import OPERATOR
@@ -159,6 +160,36 @@ def channel_page(
         statement = statement.where(Message.id < before)
     messages = list(session.scalars(statement.order_by(Message.id.desc()).limit(limit + 1)))
     return messages[:limit][::-1], len(messages) > limit
+
+
+def lines_around(
+    session: Session, channel_id: int, message_id: int, *, each: int = 25
+) -> tuple[list[Message], bool, bool]:
+    """Return messages of a channel around an id, oldest first, and whether there are older and newer ones."""
+    before, has_older = channel_page(session, channel_id, before=message_id, limit=each)
+    after, has_newer = channel_page(session, channel_id, after=message_id - 1, limit=each + 1)
+    return before + after, has_older, has_newer
+
+
+def recent_lines(session: Session, channel_ids: Sequence[int], *, each: int = 30) -> dict[int, list[Message]]:
+    """Return the newest messages of each channel, newest first. Skips redacted messages."""
+    newest = (
+        select(Message.id)
+        .where(Message.channel_id == Channel.id, Message.redacted_at.is_(None))
+        .order_by(Message.id.desc())
+        .limit(each)
+        .correlate(Channel)
+    )
+    rows = session.scalars(
+        select(Message)
+        .join(Channel, Message.id.in_(newest))
+        .where(Channel.id.in_(channel_ids))
+        .order_by(Message.id.desc())
+    )
+    lines: dict[int, list[Message]] = {}
+    for line in rows:
+        lines.setdefault(line.channel_id, []).append(line)
+    return lines
 
 
 def redacted_ids(session: Session, channel_id: int, *, first: int, lines: int = REDACTED_AMONG) -> list[int]:

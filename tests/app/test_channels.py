@@ -18,7 +18,8 @@ def test_lists_show_public_channels_only(visitor, stored):
     """A hidden channel is not listed, and strangers get 404."""
     stored.channel("gossip", description="All <b>sorts</b>.")
     stored.channel("cellar", is_hidden=True)
-    page = visitor.client.get("/channels").get_data(as_text=True)
+    assert visitor.client.get("/channels").location == "/chat"
+    page = visitor.client.get("/chat").get_data(as_text=True)
     assert "gossip" in page and "All &lt;b&gt;sorts" in page and "cellar" not in page
     assert visitor.client.get("/channels/GOSSIP").status_code == 200
     assert visitor.client.get("/channels/cellar").status_code == 404
@@ -34,7 +35,7 @@ def test_an_owner_proposes_and_describes_a_channel(new_visitor, stored):
     assert answer.location == "/channels/poetry"
     channel = stored_channel("poetry")
     assert channel.is_hidden and channel.proposed_by_id == owner.id
-    assert "poetry" in owner_browser.open("/channels")
+    assert "poetry" in owner_browser.open("/chat")
 
     owner_browser.send("/channels/poetry/edit", description="Haiku and limericks.")
     assert stored_channel("poetry").description == "Haiku and limericks."

@@ -26,7 +26,7 @@ def say(channel, *texts, name="Ash", game="Harbour", peer="game:1"):
 
 
 def ids(page):
-    return [int(number) for number in re.findall(r'<li class="line" data-id="(\d+)"', page)]
+    return [int(number) for number in re.findall(r'<li class="line[^"]*" data-id="(\d+)"', page)]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_strangers_can_read_and_are_asked_to_sign_in(visitor, stored):
     say(channel, "hello all")
     page = visitor.open("/chat/gossip")
     assert "hello all" in page and "Sign in to speak" in page
-    assert "chat-form" not in page and "data-socket" not in page
+    assert "chat-form" not in page and "data-token" not in page
     visitor.open("/chat/GOSSIP")
     assert visitor.status == 200
 
@@ -161,11 +161,13 @@ def test_a_page_has_what_its_script_needs(reader, stored, settings):
     page = reader.open("/chat/gossip")
     assert f'data-socket="{settings.chat_socket_url}"' in page
     assert f'data-channel-id="{channel.id}"' in page and "as wren" in page
+    assert 'data-token="/chat/token.json"' in page and 'data-silence="35.0"' in page
     policy = reader.answer.headers["Content-Security-Policy"]
     assert f"connect-src 'self' {settings.chat_socket_url.removesuffix('/chat-socket')};" in policy
     assert "script-src 'self'" in policy and "default-src 'none'" in policy
-    reader.open("/games")
-    assert "ws:" not in reader.answer.headers["Content-Security-Policy"]
+    page = reader.open("/games")  # every page of a signed-in person holds the socket
+    assert f'data-socket="{settings.chat_socket_url}"' in page
+    assert reader.answer.headers["Content-Security-Policy"] == policy
 
 
 def test_the_page_explains_what_works_without_scripts(reader, stored):

@@ -45,7 +45,7 @@ def test_pages_have_open_graph_tags(make_settings, engine, stored):
     picture = properties["image"].removeprefix("https://gossip.example")
     assert client.get(picture).content_type == "image/png"
     assert tags(client, "/players/wren")["type"] == "profile"
-    for path in ("/", "/games", "/channels", "/conduct", "/docs"):
+    for path in ("/", "/games", "/chat", "/conduct", "/docs"):
         assert tags(client, path)["url"] == f"https://gossip.example{path}"
 
 
@@ -64,7 +64,7 @@ def test_the_sitemap_lists_only_public_pages(any_database, app, stored):
         for path in (
             "/",
             "/games",
-            "/channels",
+            "/chat",
             "/docs",
             "/conduct",
             "/transparency",

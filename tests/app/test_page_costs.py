@@ -19,9 +19,8 @@ WARM = {
     "/docs": 0,
     "/": 1,
     "/games": 1,
-    "/channels": 1,
-    "/chat": 1,
-    "/chat/gossip": 2,
+    "/chat": 2,
+    "/chat/gossip": 3,
     "/channels/gossip": 2,
     "/games/Moss": 5,
 }
@@ -49,6 +48,7 @@ def network(app, stored, valkey, monkeypatch):
     monkeypatch.setattr("app.online.CACHE_SECONDS", 3600.0)
     monkeypatch.setattr("app.pages.live.CACHE_SECONDS", 3600.0)
     monkeypatch.setattr("app.raid_notice.CACHE_SECONDS", 3600.0)
+    monkeypatch.setattr("app.chat.overview.CACHE_SECONDS", 3600.0)
     owner = stored.user()
     channel = stored.channel("gossip")
     games = [stored.game(name, owner=owner) for name in ("Moss", "Tide", *(f"G{number:02}" for number in range(40)))]

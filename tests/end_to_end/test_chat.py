@@ -78,7 +78,7 @@ def say(page: Page, text: str) -> None:
 
 
 def texts(page: Page) -> list[str]:
-    return page.locator("#chat-lines .line .said").all_inner_texts()
+    return page.locator("#chat-lines .line:not([hidden]) .said").all_inner_texts()
 
 
 def line(page: Page, text: str) -> Any:
@@ -201,12 +201,14 @@ def test_two_workers(open_chat: Any, gossip: Any, join: Any, stored: Any) -> Non
     )
     assert game.request("tells/send", tell)["status"] == "success"
     for opened in (page, second):
-        expect(opened.locator(".line.tell")).to_contain_text("Ash@Harbour tells you: psst")
+        expect(opened.locator("#chat-tell-list a")).to_contain_text("Ash@Harbour 1")
     say(page, "/r who is there?")
     assert game.wait_for("tells/receive")["payload"]["message"] == "who is there?"
-    expect(page.locator(".line.tell").nth(1)).to_contain_text("You tell Ash@Harbour: who is there?")
+    second.locator("#chat-tell-list a").click()
+    expect(second.locator(".line.tell")).to_contain_text("Ash@Harbour tells you: psst")
     say(page, "/tell Nobody@Harbour hello")
-    expect(page.locator("#chat-problem")).to_have_text("That player is not online.")
+    expect(page.locator(".line.failed")).to_contain_text("That player is not online.")
+    page.get_by_role("button", name="Edit").click()
     expect(page.locator("#chat-text")).to_have_value("/tell Nobody@Harbour hello")
     page.reload()
     expect(page.locator("#chat-lines .line")).to_have_count(2)
@@ -229,7 +231,7 @@ def test_messages_are_escaped_and_addresses_are_links(open_chat: Any, gossip: An
         assert texts(page)[0] == evil
         assert page.locator("#chat-lines .who").first.inner_text() == "< i>Ash &amp;"
         assert page.locator("#chat-lines :is(img, i, script)").count() == 0
-        links = page.locator("#chat-lines a:not(.report)")
+        links = page.locator("#chat-lines .said a")
         assert [link.get_attribute("href") for link in links.all()] == [
             "https://example.com/a?b=",
             "http://example.com/x",
@@ -250,7 +252,7 @@ def test_lines_of_brackets_do_not_block_the_page(open_chat: Any, gossip: Any, jo
         speak(game, address + ")" * (4000 - len(address)))
     speak(game, "the last one")
     expect(line(page, "the last one")).to_be_visible()  # the earlier lines took less than a third of a second each
-    assert page.locator("#chat-lines a:not(.report)").first.get_attribute("href") == "http://example.com/0"
+    assert page.locator("#chat-lines .said a").first.get_attribute("href") == "http://example.com/0"
 
 
 def test_ignored_players_are_not_seen(open_chat: Any, gossip: Any, join: Any) -> None:
@@ -342,7 +344,7 @@ def test_unread_marks(open_chat: Any, gossip: Any, join: Any) -> None:
     speak(game, "seen", channel="testing")
     expect(line(page, "seen")).to_be_visible()
     page.locator(".chat-channels").get_by_role("link", name="gossip").click()
-    is_live(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("gossip")
     mark = page.locator('.chat-channels a[data-channel="testing"] .unread')
     expect(mark).to_be_hidden()
     for number in (1, 2):
@@ -352,7 +354,7 @@ def test_unread_marks(open_chat: Any, gossip: Any, join: Any) -> None:
     expect(mark.locator(".unread-count")).to_have_text("2")
     page.goto("/chat")
     expect(page.locator("main .unread:visible")).to_have_count(1)
-    page.locator("main").get_by_role("link", name="testing").click()
+    page.locator("main h2").get_by_role("link", name="testing").click()
     expect(page.locator(".new-mark")).to_be_visible()
     with reading() as session:
         testing = channels.get_channel(session, "testing")
@@ -387,16 +389,23 @@ def test_sending_too_fast_shows_an_error_and_keeps_the_text(open_chat: Any, goss
     page = chat.sign_in("wren")
     for number in range(3):
         say(page, f"flood {number}")
-    expect(page.locator("#chat-problem")).to_contain_text("You are sending too fast. Try again in")
-    expect(page.locator("#chat-text")).to_have_value("flood 2")
+    failed = page.locator(".line.failed")
+    expect(failed).to_contain_text("You are sending too fast. Try again in")
+    expect(failed.locator(".said")).to_have_text("flood 2")
     assert texts(page) == ["flood 0", "flood 1"]
+    page.reload()
+    is_live(page)
+    expect(failed).to_contain_text("You are sending too fast")
+    failed.get_by_role("button", name="Edit").click()
+    expect(page.locator("#chat-text")).to_have_value("flood 2")
+    expect(failed).to_have_count(0)
 
 
 def test_a_channel_is_hidden_while_its_page_is_open(open_chat: Any, gossip: Any, run_flask: Any) -> None:
     chat = open_chat()
     page = chat.sign_in("wren")
     assert run_flask("channel", "update", "gossip", "--hidden").returncode == 0
-    expect(page.locator("#chat-state")).to_have_text("This channel is no longer public.")
+    expect(page.locator("#chat-state")).to_contain_text("This channel is no longer public.")
     expect(page.locator("#chat-form")).to_be_hidden()
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
@@ -443,7 +452,7 @@ def test_a_channel_is_renamed_while_its_page_is_disconnected(open_chat: Any, gos
     expect(page.locator("#chat-state")).to_contain_text("This channel was deleted or renamed", timeout=20_000)
     expect(page.locator("#chat-form")).to_be_hidden()
     page.locator("#chat-state").get_by_role("link", name="All channels").click()
-    page.locator("main").get_by_role("link", name="small-talk").click()
+    page.locator("main h2").get_by_role("link", name="small-talk").click()
     is_live(page)
 
 
@@ -496,7 +505,7 @@ def test_removed_lines_can_be_loaded_again(open_chat: Any, gossip: Any, join: An
     chat = open_chat()
     game = join(chat.socket_url)
     page = chat.open()
-    page.route("**/chat-lines.js*", few_lines)
+    page.route("**/chat/log.js", few_lines)
     sign_in(page)
     for number in range(8):
         speak(game, f"line {number}")
@@ -528,12 +537,14 @@ def test_the_input_is_kept_if_too_much_was_missed(open_chat: Any, gossip: Any) -
         lines = [Line(gossip.id, "game:1", "Harbour", "Ash", f"line {n}", utc_now()) for n in range(1001)]
         history.store_lines(session, lines, worker="another")
     chat.start_worker()
-    expect(page.locator("body:not([data-loaded])")).to_have_count(1, timeout=30_000)
     is_live(page)
+    expect(line(page, "line 1000")).to_be_visible()
+    assert texts(page) == [f"line {n}" for n in range(951, 1001)]
     expect(page.locator("#chat-text")).to_have_value("half a thought")
+    expect(page.locator("body")).to_have_attribute("data-loaded", "once")
     page.reload()
     is_live(page)
-    expect(page.locator("#chat-text")).to_have_value("")
+    expect(page.locator("#chat-text")).to_have_value("half a thought")
 
 
 def test_own_lines_from_another_page_are_not_unread(open_chat: Any, gossip: Any, join: Any) -> None:
@@ -561,7 +572,7 @@ def test_a_redacted_line_is_removed_from_open_pages(open_chat: Any, gossip: Any,
     expect(page.locator("#chat-lines .said").first).to_have_text("(redacted by a moderator)")
     expect(line(page, "a secret")).to_have_count(0)
     expect(line(page, "and more")).to_be_visible()
-    expect(page.locator("#chat-lines .report")).to_have_count(1)
+    expect(page.locator("#chat-lines .line-menu")).to_have_count(1)
 
 
 def test_a_line_redacted_while_disconnected_is_removed_later(open_chat: Any, gossip: Any, stored: Any) -> None:
@@ -596,7 +607,7 @@ def test_the_networks_own_lines_cannot_be_reported(open_chat: Any, gossip: Any) 
         history.announce_lines(session, ids, [notice], worker="another")
     for _ in ("live", "after a reload"):
         expect(line(page, "The channel is slow now.")).to_be_visible()
-        expect(page.locator("#chat-lines .report")).to_have_count(0)
+        expect(page.locator("#chat-lines .line-menu")).to_have_count(0)
         page.reload()
 
 
