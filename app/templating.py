@@ -121,7 +121,7 @@ def paragraphs(text: str | None) -> Markup:
     """Return plain text as HTML. Blank lines separate paragraphs, line breaks stay, everything else is escaped."""
     blocks = [block.strip() for block in (text or "").replace("\r\n", "\n").split("\n\n")]
     return Markup("\n").join(
-        Markup("<p>{}</p>").format(Markup("<br>").join(escape(line) for line in block.split("\n")))
+        Markup('<p dir="auto">{}</p>').format(Markup("<br>").join(escape(line) for line in block.split("\n")))
         for block in blocks
         if block
     )

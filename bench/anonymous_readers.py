@@ -17,7 +17,8 @@ import socket
 import time
 from typing import Any
 
-from bench.stack import Stack, pin, quantile, resident_kib
+from bench.machine import cpu_seconds, pin, quantile, resident_kib
+from bench.stack import Stack
 from tests.support.client import SocketClient
 
 ORIGIN = "http://bench.example.com"
@@ -64,17 +65,14 @@ def _open(port: int, channel: str, number: int) -> socket.socket:
     return one
 
 
-def _cpu_seconds(pid: int) -> float:
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure(readers: int, lines: int, per_second: float) -> dict[str, Any]:
     """Run the benchmark and return its figures."""
-    # Heartbeats would only blur the figures of lines.
-    settings = {"PUBLIC_URL": ORIGIN, "SOCKET_URL": "wss://bench.example.com/socket", "HEARTBEAT_SECONDS": "3600"}
-    with Stack(**settings, TRUSTED_PROXIES="127.0.0.1") as stack:
+    with Stack(
+        PUBLIC_URL=ORIGIN,
+        SOCKET_URL="wss://bench.example.com/socket",
+        TRUSTED_PROXIES="127.0.0.1",
+        HEARTBEAT_SECONDS="3600",  # heartbeats would blur the figures of lines
+    ) as stack:
         stack.flask("channel", "create", "bench")
         credentials = stack.games(1)[0]
         worker = stack.worker(cpu=0)
@@ -87,7 +85,7 @@ def measure(readers: int, lines: int, per_second: float) -> dict[str, Any]:
         connecting = time.monotonic() - opened_at
         memory = resident_kib(worker.pid) - before
         sent_at: dict[bytes, float] = {}
-        cpu = _cpu_seconds(worker.pid)
+        cpu = cpu_seconds([worker.pid])
         for number in range(lines):
             mark = f"{number:06}"
             sent_at[mark.encode()] = time.monotonic()
@@ -96,7 +94,7 @@ def measure(readers: int, lines: int, per_second: float) -> dict[str, Any]:
             )
             visitors.read(1 / per_second, sent_at)
         visitors.read(SETTLE_SECONDS, sent_at)
-        cpu = _cpu_seconds(worker.pid) - cpu
+        cpu = cpu_seconds([worker.pid]) - cpu
         deliveries = readers * lines
         return {
             "readers": readers,

@@ -14,7 +14,7 @@ from shared.presence import SOCKET_KEY, SocketPresence
 from shared.services import accounts, history, read_marks
 from shared.services.authority import actors
 from shared.services.history import Line
-from shared.services.moderation import ignores
+from shared.services.moderation import channel_states, ignores
 from tests.support.servers import SECRET_KEY
 
 
@@ -175,7 +175,9 @@ def test_the_page_explains_what_works_without_scripts(reader, stored):
     assert re.search(r"<noscript>.*please enable JavaScript.*</noscript>", reader.open("/chat/gossip"))
 
 
-def test_only_signed_in_users_get_a_token(reader, visitor, app):
+def test_only_signed_in_users_get_a_token(reader, visitor, app, stored):
+    stored.channel("gossip")
+    stored.channel("secret", is_hidden=True)
     assert app.test_client().get("/chat/token.json").status_code == 401
     answer = reader.client.get("/chat/token.json")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -241,6 +243,75 @@ def test_ignored_lines_are_not_unread(ignoring, stored):
     assert ignoring.client.get("/chat/unread.json").json == {"gossip": 1}
     page = ignoring.open("/chat/gossip")
     assert page.index("one") < page.index("New since your last visit") < page.index("two")
+
+
+def test_the_list_shows_what_is_going_on(ignoring, stored):
+    """The last line, who speaks today, and pauses, without players whom the reader ignores."""
+    gossip = stored.channel("gossip")
+    stored.channel("quiet")
+    for name, text in (("Ash", "one"), ("Bram", "two"), ("Ash", "three"), ("Pest", "buy")):
+        say(gossip, text, name=name)
+    with transaction() as session:
+        channel_states.pause(session, actors.OPERATOR, channel="gossip", minutes=10, reason="A flood")
+    page = ignoring.open("/chat")
+    last, quiet = re.findall(r'<p class="last-line"(?: hidden)?>(.*?)</p>', page)
+    assert "system" in last and "A flood" in last and quiet == ""
+    assert re.findall(r"Speaking today: (.*?)</p>", page) == ["<bdi>Ash</bdi>, <bdi>Bram</bdi>"]
+    assert ">paused</span>" in page and "This channel is paused until" in page
+    assert "This channel is paused until" in ignoring.open("/chat/gossip")
+
+
+def test_search_and_permanent_links_work_without_scripts(ignoring, new_visitor, stored):
+    channel = stored.channel("gossip")
+    line_ids = say(channel, *(f"storm {number}" for number in range(120)))
+    (pest,) = say(channel, "storm sale", name="Pest")
+    page = ignoring.open("/chat/gossip?q=storm&from=ash@harbour")
+    assert ids(page) == line_ids[70:] and "The newest 50 matches" in page
+    older = re.search(r'rel="prev" href="([^"]+)"', page)[1].replace("&amp;", "&")
+    assert ids(ignoring.open(older)) == line_ids[20:70]
+    assert "Nothing matches" in ignoring.open("/chat/gossip?q=nothing&since=x&until=0001-01-01")
+    assert ids(new_visitor().open("/chat/gossip?q=sale")) == [pest]
+    answer = ignoring.client.get(f"/chat/lines/{line_ids[60]}")
+    assert answer.location == f"/chat/gossip?at={line_ids[60]}#line-{line_ids[60]}"
+    page = ignoring.open(answer.location)
+    assert ids(page) == line_ids[35:86] and f'id="line-{line_ids[60]}"' in page and 'rel="next"' in page
+    for path in ("/chat/lines/999999", "/chat/@nobody", "/chat/@@x"):
+        ignoring.open(path)
+        assert ignoring.status == 404, path
+
+
+def test_the_page_of_a_conversation(reader, new_visitor):
+    """The site knows nothing of tells: the page is the same whoever the player is."""
+    page = reader.open("/chat/@Ash%2FB%20C@Harbour")
+    assert reader.status == 200 and 'data-tell="Ash/B C@Harbour"' in page and "Tells need JavaScript" in page
+    stranger = new_visitor()
+    assert stranger.client.get("/chat/@Ash@Harbour").location.startswith("/sign-in")
+
+
+def test_lines_of_one_speaker_stand_under_one_name(visitor, stored):
+    """An emote has its speaker's name."""
+    channel = stored.channel("gossip")
+    say(channel, "one", "two", "/me waves", "three")
+    say(channel, "four", name="Odo")
+    page = visitor.open("/chat/gossip")
+    kinds = re.findall(r'<li class="line([^"]*)"', page)
+    assert kinds == ["", " grouped", " emote", "", ""]
+    assert '<span class="said" dir="auto">waves</span>' in page
+
+
+def test_modules_are_kept_by_browsers_until_they_change(visitor, stored):
+    """The digest is in the path, so modules import each other without versions."""
+    stored.channel("gossip")
+    page = visitor.open("/chat/gossip")
+    address = re.search(r'<script type="module" src="([^"]+/chat/reader.js)"', page)[1]
+    assert re.fullmatch(r"/static/modules/[0-9a-f]{10}/chat/reader.js", address)
+    answer = visitor.client.get(address)
+    assert answer.mimetype == "text/javascript" and "max-age=31536000" in answer.headers["Cache-Control"]
+    old = visitor.client.get("/static/modules/0123456789/link/socket.js")
+    assert old.status_code == 200 and old.headers["Cache-Control"] == "no-cache"
+    assert visitor.client.get("/static/modules/0123456789/../../site.css").status_code == 404
+    icon = visitor.client.get("/icon-12.svg")
+    assert icon.mimetype == "image/svg+xml" and ">9+</text>" in icon.get_data(as_text=True)
 
 
 def test_older_lines_mark_nothing(reader, stored):

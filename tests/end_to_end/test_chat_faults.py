@@ -158,6 +158,10 @@ def test_a_paused_channel_says_so(open_chat: Any, gossip: Any) -> None:  # noqa:
     expect(page.locator("#chat-limits")).to_contain_text("This channel is paused until")
     expect(page.locator("#chat-limits")).to_contain_text("A flood of adverts.")
     expect(page.locator("#chat-state")).to_have_text("Paused")
+    second = page.context.new_page()  # shares the connection, which is told only once
+    second.goto("/chat/gossip")
+    expect(second.locator("#chat-state")).to_have_text("Paused")
+    second.close()
     say(page, "anyone?")
     failed = page.locator(".line.failed")
     expect(failed).to_contain_text("This channel is paused for another 10 minutes: A flood of adverts.")

@@ -10,6 +10,7 @@ export class Limits {
     this.onChange = onChange;
     this.states = new Map(); // by channel id
     this.timer = 0;
+    this.isKnown = false; // until the connection has told what applies, the page shows what the site knew
   }
 
   get current() {
@@ -30,6 +31,13 @@ export class Limits {
   /** Forget everything: a new connection is told what applies. */
   reset() {
     this.states.clear();
+    this.isKnown = false;
+  }
+
+  /** The connection has told everything. */
+  settle() {
+    this.isKnown = true;
+    this.show();
   }
 
   show() {
@@ -40,7 +48,7 @@ export class Limits {
       if (left <= 0) state.paused = false;
       else this.timer = setTimeout(() => this.show(), Math.min(left + 500, 3600_000));
     }
-    byId("chat-limits").textContent = this.text(state);
+    if (state || this.isKnown) byId("chat-limits").textContent = this.text(state);
     this.onChange();
   }
 

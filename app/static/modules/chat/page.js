@@ -117,7 +117,7 @@ async function catchUp() {
   }
   if (attempt !== catchingUp || link.state.name !== "joined") return;
   isUpToDate = true;
-  limits.show();
+  limits.settle();
   showState();
   if (composer.problem.textContent === NOT_CONNECTED) composer.fail("");
   listeners.refresh();

@@ -3,7 +3,7 @@
 
 import { openLink } from "../link/link.js";
 import { Announcer } from "./announcer.js";
-import { byId, make } from "./dom.js";
+import { byId } from "./dom.js";
 import { Log } from "./log.js";
 
 const SILENCE_SECONDS = 35;
@@ -52,21 +52,9 @@ function readChannel() {
   );
 }
 
-// Replace the last line of a channel in the list.
-function readIndex() {
-  const rows = new Map([...index.children].map((row) => [row.dataset.channel, row]));
-  connect([...rows.keys()], ({ channel, name, game, message, sent_at }) => {
-    const last = rows.get(channel)?.querySelector(".last-line");
-    if (!last) return;
-    last.hidden = false;
-    last.replaceChildren(
-      make("b", {}, make("bdi", { text: name })),
-      make("span", { class: "soft", text: `@${game}, ` }),
-      make("time", { class: "soft", datetime: sent_at, text: "now" }),
-      ": ",
-      make("span", { class: "said", dir: "auto", text: message }),
-    );
-  });
+async function readIndex() {
+  const { channels, showInIndex } = await import("./index-rows.js");
+  connect(channels, showInIndex);
 }
 
 async function readHome() {

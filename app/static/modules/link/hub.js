@@ -6,6 +6,8 @@
 
 import { LOST, Socket } from "./socket.js";
 
+const LIMITS = "channels/state"; // sent once for each connection
+
 export class Hub {
   /** @param {(options, onState, onFrame) => Socket} makeSocket */
   constructor(makeSocket = (...options) => new Socket(...options)) {
@@ -13,6 +15,7 @@ export class Hub {
     this.ports = new Set();
     this.socket = null;
     this.user = undefined;
+    this.limits = new Map(); // what moderators did, by channel, for pages that come later
   }
 
   connect(port) {
@@ -40,14 +43,26 @@ export class Hub {
     this.ports.add(port);
     if (!isNew) {
       port.postMessage({ kind: "state", state: this.socket.state });
+      for (const { payload, at } of this.limits.values()) {
+        const seconds_left = payload.seconds_left == null ? null : payload.seconds_left - (Date.now() - at) / 1000;
+        port.postMessage({ kind: "frame", event: LIMITS, payload: { ...payload, seconds_left } });
+      }
       if (channel) this.socket.want(channel);
       return this.socket.wake();
     }
     this.user = user;
     const socket = this.makeSocket(
       options,
-      (state) => { if (this.socket === socket) this.tell({ kind: "state", state }); },
-      (event, payload) => { if (this.socket === socket) this.tell({ kind: "frame", event, payload }); },
+      (state) => {
+        if (this.socket !== socket) return;
+        if (state.name === "joined") this.limits.clear();
+        this.tell({ kind: "state", state });
+      },
+      (event, payload) => {
+        if (this.socket !== socket) return;
+        if (event === LIMITS) this.limits.set(payload.id, { payload, at: Date.now() });
+        this.tell({ kind: "frame", event, payload });
+      },
     );
     this.socket = socket;
     socket.first = channel ?? "";

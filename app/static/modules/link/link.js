@@ -17,12 +17,15 @@ export function openLink(hello, isShared = true) {
   let last = 0;
   let port = null;
   let state = { name: "connecting", attempt: 0 };
+  let early = []; // what moderators did to channels: a module that is still loading needs it too
 
   function receive({ data }) {
     if (data.kind === "state") {
       state = data.state;
+      if (state.name === "joined") early = [];
       for (const listener of listeners.state) listener(state);
     } else if (data.kind === "frame") {
+      if (data.event === "channels/state") early.push([data.event, data.payload]);
       for (const listener of listeners.frame) listener(data.event, data.payload);
     } else if (data.kind === "answer") {
       const callback = answers.get(data.number);
@@ -71,9 +74,10 @@ export function openLink(hello, isShared = true) {
     onState(listener) {
       listeners.state.push(listener);
     },
-    /** Call a function for each frame that is not an answer. */
+    /** Call a function for each frame that is not an answer, and for what is known already of the channels. */
     onFrame(listener) {
       listeners.frame.push(listener);
+      for (const frame of early) listener(...frame);
     },
     ask(event, payload) {
       last += 1;

@@ -1,0 +1,21 @@
+// The list of channels: the last line of each, as it comes.
+
+import { byId, make } from "./dom.js";
+
+const rows = new Map([...byId("chat-index").children].map((row) => [row.dataset.channel, row]));
+
+export const channels = [...rows.keys()];
+
+/** Replace the last line of a channel. */
+export function showInIndex({ channel, name, game, message, sent_at }) {
+  const last = rows.get(channel)?.querySelector(".last-line");
+  if (!last) return;
+  last.hidden = false;
+  last.replaceChildren(
+    make("b", {}, make("bdi", { text: name })),
+    make("span", { class: "soft", text: `@${game}, ` }),
+    make("time", { class: "soft", datetime: sent_at, text: "now" }),
+    ": ",
+    make("span", { class: "said", dir: "auto", text: message }),
+  );
+}
