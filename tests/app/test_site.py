@@ -10,7 +10,7 @@ from werkzeug.routing import IntegerConverter, PathConverter
 from app import create_app
 from shared import bus, db
 
-PUBLIC = ["/", "/games", "/channels", "/docs", "/conduct", "/register", "/sign-in", "/reset"]
+PUBLIC = ["/", "/games", "/chat", "/docs", "/conduct", "/register", "/sign-in", "/reset"]
 
 
 @pytest.mark.parametrize("path", PUBLIC)
