@@ -14,7 +14,6 @@ from app.chat.text import is_notice
 from shared.db import utc_now
 from shared.models.channel import Channel
 from shared.models.message import Message
-from shared.protocol.types import player_key
 from shared.services import history
 from shared.services.moderation.ignored_speakers import IgnoredSpeakers
 
@@ -63,12 +62,8 @@ def read_activity(session: Session, channels: Sequence[Channel], ignored: Ignore
     activities: dict[int, Activity] = {}
     for channel in channels:
         lines = [line for line in recent.get(channel.id, []) if not ignored.covers(line)]
-        names = {
-            player_key(f"{line.name}@{line.game}"): line.name
-            for line in reversed(lines)
-            if line.sent_at.date() == today and not is_notice(line.name, line.game)
-        }
-        speakers = list(dict.fromkeys(reversed(names.values())))
+        spoken = [line for line in lines if line.sent_at.date() == today and not is_notice(line.name, line.game)]
+        speakers = list(dict.fromkeys(line.name for line in spoken))
         activities[channel.id] = Activity(
             lines[0] if lines else None, speakers[:SPEAKERS], has_more_speakers=len(speakers) > SPEAKERS
         )

@@ -25,8 +25,8 @@ def test_search(any_database: Any, stored: Any) -> None:
     moderator = stored.user(role="moderator")
     first = store(gossip, "A storm at sea")
     second = store(gossip, "stormy weather", "Odo", DAY.replace(day=4))
-    store(other, "a storm elsewhere")
-    redacted = store(gossip, "storm of insults")
+    store(other, "a storm elsewhere", at=DAY.replace(day=4))
+    redacted = store(gossip, "storm of insults", at=DAY.replace(day=4))
     pest = store(gossip, "storm sale", "Pest", DAY.replace(day=5))
     with transaction() as session:
         actor = actors.of_user(session, moderator.id)
