@@ -26,12 +26,14 @@ MAX_KIB = 100  # without images
 NO_PAGES = {
     "/_health",
     "/chat/<name>/lines",
+    "/chat/lines/<id:message_id>",
     "/chat/token.json",
     "/chat/unread.json",
     "/docs/asyncapi.yaml",
     "/docs/libraries/<name>.zip",
     "/favicon.ico",
     "/games/feed.atom",
+    "/icon-<int:count>.svg",
     "/manage/characters/live",
     "/manage/games/<short_name>/live",
     "/metrics",
@@ -42,6 +44,7 @@ NO_PAGES = {
     "/sitemap-<int:number>.xml",
     "/sitemap.xml",
     "/static/<path:filename>",
+    "/static/modules/<digest>/<path:name>",
 }
 MAILED = {  # what expired links show
     "/account/email/<token>": "/account/email/gone",
@@ -73,6 +76,7 @@ EXAMPLES = {
     "/channels/<name>": "/channels/gossip",
     "/channels/<name>/edit": "/channels/proposed/edit",
     "/chat/<name>": "/chat/gossip",
+    "/chat/@<path:player>": "/chat/@Wren@Reef",
     "/games/<short_name>": "/games/Harbour",
     "/manage/connections/<connection_id>": "/manage/connections/{connection}",
     "/manage/games/<short_name>": "/manage/games/Harbour",
@@ -87,6 +91,7 @@ CLOSED = (
     "/appeals",
     "/channels/new",
     "/channels/proposed",
+    "/chat/@",
     "/manage",
     "/moderation",
     "/report",
