@@ -28,6 +28,7 @@ export function refusal(answer) {
   }
   if (answer.code === "channel-paused") {
     if (answer.error.includes("closed")) return "This channel is closed.";
+    if (!answer.error.includes("channel is paused")) return sentence(answer.error); // protection against a raid
     const length = answer.seconds_left == null ? "until further notice" : `for another ${lengthOf(answer.seconds_left)}`;
     return `This channel is paused ${length}${answer.reason ? `: ${sentence(answer.reason)}` : "."}`;
   }
