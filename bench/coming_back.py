@@ -43,7 +43,7 @@ async def chat(speaker: Game, listener: Game, delays: list[float]) -> None:
         number += 1
         mark = f"line {number} ends".encode()
         started = time.perf_counter()
-        line = {"channel": "bench", "name": "player", "message": mark.decode()}
+        line = {"channel": "talk", "name": "player", "message": mark.decode()}
         speaker.send({"event": "channels/send", "payload": line})
         while mark not in listener.received:
             await asyncio.sleep(0.001)
@@ -68,6 +68,10 @@ async def see_all(observer: Game, count: int) -> None:
 async def come_back(port: int, credentials: list[dict[str, str]], agents: str) -> dict[str, float]:
     """Connect all games; the first two chat meanwhile, the third watches. Closes all of them at the end."""
     games = [Game(number, each, f"{agents} {number}") for number, each in enumerate(credentials)]
+    for game in games[:2]:
+        game.channels = [
+            "talk"
+        ]  # of their own, so that no deliveries to all others are counted as the cost of connects
     speaker, listener, observer = games[:3]
     listener.keeps = observer.keeps = True
     for game in games[:3]:
@@ -102,7 +106,8 @@ def measure(count: int, workers: int, database: str, rounds: int) -> list[float]
     """Print one JSON object for each round. Return the CPU seconds for all connects of those after the first."""
     seconds = []
     with Stack(database) as stack:
-        stack.flask("channel", "create", "bench")
+        for channel in ("bench", "talk"):
+            stack.flask("channel", "create", channel)
         credentials = stack.games(count, prefix=f"n{count}")
         for number in range(rounds):
             stack.stop_workers()

@@ -21,7 +21,10 @@ NODE = HERE / "installed" / "node"
 LIBRARIES = f"{DEBIAN}/usr/lib/{platform.machine()}-linux-gnu:{DEBIAN}/lib/{platform.machine()}-linux-gnu"
 INSTALL = "run bench/servers/install"
 
+# It does not start without a listener that is not for WebSockets, and a root's folder is closed to other users.
 MOSQUITTO = """
+user root
+listener 0 {folder}/mqtt.sock
 listener {port} 127.0.0.1
 protocol websockets
 allow_anonymous true
@@ -144,7 +147,7 @@ def _debian(name: str) -> str:
 
 def _config(folder: Path, text: str, port: int) -> str:
     path = folder / "server.conf"
-    path.write_text(text.format(port=port))
+    path.write_text(text.format(port=port, folder=folder))
     return str(path)
 
 
