@@ -119,6 +119,11 @@ class Stack:
             self.settings["SOCKET_PORT"] = str(self.worker(cpu).port)
         return self.workers
 
+    def restart_redis(self) -> None:
+        """Start an empty Redis at the same address. No worker may be running."""
+        self.valkey.stop()
+        self.valkey.start()
+
     def stop_workers(self) -> None:
         """Stop all workers."""
         for worker in self.workers:

@@ -6,12 +6,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.load import GOSSIP, write_credentials
-from bench.machine import SERVER_CORE
+from bench.load import GOSSIP, fanbench, write_credentials
+from bench.machine import SERVER_CORE, compile_c
 from bench.servers.base import Running, Server
 from bench.stack import Checkout, Stack
 
 MAX_GAMES = 5_100
+STORED_SECONDS = 4.0  # until the worker has written what the last games declared
 
 
 class Network:
@@ -21,10 +22,20 @@ class Network:
         stack.flask("channel", "create", "bench")
         self._stack = stack
         self._credentials = write_credentials(stack.folder / "credentials.jsonl", stack.games(games))
+        self._introduce(games)
+
+    def _introduce(self, games: int) -> None:
+        """Let every game connect once, so that the network knows its software before anything is measured."""
+        server = self.server()
+        with server.start() as running:
+            program = compile_c("fanbench", self._stack.folder)
+            load = ("--mode", "idle", "--receivers", str(games), "--hold", str(STORED_SECONDS))
+            fanbench(program, running.port, running.pids, *server.load, *load)
 
     @contextmanager
     def _start(self, workers: int) -> Iterator[Running]:
         self._stack.settings["SOCKET_PORT"] = "0"
+        self._stack.restart_redis()  # it keeps the memory that an earlier run has made it take
         try:
             port = self._stack.start_workers(workers, SERVER_CORE)[0].port
             yield Running(port, self._stack.pids)
