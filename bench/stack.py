@@ -31,8 +31,10 @@ class Checkout:
 class Worker(ServerProcess):
     """`python -m worker`, started the way operators start it, so that its memory is its own."""
 
-    def __init__(self, checkout: Checkout, settings: dict[str, str]) -> None:
-        super().__init__([checkout.python, "-m", "worker"], env=clean_environment(**settings), cwd=checkout.folder)
+    def __init__(self, checkout: Checkout, settings: dict[str, str], *arguments: str) -> None:
+        super().__init__(
+            [checkout.python, "-m", "worker", *arguments], env=clean_environment(**settings), cwd=checkout.folder
+        )
         self.port = int(self.wait_for_event("listening")["port"])
 
     @property
@@ -112,6 +114,14 @@ class Stack:
         if cpu is not None:
             pin(self.pids, cpu)
         return worker
+
+    def take_over(self, old: Worker) -> Worker:
+        """Start a worker that takes over from another, and wait until that one has ended."""
+        new = Worker(self.checkout, self.settings, "--takeover", str(old.pid))
+        self.workers[self.workers.index(old)] = new
+        if old.wait(seconds=40):
+            raise RuntimeError(old.output)
+        return new
 
     def start_workers(self, count: int, cpu: int) -> list[Worker]:
         """Start several workers that share one port, on one core."""

@@ -74,11 +74,12 @@ class Bus:
         client: redis.Redis = self._client
         return client
 
-    def publication(self, signal: Signal) -> tuple[Any, ...]:
-        """Return the command that publishes a signal."""
+    def publication(self, signal: Signal, *, topic: str | None = None) -> tuple[Any, ...]:
+        """Return the command that publishes a signal, on its own topic unless another is given."""
+        topic = topic or signal.topic
         if self._is_cluster:
-            return "SPUBLISH", shard_topic(signal.topic), signals.encode(signal)
-        return "PUBLISH", TOPIC_PREFIX + signal.topic, signals.encode(signal)
+            return "SPUBLISH", shard_topic(topic), signals.encode(signal)
+        return "PUBLISH", TOPIC_PREFIX + topic, signals.encode(signal)
 
     def run(self, commands: Iterable[tuple[Any, ...]]) -> list[Exception]:
         """Send commands together. Return the errors of single commands; other answers are ignored.

@@ -425,11 +425,16 @@ def embedded_redis_socket(instance_path: Path) -> Path:
 
     The path of a Unix socket holds only some 100 bytes, so a deep instance folder gets a path made from its hash.
     """
-    path = instance_path / "valkey.sock"
+    return instance_socket(instance_path, "valkey.sock")
+
+
+def instance_socket(instance_path: Path, name: str) -> Path:
+    """Return where a Unix socket of an instance is: in the instance folder, or at a short temporary path."""
+    path = instance_path / name
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
     digest = hashlib.sha256(os.fsencode(instance_path)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"gossip-{os.getuid()}-{digest}" / "valkey.sock"
+    return Path(tempfile.gettempdir()) / f"gossip-{os.getuid()}-{digest}" / name
 
 
 def _stored_secret_key(instance_path: Path) -> str:

@@ -61,6 +61,24 @@ class AccountChanged(Signal, frozen=True):
     user_id: int = field(name="user")
 
 
+class TakeoverMarked(Signal, frozen=True):
+    """Worker → itself and the process that takes over from it, which receive it between the same two signals.
+
+    The worker handles what comes before it, and the other process what comes after it.
+
+    Attributes:
+        worker: The worker. Others ignore this signal.
+        topics: Those whose signals have one order with this one: all, or in a cluster those of one shard. In a cluster
+            it is also published on other topics than its own.
+    """
+
+    topic = "takeover"
+
+    mark: str = field(name="takeover_mark")
+    worker: str
+    topics: Sequence[str]
+
+
 class ChecksDue(Signal, frozen=True):
     """Site → workers. Connection checks are due."""
 
@@ -197,6 +215,14 @@ class PlayersWarned(Signal, frozen=True):
 _CLASSES: dict[str, list[type[Signal]]] = defaultdict(list)
 for _class in Signal.__subclasses__():
     _CLASSES[_class.topic].append(_class)
+
+
+MARK_START = b'{"takeover_mark":'
+
+
+def decode_mark(body: bytes) -> TakeoverMarked:
+    """Return the signal in a message that begins with MARK_START."""
+    return msgspec.json.decode(body, type=TakeoverMarked)
 
 
 def encode(signal: Signal) -> bytes:

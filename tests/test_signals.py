@@ -24,6 +24,7 @@ from shared.signals import (
     Signal,
     StoredLine,
     SystemTell,
+    TakeoverMarked,
     TellAccepted,
     VersionsLogged,
 )
@@ -37,6 +38,7 @@ WIRE = [
     ("network", RestartAnnounced(15), '{"restart":15}'),
     ("network", CredentialsRevoked(GAME), '{"revoked":"game:7"}'),
     ("network", AccountChanged(3), '{"user":3}'),
+    ("takeover", TakeoverMarked("m", "w", ["checks"]), '{"takeover_mark":"m","worker":"w","topics":["checks"]}'),
     ("checks", ChecksDue(), "{}"),
     ("messages", LinesStored("w", [StoredLine(5, LINE)]), f'{{"worker":"w","lines":[{{"id":5,"line":{LINE_JSON}}}]}}'),
     ("messages", LinesStored("w", has_missed=True), '{"worker":"w","has_missed":true}'),

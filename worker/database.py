@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TypeVar, cast
 
+from gevent.event import Event
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, configure_mappers
@@ -28,6 +29,7 @@ class Database:
 
     Attributes:
         on_announcements: called after a commit with what it announced, in the greenlet that wrote.
+        writes: how many writes are in progress.
     """
 
     def __init__(self, url: str, *, prepare: Callable[[Engine], None] = lambda engine: None) -> None:
@@ -43,6 +45,9 @@ class Database:
         engine = make_engine(url)
         check_database(engine)
         self.on_announcements: Callable[[Announcements], None] = lambda announcements: None
+        self.writes = 0
+        self._may_write = Event()
+        self._may_write.set()
         self._readers: ThreadPool | None = None
         self._writers: ThreadPool | None = None
         if engine.dialect.name == "sqlite":
@@ -73,14 +78,27 @@ class Database:
         """
         return self._in_writer(lambda: _execute(function))
 
+    def hold_writes(self) -> None:
+        """Let writes wait from now on."""
+        self._may_write.clear()
+
+    def release_writes(self) -> None:
+        """Let writes happen again."""
+        self._may_write.set()
+
     def _in_writer(self, function: Callable[[], T]) -> T:
+        self._may_write.wait()
         began_at = time.monotonic()
 
         def write() -> T:
             with waiting_since(began_at):
                 return function()
 
-        return _in(self._writers, write)
+        self.writes += 1
+        try:
+            return _in(self._writers, write)
+        finally:
+            self.writes -= 1
 
 
 def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:

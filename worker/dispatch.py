@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import gevent
 import structlog
 
 from shared import traces
@@ -229,7 +228,7 @@ class Dispatcher:
         if delay > 0:
             with failures.holding() as is_room:
                 if is_room:
-                    gevent.sleep(delay)
+                    failures.wait(delay)
 
     def _answer_later(self, connection: Connection, frame: RawFrame, error: DomainError | None, data: bytes) -> None:
         if error is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import gevent
 import structlog
 
-from shared import __version__
+from shared import __version__, takeover
 from shared.limits import PLAYER_BYTES, PlayerLimit
 from shared.settings import Settings
 from shared.signals import ChannelsCreated, PlayersWarned, TellAccepted
@@ -53,15 +54,21 @@ from worker.sockets.failures import Failures
 from worker.sockets.heartbeats import Heartbeats
 from worker.sockets.limits import RateLimits
 from worker.sockets.registry import Sockets
+from worker.takeover.messages import Late, WorkerState
+from worker.takeover.owners import Owners
+from worker.takeover.predecessor import Predecessor
+from worker.takeover.successor import Successor
 from worker.wire.fanout import Fanout
 from worker.wire.newcomers import Newcomers
 from worker.wire.reader import Limits
 from worker.wire.server import SocketServer
 from worker.wire.transport import Transport, Wire
-from worker.wire.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint
+from worker.wire.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint, Upgraded, start_upgraded
 
 CLOSE_RESTARTING = 1012
 DOWNTIME_SECONDS = 15
+REDIS_SECONDS = 2.0
+SOCKET, METRICS = "socket", "metrics"  # the names of the servers
 STOP_SECONDS = 8.0  # for everything, flushes and close handshakes included
 
 _log = structlog.get_logger(__name__)
@@ -70,10 +77,13 @@ _log = structlog.get_logger(__name__)
 class Worker:
     """Holds sockets. Whatever another process may need to know is in the database or in Redis."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Build the parts. Raises SettingsError if the database cannot be used."""
-        worker_id = str(uuid.uuid4())
-        self.id = worker_id
+    def __init__(self, settings: Settings, worker_id: str | None = None) -> None:
+        """Build the parts. Raises SettingsError if the database cannot be used.
+
+        Args:
+            worker_id: That of the process to take over from; None for a new worker.
+        """
+        self.id = worker_id = worker_id or str(uuid.uuid4())
         self._started_at = time.time()
         self.sockets = sockets = Sockets()
         signals = Signals(settings.redis_url, worker_id)
@@ -156,9 +166,10 @@ class Worker:
             failures=Failures(settings.rate_limits),
             diagnostics=diagnostics,
         )
+        bans = Bans(sockets, view, player_notices)
         self._reactions = Reactions(
             self.parts,
-            bans=Bans(sockets, view, player_notices),
+            bans=bans,
             notices=self._notices,
             browser_notices=self._browser_notices,
             checks=self._checks,
@@ -167,42 +178,131 @@ class Worker:
         peers, browsers = Dispatcher(self.parts, ROUTES), Dispatcher(self.parts, BROWSER_ROUTES)
         self.peer_callbacks = Callbacks(peers.answer, peers.admit_control_frame, self.parts.peers.forget)
         self.browser_callbacks = Callbacks(browsers.answer, browsers.admit_control_frame, self.parts.browsers.forget)
+        self._wire = self._build_wire(settings)
         self._servers = self._build_servers(settings)
-        self._server = self._servers[-1]
+        self._server = self._servers[SOCKET]
+        self._owners = Owners(
+            parts=self.parts,
+            wire=self._wire,
+            servers=self._servers,
+            sockets=sockets,
+            heartbeats=heartbeats,
+            remote_lines=self._remote_lines,
+            notices=self._notices,
+            browser_notices=self._browser_notices,
+            bans=bans,
+            jobs=self._jobs,
+            checks=self._checks,
+            peer_callbacks=self.peer_callbacks,
+            browser_callbacks=self.browser_callbacks,
+        )
+        self.predecessor = Predecessor(self._owners, worker_id, takeover.socket_path(settings.instance_path, worker_id))
 
     def start(self) -> None:
         """Read the state, then listen. Raises OSError if the port is in use."""
-        parts, presence, view = self.parts, self.parts.presence, self.parts.moderation
+        parts = self.parts
+        self._connect()
+        parts.moderation.start()
+        self._remote_lines.start()
+        parts.feed.start()
+        self._start_parts()
+        parts.signals.start()
+        parts.presence.wait_until_ready()
+        self._notices.start()
+        self._browser_notices.start()
+        self._jobs.start()
+        self._checks.start()
+        for server in self._servers.values():
+            server.start()
+        self.predecessor.start()
+        _log.info("listening", port=self._server.port, worker=self.id)
+
+    def take_over(self, successor: Successor) -> None:
+        """Take over from the old process, and start.
+
+        Raises:
+            TakeoverFailed, SQLAlchemyError: The old process goes on, and nothing has changed.
+        """
+        parts = self.parts
+        self._connect()
+        parts.moderation.load()
+        parts.feed.load()
+        parts.signals.start(is_held=True)
+        parts.signals.wait_until_connected(REDIS_SECONDS)
+        self._wire.hold()
+        self._wire.still()
+        parts.replicas.may_send.clear()
+        listeners, sockets, state = successor.receive()
+        self._owners.restore(sockets, state)
+        if state.mark is not None:
+            parts.signals.wait_for_mark(state.mark, REDIS_SECONDS)
+        successor.commit()
+        # The sockets belong to this process now.
+        self._resume(state, listeners)
+        gevent.spawn(successor.follow, self._start_late)
+        self.predecessor.start()
+        _log.info("listening", port=self._server.port, worker=self.id, taken_over=len(sockets))
+
+    def _connect(self) -> None:
+        """Connect the parts and the handlers to each other and to the signals."""
+        parts = self.parts
         self._reactions.connect()
         parts.signals.on(ChannelsCreated, lambda signal: channels.follow_created(parts, signal))
         parts.signals.on(TellAccepted, lambda signal: tells.follow(parts, signal))
         parts.signals.on(PlayersWarned, lambda signal: tells.deliver_from_system(parts, signal.tells))
-        view.on_acts = lambda acts: moderation.follow_acts(parts, acts)
-        view.start()
-        self._remote_lines.start()
+        parts.moderation.on_acts = lambda acts: moderation.follow_acts(parts, acts)
+        parts.presence.add_resident(system_player.presence(self.id))
+
+    def _start_parts(self) -> None:
+        """Start what does not depend on whether this process takes over from another."""
+        parts = self.parts
         parts.chat.start()
-        parts.player_notices.start()
-        presence.add_resident(system_player.presence(self.id))
-        presence.start()
-        parts.feed.start()
+        parts.presence.start()
         self._heartbeats.start()
-        self._jobs.start()
         parts.tell_counts.start()
-        self._checks.start()
         parts.browsers.start()
-        self._browser_notices.start()
-        parts.signals.start()
         parts.credentials.start()
         parts.client_notes.start()
-        presence.wait_until_ready()
-        self._notices.start()
         parts.diagnostics.start()
-        for server in self._servers:
-            server.start()
-        _log.info("listening", port=self._server.port, worker=self.id)
+
+    def _resume(self, state: WorkerState, listeners: dict[str, socket.socket]) -> None:
+        """Go on where the old process has stopped: first with what came last, then with new connections."""
+        parts = self.parts
+        parts.moderation.follow_changes()
+        self._remote_lines.start(state.remote_lines)
+        self._notices.start(state.notices)
+        self._browser_notices.start(state.browser_notices)
+        self._start_parts()
+        self._wire.release()
+        parts.replicas.may_send.set()
+        parts.signals.release_outgoing()
+        parts.signals.release_incoming_after(state.mark)
+        parts.feed.follow()
+        self._jobs.start(state.job)
+        self._checks.start(state.checks)
+        for name, server in self._servers.items():
+            try:
+                server.start(listeners.get(name))
+            except OSError as error:
+                _log.error("cannot listen", server=name, error=str(error))
+        # What may have been revoked without a signal that reached the old process or this one.
+        gevent.spawn(parts.credentials.check)
+        gevent.spawn(parts.browsers.check)
+
+    def _start_late(self, late: Late, descriptor: int) -> None:
+        endpoint = self._server.find_endpoint(late.path)
+        if endpoint is None:
+            socket.close(descriptor)
+        else:
+            start_upgraded(self._wire, Upgraded(endpoint, descriptor, late.address, late.early, late.request_id))
 
     def stop(self) -> None:
-        """Send `restart` to every socket, flush, and close all with 1012. Takes ten seconds at most."""
+        """Send `restart` to every socket, flush, and close all with 1012. Takes ten seconds at most.
+
+        If another process has taken over the sockets, there is nothing to do.
+        """
+        if self.predecessor.stop():
+            return
         parts, sockets = self.parts, self.sockets.all
         _log.info("stopping", sockets=len(sockets))
         with gevent.Timeout(STOP_SECONDS, False):  # type: ignore[arg-type]
@@ -220,19 +320,21 @@ class Worker:
             parts.signals.flush(timeout=2.0)
         _log.info("stopped", left=len(sockets))
 
-    def _build_servers(self, settings: Settings) -> list[SocketServer]:
-        """Return what listens: the socket server, last; before it the metrics of this worker alone, if set.
-
-        Of workers that share a port, the kernel chooses the one that answers; on its own port each can be asked.
-        """
+    def _build_wire(self, settings: Settings) -> Wire:
         limits = Limits(
             message_bytes=settings.message_bytes,
             message_fragments=settings.message_fragments,
             outbound_bytes=settings.outbound_bytes,
         )
-        parts = self.parts
         newcomers = Newcomers(per_address=settings.address_sockets, proxies=settings.socket_proxies)
-        wire = Wire(parts.fanout, limits, newcomers)
+        return Wire(self.parts.fanout, limits, newcomers)
+
+    def _build_servers(self, settings: Settings) -> dict[str, SocketServer]:
+        """Return what listens: the socket server, last; before it the metrics of this worker alone, if set.
+
+        Of workers that share a port, the kernel chooses the one that answers; on its own port each can be asked.
+        """
+        parts, wire = self.parts, self._wire
         health = Health(parts.database, parts.signals).report
         metrics = Metrics(self.sockets, parts.browsers, parts.chat, wire, parts.feed, parts.signals).render
         server = SocketServer(
@@ -250,8 +352,9 @@ class Worker:
         )
         port = settings.worker_metrics_port
         if not port:
-            return [server]
-        return [SocketServer(settings.bind, port, wire=wire, endpoints={}, health=health, metrics=metrics), server]
+            return {SOCKET: server}
+        own = SocketServer(settings.bind, port, wire=wire, endpoints={}, health=health, metrics=metrics)
+        return {METRICS: own, SOCKET: server}
 
     def _accept_peer(self, transport: Transport, address: str) -> Connection:
         connection = Connection(self.peer_callbacks, transport)

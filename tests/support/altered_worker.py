@@ -5,7 +5,9 @@ import sys
 
 from worker.__main__ import main  # replaces blocking functions, so it comes first
 
-for argument in sys.argv[1:]:
+changes = [argument for argument in sys.argv[1:] if "=" in argument]
+sys.argv = [argument for argument in sys.argv if argument not in changes]
+for argument in changes:
     path, _, number = argument.partition("=")
     module, _, name = path.rpartition(".")
     constants = vars(importlib.import_module(module))

@@ -32,15 +32,20 @@ class RunningWorker(ServerProcess):
     fork_server = ForkServer("worker.__main__")
     port = 0
 
-    def __init__(self, settings: dict[str, str], constants: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, settings: dict[str, str], constants: Mapping[str, float] | None = None, takeover: int | None = None
+    ) -> None:
         """Start a worker.
 
         Args:
             constants: Constants of the worker with other values, by path: `{"worker.jobs.jobs.POLL_SECONDS": 1}`.
+            takeover: The process to take over from.
         """
         command = ["worker"]
         if constants:
             command = ["tests.support.altered_worker", *(f"{path}={number}" for path, number in constants.items())]
+        if takeover is not None:
+            command += ["--takeover", str(takeover)]
         super().__init__([sys.executable, "-m", *command], env=clean_environment(**settings))
 
     def wait_until_ready(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 import gevent
+import msgspec
 import structlog
 
 from shared import grapevine
@@ -26,6 +27,13 @@ AWAY_SECONDS = 15.0
 _log = structlog.get_logger(__name__)
 
 
+class BrowserNoticesState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The attributes of `BrowserNotices`."""
+
+    announced: dict[str, str] = {}
+    away: dict[str, float] = {}
+
+
 class BrowserNotices:
     """The people in browsers that this worker has announced to its sockets."""
 
@@ -36,9 +44,19 @@ class BrowserNotices:
         self._announced: dict[str, str] = {}  # names by player key
         self._away: dict[str, float] = {}  # when a person's last page closed, by player key, oldest first
 
-    def start(self) -> None:
-        """Start announcing people who go offline."""
+    def start(self, state: BrowserNoticesState | None = None) -> None:
+        """Start announcing people who go offline.
+
+        Args:
+            state: What another process has announced to the same sockets.
+        """
+        if state is not None:
+            self._announced, self._away = dict(state.announced), dict(state.away)
         gevent.spawn(self._run)
+
+    def export_state(self) -> BrowserNoticesState:
+        """Return what was announced, for another process."""
+        return BrowserNoticesState(self._announced, self._away)
 
     def changed(self, is_news: bool) -> None:
         """Announce people who have come online. Called after Grapevine's sockets have changed.

@@ -91,6 +91,18 @@ class Browsers:
         self._limits: dict[int, ChannelState] = {}  # what moderators did, as sent to pages, by channel
         self._read_marks: dict[tuple[int, int], int] = {}  # message ids by account and channel, not written yet
 
+    def export_read_marks(self) -> list[tuple[int, int, int]]:
+        """Return the read marks that are not written yet, for another process: account, channel, message."""
+        return [(user_id, channel_id, message_id) for (user_id, channel_id), message_id in self._read_marks.items()]
+
+    def restore(self, connection: BrowserConnection) -> None:
+        """Register a browser that was connected to another process."""
+        self._sockets.add(connection)
+        self._by_address[counted_address(connection.transport.address)] += 1
+        if connection.chatter is not None:
+            self._by_user.setdefault(connection.chatter.id, set()).add(connection)
+            self._fanout.join(connection, map(ChannelTopic, connection.channels))
+
     def start(self) -> None:
         """Start checking accounts and writing read marks."""
         gevent.spawn(self._check_regularly)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import gevent
+import msgspec
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -35,6 +36,15 @@ STALLED_SECONDS = 2.0
 MAX_HELD = 5_000  # lines that arrive while catching up
 
 _log = structlog.get_logger(__name__)
+
+
+class RemoteLinesState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which lines of the other workers have been delivered: see the attributes of `RemoteLines`."""
+
+    settled: int = 0
+    delivered: list[int] = []
+    position: int = 0
+    is_behind: bool = False
 
 
 class RemoteLines:
@@ -62,13 +72,34 @@ class RemoteLines:
         self._is_catching_up = False
         self._is_behind = False
         self._held: list[StoredLine] = []
+        signals.on(LinesStored, self.follow)
+        signals.on_connected(self._reconnected)
 
-    def start(self) -> None:
-        """Start following signals and checking the history. Errors of the database are raised."""
-        self._settled = self._database.read(history.last_message_id)
-        self.note(self._settled)
-        self._signals.on(LinesStored, self.follow)
-        self._signals.on_connected(self._reconnected)
+    @property
+    def is_idle(self) -> bool:
+        """Whether no missed lines are being delivered."""
+        return not self._is_catching_up
+
+    def export_state(self) -> RemoteLinesState:
+        """Return what was delivered, for another process. It delivers what is held back from the history."""
+        return RemoteLinesState(
+            self._settled, sorted(self._delivered), self._sockets.history_position, self._is_catching_up
+        )
+
+    def start(self, state: RemoteLinesState | None = None) -> None:
+        """Start checking the history. Errors of the database are raised.
+
+        Args:
+            state: What another process has delivered to the same sockets.
+        """
+        if state is None:
+            self._settled = self._database.read(history.last_message_id)
+            self.note(self._settled)
+        else:
+            self._settled, self._delivered = state.settled, set(state.delivered)
+            self.note(state.position)
+            if state.is_behind:
+                gevent.spawn(self._catch_up)
         gevent.spawn(self._check_regularly)
 
     def note(self, message_id: int) -> None:

@@ -118,6 +118,11 @@ class Chat:
         self._has_pending.set()
         return pending.answer
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no line is pending, so that all have been stored, delivered and answered."""
+        return bool(self._is_idle.is_set())
+
     def flush(self, timeout: float) -> None:
         """Wait until no line is pending, for at most `timeout` seconds."""
         self._is_idle.wait(timeout)

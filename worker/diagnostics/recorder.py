@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import gevent
@@ -50,6 +51,21 @@ _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
 
 
+class NotesState(msgspec.Struct, omit_defaults=True):
+    """The records about one peer that are not in Redis yet: see `_Notes`."""
+
+    trace: list[tuple[float, bool, bytes]] = []
+    disconnects: list[Disconnect] = []
+    refusals: list[tuple[float, bytes, str | None, str, str]] = []
+
+
+class DiagnosticsState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The records that are not in Redis yet: by peer, and the broadcasts by topic, in the form for older clients."""
+
+    notes: dict[PeerKey, NotesState] = {}
+    topics: dict[str, list[tuple[float, PeerKey | None, bytes]]] = {}
+
+
 class _Notes:
     """The records about one peer that are not in Redis yet."""
 
@@ -71,6 +87,34 @@ class Diagnostics:
         self._notes: dict[PeerKey, _Notes] = {}
         self._topics: dict[str, deque[tuple[float, PeerKey | None, Frames]]] = {}
         self._connections: dict[PeerKey, set[Connection]] = {}
+
+    def export_state(self) -> DiagnosticsState:
+        """Return what is not in Redis yet, for another process."""
+        return DiagnosticsState(
+            {
+                peer: NotesState(list(notes.trace), list(notes.disconnects), list(notes.refusals))
+                for peer, notes in self._notes.items()
+                if notes.trace or notes.disconnects or notes.refusals
+            },
+            {
+                topic: [(at, peer, frames.framed(0)) for at, peer, frames in broadcasts]
+                for topic, broadcasts in self._topics.items()
+            },
+        )
+
+    def restore(self, state: DiagnosticsState, connections: Iterable[Connection]) -> None:
+        """Continue with the records of another process, and record the frames of its authenticated connections."""
+        for peer, records in state.notes.items():
+            notes = self._notes_of(peer)
+            notes.trace.extend(records.trace)
+            notes.disconnects.extend(records.disconnects)
+            notes.refusals.extend(records.refusals)
+        for topic, broadcasts in state.topics.items():
+            frames = [(at, peer, Frames.same(framed)) for at, peer, framed in broadcasts]
+            self._topics[topic] = deque(frames, maxlen=MAX_FRAMES)
+        for connection in connections:
+            connection.trace.clear()
+            self.record_arrival(connection)
 
     def start(self) -> None:
         """Start writing to Redis every few seconds."""

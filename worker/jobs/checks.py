@@ -10,6 +10,7 @@ import random
 import socket
 import time
 from _socket import getaddrinfo  # gevent's would use the shared threads
+from collections.abc import Iterable
 
 import gevent
 import structlog
@@ -43,10 +44,31 @@ class Checks:
         self._resolvers = ThreadPool(RESOLVERS)
         self._pool = Pool(MAX_CHECKS)
         self._woken = Event()
+        self._may_start = Event()
+        self._may_start.set()
+        self._running: set[Target] = set()
 
-    def start(self) -> None:
-        """Start running checks."""
+    def start(self, running: Iterable[Target] = ()) -> None:
+        """Start running checks.
+
+        Args:
+            running: Those that another process of this worker has begun. They begin anew.
+        """
+        for target in running:
+            self._begin(target)
         gevent.spawn(self._run)
+
+    def hold(self) -> None:
+        """Claim no more checks until release() is called."""
+        self._may_start.clear()
+
+    def release(self) -> None:
+        """Claim checks again."""
+        self._may_start.set()
+
+    def export_state(self) -> list[Target]:
+        """Return the checks that are running, for another process."""
+        return list(self._running)
 
     def wake(self) -> None:
         """Look for due checks now."""
@@ -55,6 +77,7 @@ class Checks:
     def _run(self) -> None:
         while True:
             self._pool.wait_available()
+            self._may_start.wait()
             try:
                 has_started = self._start_due()
             except SQLAlchemyError as error:
@@ -74,8 +97,12 @@ class Checks:
             )
         )
         for target in targets:
-            self._pool.spawn(self._check, target)
+            self._begin(target)
         return bool(targets)
+
+    def _begin(self, target: Target) -> None:
+        self._running.add(target)
+        self._pool.spawn(self._check, target)
 
     def _check(self, target: Target) -> None:
         try:
@@ -84,6 +111,8 @@ class Checks:
             self._store_result(target, result)
         except Exception:
             _log.exception("a connection check failed, and will be repeated after its lease")
+        finally:
+            self._running.discard(target)
 
     def _store_result(self, target: Target, result: Result) -> None:
         """Store the result. If the database fails, retry while this worker holds the lease."""

@@ -6,9 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import gevent
 import structlog
+from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -28,6 +30,7 @@ BETWEEN_BATCHES_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 
+T = TypeVar("T")
 Work = Callable[[Session], object]
 
 
@@ -114,34 +117,67 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
 
 
 class Jobs:
-    """Runs due jobs, checking about once a minute."""
+    """Runs due jobs, checking about once a minute.
+
+    Attributes:
+        claimed: The job that this worker has claimed and not finished.
+        is_writing: Whether a transaction of a job is in progress.
+    """
 
     def __init__(self, database: Database, jobs: list[Job]) -> None:
         self._database = database
         self._jobs = jobs
+        self._may_run = Event()
+        self._may_run.set()
+        self.is_writing = False
+        self.claimed: str | None = None
 
-    def start(self) -> None:
-        """Start running jobs."""
+    def start(self, claimed: str | None = None) -> None:
+        """Start running jobs.
+
+        Args:
+            claimed: A job that another process of this worker has claimed and not finished. It runs at once.
+        """
+        self.claimed = claimed
         gevent.spawn(self._run)
 
+    def hold(self) -> None:
+        """Begin no job, and no batch of one, until release() is called."""
+        self._may_run.clear()
+
+    def release(self) -> None:
+        """Run jobs again."""
+        self._may_run.set()
+
     def _run(self) -> None:
+        for job in self._jobs:
+            if job.name == self.claimed:
+                self._attempt(job, self._run_claimed)
         while True:
             gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
             for job in self._jobs:
-                try:
-                    self.run_if_due(job)
-                except SQLAlchemyError as error:
-                    _log.error("a job is waiting for the database", job=job.name, error=str(error))
-                except Exception:
-                    _log.exception("a job failed, and will be tried again", job=job.name)
+                self._attempt(job, self.run_if_due)
+
+    def _attempt(self, job: Job, run: Callable[[Job], object]) -> None:
+        try:
+            run(job)
+        except SQLAlchemyError as error:
+            _log.error("a job is waiting for the database", job=job.name, error=str(error))
+        except Exception:
+            _log.exception("a job failed, and will be tried again", job=job.name)
 
     def run_if_due(self, job: Job) -> bool:
         """Run a job if it is due and no other worker has claimed it. Return whether it ran.
 
         If it fails, it is due again after RETRY_AFTER, and the error is raised.
         """
-        if not self._database.write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
+        if not self._write(lambda session: claim_job(session, name=job.name, now=utc_now(), lease=LEASE)):
             return False
+        self._run_claimed(job)
+        return True
+
+    def _run_claimed(self, job: Job) -> None:
+        self.claimed = job.name
         try:
             result = self._run_work(job)
         except Exception:
@@ -149,16 +185,24 @@ class Jobs:
             raise
         self._finish(job, due_at=job.due_after(utc_now()))
         (_log.debug if job.is_quiet else _log.info)("job done", job=job.name, result=result)
-        return True
 
     def _run_work(self, job: Job) -> object:
-        result: object = self._database.write(job.begin())
+        result: object = self._write(job.begin())
         batch = result
         while job.is_batched and isinstance(batch, int) and isinstance(result, int) and batch:
             gevent.sleep(BETWEEN_BATCHES_SECONDS)  # let others write
-            batch = self._database.write(job.begin())
+            batch = self._write(job.begin())
             result += batch if isinstance(batch, int) else 0
         return result
 
     def _finish(self, job: Job, *, due_at: datetime) -> None:
-        self._database.write(lambda session: finish_job(session, name=job.name, due_at=due_at))
+        self._write(lambda session: finish_job(session, name=job.name, due_at=due_at))
+        self.claimed = None
+
+    def _write(self, function: Callable[[Session], T]) -> T:
+        self._may_run.wait()
+        self.is_writing = True
+        try:
+            return self._database.write(function)
+        finally:
+            self.is_writing = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shared import grapevine
 from shared.peer_keys import PeerKey
 from worker.moderation.view import Moderation
@@ -19,6 +21,15 @@ class Bans:
         self._moderation = moderation
         self._player_notices = player_notices
         self._banned_players: frozenset[tuple[PeerKey, str]] = frozenset()
+
+    @property
+    def banned_players(self) -> frozenset[tuple[PeerKey, str]]:
+        """The players whose departure was announced, by peer key and player key."""
+        return self._banned_players
+
+    def restore(self, banned_players: Iterable[tuple[PeerKey, str]]) -> None:
+        """Continue with what another process has announced to the same sockets."""
+        self._banned_players = frozenset(banned_players)
 
     def enforce(self) -> None:
         """Apply the sanctions of the moderation view. Call this after each change of them."""

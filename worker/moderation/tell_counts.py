@@ -25,6 +25,14 @@ class TellCounts:
         self._database = database
         self._tells: Counter[str] = Counter()
 
+    def export_state(self) -> dict[str, int]:
+        """Return what is not written yet, for another process."""
+        return dict(self._tells)
+
+    def restore(self, tells: dict[str, int]) -> None:
+        """Count what another process has not written."""
+        self._tells.update(tells)
+
     def start(self) -> None:
         """Start writing once a minute."""
         gevent.spawn(self._run)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import gevent
 import structlog
 from gevent.event import Event
+from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -41,7 +42,7 @@ from shared.services.authority import audit, changes
 from shared.services.authority.actors import MODERATE
 from shared.services.authority.changes import Part
 from shared.services.moderation import safeguards, snapshots
-from shared.services.moderation.filter_rules import FilterSet, Verdict, has_link
+from shared.services.moderation.filter_rules import FilterSet, SaidLately, Verdict, has_link
 from shared.services.moderation.patterns import PatternSet, subject
 from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
@@ -143,6 +144,21 @@ def listener_key(user_id: int) -> str:
     return f"user:{user_id}"
 
 
+class ModerationState(Struct, frozen=True, omit_defaults=True):
+    """How far another process has enforced what moderators did, and what players have said.
+
+    Attributes:
+        revision, number: The last revision, and the last entry of the audit trail.
+        said_at: When players last spoke on slow channels: channel, peer key, player key, Unix time.
+        said: For the filters.
+    """
+
+    revision: int = -1
+    number: int = 0
+    said_at: list[tuple[int, str, str, float]] = []
+    said: list[SaidLately] = []
+
+
 class Moderation:
     """The view of one worker.
 
@@ -153,7 +169,6 @@ class Moderation:
 
     def __init__(self, database: Database, signals: Signals, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
-        self._signals = signals
         self._clock = clock
         self._woken = Event()
         self._signalled: dict[int, list[Part]] = {}
@@ -180,12 +195,33 @@ class Moderation:
         self._newcomers_read_at = 0.0
         self.on_change: Callable[[frozenset[Part]], None] = lambda parts: None
         self.on_acts: Callable[[list[AuditEntry]], None] = lambda acts: None
+        signals.on(ModerationChanged, self.follow)
+        signals.on_connected(self._woken.set)
 
     def start(self) -> None:
         """Read everything, and follow changes. Errors of the database are raised."""
+        self.load()
+        self.follow_changes()
+
+    def load(self) -> None:
+        """Read everything."""
         self._apply(self._database.read(lambda session: snapshots.read_snapshot(session, list(Part), now=utc_now())))
-        self._signals.on(ModerationChanged, self.follow)
-        self._signals.on_connected(self._woken.set)
+
+    def export_state(self) -> ModerationState:
+        """Return what another process needs to continue."""
+        said_at = [(*key, at) for key, at in self._said_at.items()]
+        return ModerationState(self.revision, self._number, said_at, self._filters.export_said())
+
+    def restore(self, state: ModerationState) -> None:
+        """Continue where another process has stopped. Messages wait until everything has been read once more."""
+        self.revision, self._number = min(self.revision, state.revision), min(self._number, state.number)
+        self._said_at = OrderedDict(((channel, peer, key), at) for channel, peer, key, at in state.said_at)
+        self._filters.restore_said(state.said)
+        self._is_stale = True
+        self._woken.set()
+
+    def follow_changes(self) -> None:
+        """Follow changes."""
         self._pulse_at = time.monotonic()
         gevent.spawn(self._run)
         gevent.spawn(self._pulse)

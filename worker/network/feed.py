@@ -45,7 +45,33 @@ class Feed:
 
     def start(self) -> None:
         """Read the state, and follow the log from there. Errors of the database are raised."""
+        self.load()
+        self.follow()
+
+    def load(self) -> None:
+        """Read the state. Errors of the database are raised."""
         self._read_state()
+
+    def resume_at(self, position: int) -> None:
+        """Continue where another process has stopped. Call this between load() and follow().
+
+        Args:
+            position: The cursor up to which the other process has passed everything on.
+        """
+        while self.position < position:
+            after = self.position
+            changes, last = self._database.read(lambda session, after=after: _read_changes(session, after))  # type: ignore[misc]
+            if not changes or last < after:
+                return  # a backup was restored, which following the log reveals
+            for change in changes:
+                self._records.apply(change)
+            self.position = changes[-1].cursor
+        # The state may be newer. To apply its last changes once more does no harm, and passes them on.
+        self.position = position
+
+    def follow(self) -> None:
+        """Follow the log."""
+        self._woken.set()
         gevent.spawn(self._run)
 
     def wake(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gevent
+import msgspec
 import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -47,6 +48,17 @@ class _Game:
     offline_since: float | None = None
 
 
+class NoticesState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The games that are online or were recently: name, whether it is shown, and since when it has been offline.
+
+    Attributes:
+        offline: The keys of those without a socket, oldest first.
+    """
+
+    games: dict[PeerKey, tuple[str, bool, float | None]] = {}
+    offline: list[PeerKey] = []
+
+
 class Notices:
     """The games that this worker has announced to its sockets."""
 
@@ -69,10 +81,24 @@ class Notices:
         self._games: dict[PeerKey, _Game] = {}
         self._offline: dict[PeerKey, None] = {}  # games without a socket, oldest first
 
-    def start(self) -> None:
-        """Read which games were online recently, and start announcing games that go offline."""
-        self._read_recent()
+    def start(self, state: NoticesState | None = None) -> None:
+        """Start announcing games that go offline.
+
+        Args:
+            state: What another process has announced to the same sockets. Without it, read which games were online
+                recently.
+        """
+        if state is None:
+            self._read_recent()
+        else:
+            self._games = {peer: _Game(*game) for peer, game in state.games.items()}
+            self._offline = dict.fromkeys(state.offline)
         gevent.spawn(self._run)
+
+    def export_state(self) -> NoticesState:
+        """Return what was announced, for another process."""
+        games = {peer: (game.name, game.is_shown, game.offline_since) for peer, game in self._games.items()}
+        return NoticesState(games, list(self._offline))
 
     def changed(self, peer: PeerKey, is_news: bool) -> None:
         """Announce a peer if it has come online. Called after its sockets have changed.

@@ -71,6 +71,13 @@ class Peers:
         self._sockets.add(connection)
         self._heartbeats.expect(connection)
 
+    def restore(self, connection: Connection) -> None:
+        """Register a socket that was connected to another process."""
+        self._sockets.add(connection)
+        if connection.peer is not None:
+            self._sockets.assign_peer(connection)
+            self._join(connection, connection.peer)
+
     def require_room(self, peer: Peer) -> None:
         """Check that a peer may open another socket. Closes its sockets here that have stopped answering, if it helps.
 
@@ -98,18 +105,22 @@ class Peers:
         self._heartbeats.beat(connection)
         connection.history_position = self._sockets.history_position
         connection.channels = dict.fromkeys(channel_ids, connection.history_position)
-        topics: set[Hashable] = set(connection.supports & {PLAYERS, GAMES})
         if peer.is_application:
             connection.limits = SocketLimits()  # fresh buckets, since an application's are larger
+        self._join(connection, peer)
+        self._diagnostics.record_arrival(connection)
+        self._presence.arrive(connection)
+        _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
+
+    def _join(self, connection: Connection, peer: Peer) -> None:
+        topics: set[Hashable] = set(connection.supports & {PLAYERS, GAMES})
+        if peer.is_application:
             topics.add(ANY_CHANNEL)
             if self._moderation.may_moderate(peer.id):
                 topics.add(MODERATION)
         else:
             topics.update(map(ChannelTopic, connection.channels))
         self._fanout.join(connection, topics)
-        self._diagnostics.record_arrival(connection)
-        self._presence.arrive(connection)
-        _log.info("online", peer=peer.key, connection=connection.id, version=connection.version)
 
     def forget(self, connection: Connection, code: int | None, reason: str) -> None:
         """Take a closed socket offline."""

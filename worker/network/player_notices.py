@@ -42,13 +42,9 @@ class PlayerNotices:
         self._sockets = sockets
         self._presence = presence
         self._fanout = fanout
-        self._signals = signals
         self._diagnostics = diagnostics
         self._limits = limits
-
-    def start(self) -> None:
-        """Follow the signals of other workers."""
-        self._signals.on(PlayerSigned, self.follow)
+        signals.on(PlayerSigned, self.follow)
 
     def announce(self, op: Literal["in", "out"], peer: Peer, name: str, *, is_shown: bool) -> None:
         """Sign a player in or out, at every worker.

@@ -41,6 +41,20 @@ _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger(__name__)
 
 
+class PresenceState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The view of the other workers, and what this worker has announced.
+
+    Attributes:
+        others: The sockets of the other workers.
+        workers_seen: When each of them was heard of, by time.monotonic().
+    """
+
+    others: list[SocketPresence] = []
+    workers_seen: dict[str, float] = {}
+    stopped_workers: list[str] = []
+    announced_ids: list[str] = []
+
+
 class Presence:
     """The local view of all sockets on the network, including this worker's.
 
@@ -93,11 +107,34 @@ class Presence:
         self._stopped_workers: deque[str] = deque(maxlen=STOPPED_REMEMBERED)
         self.on_worker_lost: Callable[[], None] = lambda: None
         self.on_change: Callable[[PeerKey, bool], None] = lambda peer, is_news: None
+        signals.on(PresenceChanged, self._follow)
+        signals.on_connected(self._rebuild)
+
+    def export_state(self) -> PresenceState:
+        """Return the view for another process, once all changes are among the queued signals."""
+        if self._pending.is_set():
+            self._pending.clear()
+            self._publish_once()
+        return PresenceState(
+            others=[socket for socket in self.sockets.values() if socket.worker != self._worker_id],
+            workers_seen=self._workers_seen,
+            stopped_workers=list(self._stopped_workers),
+            announced_ids=list(self._announced_ids),
+        )
+
+    def restore(self, state: PresenceState, own: Iterable[Connection]) -> None:
+        """Continue with the view of another process. `own`: the connections that are online here."""
+        for connection in own:
+            self._own[connection.id] = connection
+            self._put(_describe_socket(connection, self._worker_id), is_news=False)
+        for socket in state.others:
+            self._put(socket, is_news=False)
+        self._workers_seen = dict(state.workers_seen)
+        self._stopped_workers.extend(state.stopped_workers)
+        self._announced_ids = set(state.announced_ids)
 
     def start(self) -> None:
-        """Start publishing this worker's sockets and following the others'."""
-        self._signals.on(PresenceChanged, self._follow)
-        self._signals.on_connected(self._rebuild)
+        """Start publishing this worker's sockets."""
         gevent.spawn(self._publish)
         gevent.spawn(self._refresh)
 

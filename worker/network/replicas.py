@@ -7,13 +7,14 @@ pages, however slowly the application reads, without an open transaction and wit
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import gevent
 import msgspec
 import structlog
+from gevent.event import Event
 from gevent.lock import Semaphore
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -42,8 +43,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     """A request of an application, or of this module.
 
     Attributes:
@@ -53,8 +53,41 @@ class _Request:
     """
 
     since: int | None
-    ref: msgspec.Raw | None
+    ref: bytes | None
     is_catching_up: bool = False
+
+    @property
+    def raw_ref(self) -> msgspec.Raw | None:
+        """The ref as a value to encode."""
+        return None if self.ref is None else msgspec.Raw(self.ref)
+
+
+class _Progress(msgspec.Struct):
+    """How much of the answer to a request has been sent.
+
+    Attributes:
+        cursor: The cursor of the answer.
+        sends_changes: Whether the answer is the changes up to the cursor, and not the whole state.
+        position: The cursor of the last change that was sent.
+        kind, after_id: The last record of the whole state that was sent.
+        is_complete: Whether `sync/complete` was sent.
+    """
+
+    cursor: int
+    sends_changes: bool
+    position: int
+    kind: str = ""
+    after_id: int = 0
+    is_complete: bool = False
+
+
+class ReplicaState(msgspec.Struct):
+    """One application that syncs, for another process that continues."""
+
+    connection: str
+    requests: list[_Request]
+    progress: _Progress | None
+    is_live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +110,20 @@ class Replicas:
         self._replicas: dict[Connection, Replica] = {}
         self._summaries: OrderedDict[int, _Summary] = OrderedDict()
         self._summing = Semaphore(1)
+        self.may_send = Event()  # cleared while another process takes over
+        self.may_send.set()
+
+    def export_state(self) -> list[ReplicaState]:
+        """Return all replicas, for another process."""
+        return [replica.export_state() for replica in self._replicas.values()]
+
+    def restore(self, states: Sequence[ReplicaState], connections: Mapping[str, Connection]) -> None:
+        """Continue with the replicas of another process. Ignores unknown connections."""
+        for state in states:
+            connection = connections.get(state.connection)
+            if connection is not None:
+                replica = self._replicas[connection] = Replica(self, connection)
+                replica.restore(state)
 
     def request(self, connection: Connection, since: int | None, ref: msgspec.Raw | None) -> None:
         """Send an application the whole state, or the changes after `since`. Send each later change as it happens.
@@ -88,7 +135,7 @@ class Replicas:
         replica = self._replicas.get(connection)
         if replica is None:
             replica = self._replicas[connection] = Replica(self, connection)
-        replica.request(_Request(since, None if ref is None else msgspec.Raw(bytes(ref))))
+        replica.request(_Request(since, None if ref is None else bytes(ref)))
 
     def forget(self, connection: Connection) -> None:
         """Stop syncing with a closed socket."""
@@ -147,9 +194,8 @@ class Replicas:
                 _log.error("a sync is waiting for the database", error=describe_error(error))
                 gevent.sleep(RETRY_SECONDS)
 
-    def pages(self, kind: str, cursor: int) -> Iterator[list[tuple[int, str]]]:
+    def pages(self, kind: str, cursor: int, after_id: int = 0) -> Iterator[list[tuple[int, str]]]:
         """Yield the records of a kind at a cursor in pages of (id, canonical JSON), by ascending id."""
-        after_id = 0
         while True:
             page = self.read(
                 lambda session, after_id=after_id: versions.state_page(  # type: ignore[misc]
@@ -173,8 +219,21 @@ class Replica:
         self._replicas = replicas
         self._connection = connection
         self._requests: deque[_Request] = deque()
+        self._progress: _Progress | None = None
         self._greenlet: gevent.Greenlet[[], None] | None = None
         self._is_live = False
+
+    def export_state(self) -> ReplicaState:
+        """Return what another process needs to continue."""
+        return ReplicaState(self._connection.id, list(self._requests), self._progress, self._is_live)
+
+    def restore(self, state: ReplicaState) -> None:
+        """Continue where another process has stopped. The feed must have the position of that process."""
+        self._progress, self._is_live = state.progress, state.is_live
+        if state.is_live:
+            self._replicas.fanout.join(self._connection, [SYNC])
+        for request in state.requests:
+            self.request(request)
 
     def request(self, request: _Request) -> None:
         """Serve a request after the current ones."""
@@ -185,6 +244,7 @@ class Replica:
     def stop(self) -> None:
         """Abandon all requests."""
         self._requests.clear()
+        self._progress = None
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
             self._greenlet = None
@@ -193,6 +253,7 @@ class Replica:
         try:
             while self._requests:
                 self._serve(self._requests[0])
+                self._progress = None
                 if self._requests:  # empty if `stop` was called meanwhile
                     self._requests.popleft()
         except _SocketLost:
@@ -220,10 +281,17 @@ class Replica:
     def _serve(self, request: _Request) -> None:
         self._is_live = False
         self._replicas.fanout.leave(self._connection, [SYNC])
+        progress = self._progress
+        if progress is None:
+            progress = self._progress = self._begin(request)
+        if not progress.is_complete:
+            self._answer(request, progress)
+        self._go_live(progress)
+
+    def _begin(self, request: _Request) -> _Progress:
         since = request.since
         if request.is_catching_up and since is not None:
-            self._go_live(since)
-            return
+            return _Progress(since, sends_changes=True, position=since, is_complete=True)
         cursor, is_in_log = self._replicas.read(
             lambda session: (
                 versions.last_cursor(session),
@@ -231,75 +299,99 @@ class Replica:
             )
         )
         if is_in_log and since is not None:
-            self._send_changes(since, cursor, request.ref)
-            summary = self._replicas.summary(cursor)
+            return _Progress(cursor, sends_changes=True, position=since)
+        return _Progress(cursor, sends_changes=False, position=cursor)
+
+    def _answer(self, request: _Request, progress: _Progress) -> None:
+        """Send the rest of the answer, up to `sync/complete`."""
+        if progress.sends_changes:
+            self._send_changes(progress, progress.cursor, request.raw_ref)
         else:
-            summary = self._send_state(cursor, request.ref)
+            self._send_state(progress, request.raw_ref)
+        summary = self._replicas.summary(progress.cursor)
         complete = SyncComplete(
-            cursor=cursor,
+            cursor=progress.cursor,
             counts=summary.counts,
             digests=summary.digests,
-            reset=True if since is not None and not is_in_log else msgspec.UNSET,
+            reset=True if request.since is not None and not progress.sends_changes else msgspec.UNSET,
         )
-        self._send(encode_event(complete.event, complete, request.ref))
-        self._go_live(cursor)
+        self._send(encode_event(complete.event, complete, request.raw_ref))
+        progress.is_complete = True
+        progress.position = max(progress.position, progress.cursor)
 
-    def _send_state(self, cursor: int, ref: msgspec.Raw | None) -> _Summary:
+    def _send_state(self, progress: _Progress, ref: msgspec.Raw | None) -> None:
+        is_new = not progress.kind
         digests = {kind: Digest() for kind in KINDS}
-        for kind, digest in digests.items():
-            for page in self._replicas.pages(kind, cursor):
+        kinds = list(KINDS)
+        for kind in kinds[0 if is_new else kinds.index(progress.kind) :]:
+            if progress.kind != kind:
+                progress.kind, progress.after_id = kind, 0
+            for page in self._replicas.pages(kind, progress.cursor, progress.after_id):
                 for _, record in page:
-                    digest.add_canonical(record)
-                for records in _batches([record for _, record in page]):
-                    self._send(_encode(kind, records, ref=ref))
-        return self._replicas.keep_summary(cursor, digests)
+                    digests[kind].add_canonical(record)
+                for batch in _batches(page):
+                    self._send(_encode(kind, [record for _, record in batch], ref=ref))
+                    progress.after_id = batch[-1][0]
+        if is_new:
+            self._replicas.keep_summary(progress.cursor, digests)
 
-    def _send_changes(self, position: int, up_to: int | None, ref: msgspec.Raw | None) -> int:
-        """Send the changes after `position`. Return the cursor of the last one."""
+    def _send_changes(self, progress: _Progress, up_to: int, ref: msgspec.Raw | None) -> None:
+        """Send the changes up to a cursor."""
         while True:
             changes = self._replicas.read(
-                lambda session, position=position: versions.since(  # type: ignore[misc]
-                    session, position, up_to=up_to, limit=PAGE
-                )
+                lambda session: versions.since(session, progress.position, up_to=up_to, limit=PAGE)
             )
             if not changes:
-                return position
-            for frame in change_frames(changes, ref=ref):
-                self._send(frame)
-            position = changes[-1].cursor
+                return
+            for batch in _change_batches(changes):
+                self._send(_encode_changes(batch, ref))
+                progress.position = batch[-1].cursor
 
-    def _go_live(self, position: int) -> None:
+    def _go_live(self, progress: _Progress) -> None:
         """Catch up with the feed. Join the broadcast at exactly the feed's position, so that no change is missed."""
-        while self._replicas.feed.position != position:
-            if self._replicas.feed.position < position:
-                self._replicas.feed.wait_for(position)
-            else:
-                position = self._send_changes(position, self._replicas.feed.position, None)
+        feed = self._replicas.feed
+        while feed.position != progress.position:
+            if feed.position < progress.position:
+                feed.wait_for(progress.position)
+                continue
+            position, sent = feed.position, progress.position
+            self._send_changes(progress, position, None)
+            if progress.position == sent:
+                progress.position = position  # the log has no changes in between
         self._replicas.fanout.join(self._connection, [SYNC])
         self._is_live = True
 
     def _send(self, frame: bytes) -> None:
-        if not self._connection.wait_for_room(STALLED_SECONDS):
-            raise _SocketLost
+        may_send, has_waited = self._replicas.may_send, True
+        while has_waited:
+            if not self._connection.wait_for_room(STALLED_SECONDS):
+                raise _SocketLost
+            has_waited = not may_send.is_set()
+            may_send.wait()
         self._connection.send(frame)
 
 
-def _batches(records: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the records in lists that fit into one event each."""
-    batch: list[str] = []
+def _batches(records: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Yield the records, each with its id, in lists that fit into one event each."""
+    batch: list[tuple[int, str]] = []
     size = 0
-    for record in records:
+    for record_id, record in records:
         if batch and (len(batch) == RECORDS_PER_EVENT or size + len(record) > EVENT_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(record)
+        batch.append((record_id, record))
         size += len(record)
     if batch:
         yield batch
 
 
 def change_frames(changes: Sequence[Change], *, ref: msgspec.Raw | None = None) -> Iterator[bytes]:
-    """Yield changes as `sync/<kind>` events, in order.
+    """Yield changes as `sync/<kind>` events, in order."""
+    return (_encode_changes(batch, ref) for batch in _change_batches(changes))
+
+
+def _change_batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Yield the changes of one event each.
 
     An event has at most ten records, each only once. Deletions are in events of their own.
     """
@@ -314,11 +406,11 @@ def change_frames(changes: Sequence[Change], *, ref: msgspec.Raw | None = None) 
             or (change.record is None) != (batch[0].record is None)
             or any(change.record_id == earlier.record_id for earlier in batch)
         ):
-            yield _encode_changes(batch, ref)
+            yield batch
             batch, size = [], len(change.record or "")
         batch.append(change)
     if batch:
-        yield _encode_changes(batch, ref)
+        yield batch
 
 
 def _encode_changes(batch: list[Change], ref: msgspec.Raw | None) -> bytes:

@@ -28,6 +28,14 @@ class ClientNotes:
         self._database = database
         self._pending: dict[int, ClientSoftware] = {}
 
+    def export_state(self) -> dict[int, ClientSoftware]:
+        """Return what is not written yet, for another process."""
+        return dict(self._pending)
+
+    def restore(self, pending: dict[int, ClientSoftware]) -> None:
+        """Note what another process has not written."""
+        self._pending.update(pending)
+
     def start(self) -> None:
         """Start to write what is noted, every WRITE_SECONDS."""
         gevent.spawn(self._run)

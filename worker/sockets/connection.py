@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import fields
+
 from shared.peer_keys import PeerKey
 from shared.protocol import fresh_ref
 from shared.request_ids import start_work
@@ -40,6 +43,30 @@ class Callbacks(NamedTuple):
     answer: Callable[[Connection, bytes], list[bytes]]
     admit: Callable[[Connection], bool]
     closed: Callable[[Connection, int | None, str], None]
+
+
+class ConnectionState(Struct, kw_only=True, omit_defaults=True):
+    """The attributes of `Connection` that another process needs to continue."""
+
+    id: str
+    opened_at: float
+    seen_at: float
+    peer: Peer | None = None
+    supports: frozenset[str] = frozenset()
+    channels: dict[int, int] = {}
+    history_position: int = 0
+    players: dict[str, str] = {}
+    variant: int = 0
+    version: str = "1.0.0"
+    user_agent: str | None = None
+    debug_until: float = 0.0
+    missed_heartbeats: int = 0
+    claimed: PeerKey | None = None
+    claimed_id: str = ""
+    trace: list[tuple[float, bool, bytes]] = []
+
+
+_STATE_FIELDS = [field.name for field in fields(ConnectionState) if field.name != "trace"]
 
 
 class Connection:
@@ -107,6 +134,18 @@ class Connection:
         """Return the ids of this socket, for log lines and statements (`shared/request_ids.py`)."""
         request_id = self.transport.request_id
         return {"connection": self.id, "request": request_id} if request_id else {"connection": self.id}
+
+    def export_state(self) -> ConnectionState:
+        """Return what another process needs to continue, without limits and without the transport."""
+        state = {name: getattr(self, name) for name in _STATE_FIELDS}
+        # Later, all sockets of the peer share a trace, which the recorder exports.
+        return ConnectionState(**state, trace=list(self.trace) if self.peer is None else [])
+
+    def restore(self, state: ConnectionState) -> None:
+        """Continue where another process has stopped."""
+        for name in _STATE_FIELDS:
+            setattr(self, name, getattr(state, name))
+        self.trace.extend(state.trace)
 
     @property
     def peer_key(self) -> PeerKey | None:

@@ -7,8 +7,10 @@ FORGET_SECONDS after its last failure.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from gevent.event import Event
 
 from shared.addresses import counted_address
 
@@ -27,6 +29,8 @@ class Failures:
         self._is_on = is_on
         self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._held = 0
+        self._may_delay = True
+        self._released = Event()
 
     def delay(self, client_id: str, address: str, now: float) -> float:
         """Count a failure at `now` (monotonic seconds). Returns by how many seconds to delay its answer."""
@@ -34,6 +38,29 @@ class Failures:
             return 0.0
         count = max(self._count("id " + client_id[:100], now), self._count("address " + counted_address(address), now))
         return 0.0 if count <= FORGIVEN else min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(count - FORGIVEN - 1, 10))
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not while another process takes over: nobody's answer may hold that up."""
+        if self._may_delay:
+            self._released.wait(seconds)
+
+    def hold(self) -> None:
+        """End all delays, and begin none."""
+        self._may_delay = False
+        self._released.set()
+
+    def release(self) -> None:
+        """Delay answers again."""
+        self._may_delay = True
+        self._released.clear()
+
+    def export_state(self) -> list[tuple[str, int, float]]:
+        """Return the counts for another process: key, failures, and the time of the last by time.monotonic()."""
+        return [(key, count, last_at) for key, (count, last_at) in self._counts.items()]
+
+    def restore(self, counts: Iterable[tuple[str, int, float]]) -> None:
+        """Continue with the counts of another process."""
+        self._counts = OrderedDict((key, (count, last_at)) for key, count, last_at in counts)
 
     @contextmanager
     def holding(self) -> Iterator[bool]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from weakref import ref
 
 import gevent
 import structlog
+from msgspec import Struct
 
 from shared.protocol import HEARTBEAT
 from worker.sockets.connection import Connection
@@ -16,6 +18,13 @@ MAX_MISSED = 3
 CLOSE_NO_ANSWER = 4001
 
 _log = structlog.get_logger(__name__)
+
+
+class HeartbeatsState(Struct, frozen=True, omit_defaults=True):
+    """The due times (by time.monotonic()) and ids of the connections that get a heartbeat, or must authenticate."""
+
+    beats: list[tuple[float, str]] = []
+    unauthenticated: list[tuple[float, str]] = []
 
 
 class Heartbeats:
@@ -31,6 +40,15 @@ class Heartbeats:
     def start(self) -> None:
         """Start the timers."""
         gevent.spawn(self._run)
+
+    def export_state(self) -> HeartbeatsState:
+        """Return the due times of open connections, for another process."""
+        return HeartbeatsState(_open(self._beats), _open(self._unauthenticated))
+
+    def restore(self, state: HeartbeatsState, connections: Mapping[str, Connection]) -> None:
+        """Continue with the due times of another process. Ignores unknown connections."""
+        for queue, due_times in ((self._beats, state.beats), (self._unauthenticated, state.unauthenticated)):
+            queue.extend((due, ref(connections[key])) for due, key in due_times if key in connections)
 
     def expect(self, connection: Connection) -> None:
         """Close a new socket unless it authenticates in time."""
@@ -70,3 +88,8 @@ class Heartbeats:
             connection = self._unauthenticated.popleft()[1]()
             if connection is not None and connection.is_open and connection.is_newcomer:
                 connection.close(CLOSE_NO_ANSWER, "not authenticated in time")
+
+
+def _open(queue: deque[tuple[float, ref[Connection]]]) -> list[tuple[float, str]]:
+    pairs = ((due, reference()) for due, reference in queue)
+    return [(due, connection.id) for due, connection in pairs if connection is not None and connection.is_open]

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
 
 from shared import grapevine, peer_keys
 from shared.errors import TooMany
@@ -39,6 +41,27 @@ ABUSE_SECONDS = 10.0
 ABUSE_FACTOR = 2.0  # times the refill rate; a client that sends faster for ABUSE_SECONDS is closed
 
 
+FullAt = dict[str, float]
+"""When buckets are full again, by time.monotonic() and the name of the limit."""
+
+
+class SocketLimitsState(Struct, omit_defaults=True):
+    """The buckets of one socket: see `SocketLimits`."""
+
+    buckets: FullAt = {}
+    over_since: float = 0.0
+    over_count: int = 0
+
+
+class PeerLimitsState(Struct, omit_defaults=True):
+    """The buckets of one peer that are not full: see `PeerLimits`. Those of players have the limit and the player."""
+
+    peer: PeerKey
+    whole: FullAt = {}
+    sockets: FullAt = {}
+    players: list[tuple[str, str, float]] = []
+
+
 class PeerLimits:
     """The buckets of one game or application, and of its players.
 
@@ -65,6 +88,46 @@ class RateLimits:
         self._clock = clock
         self._peers: OrderedDict[PeerKey, PeerLimits] = OrderedDict()
         self._abuse_rate = limits[EVENTS].per_second * ABUSE_FACTOR
+
+    def export_state(self) -> list[PeerLimitsState]:
+        """Return the buckets of all peers, for another process."""
+        now = self._clock()
+        return [
+            PeerLimitsState(
+                peer,
+                _full_at(limits.whole, now),
+                _full_at(limits.sockets, now),
+                [(*key, bucket.full_at) for key, bucket in limits.players.items() if bucket.full_at > now],
+            )
+            for peer, limits in self._peers.items()
+        ]
+
+    def restore(self, states: Iterable[PeerLimitsState]) -> None:
+        """Continue with the buckets of another process. Skips limits that do not exist here."""
+        for state in states:
+            factor = _factor(state.peer)
+            limits = self._peer(state.peer)
+            for name in state.whole.keys() & self._limits.keys():
+                self._of_peer(state.peer, name).full_at = state.whole[name]
+            for name in state.sockets.keys() & self._limits.keys():
+                bucket = limits.sockets[name] = Bucket(self._limits[name], factor * SOCKETS_FACTOR)
+                bucket.full_at = state.sockets[name]
+            for name, player, full_at in state.players:
+                if name in self._limits:
+                    bucket = limits.players[name, player] = Bucket(self._limits[name], factor)
+                    bucket.full_at = full_at
+
+    def export_socket(self, connection: Connection) -> SocketLimitsState:
+        """Return the buckets of one socket, for another process."""
+        limits = connection.limits
+        return SocketLimitsState(_full_at(limits.buckets, self._clock()), limits.over_since, limits.over_count)
+
+    def restore_socket(self, connection: Connection, state: SocketLimitsState) -> None:
+        """Continue with the buckets of one socket. Skips limits that do not exist here."""
+        limits = connection.limits
+        limits.over_since, limits.over_count = state.over_since, state.over_count
+        for name in state.buckets.keys() & self._limits.keys():
+            self._of_socket(connection, name)[0].full_at = state.buckets[name]
 
     def admit_event(self, connection: Connection) -> bool:
         """Charge any event to the limit of all events. Returns False if the socket, or its game, is over it."""
@@ -265,6 +328,10 @@ class RateLimits:
 def _line_cost(text: str) -> int:
     """Return how many lines a line counts as: one for each LINE_BYTES that it has begun."""
     return 1 + (len(text.encode()) - 1) // LINE_BYTES if text else 1
+
+
+def _full_at(buckets: Mapping[str, Bucket], now: float) -> FullAt:
+    return {name: bucket.full_at for name, bucket in buckets.items() if bucket.full_at > now}
 
 
 def _factor(peer: PeerKey) -> int:

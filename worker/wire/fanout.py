@@ -219,6 +219,7 @@ class Fanout:
         self._batch: list[_Broadcast] = []
         self._queues: dict[Output, _SocketQueue] = {}
         self._is_flushing = False
+        self._is_held = False
         self._turn = WRITES_PER_TURN
         self._room: Event | None = None
 
@@ -319,6 +320,21 @@ class Fanout:
         if transport.group is not None:
             self._remove(transport, transport.group)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything has been written, so that nothing is queued here."""
+        return not (self._is_flushing or self._batch or self._queues)
+
+    def hold(self) -> None:
+        """Write nothing from now on, and queue everything."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Write again, first what was queued."""
+        self._is_held = False
+        if (self._batch or self._queues) and not self._is_flushing:
+            self._start_flushing()
+
     def wait_for_room(self) -> None:
         """Wait until the flusher has caught up, if too many broadcasts are queued. Call this before causing more."""
         while len(self._batch) >= BATCH_LIMIT:
@@ -341,6 +357,8 @@ class Fanout:
         return queue
 
     def _start_flushing(self) -> None:
+        if self._is_held:
+            return
         self._is_flushing = True
         gevent.spawn_raw(self._flush_all)
 

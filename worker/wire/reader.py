@@ -6,8 +6,10 @@ does not exceed the limits on its total size and on the number of its fragments 
 
 import logging
 from collections import deque
+from collections.abc import Generator
 from dataclasses import dataclass
 
+from msgspec import Struct
 from websockets.frames import BINARY, CloseCode, Frame
 from websockets.protocol import OPEN, SERVER
 from websockets.protocol import Protocol as WebSocketProtocol
@@ -41,6 +43,40 @@ class Limits:
     costs 60 µs."""
 
 
+class ReaderState(Struct, omit_defaults=True):
+    """What a reader has read and not passed on, for another process that continues.
+
+    Attributes:
+        raw: The bytes of a frame that has not arrived completely.
+        message_bytes: How much of a fragmented message has arrived, as the parser counts it. None outside a message.
+        fragments: The parts of that message.
+        inbox: The messages that the handler has not received.
+        farewell: See `Reader`.
+    """
+
+    raw: bytes = b""
+    message_bytes: int | None = None
+    fragments: list[bytes] = []
+    inbox: list[bytes] = []
+    farewell: tuple[bytes, int, str] | None = None
+
+
+class _Stream(StreamReader):
+    """A stream that keeps what the parser has taken of the frame in progress, which is only its head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = bytearray()
+
+    def read_exact(self, n: int) -> Generator[None, None, bytearray]:
+        while len(self.buffer) < n:  # never at the end of the stream: a lost connection is not passed to the parser
+            yield
+        data = self.buffer[:n]
+        del self.buffer[:n]
+        self.taken += data
+        return data
+
+
 class Reader(WebSocketProtocol):
     """The parser, the fragments so far, and the queue of whole messages for the handler.
 
@@ -52,6 +88,9 @@ class Reader(WebSocketProtocol):
         # The parser counts a control frame between fragments as part of the message. So its limit leaves room for one,
         # and take() enforces the exact limit.
         super().__init__(SERVER, state=OPEN, max_size=limits.message_bytes + _CONTROL_BYTES, logger=_protocol_log)
+        self.reader: _Stream = _Stream()
+        self.parser = self.parse()
+        next(self.parser)
         self.limits = limits
         self._max_bytes = limits.message_bytes
         self._inbox_bytes = limits.inbox_bytes
@@ -67,6 +106,29 @@ class Reader(WebSocketProtocol):
         self._max_bytes = limits.message_bytes if is_trusted else min(limits.early_bytes, limits.message_bytes)
         self._inbox_bytes = limits.inbox_bytes if is_trusted else min(4 * limits.early_bytes, limits.inbox_bytes)
         self.max_message_size = self._max_bytes + _CONTROL_BYTES
+
+    def recv_frame(self, frame: Frame) -> None:
+        self.reader.taken.clear()
+        super().recv_frame(frame)
+
+    def export_state(self) -> ReaderState:
+        """Return what another process needs to continue. Changes nothing."""
+        return ReaderState(
+            raw=bytes(self.reader.taken + self.reader.buffer),
+            message_bytes=self.current_size,
+            fragments=list(self._fragments),
+            inbox=list(self.inbox),
+            farewell=self.farewell,
+        )
+
+    def restore(self, state: ReaderState) -> None:
+        """Continue where another process has stopped, except for `raw`, which is still to be received."""
+        self.current_size = state.message_bytes
+        self._fragments = list(state.fragments)
+        self._fragments_bytes = sum(map(len, state.fragments))
+        self.inbox.extend(state.inbox)
+        self.inbox_bytes = sum(map(len, state.inbox))
+        self.farewell = state.farewell
 
     def release(self) -> None:
         """Release what was read. The reader cannot be used again.

@@ -18,7 +18,7 @@ from gevent.pywsgi import WSGIServer
 from shared.client_addresses import NO_PROXIES, TrustedProxies
 from worker.wire.handshake import upgrade_at_once
 from worker.wire.transport import Wire
-from worker.wire.upgrade import Endpoint, UpgradeHandler, shut_down_both
+from worker.wire.upgrade import Endpoint, UpgradeHandler, shut_down_both, start_upgraded
 
 log = logging.getLogger(__name__)
 
@@ -76,19 +76,66 @@ class SocketServer:
         """The port the server listens on. If 0 was requested, it is known once the server has started."""
         return self._port
 
-    def start(self) -> None:
+    def start(self, listener: socket.socket | None = None) -> None:
         """Listen and start accepting connections.
+
+        Args:
+            listener: A listening socket of another process, which is used if it has the right address.
 
         Raises:
             OSError: The server cannot listen there. The text contains the address.
         """
-        listener = _listen(self._bind, self._port, reuse_port=self._reuse_port)
+        if listener is not None and not self._fits(listener):
+            listener.close()
+            listener = None
+        if listener is None:
+            listener = _listen(self._bind, self._port, reuse_port=self._reuse_port)
         self._port = listener.getsockname()[1]
         self._server.listen_on(listener)
 
     def stop_accepting(self) -> None:
         """Close the listening socket. Connections stay open."""
         self._server.close()
+
+    # Taking over, see `Wire`
+
+    @property
+    def listener(self) -> socket.socket:
+        """The listening socket."""
+        return self._server.socket
+
+    @property
+    def handshakes(self) -> int:
+        """How many are in progress."""
+        return len(self._server.handshakes)
+
+    def find_path(self, endpoint: Endpoint) -> str | None:
+        """Return the path of an endpoint, or None if this server has other endpoints."""
+        paths = (path for path, candidate in self._server.endpoints.items() if candidate is endpoint)
+        return next(paths, None)
+
+    def find_endpoint(self, path: str) -> Endpoint | None:
+        """Return the endpoint of a path."""
+        return self._server.endpoints.get(path)
+
+    def hold(self) -> None:
+        """Accept nothing. New connections wait in the kernel."""
+        self._server.is_held = True
+        self._server.stop_accepting()
+
+    def release(self) -> None:
+        """Accept again, and start the connections that were upgraded meanwhile."""
+        self._server.is_held = False
+        self._server.start_accepting()
+        wire = self._server.wire
+        upgraded, wire.upgraded = wire.upgraded, []
+        for connection in upgraded:
+            start_upgraded(wire, connection)
+
+    def _fits(self, listener: socket.socket) -> bool:
+        """Return whether a socket listens where the settings say."""
+        address, port = listener.getsockname()[:2]
+        return address == self._bind and self._port in (0, port)
 
 
 def _listen(bind: str, port: int, *, reuse_port: bool) -> socket.socket:
@@ -143,7 +190,8 @@ class _Server(WSGIServer):
         self._application = application
         self._max_handshakes = max_handshakes
         self._handshake_seconds = handshake_seconds
-        self._handshakes: dict[socket.socket, float] = {}  # start times, oldest first
+        self.handshakes: dict[socket.socket, float] = {}  # start times, oldest first
+        self.is_held = False
         self._is_waiting = False
         self._max_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS
         self._warned_at = -WARNING_SECONDS
@@ -163,7 +211,7 @@ class _Server(WSGIServer):
 
     def full(self) -> bool:
         """Return whether to stop accepting, because the limit of handshakes is reached. gevent calls this."""
-        if len(self._handshakes) < self._max_handshakes:
+        if len(self.handshakes) < self._max_handshakes:
             return False
         self._is_waiting = True
         self._end_old_handshake()
@@ -188,7 +236,7 @@ class _Server(WSGIServer):
                 return None
             sock, address = accepted
             if self._admit(sock, address[0]):
-                self._handshakes[sock] = time.monotonic()
+                self.handshakes[sock] = time.monotonic()
                 return accepted
             sock.close()
         return None
@@ -200,7 +248,7 @@ class _Server(WSGIServer):
             with suppress(OSError):
                 sock.send(_TOO_MANY)  # a new connection's buffer has room
             return False
-        if self.wire.connections + len(self._handshakes) < self._max_descriptors:
+        if self.wire.connections + len(self.handshakes) < self._max_descriptors:
             return True
         self._warn("file descriptors run short: connections that have not authenticated are dropped, oldest first")
         self.wire.newcomers.drop_oldest(1)  # drops the new one if all others have authenticated
@@ -219,17 +267,17 @@ class _Server(WSGIServer):
         finally:
             deadline.stop()
             deadline.close()
-            self._handshakes.pop(sock, None)
+            self.handshakes.pop(sock, None)
             self.wire.newcomers.remove(sock)
-            if self._is_waiting and not self.closed:
+            if self._is_waiting:
                 self._is_waiting = False
-                self.start_accepting()
+                self._accept_again()
 
     def _end_old_handshake(self) -> None:
         """While the server does not accept, end the oldest handshake once it has lasted PATIENCE_SECONDS."""
-        if not self._is_waiting or not self._handshakes:
+        if not self._is_waiting or not self.handshakes:
             return
-        sock, started_at = next(iter(self._handshakes.items()))
+        sock, started_at = next(iter(self.handshakes.items()))
         left = started_at + PATIENCE_SECONDS - time.monotonic()
         if left <= 0:
             shut_down_both(sock)
@@ -241,11 +289,11 @@ class _Server(WSGIServer):
         gevent.spawn_later(SHORT_PAUSE_SECONDS, self._accept_again)
 
     def _accept_again(self) -> None:
-        if not self.closed:
+        if not self.closed and not self.is_held:
             self.start_accepting()
 
     def _warn(self, text: str) -> None:
         now = time.monotonic()
         if now - self._warned_at >= WARNING_SECONDS:
             self._warned_at = now
-            log.warning("%s (connections: %s, handshakes: %s)", text, self.wire.connections, len(self._handshakes))
+            log.warning("%s (connections: %s, handshakes: %s)", text, self.wire.connections, len(self.handshakes))

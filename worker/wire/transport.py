@@ -29,6 +29,7 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
+from msgspec import Struct
 from websockets.frames import BINARY, CONT, TEXT, CloseCode
 from websockets.protocol import OPEN
 
@@ -36,7 +37,7 @@ from worker.wire.descriptors import has_unsent, reset_on_close, shut_down
 from worker.wire.fanout import Fanout, Group, Subscriber
 from worker.wire.memory import Trimmer
 from worker.wire.newcomers import Newcomers
-from worker.wire.reader import Limits, Reader
+from worker.wire.reader import Limits, Reader, ReaderState
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +108,33 @@ class Outbox:
         self.watcher = watcher
 
 
+class TransportState(Struct, omit_defaults=True):
+    """One open connection, for another process that continues with its descriptor.
+
+    Attributes:
+        opened_at: By the clock time.monotonic(), which all processes of a machine share.
+        outbox: What the kernel has not accepted yet. It may begin inside a frame.
+    """
+
+    address: str
+    opened_at: float
+    request_id: str = ""
+    is_trusted: bool = False
+    reader: ReaderState | None = None
+    outbox: bytes = b""
+
+
 class Wire:
     """What all connections of one worker share.
 
+    While another process takes over (`worker/takeover/`), the wire is held: nothing is read, and no message is
+    handled. Writing goes on until the wire is stilled.
+
     Attributes:
-        connections: How many are open now.
+        transports: All connections whose descriptors are open.
+        is_held: Whether nothing is read and handled.
+        is_still: Whether nothing is written either, and no deadline ends a connection.
+        upgraded: Connections that were upgraded while the wire was held, and have no transport.
         queue_drops: How many were closed because too much was queued for them.
         stall_drops: How many were dropped because they accepted nothing for too long.
         newcomers: Those that have not authenticated, and TCP connections that are not upgraded yet.
@@ -122,11 +145,44 @@ class Wire:
         self.limits = limits or Limits()
         self.newcomers = Newcomers() if newcomers is None else newcomers
         self.loop = get_hub().loop
-        self.connections = 0
+        self.transports: set[Transport] = set()
+        self.is_held = False
+        self.is_still = False
+        self.upgraded: list[Any] = []  # `Upgraded` of upgrade.py, which imports this module
         self.queue_drops = 0
         self.stall_drops = 0
         self.trimmer = Trimmer()
         self._readers: list[Reader] = []
+
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return len(self.transports)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is being handled, and each connection that has ended was reported."""
+        return not any(transport.is_busy for transport in self.transports)
+
+    def hold(self) -> None:
+        """Stop reading and handling. A message that is being handled is handled to its end, without pacing."""
+        self.is_held = True
+        for transport in self.transports:
+            transport.hold()
+
+    def still(self) -> None:
+        """Stop writing too."""
+        self.is_still = True
+        self.fanout.hold()
+        for transport in self.transports:
+            transport.watch_outbox(is_watched=False)
+
+    def release(self) -> None:
+        """Write, read and handle again."""
+        self.is_held = self.is_still = False
+        for transport in list(self.transports):
+            transport.release()
+        self.fanout.release()
 
     def borrow_reader(self, *, is_trusted: bool) -> Reader:
         """Return an unused reader."""
@@ -199,7 +255,7 @@ class Transport:
         self._is_paused = True
         self._is_pumping = False
         self._is_trusted = False
-        wire.connections += 1
+        wire.transports.add(self)
 
     def start(self, handler: SocketHandler, early: bytes = b"") -> None:
         """Start reading.
@@ -220,6 +276,81 @@ class Transport:
         self._wire.newcomers.remove(self)
         if self._reader is not None:
             self._reader.set_trusted(True)
+
+    # Taking over, see `Wire`
+
+    @property
+    def fd(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message, or the end of the connection, is being handled."""
+        return self._is_pumping or (self._ending is not None and not self._state & _REPORTED)
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether another process can continue with this connection: it is not closing."""
+        return self._ending is None and not self._state & (_CLOSING | _DROPPED)
+
+    def export_state(self) -> TransportState:
+        """Return what another process needs to continue. Call this when the wire is still. Changes nothing."""
+        return TransportState(
+            address=self.address,
+            opened_at=self.opened_at,
+            request_id=self.request_id,
+            is_trusted=self._is_trusted,
+            reader=None if self._reader is None else self._reader.export_state(),
+            outbox=b"" if self._outbox is None else b"".join(self._outbox.chunks),
+        )
+
+    def restore(self, handler: SocketHandler, state: TransportState) -> None:
+        """Continue where another process has stopped. The wire must be held; its release() starts everything."""
+        self._handler = handler
+        self.opened_at = state.opened_at
+        self._is_trusted = state.is_trusted
+        if state.reader is not None:
+            reader = self._reader = self._wire.borrow_reader(is_trusted=state.is_trusted)
+            reader.restore(state.reader)
+            if reader.farewell is not None:
+                self._state |= _PEER_DONE
+            elif state.reader.raw:
+                self._feed(state.reader.raw)
+        if state.outbox:
+            self._open_outbox(state.outbox, 0)
+
+    def hold(self) -> None:
+        """Stop reading, unless the connection is closing and only its end is awaited."""
+        if not self._state & _CLOSING:
+            self._pause_reading()
+        self._report_progress()
+
+    def release(self) -> None:
+        """Read, handle and write again."""
+        self.watch_outbox(is_watched=True)
+        if self._handler is None:
+            return
+        reader = self._reader
+        if reader is None or not reader.is_full:
+            self._resume_reading()
+        if reader is not None and (reader.inbox or reader.farewell is not None):
+            self._wake_pump()
+
+    def watch_outbox(self, *, is_watched: bool) -> None:
+        """Start or stop writing what is queued."""
+        if self._outbox is None:
+            return
+        if is_watched:
+            self._outbox.watcher.start(self._on_writable)
+        else:
+            self._outbox.watcher.stop()
+
+    def detach(self) -> None:
+        """Forget a connection with which another process continues. The handler is not told."""
+        self._state |= _DROPPED | _PEER_DONE | _REPORTED
+        self._close_outbox()
+        self._release_descriptor()
 
     @property
     def is_closing(self) -> bool:
@@ -244,7 +375,7 @@ class Transport:
         """
         if self._state & (_CLOSING | _DROPPED):
             return
-        if self.queued_bytes + len(framed) > self._wire.limits.outbound_bytes:
+        if self.queued_bytes + len(framed) > self._wire.limits.outbound_bytes and not self._wire.is_held:
             self._close_as_too_slow()
             return
         self._wire.fanout.unicast(self, framed)
@@ -252,7 +383,7 @@ class Transport:
     def wait_below(self, nbytes: int, timeout: float) -> bool:
         """Wait until at most nbytes are queued. Return False after `timeout` seconds, or if the connection closes."""
         deadline = time.monotonic() + timeout
-        while not self.is_closing and self.queued_bytes > nbytes:
+        while not self.is_closing and self.queued_bytes > nbytes and not self._wire.is_held:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -356,7 +487,7 @@ class Transport:
             self._watcher.stop()
 
     def _resume_reading(self) -> None:
-        if self._is_paused and not self._state & _DROPPED:
+        if self._is_paused and not self._state & _DROPPED and (not self._wire.is_held or self._state & _CLOSING):
             self._is_paused = False
             self._watcher.start(self._on_readable)
 
@@ -372,7 +503,7 @@ class Transport:
         handler, reader = self._handler, self._reader
         assert handler is not None
         turn = _MESSAGES_A_TURN
-        while reader is not None and reader.inbox:
+        while reader is not None and reader.inbox and not self._wire.is_held:
             data = reader.inbox.popleft()
             reader.inbox_bytes -= len(data)
             if self._is_paused and reader.has_room:
@@ -387,7 +518,7 @@ class Transport:
                 turn = _MESSAGES_A_TURN
                 gevent.sleep(0)
             self._wire.fanout.wait_for_room()
-        if reader is not None and reader.farewell is not None and self._ending is None:
+        if reader is not None and reader.farewell is not None and not reader.inbox and self._ending is None:
             self._send_farewell(reader.farewell)
         self._is_pumping = False
         if self._ending is None:
@@ -410,7 +541,7 @@ class Transport:
         if outbox is not None:
             outbox.chunks.append(data)
             outbox.nbytes += len(data)
-            if outbox.nbytes > self._wire.limits.outbound_bytes:
+            if outbox.nbytes > self._wire.limits.outbound_bytes and not self._wire.is_held:
                 self._close_as_too_slow()
             return
         if not sent:
@@ -438,10 +569,11 @@ class Transport:
         self.direct = None
         outbox.chunks.append(data[sent:] if sent else data)
         outbox.nbytes = len(data) - sent
-        watcher.start(self._on_writable)
+        if not self._wire.is_still:
+            watcher.start(self._on_writable)
         if self._timer is None:
             self._start_timer(self._wire.limits.stall_seconds)
-        if outbox.nbytes > self._wire.limits.outbound_bytes:
+        if outbox.nbytes > self._wire.limits.outbound_bytes and not self._wire.is_held:
             self._close_as_too_slow()
 
     def _on_writable(self) -> None:
@@ -567,6 +699,8 @@ class Transport:
             self._timer = None
 
     def _on_deadline(self) -> None:
+        if self._wire.is_still:
+            return  # the timer repeats
         if not self._state & _CLOSING:
             self._wire.stall_drops += 1
         self._drop(is_late=True)
@@ -583,18 +717,9 @@ class Transport:
         self._state |= _DROPPED | _PEER_DONE
         self.direct = None
         self._close_outbox()
-        self._stop_timer()
-        self._watcher.stop()
-        self._watcher.close()
         if must_reset:
             reset_on_close(self._fd)
-        self._fd = -1
-        # gevent would delay this, possibly for a long time.
-        self._socket.close()
-        self._wire.connections -= 1
-        self._wire.newcomers.remove(self)
-        self._wire.trimmer.connection_ended()
-        self._wire.fanout.drop(self)
+        self._release_descriptor()
         if self._ending is None:
             self._ending = (None, "")
         if self._reader is not None and not self._is_pumping and not self._reader.inbox:
@@ -602,3 +727,16 @@ class Transport:
             self._reader = None
         self._report_progress()
         self._wake_pump()
+
+    def _release_descriptor(self) -> None:
+        self._stop_timer()
+        self._watcher.stop()
+        self._watcher.close()
+        self._fd = -1
+        self.direct = None
+        # gevent would delay this, possibly for a long time.
+        self._socket.close()
+        self._wire.transports.discard(self)
+        self._wire.newcomers.remove(self)
+        self._wire.trimmer.connection_ended()
+        self._wire.fanout.drop(self)

@@ -59,6 +59,21 @@ class Endpoint(NamedTuple):
     refuse: Callable[[dict[str, Any], str], Refusal | None] = lambda environ, address: None
 
 
+class Upgraded(NamedTuple):
+    """A connection whose handshake has been answered.
+
+    Attributes:
+        early: Bytes that were read beyond the handshake.
+        request_id: The id that a trusted proxy gave the handshake; otherwise "".
+    """
+
+    endpoint: Endpoint
+    fd: int
+    address: str
+    early: bytes
+    request_id: str
+
+
 def check_handshake(environ: dict[str, Any]) -> Refusal | None:
     """Return why a request is not a valid handshake, or None.
 
@@ -154,15 +169,31 @@ def start_connection(
     for level, option, value in _KEEPALIVE:
         sock.setsockopt(level, option, value)
     already_read = early()
-    transport = Transport(wire, sock.detach(), address, request_id)
-    wire.newcomers.replace(sock, transport, transport.abort)
+    upgraded = Upgraded(endpoint, sock.detach(), address, already_read, request_id)
+    if wire.is_held:
+        wire.upgraded.append(upgraded)
+    else:
+        start_upgraded(wire, upgraded, newcomer=sock)
+
+
+def start_upgraded(wire: Wire, upgraded: Upgraded, newcomer: socket.socket | None = None) -> None:
+    """Start a `Transport` on an upgraded connection.
+
+    Args:
+        newcomer: The socket under which the connection is listed among the newcomers, if it is.
+    """
+    transport = Transport(wire, upgraded.fd, upgraded.address, upgraded.request_id)
+    if newcomer is not None:
+        wire.newcomers.replace(newcomer, transport, transport.abort)
+    else:
+        wire.newcomers.add(transport, upgraded.address, transport.abort)
     try:
-        handler = endpoint.on_connection(transport, address)
+        handler = upgraded.endpoint.on_connection(transport, upgraded.address)
     except Exception:
         log.exception("a connection could not be set up")
         transport.abort()
         return
-    transport.start(handler, already_read)
+    transport.start(handler, upgraded.early)
 
 
 class UpgradeHandler(WebSocketHandler):  # type: ignore[misc]  # gevent-websocket has no types

@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -100,6 +101,10 @@ def _said(error: Exception) -> str:
     return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
 
 
+SaidLately = tuple[str, str, list[tuple[float, int]]]
+"""A peer key, a player key, and what the player has said: the times in seconds, and a number for each line's text."""
+
+
 class FilterSet:
     """Compiled rules, and what was said recently, for rules on floods and repeats.
 
@@ -169,6 +174,15 @@ class FilterSet:
         if self._paces:
             self._said = other._said
 
+    def export_said(self) -> list[SaidLately]:
+        """Return what was said recently, for another process."""
+        return [(peer, player, list(lines)) for (peer, player), lines in self._said.items()]
+
+    def restore_said(self, said: Iterable[SaidLately]) -> None:
+        """Continue with what another process has counted."""
+        if self._paces:
+            self._said = OrderedDict(((peer, key), deque(lines, maxlen=_LINES_KEPT)) for peer, key, lines in said)
+
     def _find_texts(self, text: str) -> Iterator[tuple[Rule, list[tuple[int, int]]]]:
         if self._set is not None:
             matches = self._find_in(text)
@@ -209,8 +223,9 @@ def has_link(text: str) -> bool:
 
 
 def _mark(text: str) -> int:
-    """Return a number that is equal for lines that look the same."""
-    return hash(strip_invisible(text).casefold())
+    """Return a number that is equal for lines that look the same, in every process."""
+    seen = strip_invisible(text).casefold().encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(seen, digest_size=8).digest(), "big")
 
 
 def _spans(rule: Rule, expression: Any, text: str) -> list[tuple[int, int]]:
