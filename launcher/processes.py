@@ -41,6 +41,11 @@ def die_with_parent(signum: int) -> Callable[[], None]:
     return request_signal
 
 
+def ending_with_launcher(*command: str) -> list[str]:
+    """Return a command that runs another one, and makes the kernel end it with the launcher. See `child.py`."""
+    return [sys.executable, "-I", str(Path(__file__).with_name("child.py")), str(os.getpid()), *command]
+
+
 def remember(folder: Path, name: str, pid: int) -> None:
     """Note a running child, the leader of its process group, so that a later start can end it."""
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +20,12 @@ from pathlib import Path
 from launcher import checks
 from launcher.errors import LaunchError, Stopped
 from launcher.first_start import Admin, prepare
-from launcher.processes import die_with_parent, end_leftovers, forget, remember
+from launcher.processes import end_leftovers, ending_with_launcher, forget, remember
 from launcher.supervisor import StopSignals, Supervisor
 from launcher.valkey import Valkey
 from shared import db
 from shared.settings import Settings, SettingsError, embedded_redis_socket
+from shared.takeover import Outcome, write_outcome
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
@@ -92,7 +92,16 @@ def _serve(
     admin_lines: list[str],
 ) -> int:
     """Run the site and the worker until they end. Clears admin_lines once they are printed."""
-    supervisor = Supervisor(signals, run_path)
+
+    def report(outcome: Outcome) -> None:
+        write_outcome(settings.instance_path, os.getpid(), outcome)
+
+    supervisor = Supervisor(
+        signals,
+        run_path,
+        prepare_upgrade=lambda: _migrate(environment, signals, run_path),
+        report_upgrade=report,
+    )
 
     def watch() -> None:
         _wait_until_ready(supervisor, settings)
@@ -134,7 +143,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     """Return the environment of the site and the worker: the settings as resolved here, and .venv first in PATH."""
     programs = Path(sys.executable).parent
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},  # only the launcher is a unit
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "DATABASE_URL": settings.database_url,
@@ -151,14 +160,15 @@ def _migrate(environment: dict[str, str], signals: StopSignals, run_path: Path) 
     """Bring the tables up to date. Raises LaunchError with the last line of the output."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "app.command_line:create_command_app", "db", "upgrade"],
+            ending_with_launcher(
+                sys.executable, "-m", "flask", "--app", "app.command_line:create_command_app", "db", "upgrade"
+            ),
             env=environment,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),
         )
         remember(run_path, "migrate", process.pid)
         try:

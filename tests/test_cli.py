@@ -428,6 +428,14 @@ def test_restart_notice(output, error, app):
     pubsub.close()
 
 
+def test_upgrade_without_workers(error):
+    assert "no worker of this user runs on this machine" in error("network", "upgrade")
+
+
+def test_upgrade_of_a_process_that_does_not_exist(error):
+    assert "there is no process 4194303" in error("network", "upgrade", "--pid", "4194303")
+
+
 def test_network_status(output, stored):
     stored.channel()
     assert output("network", "status") == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import re
@@ -25,10 +26,14 @@ import redis
 from sqlalchemy import create_engine, text
 
 from launcher import processes
+from launcher.errors import LaunchError
 from launcher.supervisor import StopSignals, Supervisor
 from launcher.valkey import Valkey
+from shared import takeover
 from shared.settings import embedded_redis_socket
-from tests.support.processes import ROOT, ServerProcess, clean_environment, free_port
+from shared.takeover import Outcome
+from tests.support.client import SocketClient
+from tests.support.processes import ROOT, ServerProcess, clean_environment, free_port, run_command
 from tests.support.servers import get
 from tests.support.waiting import wait_until
 
@@ -199,6 +204,106 @@ def test_a_signal_before_the_programs_start_is_not_lost(tmp_path):
     supervised = Supervised(tmp_path, web=SLEEPS, worker=SLEEPS)
     supervised.signals.asked = True
     assert supervised.run() is None
+
+
+TAKES_OVER = """
+import os, signal, sys, time
+if "--takeover" in sys.argv:
+    print("takes over", flush=True)
+    os.kill(int(sys.argv[-1]), signal.SIGUSR1)
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
+print("serves", flush=True)
+time.sleep(60)
+"""
+FAILS_TO_TAKE_OVER = """
+import sys, time
+if "--takeover" in sys.argv:
+    sys.exit("no")
+print("serves", flush=True)
+time.sleep(60)
+"""
+
+
+def run_upgrade(
+    folder: Path, worker: str, until: str, **options: object
+) -> tuple[Supervised, list[Outcome], str | None]:
+    """Ask for an upgrade once the worker serves, and stop when this text was printed. Returns the outcomes too."""
+    outcomes: list[Outcome] = []
+    (folder / "program.py").write_text(worker)
+    supervised = Supervised(folder, web=SLEEPS, worker="")
+    supervised.procfile.write_text(
+        supervised.procfile.read_text().replace(
+            f"worker: exec {sys.executable} -c ''", f"worker: exec {sys.executable} program.py"
+        )
+    )
+    supervised.supervisor = Supervisor(
+        supervised.signals,
+        folder,
+        supervised.output,
+        report_upgrade=outcomes.append,
+        **options,  # type: ignore[arg-type]
+    )
+
+    def watch() -> None:
+        wait_until(lambda: "serves" in supervised.output.getvalue(), what="the worker serves")
+        supervised.signals.upgrade_asked = True
+        try:
+            wait_until(lambda: until in supervised.output.getvalue(), what=until)
+        finally:
+            supervised.signals.asked = True
+
+    failure = supervised.run(threading.Thread(target=watch, daemon=True).start)
+    return supervised, outcomes, failure
+
+
+def test_an_upgrade_adopts_the_new_worker_and_restarts_the_rest(tmp_path):
+    """The end of the old worker is no failure. The output of both is copied."""
+    supervised, outcomes, failure = run_upgrade(tmp_path, TAKES_OVER, "system | upgraded")
+    assert failure is None, supervised.output.getvalue()
+    printed = supervised.output.getvalue()
+    assert printed.count("worker | serves") == 2 and printed.count("web    | up") == 2
+    assert [outcome.error for outcome in outcomes] == [""] and outcomes[0].pid > 0
+    assert "system | worker stopped (signal SIGTERM)" in printed
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_an_upgrade_that_fails_changes_nothing(tmp_path):
+    supervised, outcomes, failure = run_upgrade(tmp_path, FAILS_TO_TAKE_OVER, "not upgraded")
+    assert failure is None
+    printed = supervised.output.getvalue()
+    assert printed.count("worker | serves") == 1 and printed.count("web    | up") == 1
+    assert "the new worker ended (status 1)" in outcomes[0].error
+
+
+def test_an_upgrade_begins_with_the_migrations(tmp_path):
+    def fail() -> None:
+        raise LaunchError("the migrations failed: no table")
+
+    _, outcomes, failure = run_upgrade(tmp_path, TAKES_OVER, "not upgraded", prepare_upgrade=fail)
+    assert failure is None
+    assert outcomes[0].error == "the migrations failed: no table"
+
+
+def test_make_run_is_upgraded_without_dropping_a_socket(launch, tmp_path):
+    """`flask network upgrade` finds the launcher. Afterwards everything runs with new processes, and stops as usual."""
+    launcher = launch(RATE_LIMITS="off")
+    below = launcher.wait_until_ready()
+    instance = tmp_path / "instance"
+    settings = {"INSTANCE_PATH": str(instance), "WEB_PORT": str(launcher.web_port)}
+    client = SocketClient(f"ws://127.0.0.1:{launcher.socket_port}/socket")
+    [before] = takeover.list_workers(instance)
+    result = run_command("network", "upgrade", settings=settings)
+    assert result.returncode == 0, result.stderr + launcher.output
+    [after] = takeover.list_workers(instance)
+    assert json.loads(result.stdout) == {"old": launcher.pid, "new": after.pid} and after.pid != before.pid
+    answer = client.request("channels/send", {"channel": "gossip", "name": "x", "message": "y"})
+    assert answer["error"] == "unauthenticated" and not client.is_closed
+    wait_until(lambda: get(launcher.web_port, "/_health")[0] == 200, seconds=20, what="the site is back")
+    below += psutil.Process(launcher.pid).children(recursive=True)
+    assert launcher.stop() == 0, launcher.output
+    assert client.wait_closed() == 1012
+    assert not _survivors(below), launcher.output
+    assert "Traceback" not in launcher.output
 
 
 def test_a_program_that_ignores_sigterm_is_killed_and_named(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The network as a whole: its state, and the notice of a restart."""
+"""The network as a whole: its state, upgrades, and the notice of a restart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from app.commands.console import command, print_result
+from app.commands.console import command, fail, print_result
+from shared import takeover
 from shared.bus import Bus
 from shared.db import reading, transaction
 from shared.services import network
@@ -34,6 +35,32 @@ def network_status() -> None:
     for socket in status["sockets"]:
         socket["since"] = datetime.fromtimestamp(socket["since"], UTC).isoformat(timespec="seconds")
     print_result(**status)
+
+
+@command(group, "upgrade")
+@click.option("--pid", type=int, help="Only this process: a worker, or the launcher. Units of systemd have $MAINPID.")
+def upgrade(pid: int | None) -> None:
+    """Let new code take over from the running workers. No socket is closed.
+
+    Run it after the new code was installed and the database was migrated. If `make run` runs on this machine, it
+    migrates, upgrades its worker and restarts the site. Otherwise the workers with this instance folder are upgraded
+    one after the other.
+    """
+    instance_path = current_app.extensions["settings"].instance_path
+    launcher = takeover.find_launcher(instance_path)
+    if pid is not None:
+        pids = [pid]
+    elif launcher is not None:
+        pids = [launcher]
+    else:
+        pids = [worker.pid for worker in takeover.list_workers(instance_path)]
+    if not pids:
+        fail(f"no worker of this user runs on this machine with the instance folder {instance_path}")
+    for old in pids:
+        try:
+            print_result(old=old, new=takeover.request_upgrade(instance_path, old))
+        except takeover.UpgradeFailed as failed:
+            fail(f"process {old} goes on: {failed}")
 
 
 def _bus() -> Bus:
