@@ -48,6 +48,7 @@ class Faults:
         ]
         if not only_gentle:
             faults += [self.kill_worker, self.kill_site, self.kill_site_child, self.roll_restarts]
+            faults += [self.upgrade_workers]
         if self._network.clock_library:
             faults += [self.step_clock]
         if self._network.is_postgres:
@@ -115,6 +116,11 @@ class Faults:
         for program in self._network.programs:
             program.hit(signal.SIGTERM)
             await self._back(program)
+
+    async def upgrade_workers(self) -> None:
+        """Let new processes take over from the workers, one after the other."""
+        for worker in self._network.workers:
+            await worker.upgrade()
 
     async def run_short_of_descriptors(self) -> None:
         """Leave a worker few file descriptors, and connect more clients than that."""

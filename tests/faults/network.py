@@ -44,13 +44,26 @@ class Program:
         unexpected_ends: How often it ended although no fault had hit it.
     """
 
-    def __init__(self, name: str, launch: Callable[[], ServerProcess], is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        name: str,
+        launch: Callable[[], ServerProcess],
+        is_ready: Callable[[], bool],
+        launch_successor: Callable[[int], ServerProcess] | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            launch_successor: Starts a process that takes over from the one with this number.
+        """
         self.name = name
         self.is_ready = is_ready
         self.outputs: list[ServerProcess] = []
         self.starts = 0
         self.unexpected_ends: list[str] = []
         self._launch = launch
+        self._launch_successor = launch_successor
+        self._successor: ServerProcess | None = None
         self._is_hit = False
         self.process = self._start()
 
@@ -71,12 +84,27 @@ class Program:
         self._is_hit = True
         self.process.send_signal(signum)
 
+    async def upgrade(self) -> None:
+        """Let another process take over, and wait until one of the two has ended."""
+        assert self._launch_successor is not None
+        old, successor = self.process, self._launch_successor(self.pid)
+        self._successor = successor
+        self.outputs.append(successor)
+        while self.process is old and successor.process.poll() is None:
+            await asyncio.sleep(0.1)
+        self._successor = None
+        if self.process is old and not self._is_hit:
+            self.unexpected_ends.append(f"{self.name} was not taken over: {successor.lines[-5:]}")
+
     async def keep_running(self) -> None:
         """Start it again whenever it has ended, until cancelled."""
         while True:
             await asyncio.sleep(0.1)
             status = self.process.process.poll()
             if status is None:
+                continue
+            if status == 0 and self._successor is not None and self._successor.process.poll() is None:
+                self.process = self._successor
                 continue
             if not self._is_hit:
                 self.unexpected_ends.append(f"{self.name} ended by itself with {status}: {self.process.lines[-5:]}")
@@ -232,7 +260,12 @@ class Network:
                 "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        return Program(f"worker {number}", lambda: kind(settings, self._constants), lambda: _is_healthy(port))
+        return Program(
+            f"worker {number}",
+            lambda: kind(settings, self._constants),
+            lambda: _is_healthy(port),
+            lambda pid: kind(settings, self._constants, takeover=pid),
+        )
 
     def _site(self, number: int) -> Program:
         port = self.site_ports[number]
