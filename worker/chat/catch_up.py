@@ -9,6 +9,7 @@ by comparing with the highest id so far.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import gevent
@@ -34,6 +35,8 @@ CHECK_SECONDS = 10.0
 PAGE = 100  # lines read and delivered at a time
 STALLED_SECONDS = 2.0
 MAX_HELD = 5_000  # lines that arrive while catching up
+RETRY_SECONDS = 0.5
+HOLD_SECONDS = 10.0  # how long lines are held back if only this worker has lost the database
 
 _log = structlog.get_logger(__name__)
 
@@ -108,14 +111,14 @@ class RemoteLines:
 
     def worker_lost(self) -> None:
         """Catch up soon, since a worker that died may have stored lines without publishing them. Does not wait."""
-        gevent.spawn(self._catch_up)
+        self._catch_up_soon()
 
     def follow(self, signal: LinesStored) -> None:
         """Count and deliver the lines of a signal. Skips lines that were delivered already."""
         if signal.worker == self._worker_id:
             return
         if signal.has_missed:
-            gevent.spawn(self._catch_up)
+            self._catch_up_soon()
         for stored in signal.lines:
             line = stored.line
             self._limits.debit_message(line.peer, line.name, line.text)
@@ -174,14 +177,33 @@ class RemoteLines:
         Args:
             up_to: The id to stop at; None for everything that is stored by now.
         """
+        if self._hold_back():
+            self._deliver_all_missed(up_to)
+
+    def _catch_up_soon(self) -> None:
+        """Catch up in a greenlet. Lines that arrive from now on are held back."""
+        if self._hold_back():
+            gevent.spawn(self._deliver_all_missed)
+
+    def _hold_back(self) -> bool:
+        """Hold back the lines that arrive. Return False if somebody is catching up already and will read again."""
         self._is_behind = True
-        if self._is_catching_up:
-            return  # the greenlet that is catching up reads again
-        self._is_catching_up = True
+        is_first, self._is_catching_up = not self._is_catching_up, True
+        return is_first
+
+    def _deliver_all_missed(self, up_to: int | None = None) -> None:
+        gives_up_at = time.monotonic() + HOLD_SECONDS
         try:
             while self._is_behind:
                 self._is_behind = False
-                self._deliver_missed(up_to)
+                try:
+                    self._deliver_missed(up_to)
+                except SQLAlchemyError:
+                    if time.monotonic() > gives_up_at:
+                        raise
+                    self._is_behind = True
+                    gevent.sleep(RETRY_SECONDS)
+                    continue
                 up_to = None
         except SQLAlchemyError as error:
             _log.error("the history cannot be read, messages of other workers may be late", error=describe_error(error))
