@@ -19,7 +19,7 @@ from app.forms import sentence
 from app.limits import seconds_to_wait
 from app.occasional_log import log_failure
 from app.trailing_slashes import redirect_for
-from shared.db import find_write_fault, is_busy
+from shared.db import find_write_fault, is_busy, is_unavailable
 from shared.errors import Busy, Conflict, DomainError, Forbidden, Invalid, NotFound, TooMany, Unavailable
 
 STATUSES: dict[type[DomainError], int] = {
@@ -109,7 +109,7 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(RedisError)
     def dependency_failed(error: Exception) -> ResponseReturnValue:
         is_unwritable = isinstance(error, DBAPIError) and find_write_fault(error) is not None
-        if isinstance(error, InternalError | NotSupportedError) and not is_unwritable:
+        if isinstance(error, InternalError | NotSupportedError) and not is_unavailable(error):
             raise error
         _log_failure(error)
         if is_unwritable:

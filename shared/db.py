@@ -97,6 +97,7 @@ _END_BACKEND = text("""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE pid = :backend AND usename = current_user AND pid <> pg_backend_pid()
 """)
+_WAS_IDLE = "25P03"  # the SQLSTATE of `idle_in_transaction_session_timeout`
 _TOO_LATE = ("55P03", "57014")  # the SQLSTATEs of `lock_timeout` and `statement_timeout`
 
 
@@ -295,7 +296,8 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, OperationalError):
         return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR  # a faulty statement
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or find_write_fault(error) is not None
+        has_timed_out = getattr(error.orig, "sqlstate", None) == _WAS_IDLE
+        return error.connection_invalidated or has_timed_out or find_write_fault(error) is not None
     return isinstance(error, NoConnection)
 
 

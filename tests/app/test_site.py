@@ -1,9 +1,11 @@
 """What applies to the whole site: headers, cookies, error pages, health, metrics."""
 
 import re
+import time
 
 import pytest
 from flask import url_for
+from sqlalchemy import event
 from sqlalchemy import text as statement
 from werkzeug.routing import IntegerConverter, PathConverter
 
@@ -204,6 +206,27 @@ def test_a_missing_database_gets_a_page_and_health_reports_it(client, tmp_path, 
         assert answer.status_code == 503
         assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
         assert "is not available" in answer.get_data(as_text=True)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("any_database", ["postgres"], indirect=True)
+def test_a_site_that_froze_inside_a_transaction_answers_503(any_database, visitor, stored, caplog):
+    """PostgreSQL has ended the transaction meanwhile."""
+    visitor.sign_in(stored.user().username)
+    engine = db.SessionFactory.kw["bind"]
+
+    def freeze(connection):
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 1")
+        time.sleep(0.1)
+
+    event.listen(engine, "begin", freeze)
+    try:
+        answer = visitor.client.get("/manage/games")
+    finally:
+        event.remove(engine, "begin", freeze)
+    assert answer.status_code == 503
+    assert "\n" not in caplog.text.rstrip("\n") and "Traceback" not in caplog.text
+    assert visitor.client.get("/manage/games").status_code == 200
 
 
 @pytest.fixture
