@@ -38,7 +38,7 @@ from tests.support.servers import RunningSite
 
 EVERY_SECONDS = 2.0
 GIVE_UP_SECONDS = 20.0
-PAGES = ("/conduct", "/games", "/channels", "/")
+PAGES = ("/conduct", "/games", "/chat", "/")
 UPGRADE = (
     "GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     f"Sec-WebSocket-Key: {base64.b64encode(b'x' * 16).decode()}\r\n\r\n"
