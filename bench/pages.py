@@ -25,7 +25,7 @@ from tests.support.processes import ServerProcess, clean_environment, free_port
 from tests.support.servers import get
 from tests.support.waiting import wait_until
 
-PAGES = ("/", "/games", "/games/g7", "/channels", "/channels/bench", "/chat/bench", "/docs", "/conduct")
+PAGES = ("/", "/games", "/games/g7", "/channels/bench", "/chat/bench", "/docs", "/conduct")
 CONNECTIONS = 8
 
 
