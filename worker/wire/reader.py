@@ -15,6 +15,8 @@ from websockets.protocol import OPEN, SERVER
 from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.streams import StreamReader
 
+from worker.wire.parser_state import is_between_frames
+
 # Silence the library's logger, which would report the end of each connection.
 _protocol_log = logging.getLogger(f"{__name__}.protocol")
 _protocol_log.setLevel(logging.ERROR)
@@ -142,19 +144,8 @@ class Reader(WebSocketProtocol):
 
     @property
     def is_at_boundary(self) -> bool:
-        """Whether no part of a message has been read, so that another connection may use this reader.
-
-        It looks at which generator the parser is waiting in. If a new version of the library waits elsewhere, this is
-        always False, which only costs memory. A test notices.
-        """
-        inner_generator = getattr(self.parser, "gi_yieldfrom", None)
-        return (
-            inner_generator is not None
-            and inner_generator.gi_code is StreamReader.at_eof.__code__
-            and self.state is OPEN
-            and self.current_size is None
-            and not self.inbox
-        )
+        """Whether no part of a message has been read, so that another connection may use this reader."""
+        return is_between_frames(self.parser) and self.state is OPEN and self.current_size is None and not self.inbox
 
     @property
     def is_full(self) -> bool:
