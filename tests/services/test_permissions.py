@@ -10,7 +10,7 @@ import pytest
 
 from shared import services
 from shared.bus import Bus
-from shared.errors import Forbidden, Invalid, NotFound
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.game_details import GameDetails
 from shared.services import (
     accounts,
@@ -35,6 +35,7 @@ from shared.services.moderation import (
     ignores,
     messages,
     reports,
+    safeguards,
     sanctions,
 )
 from tests.support.factory import PASSWORD
@@ -112,10 +113,15 @@ def test_the_services_obey_the_table(make, session, who, act):
         Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, a, short_name="x", scopes=[]),
         Act.ANNOUNCE_RESTART: lambda a: network.announce_restart(session, a, NO_BUS, downtime_seconds=0),
         Act.RESTORE_BACKUP: lambda a: backups.start_over(session, a),
+        Act.RAID: lambda a: safeguards.start_raid_protection(session, a, hours=0, reason="r"),
+        Act.RAID_OVER: lambda a: safeguards.end_raid_protection(session, a),
+        Act.SET_PROBATION: lambda a: safeguards.set_probation(
+            session, a, hours=-1, slow_seconds=0, refuses_links=False
+        ),
         Act.SEE: lambda a: reports.get_report(session, a, 9),
     }
     actor = Actor("user", make.user(role=who if who in ("moderator", "admin") else "player").id, who, WHO[who])
-    with pytest.raises((NotFound, Invalid) if may(actor, act) else Forbidden):
+    with pytest.raises((NotFound, Invalid, Conflict) if may(actor, act) else Forbidden):
         calls[act](VISITOR if who == "visitor" else actor)
 
 
