@@ -17,11 +17,11 @@ from shared.services.moderation import safeguards
 def test_raid_protection_is_announced_audited_and_ends_by_itself(make, session, moderator):
     make.channel("gossip")
     make.channel("secret", is_hidden=True)
-    settings = safeguards.start_raid_protection(session, moderator, hours=1, reason="Fifty new accounts")
+    settings = safeguards.start_raid_protection(session, moderator, hours=1, reason="Fifty new accounts.")
     session.commit()
     assert settings.is_raid_at(utc_now()) and not settings.is_raid_at(utc_now() + timedelta(hours=1, seconds=1))
     lines = session.scalars(select(Message)).all()
-    assert [line.name for line in lines] == ["system"] and "Fifty new accounts" in lines[0].text
+    assert [line.name for line in lines] == ["system"] and lines[0].text.endswith("Reason: Fifty new accounts.")
     with pytest.raises(Conflict, match="registration is closed until"):
         safeguards.require_no_raid(session)
     safeguards.end_raid_protection(session, moderator)

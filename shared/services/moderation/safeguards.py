@@ -74,8 +74,8 @@ def start_raid_protection(session: Session, actor: Actor, *, hours: int, reason:
     _changed(session, actor, Act.RAID, before, settings, reason)
     _say_everywhere(
         session,
-        f"Raid protection is on for {hours} hour{'' if hours == 1 else 's'}: {reason}."
-        " Only approved characters, and players of games that are older than a day, can speak.",
+        f"Raid protection is on for {hours} hour{'' if hours == 1 else 's'}. Only approved characters,"
+        f" and players of games that are older than a day, can speak. Reason: {reason}",
     )
     return settings
 
