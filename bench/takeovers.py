@@ -189,6 +189,8 @@ class Crowd:
 
     def start(self) -> None:
         """Begin to chat."""
+        for seat in self.seats:
+            seat.received_at = 0.0  # the first games have waited for the last to connect
         self._thread.start()
 
     def stop(self) -> dict[str, Any]:
