@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from sqlalchemy.engine import make_url
 from tests.faults.peer import Credentials
 from tests.faults.proxy import Proxy
 from tests.support.postgres import Postgres
-from tests.support.processes import ServerProcess, clean_environment, free_port, run_command
+from tests.support.processes import ServerProcess, clean_environment, run_command
 from tests.support.servers import SECRET_KEY, RunningSite, RunningWorker, get
 from tests.support.valkey import TestValkey
 
@@ -149,8 +150,9 @@ class Network:
         self.clock_library = next((str(path) for path in Path("/").glob(FAKETIME[1:])), None)
         self.workers: list[Program] = []
         self.sites: list[Program] = []
-        self.worker_ports = [free_port() for _ in range(WORKERS)]
-        self.site_ports = [free_port() for _ in range(SITES)]
+        self._reserved = [_reserve_port() for _ in range(WORKERS + SITES)]
+        ports = [int(holder.getsockname()[1]) for holder in self._reserved]
+        self.worker_ports, self.site_ports = ports[:WORKERS], ports[WORKERS:]
         self.sockets_proxy = Proxy(self._shuffled_workers)
         self.redis_proxy = Proxy(lambda: [Path(self.valkey.url.removeprefix("unix://"))])
         self.database_proxy = Proxy(lambda: [self.postgres.socket_path] if self.postgres else [])
@@ -241,6 +243,8 @@ class Network:
             await asyncio.to_thread(program.process.kill)
         for proxy in (self.sockets_proxy, self.redis_proxy, self.database_proxy):
             await proxy.close()
+        for holder in self._reserved:
+            holder.close()
         self.valkey.close()
         if self.postgres is not None:
             self.postgres.close()
@@ -270,6 +274,18 @@ class Network:
     def _site(self, number: int) -> Program:
         port = self.site_ports[number]
         return Program(f"site {number}", lambda: RunningSite(self._settings, port), lambda: _is_healthy(port))
+
+
+def _reserve_port() -> socket.socket:
+    """Return a socket that keeps a port for our programs while none of them runs.
+
+    It does not listen, so they can. Otherwise another network on this machine might be given the port.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
 def _is_healthy(port: int) -> bool:

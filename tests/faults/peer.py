@@ -150,8 +150,10 @@ class Peer:
         elif answer is not None:
             answer.set_result(frame)
         elif frame["event"] == "authenticate":
-            if frame["status"] != "success":
-                raise OSError(f"authenticate failed: {frame}")
+            if frame["status"] != "success":  # real games would never come back
+                message = f"{self.short_name} was refused: {frame}"
+                asyncio.get_running_loop().call_exception_handler({"message": message})
+                raise OSError(message)
             self._connection = connection
             self.connections += 1
             self.opened()
