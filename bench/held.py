@@ -39,6 +39,7 @@ SPEAKERS = 20
 SAMPLED = 20
 STAMP = re.compile(rb"sent at (\d+\.\d{6});")
 STAMP_BYTES = 40
+CALM_SECONDS = 20.0  # after the last game has connected; what connecting costs is measured by bench.coming_back
 LAST_SECONDS = 10.0
 
 
@@ -116,6 +117,7 @@ async def hold(port: int, credentials: list[dict[str, str]], plan: Round, second
     for game in stalled:
         assert game.transport is not None
         game.transport.pause_reading()
+    await asyncio.sleep(CALM_SECONDS)
 
     mib = [resident_kib(pid) // 1024]
     speaking = asyncio.create_task(speak(speakers, plan.text_bytes, seconds))
