@@ -225,9 +225,9 @@ time.sleep(60)
 
 
 def run_upgrade(
-    folder: Path, worker: str, until: str, **options: object
+    folder: Path, worker: str, until: Callable[[str], bool], **options: object
 ) -> tuple[Supervised, list[Outcome], str | None]:
-    """Ask for an upgrade once the worker serves, and stop when this text was printed. Returns the outcomes too."""
+    """Ask for an upgrade once the worker serves, and stop once `until` accepts the output. Returns the outcomes too."""
     outcomes: list[Outcome] = []
     (folder / "program.py").write_text(worker)
     supervised = Supervised(folder, web=SLEEPS, worker="")
@@ -248,7 +248,7 @@ def run_upgrade(
         wait_until(lambda: "serves" in supervised.output.getvalue(), what="the worker serves")
         supervised.signals.upgrade_asked = True
         try:
-            wait_until(lambda: until in supervised.output.getvalue(), what=until)
+            wait_until(lambda: until(supervised.output.getvalue()), what="the end of the upgrade")
         finally:
             supervised.signals.asked = True
 
@@ -256,9 +256,15 @@ def run_upgrade(
     return supervised, outcomes, failure
 
 
+def is_refused(output: str) -> bool:
+    return "not upgraded" in output
+
+
 def test_an_upgrade_adopts_the_new_worker_and_restarts_the_rest(tmp_path):
     """The end of the old worker is no failure. The output of both is copied."""
-    supervised, outcomes, failure = run_upgrade(tmp_path, TAKES_OVER, "system | upgraded")
+    supervised, outcomes, failure = run_upgrade(
+        tmp_path, TAKES_OVER, lambda text: "system | upgraded" in text and text.count("web    | up") == 2
+    )
     assert failure is None, supervised.output.getvalue()
     printed = supervised.output.getvalue()
     assert printed.count("worker | serves") == 2 and printed.count("web    | up") == 2
@@ -268,7 +274,7 @@ def test_an_upgrade_adopts_the_new_worker_and_restarts_the_rest(tmp_path):
 
 
 def test_an_upgrade_that_fails_changes_nothing(tmp_path):
-    supervised, outcomes, failure = run_upgrade(tmp_path, FAILS_TO_TAKE_OVER, "not upgraded")
+    supervised, outcomes, failure = run_upgrade(tmp_path, FAILS_TO_TAKE_OVER, is_refused)
     assert failure is None
     printed = supervised.output.getvalue()
     assert printed.count("worker | serves") == 1 and printed.count("web    | up") == 1
@@ -279,7 +285,7 @@ def test_an_upgrade_begins_with_the_migrations(tmp_path):
     def fail() -> None:
         raise LaunchError("the migrations failed: no table")
 
-    _, outcomes, failure = run_upgrade(tmp_path, TAKES_OVER, "not upgraded", prepare_upgrade=fail)
+    _, outcomes, failure = run_upgrade(tmp_path, TAKES_OVER, is_refused, prepare_upgrade=fail)
     assert failure is None
     assert outcomes[0].error == "the migrations failed: no table"
 
@@ -291,7 +297,7 @@ def test_make_run_is_upgraded_without_dropping_a_socket(launch, tmp_path):
     instance = tmp_path / "instance"
     settings = {"INSTANCE_PATH": str(instance), "WEB_PORT": str(launcher.web_port)}
     client = SocketClient(f"ws://127.0.0.1:{launcher.socket_port}/socket")
-    [before] = takeover.list_workers(instance)
+    [before] = wait_until(lambda: takeover.list_workers(instance), what="the worker can be upgraded")
     result = run_command("network", "upgrade", settings=settings)
     assert result.returncode == 0, result.stderr + launcher.output
     [after] = takeover.list_workers(instance)

@@ -82,7 +82,9 @@ def test_a_signal_keeps_its_topic_and_its_json(topic, signal, body):
 
 
 def test_every_signal_has_an_example():
-    assert {type(signal) for _, signal, _ in WIRE} == set(Signal.__subclasses__())
+    assert {type(signal) for _, signal, _ in WIRE} == {
+        signal for signal in Signal.__subclasses__() if signal.__module__ == Signal.__module__
+    }
 
 
 def test_signals_of_a_newer_worker_are_understood():

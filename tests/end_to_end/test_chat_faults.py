@@ -365,6 +365,7 @@ def test_permanent_links_and_search(open_chat: Any, gossip: Any) -> None:  # noq
     expect(page.locator(".chat-more").first).to_contain_text("5 matches")
     assert texts(page) == ["storm number 7", "storm number 70", "storm number 73", "storm number 76", "storm number 79"]
     expect(page.locator("#chat-form")).to_be_hidden()
+    page.locator(".line").nth(1).hover()
     page.locator(".line .at").nth(1).click()
     expect(page.locator(".line.is-here .said")).to_have_text("storm number 70")
     expect(page.locator(".line.is-here")).to_be_in_viewport()

@@ -315,21 +315,23 @@ def claim(user, short_name: str, name: str) -> None:
 
 def test_a_chat_user_reports_a_line_and_is_muted(stored, start_site, start_worker, browser) -> None:
     """The account is muted. The chat and the account page show the reason."""
+    world = make_moderated(stored)  # before the worker starts, so that it knows the channel
     port = free_port()
     address = f"ws://127.0.0.1:{port}/socket"
     site = start_site(SOCKET_URL=address)
     start_worker(SOCKET_PORT=str(port), PUBLIC_URL=site.url, SOCKET_URL=address)
-    world = make_moderated(stored)
     with browser.new_context(base_url=site.url) as readers, browser.new_context(base_url=site.url) as moderators:
         reader, moderator_page = sign_in(readers.new_page(), "reader"), sign_in(moderators.new_page(), "mod")
         reader.goto("/chat/gossip")
         expect(reader.locator("#chat-state")).to_have_text("Live", timeout=20_000)
-        reader.locator(f"#chat-lines [data-id='{world.message}']").hover()
-        expect(reader.locator(f"a[href='/report?message={world.message}']")).to_be_visible()
+        reader.locator(f"#chat-lines [data-id='{world.message}']").focus()
+        reader.keyboard.press("Enter")
+        expect(reader.get_by_role("menuitem", name="Report…")).to_be_visible()
+        reader.keyboard.press("Escape")
         reader.locator("#chat-text").fill("Hello, <3 everyone")
         reader.keyboard.press("Enter")
         line = reader.locator("#chat-lines .line", has_text="Hello, <3 everyone")
-        expect(line.locator("a.report")).to_have_attribute("href", re.compile(r"^/report\?message=\d+$"))
+        expect(line).to_have_attribute("data-id", re.compile(r"^\d+$"))
 
         moderator_page.goto("/moderation/records/users/reader")
         expect(moderator_page.locator("main")).to_contain_text("Hello, <3 everyone")
@@ -338,15 +340,17 @@ def test_a_chat_user_reports_a_line_and_is_muted(stored, start_site, start_worke
         moderator_page.get_by_role("button", name="Impose").click()
         done(moderator_page, "in force")
 
+        failed = reader.locator(".line.failed")
+
         def is_refused() -> bool:
             reader.locator("#chat-text").fill("Still here?")
             reader.keyboard.press("Enter")
-            return "Enough for today" in reader.locator("#chat-problem").inner_text()
+            return failed.count() > 0
 
         wait_until(is_refused, what="the chat says why")
-        problem = reader.locator("#chat-problem")
-        expect(problem).to_have_text(re.compile(r"^You are muted for another \d+ \w+: Enough for today\. See it and"))
-        expect(problem.get_by_role("link")).to_have_attribute("href", "/account/sanctions")
+        problem = failed.first.locator(".why")
+        expect(problem).to_contain_text(re.compile(r"You are muted for another \d+ \w+: Enough for today\."))
+        expect(problem.get_by_role("link", name="See it and appeal")).to_have_attribute("href", "/account/sanctions")
         reader.goto("/account")
         expect(reader.locator("#own-sanctions")).to_contain_text("Enough for today")
         expect(reader.locator("#own-sanctions")).to_contain_text("by a moderator")

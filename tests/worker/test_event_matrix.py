@@ -46,7 +46,8 @@ RULES: dict[str, tuple[frozenset[str], str | None]] = {
 
 OF_BROWSERS = {
     "authenticate": True,
-    "heartbeat": False,
+    "heartbeat": True,
+    "channels/watch": True,
     "channels/send": False,
     "channels/read": False,
     "channels/listeners": False,

@@ -85,6 +85,7 @@ def state(*, is_paused: bool = False, paused_until: Any = None, slow_seconds: in
         paused_until=paused_until,
         slow_seconds=slow_seconds,
         is_closed=is_closed,
+        pause_reason="",
     )
 
 

@@ -53,7 +53,8 @@ export function handleKeys(log, acts) {
       next = row && rows.at(-1);
     } else if (event.key === "Escape") return byId("chat-text")?.focus();
     else if (!event.shiftKey || event.key === "?") {
-      if (event.key.length !== 1 || !preference("letters", true)) return;
+      if (!/^[a-z?]$/i.test(event.key) || !preference("letters", true)) return;
+      event.preventDefault(); // acting may move the focus to the input, which must not get the letter
       if (event.key === "?") acts.help();
       else if (row) acts.letter(row, event.key.toLowerCase());
       return;
