@@ -210,31 +210,40 @@ def get_own_character(session: Session, actor: Actor, *, character_id: int) -> C
 def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]], *, at: datetime) -> int:
     """Store when approved characters were last online. Return how many of these are.
 
-    One statement per game and 500 players. Characters that are deleted meanwhile are skipped.
+    One statement for 500 games, and one for 500 characters that are online. Characters that are deleted meanwhile are
+    skipped.
 
     Args:
         online: Pairs of a game's id and the names of its players.
     """
+    names = dict(online)
+    game_ids = sorted(names)
+    character_ids: list[int] = []
+    for start in range(0, len(game_ids), _BATCH):
+        keys: dict[int, set[str]] = {}  # only of games with characters, since most players are none
+        for character_id, game_id, key in session.execute(
+            select(Character.id, Character.game_id, Character.name_key).where(
+                Character.game_id.in_(game_ids[start : start + _BATCH]), Character.state == "approved"
+            )
+        ):
+            if game_id not in keys:
+                keys[game_id] = {player_key(name) for name in names[game_id]}
+            if key in keys[game_id]:
+                character_ids.append(character_id)
     seen = 0
-    for game_id, names in online:
-        keys = sorted({player_key(name) for name in names})
-        for start in range(0, len(keys), _BATCH):
-            approved = (
-                select(Character.id, literal(at, UtcDateTime))
-                .where(
-                    Character.game_id == game_id,
-                    Character.name_key.in_(keys[start : start + _BATCH]),
-                    Character.state == "approved",
-                )
-                .with_for_update(read=True, key_share=True)
-            )
-            sightings = session.execute(
-                upsert(session, CharacterSighting)
-                .from_select(["character_id", "seen_at"], approved)
-                .on_conflict_do_update(index_elements=["character_id"], set_={"seen_at": at})
-                .execution_options(preserve_rowcount=True)
-            )
-            seen += count_changed(sightings)
+    for start in range(0, len(character_ids), _BATCH):
+        approved = (
+            select(Character.id, literal(at, UtcDateTime))
+            .where(Character.id.in_(character_ids[start : start + _BATCH]), Character.state == "approved")
+            .with_for_update(read=True, key_share=True)
+        )
+        sightings = session.execute(
+            upsert(session, CharacterSighting)
+            .from_select(["character_id", "seen_at"], approved)
+            .on_conflict_do_update(index_elements=["character_id"], set_={"seen_at": at})
+            .execution_options(preserve_rowcount=True)
+        )
+        seen += count_changed(sightings)
     return seen
 
 
