@@ -56,7 +56,8 @@ def socket_path(instance_path: Path, worker_id: str) -> Path:
 def list_workers(instance_path: Path) -> list[ListeningWorker]:
     """Return the running workers of this user with this instance folder. Removes sockets that nobody listens on."""
     workers = []
-    for path in sorted(socket_path(instance_path, "").parent.glob(f"{_PREFIX}*.sock")):
+    # Where sockets are depends on the length of their path, and all ids have the same length.
+    for path in sorted(socket_path(instance_path, "0" * 8).parent.glob(f"{_PREFIX}*.sock")):
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(2)

@@ -172,6 +172,7 @@ def test_a_silent_connection_is_closed_and_made_again(browser: Browser) -> None:
     result = page.evaluate(
         """async () => {
           const { Socket } = await import("/link/socket.js");
+          Math.random = () => 0; // the shortest delay before it connects again
           const sockets = [];
           globalThis.WebSocket = class {
             constructor() { this.sent = []; sockets.push(this); }
