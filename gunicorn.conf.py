@@ -25,6 +25,9 @@ worker_class = "server.worker.BufferingWorker"
 # By default 1, because each process counts its own figures for /metrics.
 workers = _settings.web_concurrency
 threads = 8
+# Longer than proxies keep an idle connection, so that they close it. If the site did, a form sent at that moment would
+# get 502 from the proxy.
+keepalive = 75
 # Files are small, and a thread must not wait for a client that reads slowly.
 sendfile = False
 timeout = 60

@@ -62,8 +62,11 @@ class RequestBuffer:
         request = bytes(self._data[: self._size])
         del self._data[: self._size]
         self._searched, self._size, self._expects_continue = 0, None, False
-        if not self.is_body_refused:
-            self._read_head()
+        if self.is_body_refused:
+            # Makes gunicorn say so in its response. A proxy would otherwise send the next request on this connection.
+            line, _, rest = request.partition(b"\r\n")
+            return b"\r\n".join((line, b"Connection: close", rest))
+        self._read_head()
         return request
 
     def take_expectation(self) -> bool:

@@ -32,7 +32,8 @@ def test_unacceptable_requests_are_refused(data, status):
 
 
 def test_a_body_that_is_too_long_is_not_collected():
+    """The response says that the connection closes, because the next bytes are not a request."""
     buffer = RequestBuffer()
     buffer.feed(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nabc")
-    assert buffer.take() == b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"
+    assert buffer.take() == b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n"
     assert buffer.is_body_refused

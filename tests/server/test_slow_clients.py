@@ -120,13 +120,14 @@ def test_several_requests_at_once_are_answered_in_order(open_raw):
     ids=["too long", "chunked", "two lengths", "negative", "long head"],
 )
 def test_bodies_without_an_acceptable_length_are_refused(open_raw, head, status):
-    """The connection closes after the answer, so that nobody takes the body for a request."""
+    """The connection closes after the answer, which says so: a proxy would use it again, and the body is no request."""
     client = open_raw(POST_FORM + head + b"\r\n" + b"GET /conduct HTTP/1.1\r\n\r\n")
     answer = b""
     while data := client.recv(65_536):
         answer += data
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
 def test_a_client_may_wait_for_permission_to_send_its_body(open_raw):

@@ -42,8 +42,9 @@ class Bans:
     def _close_sockets(self) -> None:
         sanctions, by_peer = self._moderation.sanctions, self._sockets.by_peer
         affected = {connection for key in sanctions.peers for connection in by_peer.get(key, ())}
-        # Any socket can have a banned address, even before it has authenticated.
         for connection in list(self._sockets.all) if sanctions.has_addresses else affected:
+            if connection.is_newcomer:
+                continue  # checked when it authenticates: moderators and admins may chat from a banned address
             ban = self._moderation.find_ban(
                 connection.peer_key, connection.transport.address, user_id=connection.user_id
             )

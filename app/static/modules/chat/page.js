@@ -182,6 +182,7 @@ function renameChannel({ id, name }) {
   const older = byId("chat-older");
   if (older) older.pathname = entry.pathname;
   history.replaceState(null, "", entry.pathname);
+  shown = addressHere();
   attention.entitle(name + attention.title.slice(before.length));
 }
 
@@ -189,6 +190,8 @@ function renameChannel({ id, name }) {
 
 // Show another room: its page is fetched, and the parts that differ are exchanged.
 let loading = 0;
+const addressHere = () => location.pathname + location.search;
+let shown = addressHere();
 async function open(address, { isBack = false, isAgain = false } = {}) {
   const url = new URL(address, location.href);
   const number = ++loading;
@@ -212,6 +215,7 @@ async function open(address, { isBack = false, isAgain = false } = {}) {
   }
   unread.sendRead();
   if (!isBack && !isAgain && url.href !== location.href) history.pushState(null, "", url);
+  shown = addressHere();
   for (const name of ["channel", "channelId", "lines", "isLatest", "tell"]) {
     if (next.dataset[name] === undefined) delete chat.dataset[name];
     else chat.dataset[name] = next.dataset[name];
@@ -257,7 +261,9 @@ function enter(label = composer.form.querySelector("label").textContent) {
   if (matchMedia("(hover: hover) and (pointer: fine)").matches && !composer.form.hidden) composer.input.focus({ preventScroll: true });
 }
 
+// Also fired by links to parts of this page, like the one to the message box.
 addEventListener("popstate", () => {
+  if (addressHere() === shown) return;
   if (location.pathname.startsWith(`${root}/chat/`)) open(location.href, { isBack: true });
 });
 
