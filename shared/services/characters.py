@@ -12,11 +12,13 @@ from sqlalchemy import bindparam, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
+from shared import grapevine, peer_keys
 from shared.db import UtcDateTime, count_changed, upsert, utc_now
 from shared.errors import Conflict, DomainError, Forbidden, NotFound
 from shared.models.character import Character, CharacterSighting
 from shared.models.game import Game
 from shared.models.user import User
+from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
 from shared.services import account_sanctions
 from shared.services.authority import changes
@@ -245,6 +247,20 @@ def note_sightings(session: Session, online: Iterable[tuple[int, Sequence[str]]]
         )
         seen += count_changed(sightings)
     return seen
+
+
+def players_of(session: Session, user_id: int) -> list[tuple[PeerKey, str]]:
+    """Return a person's players as (peer key, player's key): the username on Grapevine and approved characters."""
+    user = session.get(User, user_id)
+    if user is None:
+        return []
+    rows = session.execute(
+        select(Character.game_id, Character.name_key).where(Character.user_id == user_id, Character.state == "approved")
+    )
+    return [
+        (grapevine.KEY, player_key(user.username)),
+        *((peer_keys.of_game(row.game_id), row.name_key) for row in rows),
+    ]
 
 
 def _find(session: Session, game_id: int, name: str) -> Character | None:

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from shared import grapevine
 from shared.models.message import Message
 from shared.protocol.types import player_key
+from shared.services import characters
 from shared.services.authority.actors import Actor
-from shared.services.moderation import ignores, targets
+from shared.services.moderation import ignores
 from shared.services.moderation.patterns import PatternSet, subject
 
 _SYSTEM = (grapevine.KEY, grapevine.SYSTEM)
@@ -64,6 +65,6 @@ def ignored_by(session: Session, actor: Actor) -> IgnoredSpeakers:
     people = [entry.person_id for entry in entries if entry.person_id is not None]
     return IgnoredSpeakers(
         [entry.pattern for entry in entries if entry.pattern is not None],
-        [player for person_id in people for player in targets.players_of(session, person_id)],
-        [_SYSTEM, *targets.players_of(session, actor.id)],
+        [player for person_id in people for player in characters.players_of(session, person_id)],
+        [_SYSTEM, *characters.players_of(session, actor.id)],
     )

@@ -17,7 +17,7 @@ from shared.models.moderation import Filter
 from shared.models.report import REPORT_STATES, Report, Reporter
 from shared.pagination import Page, paginate
 from shared.protocol.types import player_key
-from shared.services import validation
+from shared.services import characters, validation
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
@@ -193,7 +193,7 @@ def others_than(session: Session, actor: Actor) -> ColumnElement[bool]:
     """Return the condition for a SELECT: only reports about others, since nobody may learn who reported them."""
     if actor.kind != "user" or actor.id is None:
         return true()
-    themselves = targets.players_of(session, actor.id)
+    themselves = characters.players_of(session, actor.id)
     return not_(or_(*(and_(Report.peer == peer, Report.player_key == key) for peer, key in themselves)))
 
 

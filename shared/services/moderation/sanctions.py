@@ -20,7 +20,7 @@ from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.moderation import SANCTION_KINDS, Sanction
 from shared.models.user import User
 from shared.pagination import Page, paginate
-from shared.services import channels, validation
+from shared.services import channels, characters, validation
 from shared.services.account_sanctions import audit_form, in_force_at
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
@@ -210,7 +210,7 @@ def list_of_user(session: Session, user_id: int) -> list[Sanction]:
     """Return all sanctions against a person, newest first: the account, its name on Grapevine, its characters."""
     about = [Sanction.user_id == user_id]
     about += [
-        and_(Sanction.peer == peer, Sanction.player_key == key) for peer, key in targets.players_of(session, user_id)
+        and_(Sanction.peer == peer, Sanction.player_key == key) for peer, key in characters.players_of(session, user_id)
     ]
     return list(session.scalars(select(Sanction).where(or_(*about)).order_by(Sanction.id.desc()).limit(200)))
 
@@ -235,7 +235,7 @@ def list_against_game(session: Session, game_id: int) -> list[Sanction]:
 def concerns(session: Session, sanction: Sanction, user_id: int) -> bool:
     """Return True if a user may see and appeal a sanction: it is against them, a character, a game of theirs or its
     players."""
-    if sanction.user_id == user_id or (sanction.peer, sanction.player_key) in targets.players_of(session, user_id):
+    if sanction.user_id == user_id or (sanction.peer, sanction.player_key) in characters.players_of(session, user_id):
         return True
     return sanction.peer is not None and sanction.peer in targets.games_of(session, user_id)
 
@@ -343,7 +343,7 @@ def _warn(session: Session, about: Target, sanction: Sanction) -> None:
     """Have workers tell the warned player if they are online. Others see the warning on their page."""
     players = [(about.peer, about.player_key)] if about.peer and about.player_key else []
     if about.user_id is not None:
-        players = [*targets.players_of(session, about.user_id)]
+        players = [*characters.players_of(session, about.user_id)]
     text = f"A moderator warns you: {sanction.reason}"
     tells = [SystemTell(peer, key, text) for peer, key in players]
     if tells:

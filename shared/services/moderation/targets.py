@@ -183,20 +183,6 @@ def person_of(session: Session, peer: str | None, key: str | None) -> User | Non
     )
 
 
-def players_of(session: Session, user_id: int) -> list[tuple[PeerKey, str]]:
-    """Return a person's players as (peer key, player's key): the username on Grapevine and approved characters."""
-    user = session.get(User, user_id)
-    if user is None:
-        return []
-    rows = session.execute(
-        select(Character.game_id, Character.name_key).where(Character.user_id == user_id, Character.state == "approved")
-    )
-    return [
-        (grapevine.KEY, player_key(user.username)),
-        *((peer_keys.of_game(row.game_id), row.name_key) for row in rows),
-    ]
-
-
 def games_of(session: Session, user_id: int | None) -> list[PeerKey]:
     """Return the peer keys of the games that a user owns."""
     return [peer_keys.of_game(game_id) for game_id in session.scalars(select(Game.id).where(Game.owner_id == user_id))]
