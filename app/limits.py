@@ -83,6 +83,7 @@ REPORTS = "You have sent many reports in a short time. The moderators have recei
 CHECKS = "Your ways to connect have been checked too often."
 OFFERS = "You have offered games too often."
 CHANGES = "The password was changed too often."
+EXPORTS = "You have downloaded your data many times."
 PASSWORDS = "Too many attempts with a wrong password."
 ALLOWANCES = (
     # Right passwords take as long to check as wrong ones.
@@ -118,6 +119,8 @@ ALLOWANCES = (
     Allowance("reports.new", "30 per hour", per_user=True, message=REPORTS),
     Allowance("account.change_password", "30 per hour", per_user=True, message=CHANGES),
     Allowance("account.delete", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
+    Allowance("account.export", "20 per hour", per_user=True, message=EXPORTS),
+    Allowance("manage.export", "20 per hour", per_user=True, message=EXPORTS),
     Allowance("connections.check", "10 per 10 minutes", per_user=True, message=CHECKS),
     Allowance("transfers.offer", "20 per hour", per_user=True, message=OFFERS),
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import IO
+
 from flask import Blueprint, flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
@@ -9,13 +12,15 @@ from flask_login import current_user
 from app.accounts import mails
 from app.accounts.forms import ChangeEmailForm, ChangePasswordForm, DeleteAccountForm, PrivacyForm
 from app.accounts.identity import keep_session, login_required
-from app.current_actor import actor_transaction, current_actor
+from app.archives import send_archive
+from app.current_actor import actor_reading, actor_transaction, current_actor
 from app.errors import add_error, errors_on
 from app.templating import form_page
 from shared.db import reading, transaction
 from shared.errors import Forbidden
 from shared.mail import MailUnavailable
 from shared.services import accounts, characters, games, validation
+from shared.services.exports import person
 from shared.services.moderation import sanctions
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -158,6 +163,18 @@ def end_sessions() -> ResponseReturnValue:
     keep_session(user)
     flash("You are signed out everywhere else.", "success")
     return redirect(url_for(".show"), 303)
+
+
+@bp.post("/export")
+@login_required
+def export() -> ResponseReturnValue:
+    """Send everything that is stored about the account as a zip file."""
+
+    def write(file: IO[bytes], now: datetime) -> str:
+        with actor_reading() as (database, actor):
+            return person.export_person(database, actor, file, now=now).username
+
+    return send_archive(write)
 
 
 @bp.route("/delete", methods=["GET", "POST"])

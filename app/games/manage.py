@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import IO
+
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
@@ -9,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import one_time_secrets
 from app.accounts.identity import login_required
+from app.archives import send_archive
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games import owner
@@ -19,6 +23,7 @@ from shared.db import reading
 from shared.models import Game
 from shared.models.credentials import Credentials
 from shared.services import game_transfers, games
+from shared.services.exports import game as game_export
 from shared.services.moderation import safeguards, sanctions
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
@@ -102,6 +107,18 @@ def regenerate(short_name: str) -> ResponseReturnValue:
         credentials = games.regenerate_credentials(session, actor, short_name=short_name)
     flash("The credentials have been regenerated. The old ones no longer work.", "success")
     return _with_secret(short_name, credentials)
+
+
+@bp.post("/<short_name>/export")
+@login_required
+def export(short_name: str) -> ResponseReturnValue:
+    """Send everything that is stored about a game as a zip file."""
+
+    def write(file: IO[bytes], now: datetime) -> str:
+        with actor_reading() as (session, actor):
+            return game_export.export_game(session, actor, file, short_name=short_name, now=now).short_name
+
+    return send_archive(write)
 
 
 @bp.post("/<short_name>/delete")

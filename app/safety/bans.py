@@ -24,10 +24,12 @@ OPEN_ENDPOINTS = frozenset(
         "characters.replace_key",
         "connections.delete",
         "manage.delete",
+        "manage.export",
         "manage.regenerate",
     ]
 )
-"""Forms that only remove things or keep them safe. (The blueprints above are for signing in, accounts and appeals.)"""
+"""Forms that only remove things, keep them safe, or let people take their data along. (The blueprints above are for
+signing in, accounts and appeals.)"""
 
 REGISTER = "accounts.register"
 

@@ -98,6 +98,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/account/email/cancel"): people("/account/email/cancel"),
     ("GET", "/account/password"): people("/account/password"),
     ("POST", "/account/password"): people("/account/password"),
+    ("POST", "/account/export"): people("/account/export"),
     ("POST", "/account/privacy"): people("/account/privacy"),
     ("POST", "/account/verify"): people("/account/verify"),
     ("GET", "/manage/games"): people("/manage/games"),
@@ -127,6 +128,7 @@ RULES: dict[tuple[str, str], Rule] = {
     # Only who has the offer: tests/app/test_transfers.py.
     ("POST", "/manage/games/<short_name>/transfer/accept"): Rule(NOBODY, f"{GAME}/transfer/accept", refused=404),
     ("POST", "/manage/games/<short_name>/transfer/cancel"): Rule(NOBODY, f"{GAME}/transfer/cancel", refused=404),
+    ("POST", "/manage/games/<short_name>/export"): own_game(f"{GAME}/export"),
     ("POST", "/manage/games/<short_name>/regenerate"): own_game(f"{GAME}/regenerate"),
     ("GET", "/admin"): admins("/admin"),
     ("POST", "/admin"): admins("/admin"),

@@ -1,0 +1,1 @@
+"""What people may take along: everything about a person, and everything about a game."""
