@@ -9,7 +9,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import reading, utc_now
-from shared.services.moderation import safeguards
+from shared.services import raids
 
 CACHE_SECONDS = 5.0
 _KEY = "raid_notice"
@@ -38,7 +38,7 @@ def forget_raid() -> None:
 def _read() -> tuple[datetime, str] | None:
     try:
         with reading() as session:
-            settings = safeguards.get_settings(session)
+            settings = raids.get_settings(session)
             return None if settings.raid_until is None else (settings.raid_until, settings.raid_reason)
     except SQLAlchemyError:
         return None  # error pages must work while the database is down

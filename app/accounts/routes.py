@@ -22,7 +22,6 @@ from shared.models import User
 from shared.services import characters, games, users
 from shared.services.authority.actors import Role
 from shared.services.authority.permissions import RULES, Act
-from shared.services.moderation import safeguards
 
 bp = Blueprint("accounts", __name__)
 
@@ -34,7 +33,6 @@ def register() -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form):
             with transaction() as database:
-                safeguards.require_no_raid(database)
                 user = users.sign_up(
                     database,
                     username=form.username.data or "",

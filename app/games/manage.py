@@ -24,7 +24,7 @@ from shared.models import Game
 from shared.models.credentials import Credentials
 from shared.services import game_transfers, games
 from shared.services.exports import game as game_export
-from shared.services.moderation import safeguards, sanctions
+from shared.services.moderation import sanctions
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 
@@ -49,7 +49,6 @@ def new() -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
-                safeguards.require_no_raid(session)
                 game, credentials = games.create_game(session, actor, owner_id=current_user.id, details=form.details())
             flash(f"{game.name} has been registered.", "success")
             return _with_secret(game.short_name, credentials, status=201)

@@ -14,6 +14,7 @@ from app.raid_notice import forget_raid
 from shared.db import utc_now
 from shared.errors import Conflict
 from shared.models import SafeguardSettings
+from shared.services import raids
 from shared.services.authority.permissions import Act, may
 from shared.services.moderation import safeguards
 
@@ -60,7 +61,7 @@ def set_probation() -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
-                form.merge(_values_of(safeguards.get_settings(session)))
+                form.merge(_values_of(raids.get_settings(session)))
                 safeguards.set_probation(
                     session,
                     actor,
@@ -84,7 +85,7 @@ def _values_of(settings: SafeguardSettings) -> dict[str, object]:
 def _page(*, raid: RaidForm | None = None, probation: ProbationForm | None = None) -> ResponseReturnValue:
     """Return the page. A form that was sent keeps its input and errors."""
     with actor_reading() as (session, actor):
-        settings = safeguards.get_settings(session)
+        settings = raids.get_settings(session)
         page = render_template(
             "moderation/safeguards.html",
             settings=settings,

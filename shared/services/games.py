@@ -17,7 +17,7 @@ from shared.models.credentials import Credentials
 from shared.models.game import Game, GameConnection
 from shared.models.game_details import GameDetails
 from shared.models.user import User
-from shared.services import connection_checks, short_names, validation
+from shared.services import connection_checks, raids, short_names, validation
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, may
 from shared.signals import CredentialsRevoked
@@ -29,7 +29,7 @@ CONNECTIONS_PER_GAME = 20
 def create_game(session: Session, actor: Actor, *, owner_id: int, details: GameDetails) -> tuple[Game, Credentials]:
     """Register a game, for the actor or, as an admin or the operator, for somebody else.
 
-    Non-admins may own at most GAMES_PER_OWNER games.
+    Non-admins may own at most GAMES_PER_OWNER games, and may register none during a raid.
 
     Returns:
         The game and its credentials. The credentials are in clear here and nowhere else.
@@ -39,7 +39,7 @@ def create_game(session: Session, actor: Actor, *, owner_id: int, details: GameD
         NotFound: The owner does not exist.
         Invalid: With the field at fault.
         NameTaken: With the field `name` or `short_name`.
-        Conflict: The owner has too many games.
+        Conflict: The owner has too many games, or raid protection is on.
     """
     is_manager = may(actor, Act.MANAGE_GAMES)
     if not is_manager and not actor.is_user(owner_id):
@@ -47,6 +47,7 @@ def create_game(session: Session, actor: Actor, *, owner_id: int, details: GameD
     if session.get(User, owner_id) is None:
         raise NotFound("there is no such owner", field="owner")
     if not is_manager:
+        raids.require_no_raid(session)
         require_room_for_game(session, owner_id, field="name")
     details = clean_details(details)
     game = Game(owner_id=owner_id, redirect_uris=[], connections=[])

@@ -19,7 +19,7 @@ from shared.errors import Busy, Forbidden, Invalid, InvalidCredentials, NameTake
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
-from shared.services import validation
+from shared.services import raids, validation
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
@@ -104,9 +104,11 @@ def sign_up(session: Session, *, username: str, email: str, password: str) -> Us
     """Create an account, as anybody may. It does not hold its address until the link in a mail proves it.
 
     Behaves the same whether or not another account has the address, so that nobody learns who has one
-    (docs/decisions/0010-addresses.md). Raises Invalid and NameTaken with the field at fault.
+    (docs/decisions/0010-addresses.md). Raises Invalid and NameTaken with the field at fault, Conflict during a raid.
     """
-    return _add(session, _new_user(session, username=username, email=email, password=password))
+    user = _new_user(session, username=username, email=email, password=password)
+    raids.require_no_raid(session)
+    return _add(session, user)
 
 
 def authenticate_user(

@@ -6,7 +6,7 @@ import pytest
 
 from shared import db
 from shared.models import Game, User
-from shared.services.moderation import safeguards
+from shared.services import raids
 from tests.support.moderating import make_moderated
 
 PASSWORD = "correct horse battery"
@@ -56,7 +56,7 @@ def test_wrong_input_starts_nothing_and_is_kept(visitor, world, hours, reason):
     assert answer.status_code == 422
     assert f'value="{hours}"' in moderator.page or not hours
     with db.reading() as session:
-        assert safeguards.raid_end(session) is None
+        assert raids.get_settings(session).raid_until is None
 
 
 def test_an_admin_sets_the_probation_and_a_moderator_only_reads_it(visitor, new_visitor, world):

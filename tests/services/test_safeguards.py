@@ -10,8 +10,19 @@ from sqlalchemy import select
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.models import AuditEntry, Character, Message
+from shared.models.game_details import GameDetails
+from shared.services import games, raids, users
 from shared.services.authority import actors
 from shared.services.moderation import safeguards
+
+
+def sign_up(session):
+    return users.sign_up(session, username="Newcomer", email="newcomer@example.com", password="a long password")
+
+
+def register_game(session, owner):
+    details = GameDetails(name="Newcomers", short_name="New")
+    return games.create_game(session, actors.of_user(session, owner.id), owner_id=owner.id, details=details)
 
 
 def test_raid_protection_is_announced_audited_and_ends_by_itself(make, session, moderator):
@@ -22,12 +33,15 @@ def test_raid_protection_is_announced_audited_and_ends_by_itself(make, session, 
     assert settings.is_raid_at(utc_now()) and not settings.is_raid_at(utc_now() + timedelta(hours=1, seconds=1))
     lines = session.scalars(select(Message)).all()
     assert [line.name for line in lines] == ["system"] and lines[0].text.endswith("Reason: Fifty new accounts.")
-    with pytest.raises(Conflict, match="registration is closed until"):
-        safeguards.require_no_raid(session)
+    register = (lambda: sign_up(session), lambda: register_game(session, make.user()))
+    for attempt in register:
+        with pytest.raises(Conflict, match="registration is closed until"):
+            attempt()
+    make.game("Operated")  # by the operator, whom raid protection does not stop
     safeguards.end_raid_protection(session, moderator)
     session.commit()
-    safeguards.require_no_raid(session)
-    assert safeguards.raid_end(session) is None
+    for attempt in register:
+        attempt()
     assert session.scalars(select(AuditEntry.act).order_by(AuditEntry.number)).all() == ["raid/start", "raid/end"]
     with pytest.raises(Conflict):
         safeguards.end_raid_protection(session, moderator)
@@ -37,7 +51,7 @@ def test_a_raid_that_is_over_closes_nothing(make, session, moderator):
     settings = safeguards.start_raid_protection(session, moderator, hours=1, reason="r")
     settings.raid_until = utc_now() - timedelta(seconds=1)
     session.flush()
-    safeguards.require_no_raid(session)
+    raids.require_no_raid(session)
     assert safeguards.read(session, utc_now()) == safeguards.Safeguards()
 
 

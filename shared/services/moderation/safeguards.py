@@ -21,7 +21,7 @@ from shared.models.character import Character
 from shared.models.game import Game
 from shared.models.safeguards import ONLY_ROW, SafeguardSettings
 from shared.models.user import User
-from shared.services import history
+from shared.services import history, raids
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
@@ -113,30 +113,9 @@ def set_probation(
     return settings
 
 
-def get_settings(session: Session) -> SafeguardSettings:
-    """Return the settings, which nobody may change without `_get_locked`."""
-    return session.get(SafeguardSettings, ONLY_ROW) or _new_settings()
-
-
-def raid_end(session: Session) -> datetime | None:
-    """Return when raid protection ends, or None while it is off."""
-    settings = get_settings(session)
-    return settings.raid_until if settings.is_raid_at(utc_now()) else None
-
-
-def require_no_raid(session: Session) -> None:
-    """Refuse to register an account or a game during a raid. Raises Conflict with the time from which it works."""
-    until = raid_end(session)
-    if until is not None:
-        raise Conflict(
-            f"registration is closed until {until:%H:%M} UTC on {until.day} {until:%B},"
-            " because the network is protecting itself against a raid: please come back then"
-        )
-
-
 def read(session: Session, now: datetime) -> Safeguards:
     """Return what workers enforce. Reads nothing about newcomers while both safeguards are off."""
-    settings = get_settings(session)
+    settings = raids.get_settings(session)
     is_raid = settings.is_raid_at(now)
     if not is_raid and not settings.probation_hours:
         return Safeguards()
@@ -157,12 +136,6 @@ def read(session: Session, now: datetime) -> Safeguards:
         newest_user=session.scalar(select(func.max(User.id))) or 0,
         approved=frozenset((row.game_id, row.name_key) for row in session.execute(in_young_games)),
         known_users=frozenset(row.user_id for row in session.execute(of_young_users)),
-    )
-
-
-def _new_settings() -> SafeguardSettings:
-    return SafeguardSettings(
-        id=ONLY_ROW, raid_reason="", probation_hours=0, probation_slow_seconds=0, probation_refuses_links=False
     )
 
 
