@@ -23,8 +23,9 @@ from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
 from tests.support.in_process import PlainDatabase, ending_greenlets, wait_for
 from worker.moderation import view as view_module
+from worker.moderation.listeners import listener_key
 from worker.moderation.sanctions import Speaker
-from worker.moderation.view import Moderation, listener_key
+from worker.moderation.view import Moderation
 
 GAME, OTHER_GAME = peer_keys.of_game(1), peer_keys.of_game(2)
 CHANNEL = ChannelRecord(id=5, name="gossip", description=None, hidden=False)
@@ -241,16 +242,16 @@ def test_mutes_and_ignores_exclude_listeners(show):
         people={(GAME, "wren"): 9},
     )
     muting = {peer_keys.of_game(2)}
-    assert view.muting_peers(GAME, "Ashfall", "Wren") == muting
+    assert view.listeners.muting_peers(GAME, "Ashfall", "Wren") == muting
     # Account 9 is the speaker, and nobody can ignore themselves.
-    assert view.excluded_listeners(GAME, "Ashfall", "Wren") == muting | {listener_key(7), listener_key(8)}
-    assert view.excluded_listeners(GAME, "Ashfall", "Robin") == {peer_keys.of_game(3)}
+    assert view.listeners.excluded_listeners(GAME, "Ashfall", "Wren") == muting | {listener_key(7), listener_key(8)}
+    assert view.listeners.excluded_listeners(GAME, "Ashfall", "Robin") == {peer_keys.of_game(3)}
 
 
 def test_nobody_can_mute_or_ignore_system(show):
     view = show(mutes=[(2, "*@*")], ignores={7: [("*@*", None)]})
-    assert view.excluded_listeners(grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM) == frozenset()
-    assert view.excluded_listeners(GAME, "Ashfall", grapevine.SYSTEM) != frozenset()
+    assert view.listeners.excluded_listeners(grapevine.KEY, grapevine.SHORT_NAME, grapevine.SYSTEM) == frozenset()
+    assert view.listeners.excluded_listeners(GAME, "Ashfall", grapevine.SYSTEM) != frozenset()
 
 
 def test_a_tell_does_not_reach_players_who_mute_or_ignore_the_sender(show):
@@ -260,25 +261,25 @@ def test_a_tell_does_not_reach_players_who_mute_or_ignore_the_sender(show):
         ignores={7: [("wren@ashfall", None)], 8: [(None, 9)]},
         people={(third, "ada"): 7, (third, "bo"): 8, (GAME, "wren"): 9},
     )
-    assert view.is_unwanted((OTHER_GAME, "anyone"), WREN)
-    assert view.is_unwanted((third, "ada"), WREN)
-    assert view.is_unwanted((third, "bo"), WREN)
-    assert not view.is_unwanted((third, "cy"), WREN)
-    assert not view.is_unwanted((third, "ada"), WREN._replace(name="Robin", key="robin"))
+    assert view.listeners.is_unwanted((OTHER_GAME, "anyone"), WREN)
+    assert view.listeners.is_unwanted((third, "ada"), WREN)
+    assert view.listeners.is_unwanted((third, "bo"), WREN)
+    assert not view.listeners.is_unwanted((third, "cy"), WREN)
+    assert not view.listeners.is_unwanted((third, "ada"), WREN._replace(name="Robin", key="robin"))
 
 
 def test_only_the_parts_of_a_snapshot_are_replaced(show):
     view = show(sanctions=[sanction("mute")], mutes=[(2, "wren@*")], scopes={4: ["moderate"]})
     changed: list[frozenset[Part]] = []
     view.on_change = changed.append
-    assert view.muting_peers(GAME, "Ashfall", "Wren") == {OTHER_GAME}
+    assert view.listeners.muting_peers(GAME, "Ashfall", "Wren") == {OTHER_GAME}
 
     view._apply(Snapshot(2, 0, frozenset({Part.MUTES})))
 
     assert changed == [{Part.MUTES}]
-    assert view.muting_peers(GAME, "Ashfall", "Wren") == frozenset()
+    assert view.listeners.muting_peers(GAME, "Ashfall", "Wren") == frozenset()
     view._apply(Snapshot(3, 0, frozenset({Part.MUTES}), mutes=[(3, "wren@*")]))
-    assert view.muting_peers(GAME, "Ashfall", "Wren") == {peer_keys.of_game(3)}
+    assert view.listeners.muting_peers(GAME, "Ashfall", "Wren") == {peer_keys.of_game(3)}
     assert refusal(view) is Muted
     assert view.may_moderate(4) and not view.may_moderate(5)
 

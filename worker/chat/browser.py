@@ -6,8 +6,8 @@ from shared import grapevine
 from shared.protocol.types import player_key
 from shared.services.chat_accounts import ChatAccount
 from shared.services.peers import GRAPEVINE
+from worker.moderation.listeners import listener_key
 from worker.moderation.sanctions import Speaker
-from worker.moderation.view import listener_key
 from worker.sockets.connection import Callbacks, Connection
 from worker.wire.transport import Transport
 

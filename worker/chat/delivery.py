@@ -30,7 +30,7 @@ class Delivery:
         if channel is None:
             return None
         frames = _frames(channel.name, stored)
-        excluded = self._moderation.excluded_listeners(line.peer, line.game, line.name)
+        excluded = self._moderation.listeners.excluded_listeners(line.peer, line.game, line.name)
         self._fanout.broadcast(
             ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_peers=excluded
         )
@@ -43,7 +43,7 @@ class Delivery:
         if channel is None:
             return
         frames = _frames(channel.name, stored)
-        excluded = self._moderation.excluded_listeners(line.peer, line.game, line.name)
+        excluded = self._moderation.listeners.excluded_listeners(line.peer, line.game, line.name)
         for connection in self._sockets.listeners(channel.id):
             subscribed_at = connection.channels.get(channel.id, connection.history_position)
             if connection.listener_key == _except_peer(line.peer) or connection.listener_key in excluded:

@@ -118,7 +118,7 @@ def _read_page(
         lines = [
             line
             for line in page
-            if connection.peer_key not in parts.moderation.muting_peers(line.peer, line.game, line.name)
+            if connection.peer_key not in parts.moderation.listeners.muting_peers(line.peer, line.game, line.name)
         ]
         if lines or not has_more:
             return lines, has_more

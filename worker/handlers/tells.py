@@ -61,7 +61,7 @@ def send(parts: Parts, connection: Connection, tell: SendTell) -> None:
     speaker = speaker_of(connection, tell.from_name)
     # Pretend that the receiver is offline, so that a blocked sender cannot tell.
     if not parts.presence.has_player(receiver, tell.to_name) or (
-        not is_to_system and parts.moderation.is_unwanted((receiver, player_key(tell.to_name)), speaker)
+        not is_to_system and parts.moderation.listeners.is_unwanted((receiver, player_key(tell.to_name)), speaker)
     ):
         raise PlayerOffline(RECEIVING_PLAYER_OFFLINE)
     parts.limits.spend_tell(connection, tell.from_name, tell.message)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gevent
 import structlog
@@ -20,7 +19,6 @@ from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from shared import grapevine, peer_keys
 from shared.db import utc_now
 from shared.errors import ChannelPaused, DomainError, Filtered, TooMany
 from shared.models.audit import AuditEntry
@@ -37,16 +35,16 @@ from shared.protocol.codes import (
     sentence,
 )
 from shared.protocol.sync import ChannelRecord
-from shared.protocol.types import player_key
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import MODERATE
 from shared.services.authority.changes import Part
 from shared.services.moderation import safeguards, snapshots
 from shared.services.moderation.filter_rules import FilterSet, SaidLately, Verdict, has_link
-from shared.services.moderation.patterns import PatternSet, subject
 from shared.services.moderation.snapshots import Snapshot
 from shared.signals import ModerationChanged
 from worker.database import Database
+from worker.moderation.channel_limits import OPEN, ChannelLimits
+from worker.moderation.listeners import Listeners
 from worker.moderation.safeguards import Newcomers
 from worker.moderation.sanctions import ADMINS, MODERATORS, ActiveSanction, Sanctions, Speaker
 from worker.signals import Signals
@@ -59,7 +57,6 @@ REFRESH_SECONDS = 2.0  # how long a message may wait for the view after that
 ACTS_PER_READ = 100
 NEWCOMERS_SECONDS = 30.0  # how old the list of newcomers may be while a safeguard is on
 MAX_PLAYERS = 20_000
-_NO_LISTENERS: frozenset[str] = frozenset()
 _REFUSALS = {"link": TOO_MANY_LINKS, "flood": TOO_MANY_MESSAGES, "repeat": REPEATED_MESSAGE}  # by a filter's kind
 
 _log = structlog.get_logger(__name__)
@@ -75,73 +72,6 @@ class CheckedLine(NamedTuple):
 
     text: str
     flags: tuple[int, ...] = ()
-
-
-class ChannelLimits(NamedTuple):
-    """What moderators did to a channel.
-
-    Attributes:
-        paused_until: Unix time. 0 if it is not paused; infinite if it is paused until somebody resumes it.
-    """
-
-    paused_until: float = 0.0
-    slow_seconds: int = 0
-    is_closed: bool = False
-    reason: str = ""
-
-    def seconds_left(self, now: float) -> int | None:
-        """Return the seconds until a pause ends; None if it has no end."""
-        return None if math.isinf(self.paused_until) else max(0, math.ceil(self.paused_until - now))
-
-
-OPEN = ChannelLimits()
-Ignores = dict[int, list[tuple[str | None, int | None]]]
-"""For each user, pairs of a pattern and a person's id, one of which is None."""
-
-
-class _IgnoreIndex:
-    """Finds everyone who ignores a player."""
-
-    def __init__(self) -> None:
-        self._ignores: Ignores = {}
-        self._patterns: PatternSet[int] = PatternSet()
-        self._by_person: dict[int, set[int]] = defaultdict(set)
-
-    def update(self, ignores: Ignores) -> None:
-        """Replace what is ignored. Costs little unless much has changed: somebody may do it every second."""
-        before, self._ignores = self._ignores, ignores
-        for user_id in before.keys() | ignores.keys():
-            old, new = before.get(user_id, []), ignores.get(user_id, [])
-            if old == new:
-                continue
-            for pattern, person in set(old) - set(new):
-                if pattern is not None:
-                    self._patterns.remove(user_id, pattern)
-                if person is not None:
-                    self._by_person[person].discard(user_id)
-            for pattern, person in set(new) - set(old):
-                if pattern is not None:
-                    self._patterns.add(user_id, pattern)
-                if person is not None:
-                    self._by_person[person].add(user_id)
-
-    def list_listeners(self, player: str, person: int | None) -> frozenset[str]:
-        """Return the `listener_key` of everyone who ignores a player.
-
-        Args:
-            player: The `subject` of the player.
-            person: The account that the player belongs to, if any.
-        """
-        users = set(self._patterns.matches(player))
-        if person is not None:
-            users |= self._by_person.get(person, set())
-            users.discard(person)
-        return frozenset(map(listener_key, users))
-
-
-def listener_key(user_id: int) -> str:
-    """Return the key by which the fan-out excludes the browsers of an account from a broadcast."""
-    return f"user:{user_id}"
 
 
 class ModerationState(Struct, frozen=True, omit_defaults=True):
@@ -163,6 +93,7 @@ class Moderation:
     """The view of one worker.
 
     Attributes:
+        listeners: Which listeners do not receive a player's lines and tells.
         on_change: Called after each change, with the parts that have changed. Must not wait.
         on_acts: Called with new entries of the audit trail, in order. Must not wait.
     """
@@ -179,17 +110,12 @@ class Moderation:
         self.revision = -1
         self._number = 0
         self.sanctions = Sanctions()
+        self.listeners = Listeners()
         self._people: dict[tuple[PeerKey, str], int] = {}
         self._staff: frozenset[int] = frozenset()
-        self._ignores: Ignores = {}
-        self._ignore_sets: dict[int, PatternSet[str]] = {}
-        self._ignore_index = _IgnoreIndex()
-        self._ignoring: dict[tuple[str, str, str], frozenset[str]] = {}
         self._filters = FilterSet([])
         self._channels: dict[int, ChannelLimits] = {}
         self._said_at: OrderedDict[tuple[int, str, str], float] = OrderedDict()
-        self._mutes: PatternSet[str] = PatternSet([])
-        self._muting: dict[tuple[str, str], frozenset[str]] = {}
         self._scopes: dict[int, list[str]] = {}
         self._newcomers = Newcomers()
         self._newcomers_read_at = 0.0
@@ -350,72 +276,11 @@ class Moderation:
 
     def limits_of(self, channel_id: int) -> ChannelLimits:
         """Return what moderators did to a channel. Its pause, if any, has not ended."""
-        state = self._channels.get(channel_id, OPEN)
-        if state.paused_until and state.paused_until <= self._clock():
-            state = state._replace(paused_until=0.0, reason="")
-        return state
+        return self._channels.get(channel_id, OPEN).at(self._clock())
 
     def is_closed(self, channel_id: int) -> bool:
         """Return whether a channel is closed, so that nobody may subscribe to it."""
-        state = self._channels.get(channel_id)
-        return state is not None and state.is_closed
-
-    def muting_peers(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
-        """Return the keys of the games that mute a player. Nobody can mute `system`."""
-        if not self._mutes or (peer == grapevine.KEY and name == grapevine.SYSTEM):
-            return _NO_LISTENERS
-        muting = self._muting.get((game, name))
-        if muting is None:
-            if len(self._muting) >= MAX_PLAYERS:
-                self._muting.clear()
-            muting = self._muting[game, name] = self._mutes.matches(subject(name, game))
-        return muting
-
-    def excluded_listeners(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
-        """Return who does not receive the channel lines of a player.
-
-        Returns:
-            The keys of the games that mute them, and the `listener_key` of the people who ignore them.
-        """
-        return self.muting_peers(peer, game, name) | self._ignoring_people(peer, game, name)
-
-    def _ignoring_people(self, peer: PeerKey, game: str, name: str) -> frozenset[str]:
-        """Return who ignores a player. Nobody can ignore `system` or themselves (as in `ignored_speakers.py`)."""
-        if not self._ignores or (peer == grapevine.KEY and name == grapevine.SYSTEM):
-            return _NO_LISTENERS
-        ignoring = self._ignoring.get((peer, game, name))
-        if ignoring is None:
-            if len(self._ignoring) >= MAX_PLAYERS:
-                self._ignoring.clear()
-            person = self._people.get((peer, player_key(name)))
-            ignoring = self._ignore_index.list_listeners(subject(name, game), person)
-            self._ignoring[peer, game, name] = ignoring
-        return ignoring
-
-    def is_unwanted(self, receiver: tuple[PeerKey, str], sender: Speaker) -> bool:
-        """Return whether a tell must not reach its receiver, who ignores the sender or whose game mutes them.
-
-        Args:
-            receiver: The peer key and the player key.
-        """
-        if receiver[0] in self.muting_peers(sender.peer, sender.game, sender.name):
-            return True
-        person = self._people.get(receiver)
-        return person is not None and self.is_ignored(person, sender)
-
-    def is_ignored(self, user_id: int, sender: Speaker) -> bool:
-        """Return whether a person ignores a player."""
-        entries = self._ignores.get(user_id)
-        if not entries:
-            return False
-        patterns = self._ignore_sets.get(user_id)
-        if patterns is None:
-            patterns = PatternSet([("", pattern) for pattern, _ in entries if pattern is not None])
-            self._ignore_sets[user_id] = patterns
-        if patterns and patterns.matches(subject(sender.name, sender.game)):
-            return True
-        person = sender.user_id or self._people.get((sender.peer, sender.key))
-        return person is not None and any(ignored == person for _, ignored in entries)
+        return self._channels.get(channel_id, OPEN).is_closed
 
     def may_moderate(self, application_id: int) -> bool:
         """Return whether an application has the scope for moderation."""
@@ -496,17 +361,14 @@ class Moderation:
                 _log.error("skipping filters that are too large to compile", ids=filters.left_out)
             self._filters = filters
         if Part.CHANNELS in parts:
-            self._channels = {row.channel_id: _channel(row) for row in snapshot.channels}
+            self._channels = {row.channel_id: ChannelLimits.of(row) for row in snapshot.channels}
         if Part.MUTES in parts:
-            self._mutes = PatternSet((peer_keys.of_game(game_id), pattern) for game_id, pattern in snapshot.mutes)
-            self._muting.clear()
+            self.listeners.update_mutes(snapshot.mutes)
         if Part.PEOPLE in parts:
             if snapshot.staff != self._staff:
                 parts |= {Part.SANCTIONS}  # those of addresses now apply to other accounts
-            self._people, self._ignores, self._staff = snapshot.people, snapshot.ignores, snapshot.staff
-            self._ignore_sets.clear()
-            self._ignore_index.update(self._ignores)
-            self._ignoring.clear()
+            self._people, self._staff = snapshot.people, snapshot.staff
+            self.listeners.update_ignores(snapshot.ignores, snapshot.people)
         if Part.APPLICATIONS in parts:
             self._scopes = snapshot.scopes
         if Part.SAFEGUARDS in parts:
@@ -536,14 +398,3 @@ def _read(
     is_complete = current > revision and len(steps) <= len(signalled) and all(step in signalled for step in steps)
     parts = {part for step in steps for part in signalled[step]} if is_complete else set(Part)
     return snapshots.read_snapshot(session, parts, now=utc_now()), acts
-
-
-def _channel(row: Any) -> ChannelLimits:
-    until = 0.0
-    if row.is_paused:
-        until = float("inf") if row.paused_until is None else _seconds(row.paused_until)
-    return ChannelLimits(until, row.slow_seconds, row.is_closed, row.pause_reason if until else "")
-
-
-def _seconds(moment: datetime) -> float:
-    return moment.timestamp()

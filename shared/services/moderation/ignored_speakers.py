@@ -1,6 +1,6 @@
 """Whose channel lines the site hides from a person: the players they ignore.
 
-Workers do the same for lines as they arrive (`worker/moderation/view.py`).
+Workers do the same for lines as they arrive (`worker/moderation/listeners.py`).
 """
 
 from __future__ import annotations
