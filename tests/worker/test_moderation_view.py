@@ -426,3 +426,12 @@ def test_newcomers_on_probation_are_slow_and_say_no_links(show, clock):
     assert refusal(view, speaker=old_game) is None
     clock.now += 3600
     assert refusal(view, "see https://example.com") is None, "the game is two hours old"
+
+
+def test_probation_does_not_limit_staff(show, clock):
+    safeguards = settled_at(clock, probation_hours=2, slow_seconds=10, refuses_links=True)
+    view = show(safeguards=safeguards, staff=frozenset([7]))
+    moderator = Speaker(grapevine.KEY, "Grapevine", "Wren", "wren", "203.0.113.5", 7)
+    view.note_line(moderator.peer, moderator.key, CHANNEL.id, "hello")
+    assert refusal(view, "see https://example.com", speaker=moderator) is None
+    assert refusal(view, "see https://example.com", speaker=moderator._replace(user_id=10)) is Filtered

@@ -11,7 +11,7 @@ from worker.moderation.sanctions import Speaker
 HOUR = 3600.0
 
 
-class Newcomers:
+class SafeguardRules:
     """Answers from one reading of the safeguards. `Moderation` reads them again regularly while one is on."""
 
     def __init__(self, safeguards: Safeguards = Safeguards()) -> None:

@@ -45,7 +45,7 @@ from shared.signals import ModerationChanged
 from worker.database import Database
 from worker.moderation.channel_limits import OPEN, ChannelLimits
 from worker.moderation.listeners import Listeners
-from worker.moderation.safeguards import Newcomers
+from worker.moderation.safeguards import SafeguardRules
 from worker.moderation.sanctions import ADMINS, MODERATORS, ActiveSanction, Sanctions, Speaker
 from worker.signals import Signals
 
@@ -117,8 +117,8 @@ class Moderation:
         self._channels: dict[int, ChannelLimits] = {}
         self._said_at: OrderedDict[tuple[int, str, str], float] = OrderedDict()
         self._scopes: dict[int, list[str]] = {}
-        self._newcomers = Newcomers()
-        self._newcomers_read_at = 0.0
+        self._safeguards = SafeguardRules()
+        self._safeguards_read_at = 0.0
         self.on_change: Callable[[frozenset[Part]], None] = lambda parts: None
         self.on_acts: Callable[[list[AuditEntry]], None] = lambda acts: None
         signals.on(ModerationChanged, self.follow)
@@ -191,9 +191,9 @@ class Moderation:
                 raise ChannelPaused(
                     sentence(Code.CHANNEL_PAUSED), reason=state.reason or None, seconds_left=state.seconds_left(now)
                 )
-        raid_end = self._newcomers.raid_end(now)
-        is_settled = speaker.user_id in self._staff or self._newcomers.may_speak_in_a_raid(speaker, now)
-        if raid_end is not None and not is_settled:
+        is_staff = speaker.user_id in self._staff
+        raid_end = self._safeguards.raid_end(now)
+        if raid_end is not None and not is_staff and not self._safeguards.may_speak_in_a_raid(speaker, now):
             raise ChannelPaused(RAID, seconds_left=math.ceil(raid_end - now))
         if self.sanctions:
             sanction = self._find(speaker, channel.id, now)
@@ -204,10 +204,10 @@ class Moderation:
         if verdict.refused_by is not None:
             raise Filtered(_REFUSALS.get(verdict.refused_by.kind, REFUSED_TEXT))
         slow_seconds = 0 if state is None else state.slow_seconds
-        if self._newcomers.is_on_probation(speaker, now):
-            if self._newcomers.refuses_links and has_link(verdict.text):
+        if not is_staff and self._safeguards.is_on_probation(speaker, now):
+            if self._safeguards.refuses_links and has_link(verdict.text):
                 raise Filtered(NEWCOMER_LINK)
-            slow_seconds = max(slow_seconds, self._newcomers.slow_seconds)
+            slow_seconds = max(slow_seconds, self._safeguards.slow_seconds)
         if slow_seconds:
             wait = self._said_at.get((channel.id, *player), 0.0) + slow_seconds - now
             if wait > 0:
@@ -218,7 +218,7 @@ class Moderation:
         """Count a line for slow mode and for the filters of floods and repeats. Any worker may have received it."""
         now = self._clock()
         state = self._channels.get(channel_id)
-        if self._newcomers.slow_seconds or (state is not None and state.slow_seconds):
+        if self._safeguards.slow_seconds or (state is not None and state.slow_seconds):
             self._said_at[channel_id, peer, key] = now
             self._said_at.move_to_end((channel_id, peer, key))
             if len(self._said_at) > MAX_PLAYERS:
@@ -344,9 +344,9 @@ class Moderation:
 
     def _read_newcomers_again(self) -> None:
         """Read who is a newcomer again, if a safeguard is on: accounts grow older, and characters are approved."""
-        if self._newcomers.is_needed and time.monotonic() - self._newcomers_read_at > NEWCOMERS_SECONDS:
+        if self._safeguards.is_needed and time.monotonic() - self._safeguards_read_at > NEWCOMERS_SECONDS:
             read = self._database.read(lambda session: safeguards.read(session, utc_now()))
-            self._newcomers, self._newcomers_read_at = Newcomers(read), time.monotonic()
+            self._safeguards, self._safeguards_read_at = SafeguardRules(read), time.monotonic()
 
     def _apply(self, snapshot: Snapshot) -> None:
         """Apply a snapshot. Nothing in here waits, so others see all of it or nothing."""
@@ -372,7 +372,7 @@ class Moderation:
         if Part.APPLICATIONS in parts:
             self._scopes = snapshot.scopes
         if Part.SAFEGUARDS in parts:
-            self._newcomers, self._newcomers_read_at = Newcomers(snapshot.safeguards), time.monotonic()
+            self._safeguards, self._safeguards_read_at = SafeguardRules(snapshot.safeguards), time.monotonic()
         self.on_change(parts)
         self._applied.set()
 
