@@ -32,7 +32,10 @@ def test_raid_protection_is_announced_audited_and_ends_by_itself(make, session, 
     session.commit()
     assert settings.is_raid_at(utc_now()) and not settings.is_raid_at(utc_now() + timedelta(hours=1, seconds=1))
     lines = session.scalars(select(Message)).all()
-    assert [line.name for line in lines] == ["system"] and lines[0].text.endswith("Reason: Fifty new accounts.")
+    assert [line.name for line in lines] == ["system"] and lines[0].text == (
+        "Raid protection is on for 1 hour. Only approved characters, and players of games and accounts older than a"
+        " day, can speak. Reason: Fifty new accounts."
+    )
     register = (lambda: sign_up(session), lambda: register_game(session, make.user()))
     for attempt in register:
         with pytest.raises(Conflict, match="registration is closed until"):

@@ -75,7 +75,7 @@ def start_raid_protection(session: Session, actor: Actor, *, hours: int, reason:
     _say_everywhere(
         session,
         f"Raid protection is on for {hours} hour{'' if hours == 1 else 's'}. Only approved characters,"
-        f" and players of games that are older than a day, can speak. Reason: {reason}",
+        f" and players of games and accounts older than a day, can speak. Reason: {reason}",
     )
     return settings
 
