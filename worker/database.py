@@ -11,15 +11,27 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TypeVar, cast
 
+import structlog
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, configure_mappers
 
 from shared.bus import take_announcements
-from shared.db import bind, check_database, make_engine, reading, single_statement, transaction, waiting_since
+from shared.db import (
+    bind,
+    check_database,
+    is_unavailable,
+    make_engine,
+    reading,
+    single_statement,
+    transaction,
+    waiting_since,
+)
 from shared.signals import Signal
 
+_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Announcements = list[Signal]
 
@@ -99,6 +111,23 @@ class Database:
             return _in(self._writers, write)
         finally:
             self.writes -= 1
+
+
+def write_or_keep(database: Database, function: Callable[[Session], object], *, what: str) -> bool:
+    """Write what this worker has collected. Return whether to keep it for the next time: the database is unavailable.
+
+    What the database refuses is logged and lost. Trying it again forever would hold up everything else.
+
+    Args:
+        what: What is written, for the log.
+    """
+    try:
+        database.write(function)
+    except SQLAlchemyError as error:
+        is_kept = is_unavailable(error)
+        _log.error("what was collected could not be written", what=what, is_kept=is_kept, error=str(error))
+        return is_kept
+    return False
 
 
 def _in(pool: ThreadPool | None, function: Callable[[], T]) -> T:

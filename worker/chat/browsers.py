@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.addresses import counted_address
 from shared.chat_tokens import LIFETIME_SECONDS, ChatToken
-from shared.db import is_unavailable
 from shared.errors import TooMany
 from shared.origins import site_origins
 from shared.protocol import encode_event
@@ -26,7 +25,7 @@ from shared.protocol.sync import ChannelRecord
 from shared.services import chat_accounts, read_marks, sessions
 from shared.services.chat_accounts import ChatAccount
 from worker.chat.browser import BrowserConnection
-from worker.database import Database
+from worker.database import Database, write_or_keep
 from worker.moderation.view import Moderation
 from worker.network.directory import Directory
 from worker.network.presence import Presence
@@ -265,7 +264,7 @@ class Browsers:
         self._read_marks[key] = max(message_id, self._read_marks.get(key, 0))
 
     def write_read_marks(self) -> None:
-        """Write the read marks since the last time. While the database is down, keep them for the next time."""
+        """Write the read marks since the last time. While the database is unavailable, keep them for the next time."""
         marks, self._read_marks = self._read_marks, {}
         if not marks:
             return
@@ -275,13 +274,9 @@ class Browsers:
             for (user_id, channel_id), message_id in sorted(marks.items()):
                 read_marks.mark_read(session, user_id=user_id, channel_id=channel_id, message_id=message_id)
 
-        try:
-            self._database.write(write)
-        except SQLAlchemyError as error:
-            _log.error("read marks could not be written", count=len(marks), error=str(error))
-            if is_unavailable(error):
-                for (user_id, channel_id), message_id in marks.items():
-                    self.note_read(user_id, channel_id, message_id)
+        if write_or_keep(self._database, write, what="read marks"):
+            for (user_id, channel_id), message_id in marks.items():
+                self.note_read(user_id, channel_id, message_id)
 
     def _pages_of(self, channel_id: int) -> Iterator[BrowserConnection]:
         """Yield the pages that receive a channel."""

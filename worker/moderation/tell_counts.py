@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import gevent
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import utc_now
 from shared.peer_keys import PeerKey
 from shared.services.moderation import tell_counts
-from worker.database import Database
+from worker.database import Database, write_or_keep
 
 ADD_SECONDS = 60.0
-
-_log = structlog.get_logger(__name__)
 
 
 class TellCounts:
@@ -46,11 +42,12 @@ class TellCounts:
         tells, self._tells = self._tells, Counter()
         if not tells:
             return
-        try:
-            self._database.write(lambda session: tell_counts.add(session, tells, at=utc_now()))
-        except SQLAlchemyError as error:
+        if write_or_keep(
+            self._database,
+            lambda session: tell_counts.add(session, tells, at=utc_now()),
+            what="the counts of tells",
+        ):
             self._tells.update(tells)
-            _log.warning("the counts of tells could not be written, trying again", error=str(error))
 
     def _run(self) -> None:
         while True:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import gevent
 import structlog
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from shared.services import game_clients
 from shared.services.game_clients import ClientSoftware
 from shared.services.peers import Peer
-from worker.database import Database
+from worker.database import Database, write_or_keep
 
 WRITE_SECONDS = 1.0
 BATCH = 100  # a transaction of more holds up chat lines for longer than people would notice
@@ -51,22 +50,22 @@ class ClientNotes:
             self._pending[peer.id] = declared
 
     def write(self) -> None:
-        """Write everything that is noted. While the database is down, keep it for the next time."""
+        """Write everything that is noted. While the database is unavailable, keep it for the next time."""
         while self._pending:
             batch = dict(list(self._pending.items())[:BATCH])
-            try:
-                self._write(batch)
-            except OperationalError as error:
-                _log.error("which software games run could not be stored, trying again", error=str(error))
+            if self._write(batch):
                 return
-            except SQLAlchemyError as error:
-                _log.error("which software games run could not be stored", games=sorted(batch), error=str(error))
             for game_id, client in batch.items():
                 if self._pending.get(game_id) == client:
                     del self._pending[game_id]
 
-    def _write(self, batch: dict[int, ClientSoftware]) -> None:
-        self._database.write(lambda session: game_clients.remember_clients(session, batch))
+    def _write(self, batch: dict[int, ClientSoftware]) -> bool:
+        """Write a batch. Return whether to keep it."""
+        return write_or_keep(
+            self._database,
+            lambda session: game_clients.remember_clients(session, batch),
+            what="which software games run",
+        )
 
     def _run(self) -> None:
         while True:
