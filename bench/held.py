@@ -7,8 +7,12 @@
 
 The worker and its Redis have one core, the games the other. Read for each round:
 
-    arrived       deliveries that arrived / that should have, to games that read
+    lines         lines that were sent, of which the worker has acknowledged `stored`
+    refused       lines that it refused, by code, and lines without an answer
+    arrived       deliveries that arrived / that should have: of each stored line, to each game that reads
     dropped       games that read and lost their connection
+    speakers_lost the speakers' connections that ended, with the last bytes that they received
+    logged        the worker's warnings and errors
     given_up      games that did not read and lost theirs: the worker closes those for which too much waits
     mib           memory of the worker before the load, after a quarter of it, and at the end
     p50_ms, p99_ms, max_ms  delay of a line, in every twentieth game that reads
@@ -24,8 +28,9 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.clients import Game, open_game
@@ -39,6 +44,8 @@ SPEAKERS = 20
 SAMPLED = 20
 STAMP = re.compile(rb"sent at (\d+\.\d{6});")
 STAMP_BYTES = 40
+ANSWER = re.compile(rb'"event":"channels/send","ref":"\d+","status":"(?:(success)|failure"[^}]*"code":"([a-z-]+))"')
+ANSWER_BYTES = 1000
 CALM_SECONDS = 20.0  # after the last game has connected; what connecting costs is measured by bench.coming_back
 LAST_SECONDS = 10.0
 
@@ -80,14 +87,37 @@ class Listener(Game):
         self.is_lost = True
 
 
-async def speak(speakers: list[Game], text_bytes: int, seconds: float) -> int:
+@dataclass
+class Speaker(Game):
+    """A socket that sends lines, and reads what becomes of each."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    is_lost: bool = False
+    rest: bytes = b""
+    last_bytes: str = ""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.last_bytes = data[-200:].decode("utf-8", "replace")
+        text = self.rest + data
+        end = 0
+        for match in ANSWER.finditer(text):
+            self.answers[(match[1] or match[2]).decode()] += 1
+            end = match.end()
+        self.rest = text[max(end, len(text) - ANSWER_BYTES) :]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+
+
+async def speak(speakers: list[Speaker], text_bytes: int, seconds: float) -> int:
     """Send lines at a steady pace, each speaker in turn. Return their number."""
     started_at, count = time.perf_counter(), round(LINES_PER_SECOND * seconds)
     for number in range(count):
         await asyncio.sleep(started_at + number / LINES_PER_SECOND - time.perf_counter())
         text = f"sent at {time.perf_counter():.6f};".ljust(text_bytes, ".")
         line = {"channel": "bench", "name": "player", "message": text}
-        speakers[number % SPEAKERS].send({"event": "channels/send", "payload": line})
+        speakers[number % SPEAKERS].send({"event": "channels/send", "ref": str(number), "payload": line})
     return count
 
 
@@ -105,7 +135,7 @@ async def hold(port: int, credentials: list[dict[str, str]], plan: Round, second
         for number, each in enumerate(credentials[:-1])
     ]
     # All speakers are sockets of one game, which does not receive its own lines: every listener gets every line.
-    speakers = [Game(0, credentials[-1], "codebase") for _ in range(SPEAKERS)]
+    speakers = [Speaker(0, credentials[-1], "codebase") for _ in range(SPEAKERS)]
     stalled, listeners, reading = games[: plan.stalled], games[plan.stalled : plan.listeners], games[plan.stalled :]
     room = asyncio.Semaphore(AT_ONCE)
 
@@ -126,8 +156,13 @@ async def hold(port: int, credentials: list[dict[str, str]], plan: Round, second
     lines = await speaking
     mib.append(resident_kib(pid) // 1024)
     deadline = time.monotonic() + LAST_SECONDS
-    while sum(game.lines for game in listeners) < lines * len(listeners) and time.monotonic() < deadline:
+    answers: Counter[str] = Counter()
+    while time.monotonic() < deadline:
+        answers = sum((speaker.answers for speaker in speakers), Counter())
+        if answers.total() == lines and sum(game.lines for game in listeners) == answers["success"] * len(listeners):
+            break
         await asyncio.sleep(0.1)
+    stored = answers.pop("success", 0)
     dropped = sum(game.is_lost for game in reading)
     for game in stalled:  # only those that read notice that they were given up
         assert game.transport is not None
@@ -135,7 +170,10 @@ async def hold(port: int, credentials: list[dict[str, str]], plan: Round, second
     await asyncio.sleep(LAST_SECONDS / 2 if stalled else 0)
     return {
         "lines": lines,
-        "arrived": f"{sum(game.lines for game in listeners)} / {lines * len(listeners)}",
+        "stored": stored,
+        "refused": answers | {"unanswered": lines - stored - answers.total()},
+        "arrived": f"{sum(game.lines for game in listeners)} / {stored * len(listeners)}",
+        "speakers_lost": [speaker.last_bytes for speaker in speakers if speaker.is_lost],
         "dropped": dropped,
         "given_up": sum(game.is_lost for game in stalled),
         "mib": mib,
@@ -143,6 +181,12 @@ async def hold(port: int, credentials: list[dict[str, str]], plan: Round, second
         "p99_ms": round(quantile(delays, 0.99), 1),
         "max_ms": round(max(delays), 1),
     }
+
+
+def logged(lines: list[str]) -> Counter[str]:
+    """Return how often the worker has logged each warning and error."""
+    entries = [json.loads(line) for line in lines if line.startswith("{")]
+    return Counter(entry["event"] for entry in entries if entry.get("level") in ("warning", "error", "critical"))
 
 
 def measure(name: str, database: str, seconds: float) -> dict[str, Any]:
@@ -161,6 +205,7 @@ def measure(name: str, database: str, seconds: float) -> dict[str, Any]:
         started_at, used = time.monotonic(), cpu_seconds(network.pids)
         with foreign_load(network.pids) as noise:
             figures = asyncio.run(hold(worker.port, credentials, plan, seconds, worker.pid))
+        figures["logged"] = logged(worker.lines)
         share = (cpu_seconds(network.pids) - used) / (time.monotonic() - started_at)
         return figures | {"server_core": round(share, 2), "foreign_cores": round(noise.cores, 2)}
 
