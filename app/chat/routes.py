@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.accounts.identity import login_required, viewer_id
 from app.chat.overview import read_activity
 from app.chat.places import LINES, message_id, read_place
+from app.chat.text import emote
 from app.current_actor import actor_reading
 from app.occasional_log import log_failure
 from app.online import OnlineNow, online_now
@@ -30,6 +31,7 @@ from shared.settings import Settings
 def make_blueprint(settings: Settings) -> Blueprint:
     """Return the blueprint for /chat."""
     bp = Blueprint("chat", __name__, url_prefix="/chat")
+    bp.add_app_template_filter(emote)
 
     @bp.get("")
     def index() -> ResponseReturnValue:

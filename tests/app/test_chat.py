@@ -196,6 +196,24 @@ def test_an_ended_session_gets_no_token(reader):
     assert reader.client.get("/chat/unread.json").status_code == 401
 
 
+def test_emotes_read_as_what_somebody_does_on_every_page(reader, stored):
+    gossip = stored.channel("gossip")
+    say(gossip, "/me waves")
+    for path in ("/", "/chat", "/chat/gossip"):
+        page = reader.open(path)
+        assert "waves" in page and "/me waves" not in page, path
+    assert ": <" not in re.search(r'<ol id="home-lines".*?</ol>', reader.open("/"), re.DOTALL)[0]
+
+
+def test_a_channel_that_was_never_opened_has_no_count(reader, stored):
+    """Nor do its pages count its new lines: after a reload they would be gone."""
+    for name in ("gossip", "harbour", "testing"):
+        stored.channel(name)
+    assert reader.open("/chat/gossip").count("data-is-counted") == 0
+    assert reader.open("/chat/harbour").count("data-is-counted") == 1
+    assert reader.open("/chat").count("data-is-counted") == 2
+
+
 def test_unread_lines_are_counted_and_marked(reader, stored):
     gossip, harbour = stored.channel("gossip"), stored.channel("harbour")
     say(gossip, "one")

@@ -18,7 +18,10 @@ function show(row) {
   if (row.hidden || shown.has(id)) return;
   shown.add(id);
   const { name, game } = row.dataset;
-  list.append(make("li", { "data-id": id }, make("b", { text: `[${list.dataset.channel}] ` }), make("bdi", { text: name }), "@", make("i", { text: game }), ": ", row.querySelector(".said")));
+  const said = row.querySelector(".said");
+  const isEmote = row.classList.contains("emote");
+  said.classList.toggle("emote", isEmote);
+  list.append(make("li", { "data-id": id }, make("b", { text: `[${list.dataset.channel}] ` }), make("bdi", { text: name }), "@", make("i", { text: game }), isEmote ? " " : ": ", said));
   while (list.childElementCount > MAX_LINES) list.firstElementChild.remove();
   byId("home-quiet")?.remove();
 }

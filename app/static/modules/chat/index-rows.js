@@ -1,6 +1,7 @@
 // The list of channels: the last line of each, as it comes.
 
 import { byId, make } from "./dom.js";
+import { emote } from "./text.js";
 
 const rows = new Map([...byId("chat-index").children].map((row) => [row.dataset.channel, row]));
 
@@ -10,12 +11,13 @@ export const channels = [...rows.keys()];
 export function showInIndex({ channel, name, game, message, sent_at }) {
   const last = rows.get(channel)?.querySelector(".last-line");
   if (!last) return;
+  const action = emote(message);
   last.hidden = false;
   last.replaceChildren(
     make("b", {}, make("bdi", { text: name })),
     make("span", { class: "soft", text: `@${game}, ` }),
     make("time", { class: "soft", datetime: sent_at, text: "now" }),
     ": ",
-    make("span", { class: "said", dir: "auto", text: message }),
+    make("span", { class: action === null ? "said" : "said emote", dir: "auto", text: action ?? message }),
   );
 }

@@ -9,5 +9,5 @@ link.onFrame((event, payload) => {
   showInIndex(payload);
   if (payload.game === "Grapevine" && payload.name.toLowerCase() === username.toLowerCase()) return;
   const badge = document.querySelector(`#chat-index [data-channel="${CSS.escape(payload.channel)}"] .unread`);
-  setBadge(badge, Number(badge.dataset.count ?? (parseInt(badge.textContent, 10) || 0)) + 1);
+  if ("isCounted" in badge.dataset) setBadge(badge, Number(badge.dataset.count ?? (parseInt(badge.textContent, 10) || 0)) + 1);
 });

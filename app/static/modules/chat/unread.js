@@ -33,6 +33,8 @@ export class Unread {
     const { channel, channelId } = this.chat.dataset;
     this.readTo = 0;
     if (!channel) return;
+    const badge = this.badgeOf(channel);
+    if (badge) badge.dataset.isCounted = ""; // from now on, as on the site
     this.count(channel, () => 0, { isHere: true });
     // The site placed the mark by what it knew. Move it below lines that this tab has already shown.
     const mark = document.querySelector("#chat-lines .new-mark");
@@ -72,7 +74,7 @@ export class Unread {
 
   count(channel, change, { isHere = channel === this.chat.dataset.channel } = {}) {
     const badge = this.badgeOf(channel);
-    if (!badge || (isHere && change(1) !== 0)) return;
+    if (!badge || !("isCounted" in badge.dataset) || (isHere && change(1) !== 0)) return;
     setBadge(badge, change(Number(badge.dataset.count ?? (parseInt(badge.textContent, 10) || 0))));
   }
 
