@@ -32,10 +32,10 @@ install-dev: .venv/.installed-dev
 # Tests start programs of ours by the hundred: without kept bytecode each of them would compile our code again.
 PYTEST = env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m pytest
 
-# One process more than there are cores, 4 at most: tests wait for a third of their time. With `worksteal` each process
+# Two processes more than there are cores, 6 at most: tests wait for half of their time. With `worksteal` each process
 # runs tests that stand side by side, so that what a module shares is started once.
 CORES = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-PARALLEL = --numprocesses=$(shell expr $(CORES) + 1) --maxprocesses=4 --dist=worksteal
+PARALLEL = --numprocesses=$(shell expr $(CORES) + 2) --maxprocesses=6 --dist=worksteal
 
 # Named files run at once: in one process, and without looking for server programs and a browser to install.
 ifeq ($(filter %.py,$(subst ::, ,$(ARGS))),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +16,8 @@ SEED = 15
 @pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("database", [pytest.param("postgres", marks=pytest.mark.postgres), "sqlite"])
 def test_no_fault_loses_repeats_or_mixes_up_anything(database: str) -> None:
-    result = asyncio.run(Scenario(database, SHORT_FORM, SEED, print).run())
+    scenario = Scenario(database, SHORT_FORM, SEED, print)
+    with ThreadPoolExecutor(1) as thread:  # where no earlier test has left an event loop running, as Playwright does
+        result = thread.submit(lambda: asyncio.run(scenario.run())).result()
     print(result.figures)
     assert result.violations == []
