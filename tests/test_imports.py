@@ -11,7 +11,7 @@ import pytest
 from tests.support.import_graph import circles, import_graph, imports_of
 from tests.support.processes import ROOT
 
-SERVER = {"app", "worker", "shared", "launcher", "server", "wsgi", "migrations", "tests"}
+SERVER = {"app", "gateway", "worker", "shared", "launcher", "server", "wsgi", "migrations", "tests"}
 FLASK = {"flask", "flask_login", "flask_wtf", "flask_limiter", "flask_migrate", "wtforms", "werkzeug", "jinja2"}
 GEVENT = {"gevent", "geventwebsocket", "greenlet"}
 
@@ -43,15 +43,16 @@ def _is_in(name: str, modules: Set[str]) -> bool:
 @pytest.mark.parametrize(
     ("folders", "forbidden"),
     [
-        (["app"], {"worker", "launcher", "tests"} | GEVENT),
-        (["worker"], {"app", "wsgi", "launcher", "tests"} | FLASK),
-        (["shared"], {"app", "worker", "wsgi", "launcher", "tests"} | FLASK | GEVENT),
-        (["server"], {"app", "worker", "shared", "launcher", "wsgi", "tests"} | FLASK | GEVENT),
-        (["launcher"], {"app", "worker", "wsgi", "tests"} | FLASK | GEVENT),
+        (["app"], {"gateway", "worker", "launcher", "tests"} | GEVENT),
+        (["worker"], {"app", "gateway", "wsgi", "launcher", "tests"} | FLASK),
+        (["gateway"], {"app", "worker", "wsgi", "launcher", "tests"} | FLASK | GEVENT),
+        (["shared"], {"app", "gateway", "worker", "wsgi", "launcher", "tests"} | FLASK | GEVENT),
+        (["server"], {"app", "gateway", "worker", "shared", "launcher", "wsgi", "tests"} | FLASK | GEVENT),
+        (["launcher"], {"app", "gateway", "worker", "wsgi", "tests"} | FLASK | GEVENT),
         (["libraries/gossip-client/src"], SERVER | FLASK | {"flask_sqlalchemy", "sqlalchemy", "backbone"} | GEVENT),
         (["libraries/gossip-backbone/src"], SERVER | FLASK | {"flask_sqlalchemy"} | GEVENT),
         (["libraries/gossip-backbone/examples"], SERVER | {"flask_sqlalchemy"} | GEVENT),
-        (["migrations"], {"app", "worker", "launcher", "tests", "shared.services"} | GEVENT),
+        (["migrations"], {"app", "gateway", "worker", "launcher", "tests", "shared.services"} | GEVENT),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -64,7 +65,7 @@ def test_imports_point_one_way(folders, forbidden):
 
 def test_only_db_knows_flask_sqlalchemy():
     """Services and models are given plain sessions, and need no app."""
-    files = [path for path in _files("shared", "worker") if path != ROOT / "shared" / "db.py"]
+    files = [path for path in _files("shared", "worker", "gateway") if path != ROOT / "shared" / "db.py"]
     assert _found(files, {"flask_sqlalchemy"}) == []
 
 
@@ -82,7 +83,7 @@ def test_models_do_not_import_services():
 def test_only_the_worker_s_start_patches():
     """Monkey patching is the first thing worker/__main__.py does, and nothing else does it."""
     start = ROOT / "worker" / "__main__.py"
-    others = [path for path in _files("app", "worker", "shared", "launcher", "server") if path != start]
+    others = [path for path in _files("app", "gateway", "worker", "shared", "launcher", "server") if path != start]
     assert _found(others, {"gevent.monkey"}) == []
     assert "patch_all" not in "".join(path.read_text() for path in others)
 
@@ -97,6 +98,12 @@ def test_only_the_worker_s_start_patches():
 def test_the_worker_has_no_import_circle():
     """Each of its modules can be read, and tested, with only those below it. See tests/support/import_graph.py."""
     assert circles(import_graph("worker", ROOT)) == []
+
+
+def test_the_gateway_has_no_import_circle():
+    """Telnet stands alone, sessions stand on telnet, and the server on both."""
+    assert circles(import_graph("gateway", ROOT)) == []
+    assert _found(_files("gateway/telnet"), {"gateway", "shared", "asyncio"}, except_for={"gateway.telnet"}) == []
 
 
 def _wire_imports() -> list[str]:

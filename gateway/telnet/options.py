@@ -1,0 +1,25 @@
+"""The numbers of telnet: commands (RFC 854) and options (IANA, and those of text games from mudstandards.org)."""
+
+from __future__ import annotations
+
+IAC, DONT, DO, WONT, WILL, SB, GA, SE, EOR_MARK = 255, 254, 253, 252, 251, 250, 249, 240, 239
+
+ECHO = 1
+SGA = 3
+TTYPE = 24
+EOR = 25
+NAWS = 31
+NEW_ENVIRON = 39
+CHARSET = 42
+MSSP = 70
+MCCP2 = 86
+GMCP = 201
+
+TTYPE_IS, TTYPE_SEND = 0, 1
+ENVIRON_IS, ENVIRON_SEND = 0, 1
+ENVIRON_VAR, ENVIRON_VALUE, ENVIRON_ESC, ENVIRON_USERVAR = 0, 1, 2, 3
+CHARSET_REQUEST, CHARSET_ACCEPTED, CHARSET_REJECTED = 1, 2, 3
+
+# What a terminal type standard (MTTS) number is the sum of.
+MTTS_ANSI, MTTS_UTF8, MTTS_256_COLOURS, MTTS_SCREEN_READER = 1, 4, 8, 64
+MTTS_PROXY, MTTS_TRUE_COLOUR, MTTS_MNES, MTTS_TLS = 128, 256, 512, 2048
