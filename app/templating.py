@@ -92,16 +92,19 @@ def form_page(template: str, form: FlaskForm, **context: object) -> tuple[str, i
     return render_template(template, form=form, **context), 422 if request.method == "POST" else 200
 
 
-def fixed_page(template: str, make_context: Callable[[], dict[str, object]] = dict) -> Response:
+def fixed_page(template: str, make_context: Callable[[], dict[str, object]] = dict, *, variant: str = "") -> Response:
     """Return a page that only depends on the settings and on who is signed in.
 
     It is rendered once per process for signed-out visitors, so its template must not show them a form. They may ask
     with its ETag whether it is still the same.
+
+    Args:
+        variant: Tells pages of one template apart. There must be a fixed number of them.
     """
     if current_user.is_authenticated or "_flashes" in session or current_raid() is not None:
         return make_response(render_template(template, **make_context()))
-    pages: dict[tuple[str, str], tuple[bytes, str]] = current_app.extensions.setdefault("fixed_pages", {})
-    key = (template, request.root_path)
+    pages: dict[tuple[str, str, str], tuple[bytes, str]] = current_app.extensions.setdefault("fixed_pages", {})
+    key = (template, variant, request.root_path)
     if key not in pages:
         body = render_template(template, **make_context()).encode()
         pages[key] = body, hashlib.sha256(body).hexdigest()[:32]

@@ -9,5 +9,6 @@ def init_app(app: Flask) -> None:
     """Add the pages and their template filters."""
     app.template_filter("with_code")(protocol_page.with_code)
     app.template_filter("frame")(protocol_page.frame)
+    app.add_template_global(routes.event_url, "event_url")
     app.register_blueprint(routes.bp)
     app.register_blueprint(libraries.bp)

@@ -1,30 +1,106 @@
-"""The protocol as a page and as an AsyncAPI document."""
+"""The pages of the documentation, its search, and the protocol as an AsyncAPI document."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import yaml
-from flask import Blueprint, current_app
+from flask import Blueprint, abort, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from app.docs import protocol_page
+from app.docs import markdown, pages, protocol_page, search
 from app.docs.files import public_file
+from app.docs.pages import DocsPage
 from app.templating import fixed_page
 from shared.limits import APPLICATION_FACTOR
 from shared.protocol.asyncapi import document
 from shared.protocol.catalogue import frame_kinds
-from shared.protocol.codes import CLOSE_CODES
+from shared.protocol.codes import CLOSE_CODES, Code
 from shared.protocol.core import PROTOCOL_VERSION
 from shared.settings import Settings
 
 bp = Blueprint("docs", __name__, url_prefix="/docs")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @bp.get("")
 def index() -> ResponseReturnValue:
-    """Show how to connect a game, and every event of the protocol."""
-    return fixed_page("docs/index.html", _index_context)
+    """Show what the documentation has. Addresses of the time when it was one page lead on from here."""
+    return fixed_page("docs/index.html", lambda: {"chapters": pages.chapters(), "codes": list(Code), "page": None})
+
+
+@bp.get("/start")
+def start() -> ResponseReturnValue:
+    """Show how to connect any game."""
+    return _page()
+
+
+@bp.get("/start/<slug>")
+def server(slug: str) -> ResponseReturnValue:
+    """Show how to connect a game that runs on a known server."""
+    return _page(slug=slug)
+
+
+@bp.get("/protocol")
+def protocol() -> ResponseReturnValue:
+    """Show the protocol's terms."""
+    return _page()
+
+
+@bp.get("/protocol/<flag>")
+def flag(flag: str) -> ResponseReturnValue:
+    """Show the events of one support flag."""
+    return _page(flag=flag)
+
+
+@bp.get("/protocol/failures")
+def failures() -> ResponseReturnValue:
+    """Show every code of failures and closes."""
+    return _page()
+
+
+@bp.get("/protocol/limits")
+def limits() -> ResponseReturnValue:
+    """Show the rate limits of this network."""
+    return _page()
+
+
+@bp.get("/applications")
+def applications() -> ResponseReturnValue:
+    """Show what network applications are."""
+    return _page()
+
+
+@bp.get("/libraries")
+def libraries() -> ResponseReturnValue:
+    """Show the libraries and how to install them."""
+    return _page()
+
+
+@bp.get("/libraries/<name>")
+def manual(name: str) -> ResponseReturnValue:
+    """Show a library's manual."""
+    return _page(name=name)
+
+
+@bp.get("/moderation")
+def moderation() -> ResponseReturnValue:
+    """Show the handbook of moderation."""
+    return _page()
+
+
+@bp.get("/search")
+def find() -> ResponseReturnValue:
+    """Search the documentation."""
+    words = " ".join(request.args.get("q", "").split())[:100]
+    return render_template(
+        "docs/search.html",
+        q=words,
+        results=search.find(_sections(), words),
+        chapters=pages.chapters(),
+        page=None,
+    )
 
 
 @bp.get("/asyncapi.yaml")
@@ -34,18 +110,79 @@ def asyncapi() -> ResponseReturnValue:
     return public_file(yaml_document(settings.socket_url), "application/yaml")
 
 
-def _index_context() -> dict[str, object]:
+def event_url(event: str) -> str:
+    """Return the address of an event's description."""
+    return url_for("docs.flag", flag=pages.flag_of(event), _anchor=event.replace("/", "-"))
+
+
+def _page(**values: str) -> ResponseReturnValue:
+    """Return the page of this route."""
+    page = pages.find_page(request.endpoint, values)
+    if page is None:
+        abort(404)
+    return fixed_page(page.template, lambda: _context(page), variant="/".join([page.endpoint, *values.values()]))
+
+
+def _context(page: DocsPage) -> dict[str, object]:
     settings: Settings = current_app.extensions["settings"]
-    return {
+    context: dict[str, object] = {
+        "page": page,
+        "chapters": pages.chapters(),
         "version": PROTOCOL_VERSION,
         "settings": settings,
-        "groups": protocol_page.groups(),
         "examples": {kind.name: kind.example for kind in frame_kinds()},
-        "failures": protocol_page.failures(),
-        "close_codes": CLOSE_CODES,
-        "limits": protocol_page.limits(settings.limits),
-        "application_factor": APPLICATION_FACTOR,
+        "headings": page.headings,
     }
+    match page.endpoint:
+        case "docs.start":
+            context["servers"] = pages.SERVERS
+        case "docs.server":
+            context["server"] = next(server for server in pages.SERVERS if server.slug == page.values["slug"])
+        case "docs.flag":
+            context["group"] = next(group for group in protocol_page.groups() if group.flag == page.values["flag"])
+        case "docs.failures":
+            context |= {"failures": protocol_page.failures(), "close_codes": CLOSE_CODES}
+        case "docs.limits":
+            context |= {
+                "limits": protocol_page.limits(settings.limits),
+                "application_factor": APPLICATION_FACTOR,
+            }
+        case "docs.manual" | "docs.moderation":
+            manual = _render_manual(page, settings)
+            context |= {"manual": manual, "headings": manual.headings}
+    return context
+
+
+def _render_manual(page: DocsPage, settings: Settings) -> markdown.Manual:
+    if page.endpoint == "docs.moderation":
+        path = ROOT / "docs" / "moderation.md"
+    else:
+        path = ROOT / "libraries" / page.values["name"] / "README.md"
+    if not path.is_file():
+        abort(404)
+    return markdown.render(
+        path.read_text(),
+        links={"protocol.md": url_for("docs.protocol"), "moderation.md": url_for("docs.moderation")},
+        examples={"https://example.com": settings.public_url, "wss://example.com/socket": settings.socket_url},
+    )
+
+
+def _sections() -> list[search.Section]:
+    """Return the sections of all pages. They are rendered once per process."""
+    indexes: dict[str, list[search.Section]] = current_app.extensions.setdefault("docs_sections", {})
+    root = request.root_path
+    if root not in indexes:
+        indexes[root] = [
+            section
+            for chapter in pages.chapters()
+            for page in chapter.pages
+            for section in search.split(
+                page.title,
+                page.address(),
+                render_template(page.template, **_context(page)),
+            )
+        ]
+    return indexes[root]
 
 
 @cache

@@ -251,7 +251,7 @@ def test_transparency_names_nobody(visitor, world):
         for name in ("Wren", "Harbour", "wright", "reader", ">mod<", "<script>alert", "zork", "Ask the warden"):
             assert name not in text, name
     assert "/transparency" in visitor.client.get("/").text
-    for address in ("/docs", "/conduct"):
+    for address in ("/docs/start", "/conduct"):
         assert "count tells per day and game" in visitor.client.get(address).text
 
 

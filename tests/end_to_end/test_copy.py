@@ -66,9 +66,17 @@ def test_a_phone_has_a_menu_and_folds_the_contents(owner):
     for name in ("My games", "Characters", "Account"):
         expect(header.get_by_role("link", name=name)).to_be_visible()
     expect(header.get_by_role("button", name="Sign out")).to_be_in_viewport()
-    page.goto("/docs")
+    page.goto("/docs/protocol/failures")
     expect(page.locator(".toc.above a[href='#close-codes']")).to_be_hidden()
-    page.get_by_text("On this page").click()
+    page.get_by_text("Contents").click()
     expect(page.locator(".toc.above a[href='#close-codes']")).to_be_visible()
     page.set_viewport_size({"width": 1280, "height": 800})
     expect(page.locator(".toc.beside a[href='#close-codes']")).to_be_visible()
+
+
+def test_an_old_address_within_the_documentation_leads_to_its_page(page: Page, site):
+    page.goto("/docs#channels-send.request")
+    page.wait_for_url("**/docs/protocol/channels#channels-send.request")
+    expect(page.locator("[id='channels-send.request']")).to_be_in_viewport()
+    page.goto("/docs#rate-limited")
+    page.wait_for_url("**/docs/protocol/failures#rate-limited")

@@ -57,8 +57,9 @@ def test_the_header_is_one_row_on_everything_wider_than_a_phone(sign_in, site, s
 def test_the_documentation_fits_on_a_phone(new_page, site, pixels) -> None:
     page = new_page()
     page.set_viewport_size({"width": pixels, "height": 800})
-    page.goto("/docs")
-    assert page.evaluate("document.documentElement.scrollWidth") <= pixels
+    for path in ("/docs", "/docs/protocol/channels", "/docs/libraries/gossip-backbone", "/docs/moderation"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= pixels, path
 
 
 def test_a_form_is_as_wide_as_the_text_above_it(sign_in, site, stored) -> None:

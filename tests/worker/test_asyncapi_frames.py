@@ -1,6 +1,6 @@
 """Check a real conversation against the AsyncAPI document. It sends every example and receives every kind of frame.
 
-The page `/docs` and the document show the same examples.
+The pages under `/docs/protocol` and the document show the same examples.
 """
 
 from __future__ import annotations
