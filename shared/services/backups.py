@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -14,8 +12,9 @@ from pathlib import Path
 from sqlalchemy import URL, select
 from sqlalchemy.orm import Session
 
-from shared.errors import Conflict, Invalid, Unavailable
+from shared.errors import Invalid, Unavailable
 from shared.models.version import Counter
+from shared.private_files import private_file
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
 
@@ -58,28 +57,11 @@ def back_up(
         raise Unavailable(f"the folder {target} cannot be created: {error.strerror}") from None
     if target.is_dir():
         target = target / f"gossip-{now:%Y-%m-%dT%H-%M-%SZ}.db"
-    if not is_replacing and target.exists():
-        raise Conflict(f"{target} already exists: use --replace, another name, or a folder")
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
-    except OSError as error:
-        raise Unavailable(f"{target} cannot be written: {error.strerror}") from None
-    draft = Path(name)
-    try:
-        os.close(handle)
-        _copy(url.database, draft, progress)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        if is_replacing:
-            draft.replace(target)
-        else:
-            os.link(draft, target)
-    except FileExistsError:
-        raise Conflict(f"{target} already exists: use --replace, another name, or a folder") from None
-    except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"the backup {target} failed: {error}") from None
-    finally:
-        draft.unlink(missing_ok=True)
+    with private_file(target, is_replacing=is_replacing) as draft:
+        try:
+            _copy(url.database, draft, progress)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the backup {target} failed: {error}") from None
     return target
 
 
