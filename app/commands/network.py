@@ -1,8 +1,16 @@
-"""The network as a whole: its state, upgrades, and the notice of a restart."""
+"""The network as a whole: its state, upgrades, the notice of a restart, and moving it to another database."""
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, cast
 
 import click
 from flask import current_app
@@ -11,11 +19,14 @@ from flask.cli import AppGroup
 from app.commands.console import command, fail, print_result
 from shared import takeover
 from shared.bus import Bus
-from shared.db import reading, transaction
+from shared.db import reading, transaction, utc_now
+from shared.private_files import private_file
 from shared.services import network
 from shared.services.authority.actors import OPERATOR
+from shared.services.dumps import reader, tables, writer
 
 group = AppGroup("network")
+PROGRESS_SECONDS = 2.0
 
 
 @command(group, "restart-notice")
@@ -61,6 +72,77 @@ def upgrade(pid: int | None) -> None:
             print_result(old=old, new=takeover.request_upgrade(instance_path, old))
         except takeover.UpgradeFailed as failed:
             fail(f"process {old} goes on: {failed}")
+
+
+@command(group, "export")
+@click.argument("file")
+@click.option("--replace", is_flag=True, help="Overwrite FILE if it exists.")
+def export_network(file: str, replace: bool) -> None:
+    """Write the whole network to FILE, for `flask network import` on another database.
+
+    `-` is standard output; the result is then printed to standard error. A name that ends with .gz is compressed.
+    """
+
+    def write(sink: IO[bytes]) -> dict[str, Any]:
+        with reading() as session:
+            return writer.export_network(
+                session, OPERATOR, sink, schema=_code_schema(), now=utc_now(), progress=_progress()
+            )
+
+    if file == "-":
+        print(json.dumps(write(sys.stdout.buffer)), file=sys.stderr)
+        return
+    with private_file(Path(file), is_replacing=replace) as draft:
+        with gzip.open(draft, "wb", 3) if file.endswith(".gz") else draft.open("wb") as sink:
+            result = write(cast("IO[bytes]", sink))
+    print_result(file=file, bytes=Path(file).stat().st_size, **result)
+
+
+@command(group, "import")
+@click.argument("file", type=click.File("rb"))
+def import_network(file: IO[bytes]) -> None:
+    """Read FILE, which `flask network export` has written, into an empty database: all of it or nothing.
+
+    `-` is standard input. Run `flask db upgrade` before, and start nothing else until it is done.
+    """
+    buffered = io.BufferedReader(cast("io.RawIOBase", file)) if not hasattr(file, "peek") else file
+    is_compressed = cast("io.BufferedReader", buffered).peek(2)[:2] == b"\x1f\x8b"
+    source = gzip.GzipFile(fileobj=buffered) if is_compressed else buffered
+    with transaction() as session:
+        result = reader.import_network(
+            session, OPERATOR, cast("IO[bytes]", source), schema=_code_schema(), progress=_progress()
+        )
+        print("saving", file=sys.stderr)
+    print_result(**result)
+
+
+@command(group, "digest")
+def digest() -> None:
+    """Print a digest of each table. Two databases with the same contents have the same digests."""
+    with reading() as session:
+        print_result(**tables.digest_network(session, _progress()))
+
+
+def _progress() -> Callable[[str, int], None]:
+    """Return a function that prints a line to standard error, at most every few seconds."""
+    said_at = time.monotonic()
+
+    def say(table: str, rows: int) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at > PROGRESS_SECONDS:
+            said_at = time.monotonic()
+            print(f"{table}: {rows:,}", file=sys.stderr)
+
+    return say
+
+
+def _code_schema() -> str:
+    """Return the revision of the schema that this code needs."""
+    from alembic.script import ScriptDirectory  # slow to import
+
+    from app.commands.migrations import MIGRATIONS
+
+    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
 
 
 def _bus() -> Bus:

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
 from shared import db
 from shared.models.version import Counter
+from shared.services.dumps import tables
 from tests.support.factory import Factory
+from tests.support.moderating import make_moderated
 from tests.support.processes import ROOT, clean_environment
 from tests.support.programs import find_program
 
@@ -30,7 +33,7 @@ def commands(name: str) -> str:
 
 
 @pytest.fixture
-def run_commands(environment: dict[str, str], tmp_path: Path) -> Callable[[str], str]:
+def run_commands(environment: dict[str, str], tmp_path: Path) -> Callable[..., str]:
     """Run a block of the page as an operator does, with other paths. `systemctl` only notes what it was asked."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -41,11 +44,12 @@ def run_commands(environment: dict[str, str], tmp_path: Path) -> Callable[[str],
     pg_dump = find_program("pg_dump")
     assert pg_dump is not None
 
-    def run(name: str) -> str:
+    def run(name: str, **more_settings: str) -> str:
         block = commands(name).replace("/var/backups/gossip", f"{tmp_path}/backups")
+        block = re.sub(r"\b(network\.jsonl\.gz|old\.json|new\.json)\b", rf"{tmp_path}/\1", block)
         if (url := make_url(environment["DATABASE_URL"])).get_backend_name() == "sqlite":
             block = block.replace("/srv/gossip/instance/gossip.db", str(url.database))
-        env = clean_environment(**environment)
+        env = clean_environment(**environment, **more_settings)
         env["PATH"] = f"{programs}:{env['PATH']}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block], cwd=ROOT, env=env, capture_output=True, text=True
@@ -56,16 +60,13 @@ def run_commands(environment: dict[str, str], tmp_path: Path) -> Callable[[str],
     return run
 
 
-def contents(url: str) -> dict[str, list[Any]]:
-    """Return all rows of all tables, but the counters that a restore moves on purpose."""
-    engine = create_engine(url)
+def contents(url: str) -> dict[str, Any]:
+    """Return the digests of all tables, but the counters that a restore moves on purpose."""
+    engine = db.make_engine(url)
     try:
-        with engine.connect() as connection:
-            return {
-                table.name: sorted(map(repr, connection.execute(select(table)).all()))
-                for table in db.Base.metadata.sorted_tables
-                if table.name not in CHANGED_BY_A_RESTORE
-            }
+        with Session(engine) as session:
+            digests: dict[str, Any] = tables.digest_network(session)["tables"]
+            return {name: digest for name, digest in digests.items() if name not in CHANGED_BY_A_RESTORE}
     finally:
         engine.dispose()
 
@@ -99,7 +100,7 @@ def test_a_lost_disk_is_restored(
         stored.game(name)
     stored.channel("gossip")
     before, cursor_before = contents(url), cursor(url)
-    assert len(before["games"]) == 2
+    assert before["games"]["rows"] == 2
 
     run_commands(f"backup-{any_database}")
     (copy,) = (tmp_path / "backups").iterdir()
@@ -118,3 +119,24 @@ def test_a_lost_disk_is_restored(
     assert cursor(url) > cursor_before + 1000
     systemctl = (tmp_path / "systemctl").read_text().splitlines()
     assert systemctl[0].startswith("stop ") and systemctl[-1].startswith("start ")
+
+
+@pytest.mark.operating
+@pytest.mark.postgres
+@pytest.mark.usefixtures("processes")
+def test_a_network_moves_from_sqlite_to_postgres(
+    environment: dict[str, str],
+    stored: Factory,
+    postgres_server: Any,
+    run_commands: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    make_moderated(stored)
+    new_url = postgres_server.create_database()
+
+    run_commands("move-network", NEW_DATABASE_URL=new_url)
+
+    assert contents(new_url) == contents(environment["DATABASE_URL"])
+    assert (tmp_path / "old.json").read_text() == (tmp_path / "new.json").read_text()
+    assert (tmp_path / "network.jsonl.gz").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "systemctl").read_text() == "stop gossip\n"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import pkgutil
 
 import pytest
 
 from shared import services
 from shared.bus import Bus
+from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.game_details import GameDetails
 from shared.services import (
@@ -27,6 +29,7 @@ from shared.services import (
 from shared.services.authority import actors, audit
 from shared.services.authority.actors import OPERATOR, VISITOR, Actor, Role
 from shared.services.authority.permissions import Act, may
+from shared.services.dumps import writer
 from shared.services.moderation import (
     appeals,
     channel_states,
@@ -113,6 +116,7 @@ def test_the_services_obey_the_table(make, session, who, act):
         Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, a, short_name="x", scopes=[]),
         Act.ANNOUNCE_RESTART: lambda a: network.announce_restart(session, a, NO_BUS, downtime_seconds=0),
         Act.RESTORE_BACKUP: lambda a: backups.start_over(session, a),
+        Act.MOVE_NETWORK: lambda a: writer.export_network(session, a, io.BytesIO(), schema="0", now=utc_now()),
         Act.RAID: lambda a: safeguards.start_raid_protection(session, a, hours=0, reason="r"),
         Act.RAID_OVER: lambda a: safeguards.end_raid_protection(session, a),
         Act.SET_PROBATION: lambda a: safeguards.set_probation(

@@ -50,6 +50,7 @@ class Act(StrEnum):
     GIVE_SCOPES = "application/scopes"
     ANNOUNCE_RESTART = "network/restart"
     RESTORE_BACKUP = "database/restored"
+    MOVE_NETWORK = "network/move"
 
 
 _EVERYBODY = frozenset(Role)
@@ -99,6 +100,7 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.GIVE_SCOPES: _ADMINS,
     Act.ANNOUNCE_RESTART: _ADMINS,
     Act.RESTORE_BACKUP: _OPERATOR,
+    Act.MOVE_NETWORK: _OPERATOR,
 }
 """The roles that may do each act; an actor needs one of them.
 
