@@ -62,8 +62,9 @@ from worker.wire.fanout import Fanout
 from worker.wire.newcomers import Newcomers
 from worker.wire.reader import Limits
 from worker.wire.server import SocketServer
-from worker.wire.transport import Transport, Wire
+from worker.wire.transport import Transport
 from worker.wire.upgrade import CHAT_SOCKET_PATH, SOCKET_PATH, Endpoint, Upgraded, start_upgraded
+from worker.wire.wire import Wire
 
 CLOSE_RESTARTING = 1012
 DOWNTIME_SECONDS = 15

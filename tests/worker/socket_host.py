@@ -17,13 +17,16 @@ from typing import Any
 
 import gevent
 
-from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import Fanout
 from worker.wire.frames import frame_text
+from worker.wire.groups import ANY_CHANNEL, ChannelTopic
 from worker.wire.newcomers import Newcomers
 from worker.wire.reader import Limits
 from worker.wire.server import SocketServer
-from worker.wire.transport import Transport, Wire
+from worker.wire.transport import Transport
 from worker.wire.upgrade import Endpoint
+from worker.wire.wire import Wire
 
 closings: list[list[Any]] = []
 

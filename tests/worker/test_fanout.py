@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from tests.worker.test_transport import Host, ask
 from worker.wire import fanout as module
-from worker.wire.fanout import ANY_CHANNEL, BATCH_LIMIT, ChannelTopic, Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import BATCH_LIMIT, Fanout
 from worker.wire.frames import frame_text
+from worker.wire.groups import ANY_CHANNEL, ChannelTopic
 
 
 class FakeTransport:

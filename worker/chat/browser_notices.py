@@ -19,7 +19,8 @@ from shared.protocol.players import PlayerSignedIn, PlayerSignedOut
 from shared.protocol.types import player_key
 from worker.network.player_notices import PLAYERS
 from worker.network.presence import Presence
-from worker.wire.fanout import Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import Fanout
 from worker.wire.frames import frame_text
 
 AWAY_SECONDS = 15.0

@@ -34,7 +34,8 @@ from worker.signals import Signals
 from worker.sockets.connection import Connection
 from worker.sockets.heartbeats import Heartbeats
 from worker.sockets.registry import Sockets
-from worker.wire.fanout import ChannelTopic, Fanout
+from worker.wire.fanout import Fanout
+from worker.wire.groups import ChannelTopic
 from worker.wire.upgrade import Refusal
 
 SOCKETS_OF_USER = 12

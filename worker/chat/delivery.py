@@ -10,8 +10,10 @@ from shared.signals import StoredLine
 from worker.moderation.view import Moderation
 from worker.network.directory import Directory
 from worker.sockets.registry import Sockets
-from worker.wire.fanout import ChannelTopic, Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import Fanout
 from worker.wire.frames import frame_text
+from worker.wire.groups import ChannelTopic
 
 
 class Delivery:

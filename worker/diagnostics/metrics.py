@@ -11,7 +11,7 @@ from worker.chat.lines import Chat
 from worker.network.feed import Feed
 from worker.signals import Signals
 from worker.sockets.registry import Sockets
-from worker.wire.transport import Wire
+from worker.wire.wire import Wire
 
 
 class Metrics:

@@ -39,7 +39,7 @@ from shared.protocol.codes import Code
 from worker.signals import Signals
 from worker.sockets.connection import FRAME_BYTES, Connection, Trace
 from worker.sockets.limits import RateLimits
-from worker.wire.fanout import Frames
+from worker.wire.broadcasts import Frames
 
 FLUSH_SECONDS = 3.0
 PEERS_PER_FLUSH = 500  # others are written FLUSH_SECONDS later: owners' pages may lag when thousands of games reconnect

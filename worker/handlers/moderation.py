@@ -34,7 +34,7 @@ from shared.services.moderation import channel_states, messages, reports, sancti
 from worker.moderation.view import MODERATION
 from worker.parts import Parts
 from worker.sockets.connection import Connection
-from worker.wire.fanout import Frames
+from worker.wire.broadcasts import Frames
 from worker.wire.frames import frame_text
 
 T = TypeVar("T")

@@ -27,7 +27,8 @@ from worker.database import Database
 from worker.diagnostics.recorder import Diagnostics
 from worker.network.presence import Presence
 from worker.signals import Signals
-from worker.wire.fanout import Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import Fanout
 from worker.wire.frames import frame_text
 
 GAMES = "games"  # the fan-out topic of sockets with the flag

@@ -28,7 +28,8 @@ from worker.sockets.connection import Connection
 from worker.sockets.credentials import CLOSE_REVOKED
 from worker.sockets.heartbeats import CLOSE_NO_ANSWER, Heartbeats
 from worker.sockets.registry import Sockets
-from worker.wire.fanout import ANY_CHANNEL, ChannelTopic, Fanout
+from worker.wire.fanout import Fanout
+from worker.wire.groups import ANY_CHANNEL, ChannelTopic
 
 DOWNTIME_JITTER_SECONDS = 5
 STALE_HEARTBEATS = 1  # a socket with more unanswered ones makes room for another of its peer

@@ -19,7 +19,8 @@ from worker.network.presence import Presence
 from worker.signals import Signals
 from worker.sockets.limits import RateLimits
 from worker.sockets.registry import Sockets
-from worker.wire.fanout import Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import Fanout
 from worker.wire.frames import frame_text
 
 PLAYERS = "players"  # the flag, and the fan-out topic of sockets that declared it

@@ -28,7 +28,8 @@ from shared.services.versions import Change
 from worker.database import Database
 from worker.network.feed import Feed
 from worker.sockets.connection import Connection
-from worker.wire.fanout import Fanout, Frames
+from worker.wire.broadcasts import Frames
+from worker.wire.fanout import Fanout
 from worker.wire.frames import frame_text
 
 SYNC = "sync"  # the fan-out topic of applications that are up to date

@@ -5,7 +5,8 @@ from __future__ import annotations
 from worker.network.presence import Presence
 from worker.sockets.connection import Connection
 from worker.sockets.registry import Sockets
-from worker.wire.fanout import ChannelTopic, Fanout
+from worker.wire.fanout import Fanout
+from worker.wire.groups import ChannelTopic
 
 
 class Subscriptions:

@@ -20,7 +20,8 @@ from worker.sockets.registry import Sockets as OpenSockets
 from worker.takeover.link import MAX_DESCRIPTORS
 from worker.takeover.messages import BrowserState, Sockets, SocketState, WorkerState
 from worker.wire.server import SocketServer
-from worker.wire.transport import Transport, Wire
+from worker.wire.transport import Transport
+from worker.wire.wire import Wire
 
 BATCH_BYTES = 4 * 1024**2
 

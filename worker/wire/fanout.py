@@ -14,170 +14,21 @@ Everything here runs in the hub's thread and never blocks. Do not call it from o
 """
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Hashable, Iterable, Iterator
 
 import gevent
 from gevent.event import Event
 
-log = logging.getLogger(__name__)
+from worker.wire.broadcasts import Broadcast, Frames, join_in_pieces
+from worker.wire.groups import ANY_CHANNEL, ChannelTopic, Group, Output, Subscriber
 
-# A batch is written in pieces of about this size. Each piece goes to all sockets, followed by a turn of the event loop.
-# So a client that keeps up never has more than a piece or two queued, however much is broadcast at once.
-PIECE_BYTES = 128 * 1024
+log = logging.getLogger(__name__)
 
 # When this many broadcasts are queued, no more messages are handled until the flusher has caught up (wait_for_room).
 BATCH_LIMIT = 512
 
 # After this many writes (two or three milliseconds), everything else in the worker gets its turn.
 WRITES_PER_TURN = 256
-
-
-class ChannelTopic(NamedTuple):
-    """The topic of one channel. Only topics of this type reach subscribers of ANY_CHANNEL."""
-
-    channel: Hashable
-
-
-class _AnyChannel:
-    def __repr__(self) -> str:
-        return "ANY_CHANNEL"
-
-
-ANY_CHANNEL = _AnyChannel()
-"""Joining this topic joins every ChannelTopic, including those of future channels."""
-
-
-class Frames:
-    """One broadcast as ready WebSocket frames, one for each variant of the receivers."""
-
-    __slots__ = ("_encode", "_framed")
-
-    def __init__(self, encode: Callable[[int], bytes]) -> None:
-        """Frame the broadcast when it is needed.
-
-        Args:
-            encode: Returns the frame for a variant, or empty bytes if sockets of this variant receive nothing. It is
-                called at most once for each variant, in the flusher, and must not block. If it raises, the error is
-                logged and the variant receives nothing.
-        """
-        self._encode = encode
-        self._framed: dict[int, bytes] = {}
-
-    @classmethod
-    def same(cls, framed: bytes) -> "Frames":
-        """Use the same bytes for every variant."""
-        return cls(lambda variant: framed)
-
-    def framed(self, variant: int) -> bytes:
-        """Return the frame for a variant, empty if its sockets receive nothing."""
-        framed = self._framed.get(variant)
-        if framed is None:
-            try:
-                framed = self._encode(variant)
-            except Exception:
-                log.exception("a broadcast could not be encoded for variant %s", variant)
-                framed = b""
-            self._framed[variant] = framed
-        return framed
-
-
-class Sender(Protocol):
-    """A non-blocking socket."""
-
-    def send(self, data: bytes, /) -> int:
-        """Return how many bytes the kernel has accepted. Raises OSError."""
-
-
-class Output(Protocol):
-    """What the fan-out needs of a transport. Only the fan-out sets `group` and `subscriber`.
-
-    Attributes:
-        direct: The socket, if nothing else must happen at a write than its send(). None if write() has to decide.
-    """
-
-    group: "Group | None"
-    subscriber: "Subscriber | None"
-    pending_bytes: int
-
-    @property
-    def direct(self) -> "Sender | None": ...
-
-    @property
-    def is_closing(self) -> bool: ...
-
-    def write(self, data: bytes, sent: int = 0) -> None:
-        """Write without blocking, and queue the rest, up to a limit. Never raises.
-
-        Args:
-            sent: How many bytes were sent through `direct` already.
-        """
-
-    def flushed(self) -> None:
-        """Called after the last frame has been passed to write()."""
-
-
-class Subscriber(Protocol):
-    """A connection, which can join topics.
-
-    The fan-out reads `variant` when the connection joins. If it changes later, join again with no topics. The listener
-    key does not change after the connection has joined.
-    """
-
-    @property
-    def transport(self) -> Output: ...
-    @property
-    def listener_key(self) -> Hashable: ...
-    @property
-    def variant(self) -> int: ...
-
-
-class Group:
-    """Sockets that receive exactly the same broadcasts, in the same form."""
-
-    __slots__ = ("_outputs", "_peers", "has_any_channel", "members", "topics", "variant")
-
-    def __init__(self, topics: frozenset[Hashable], variant: int) -> None:
-        self.topics = topics
-        self.variant = variant
-        self.has_any_channel = ANY_CHANNEL in topics
-        self.members: dict[Subscriber, None] = {}
-        self._outputs: list[Output] | None = None
-        self._peers: list[Hashable] = []
-
-    def add(self, member: Subscriber) -> None:
-        """Add a socket."""
-        self.members[member] = None
-        self._outputs = None
-
-    def remove(self, member: Subscriber) -> None:
-        """Remove a socket."""
-        del self.members[member]
-        self._outputs = None
-
-    def listeners(self) -> tuple[list[Output], list[Hashable]]:
-        """Return the members' transports, and the key of each by which broadcasts exclude it. Do not change the lists.
-
-        They are kept until the group changes: reading two attributes of each of 1,000 members takes 50 µs.
-        """
-        if self._outputs is None:
-            self._outputs = [member.transport for member in self.members]
-            self._peers = [member.listener_key for member in self.members]
-        return self._outputs, self._peers
-
-    def receives(self, topic: Hashable) -> bool:
-        """Return whether broadcasts to a topic reach this group."""
-        return topic in self.topics or (self.has_any_channel and type(topic) is ChannelTopic)
-
-
-class _Broadcast(NamedTuple):
-    topic: Hashable
-    frames: Frames
-    except_peer: Hashable
-    except_peers: frozenset[Hashable]
-
-    def excludes(self, peer: Hashable) -> bool:
-        return peer is not None and (peer == self.except_peer or peer in self.except_peers)
 
 
 class _SocketQueue:
@@ -216,7 +67,7 @@ class Fanout:
         self.flushes = 0
         self._groups: dict[tuple[frozenset[Hashable], int], Group] = {}
         self._groups_by_topic: dict[Hashable, dict[Group, None]] = {}
-        self._batch: list[_Broadcast] = []
+        self._batch: list[Broadcast] = []
         self._queues: dict[Output, _SocketQueue] = {}
         self._is_flushing = False
         self._is_held = False
@@ -293,7 +144,7 @@ class Fanout:
             type(topic) is ChannelTopic and ANY_CHANNEL in self._groups_by_topic
         ):
             return
-        self._batch.append(_Broadcast(topic, frames, except_peer, except_peers))
+        self._batch.append(Broadcast(topic, frames, except_peer, except_peers))
         if not self._is_flushing:
             self._start_flushing()
 
@@ -380,7 +231,7 @@ class Fanout:
         finally:
             self._is_flushing = False
 
-    def _flush(self, batch: list[_Broadcast], queues: dict[Output, _SocketQueue]) -> None:
+    def _flush(self, batch: list[Broadcast], queues: dict[Output, _SocketQueue]) -> None:
         self.flushes += 1
         jobs: list[tuple[list[Output], list[bytes]]] = []
         if batch:
@@ -391,7 +242,7 @@ class Fanout:
             share = _share(transport, batch, queue.start)
             self.deliveries += queue.broadcasts + len(share)
             if queue.frames or share:
-                jobs.append(([transport], _pieces(queue.frames + share)))
+                jobs.append(([transport], join_in_pieces(queue.frames + share)))
             if queue.is_final:
                 last.append(transport)
 
@@ -407,7 +258,7 @@ class Fanout:
             transport.flushed()
 
     def _jobs_of_groups(
-        self, batch: list[_Broadcast], queues: dict[Output, _SocketQueue]
+        self, batch: list[Broadcast], queues: dict[Output, _SocketQueue]
     ) -> Iterator[tuple[list[Output], list[bytes]]]:
         """Yield sockets without a queue of their own, with the pieces of the batch that they receive."""
         excluded = {broadcast.except_peer for broadcast in batch}
@@ -434,12 +285,12 @@ class Fanout:
                 transports = [transport for transport in transports if transport not in queues]
             if frames and transports:
                 self.deliveries += len(frames) * len(transports)
-                yield transports, _pieces(frames)
+                yield transports, join_in_pieces(frames)
             for peer, transports in filtered.items():
                 frames = [f for b in broadcasts if not b.excludes(peer) and (f := b.frames.framed(variant))]
                 if frames:
                     self.deliveries += len(frames) * len(transports)
-                    yield transports, _pieces(frames)
+                    yield transports, join_in_pieces(frames)
 
     def _groups_reached_by(self, topics: Iterable[Hashable]) -> Iterable[Group]:
         groups: dict[Group, None] = {}
@@ -474,7 +325,7 @@ class Fanout:
                 _let_others_run()
 
 
-def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes]:
+def _share(transport: Output, batch: list[Broadcast], start: int) -> list[bytes]:
     """Return the frames that one socket receives from a batch, from the index `start` on."""
     group = transport.group
     if group is None or start == len(batch):
@@ -488,21 +339,6 @@ def _share(transport: Output, batch: list[_Broadcast], start: int) -> list[bytes
         and not broadcast.excludes(peer)
         and (framed := broadcast.frames.framed(group.variant))
     ]
-
-
-def _pieces(frames: list[bytes]) -> list[bytes]:
-    """Join frames into pieces of at most PIECE_BYTES. A longer frame is a piece by itself."""
-    joined = b"".join(frames)
-    if len(joined) <= PIECE_BYTES or len(frames) == 1:
-        return [joined]
-    pieces, first, size = [], 0, 0
-    for number, frame in enumerate(frames):
-        if size and size + len(frame) > PIECE_BYTES:
-            pieces.append(b"".join(frames[first:number]))
-            first, size = number, 0
-        size += len(frame)
-    pieces.append(b"".join(frames[first:]))
-    return pieces
 
 
 def _let_others_run() -> None:

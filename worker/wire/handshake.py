@@ -17,7 +17,6 @@ from typing import Any
 from gevent import socket
 
 from shared.client_addresses import TrustedProxies
-from worker.wire.transport import Wire
 from worker.wire.upgrade import (
     Endpoint,
     check_handshake,
@@ -26,6 +25,7 @@ from worker.wire.upgrade import (
     request_id,
     start_connection,
 )
+from worker.wire.wire import Wire
 
 HEAD_BYTES = 4096
 MAX_HEADERS = 50

@@ -17,8 +17,8 @@ from gevent.pywsgi import WSGIServer
 
 from shared.client_addresses import NO_PROXIES, TrustedProxies
 from worker.wire.handshake import upgrade_at_once
-from worker.wire.transport import Wire
 from worker.wire.upgrade import Endpoint, UpgradeHandler, shut_down_both, start_upgraded
+from worker.wire.wire import Wire
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 An idle connection is a descriptor and a watcher on it, without a greenlet or buffers. While a message arrives, the
 connection borrows a `Reader` from a pool. A greenlet passes messages to the handler, in order, and ends when there are
 none left. Only the fan-out (fanout.py) writes: it calls write(), which never blocks. Bytes that the kernel does not
-accept are queued in a bounded `Outbox`, which exists only while it contains something.
+accept are queued in a bounded `Outbox` (outbox.py), which exists only while it contains something.
 
 The close codes of the limits are:
 
@@ -22,22 +22,20 @@ import logging
 import os
 import socket
 import time
-from collections import deque
 from collections.abc import Hashable
 from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event
-from gevent.hub import get_hub
 from msgspec import Struct
 from websockets.frames import BINARY, CONT, TEXT, CloseCode
 from websockets.protocol import OPEN
 
 from worker.wire.descriptors import has_unsent, reset_on_close, shut_down
-from worker.wire.fanout import Fanout, Group, Subscriber
-from worker.wire.memory import Trimmer
-from worker.wire.newcomers import Newcomers
-from worker.wire.reader import Limits, Reader, ReaderState
+from worker.wire.groups import Group, Subscriber
+from worker.wire.outbox import Outbox
+from worker.wire.reader import Reader, ReaderState
+from worker.wire.wire import Wire
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +45,6 @@ TOO_SLOW = 4002
 _read_buffer = bytearray(4096)
 _read_view = memoryview(_read_buffer)
 
-# At most this much of an outbox is joined for one write, if chunks are shorter.
-_WRITE_BYTES = 256 * 1024
-
 # After this many messages of one connection, the others get their turn.
 _MESSAGES_A_TURN = 32
 
@@ -58,7 +53,7 @@ _REASON_BYTES = 123
 # A client that floods the worker with pings is read again after this time.
 _FLOOD_PAUSE_SECONDS = 0.5
 
-_READABLE, _WRITABLE = 1, 2
+_READABLE = 1
 
 # Bits of a transport's state. None is set while it is open.
 _CLOSING = 1  # our close frame is queued or sent
@@ -97,17 +92,6 @@ class SocketHandler(Protocol):
         """
 
 
-class Outbox:
-    """Bytes of one connection that did not fit into the kernel's buffer."""
-
-    __slots__ = ("chunks", "nbytes", "watcher")
-
-    def __init__(self, watcher: Any) -> None:
-        self.chunks: deque[bytes] = deque()
-        self.nbytes = 0
-        self.watcher = watcher
-
-
 class TransportState(Struct, omit_defaults=True):
     """One open connection, for another process that continues with its descriptor.
 
@@ -124,78 +108,6 @@ class TransportState(Struct, omit_defaults=True):
     outbox: bytes = b""
 
 
-class Wire:
-    """What all connections of one worker share.
-
-    While another process takes over (`worker/takeover/`), the wire is held: nothing is read, and no message is
-    handled. Writing goes on until the wire is stilled.
-
-    Attributes:
-        transports: All connections whose descriptors are open.
-        is_held: Whether nothing is read and handled.
-        is_still: Whether nothing is written either, and no deadline ends a connection.
-        upgraded: Connections that were upgraded while the wire was held, and have no transport.
-        queue_drops: How many were closed because too much was queued for them.
-        stall_drops: How many were dropped because they accepted nothing for too long.
-        newcomers: Those that have not authenticated, and TCP connections that are not upgraded yet.
-    """
-
-    def __init__(self, fanout: Fanout, limits: Limits | None = None, newcomers: Newcomers | None = None) -> None:
-        self.fanout = fanout
-        self.limits = limits or Limits()
-        self.newcomers = Newcomers() if newcomers is None else newcomers
-        self.loop = get_hub().loop
-        self.transports: set[Transport] = set()
-        self.is_held = False
-        self.is_still = False
-        self.upgraded: list[Any] = []  # `Upgraded` of upgrade.py, which imports this module
-        self.queue_drops = 0
-        self.stall_drops = 0
-        self.trimmer = Trimmer()
-        self._readers: list[Reader] = []
-
-    @property
-    def connections(self) -> int:
-        """How many are open now."""
-        return len(self.transports)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no message is being handled, and each connection that has ended was reported."""
-        return not any(transport.is_busy for transport in self.transports)
-
-    def hold(self) -> None:
-        """Stop reading and handling. A message that is being handled is handled to its end, without pacing."""
-        self.is_held = True
-        for transport in self.transports:
-            transport.hold()
-
-    def still(self) -> None:
-        """Stop writing too."""
-        self.is_still = True
-        self.fanout.hold()
-        for transport in self.transports:
-            transport.watch_outbox(is_watched=False)
-
-    def release(self) -> None:
-        """Write, read and handle again."""
-        self.is_held = self.is_still = False
-        for transport in list(self.transports):
-            transport.release()
-        self.fanout.release()
-
-    def borrow_reader(self, *, is_trusted: bool) -> Reader:
-        """Return an unused reader."""
-        reader = self._readers.pop() if self._readers else Reader(self.limits)
-        reader.set_trusted(is_trusted)
-        return reader
-
-    def return_reader(self, reader: Reader) -> None:
-        """Keep a reader for another connection. It must be at the boundary of a message."""
-        if len(self._readers) < self.limits.idle_readers:
-            self._readers.append(reader)
-
-
 class Transport:
     """The socket of one connection.
 
@@ -207,6 +119,7 @@ class Transport:
     """
 
     __slots__ = (
+        "_close_timer",
         "_ending",
         "_fd",
         "_handler",
@@ -218,7 +131,6 @@ class Transport:
         "_reader",
         "_socket",
         "_state",
-        "_timer",
         "_watcher",
         "_wire",
         "address",
@@ -250,7 +162,7 @@ class Transport:
         self._reader: Reader | None = None
         self._outbox: Outbox | None = None
         self._progress: Event | None = None
-        self._timer: Any = None
+        self._close_timer: Any = None
         self._watcher: Any = wire.loop.io(fd, _READABLE)
         self._is_paused = True
         self._is_pumping = False
@@ -302,7 +214,7 @@ class Transport:
             request_id=self.request_id,
             is_trusted=self._is_trusted,
             reader=None if self._reader is None else self._reader.export_state(),
-            outbox=b"" if self._outbox is None else b"".join(self._outbox.chunks),
+            outbox=b"" if self._outbox is None else self._outbox.contents(),
         )
 
     def restore(self, handler: SocketHandler, state: TransportState) -> None:
@@ -342,9 +254,9 @@ class Transport:
         if self._outbox is None:
             return
         if is_watched:
-            self._outbox.watcher.start(self._on_writable)
+            self._outbox.watch(self._on_writable)
         else:
-            self._outbox.watcher.stop()
+            self._outbox.unwatch()
 
     def detach(self) -> None:
         """Forget a connection with which another process continues. The handler is not told."""
@@ -539,8 +451,7 @@ class Transport:
             return
         outbox = self._outbox
         if outbox is not None:
-            outbox.chunks.append(data)
-            outbox.nbytes += len(data)
+            outbox.append(data)
             if outbox.nbytes > self._wire.limits.outbound_bytes and not self._wire.is_held:
                 self._close_as_too_slow()
             return
@@ -564,54 +475,39 @@ class Transport:
         self._shut_down_if_done()
 
     def _open_outbox(self, data: bytes, sent: int) -> None:
-        watcher = self._wire.loop.io(self._fd, _WRITABLE)
-        outbox = self._outbox = Outbox(watcher)
+        limits = self._wire.limits
+        outbox = self._outbox = Outbox(self._wire.loop, self._fd, data[sent:] if sent else data)
         self.direct = None
-        outbox.chunks.append(data[sent:] if sent else data)
-        outbox.nbytes = len(data) - sent
         if not self._wire.is_still:
-            watcher.start(self._on_writable)
-        if self._timer is None:
-            self._start_timer(self._wire.limits.stall_seconds)
-        if outbox.nbytes > self._wire.limits.outbound_bytes and not self._wire.is_held:
+            outbox.watch(self._on_writable)
+        if not self._state & _CLOSING:
+            outbox.start_timer(limits.stall_seconds, self._on_stalled)
+        if outbox.nbytes > limits.outbound_bytes and not self._wire.is_held:
             self._close_as_too_slow()
 
     def _on_writable(self) -> None:
         outbox = self._outbox
         assert outbox is not None
-        chunks = outbox.chunks
-        data = chunks.popleft()
-        if chunks and len(data) < _WRITE_BYTES:
-            parts, size = [data], len(data)
-            while chunks and size < _WRITE_BYTES:
-                parts.append(chunks.popleft())
-                size += len(parts[-1])
-            data = b"".join(parts)
         try:
-            sent = os.write(self._fd, data)
-        except BlockingIOError:
-            sent = 0
+            outbox.write()
         except OSError:
             self._drop()
             return
-        outbox.nbytes -= sent
-        if sent < len(data):
-            chunks.appendleft(data[sent:] if sent else data)
-        if sent and not self._state & _CLOSING:
-            self._timer.again(self._on_deadline)
         if not outbox.nbytes:
             self._close_outbox()
         self._report_progress()
         self._shut_down_if_done()
 
+    def _on_stalled(self) -> None:
+        if not self._wire.is_still:  # the timer repeats
+            self._wire.stall_drops += 1
+            self._drop(is_late=True)
+
     def _close_outbox(self) -> None:
         if self._outbox is not None:
-            self._outbox.watcher.stop()
-            self._outbox.watcher.close()
+            self._outbox.close()
             self._outbox = None
             self._allow_direct()
-            if not self._state & _CLOSING:
-                self._stop_timer()
 
     def _report_progress(self) -> None:
         if self._progress is not None:
@@ -648,10 +544,7 @@ class Transport:
             return
         self._wire.queue_drops += 1
         if self._outbox is not None:
-            first = self._outbox.chunks.popleft()
-            self._outbox.chunks.clear()
-            self._outbox.chunks.append(first)
-            self._outbox.nbytes = len(first)
+            self._outbox.keep_first()
         self._wire.fanout.drop(self)
         self._close(TOO_SLOW, "too slow: the outbound queue is full", self._wire.limits.slow_seconds, at_once=True)
 
@@ -669,7 +562,10 @@ class Transport:
             self._wire.fanout.finish(self, frame)
         if self._state & _DROPPED:
             return
-        self._start_timer(seconds)
+        if self._outbox is not None:
+            self._outbox.stop_timer()
+        self._close_timer = self._wire.loop.timer(seconds, seconds)
+        self._close_timer.start(self._on_close_deadline)
         self._resume_reading()
         self._report_progress()
         self._wake_pump()
@@ -687,23 +583,9 @@ class Transport:
             except OSError:
                 self._drop()
 
-    def _start_timer(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = self._wire.loop.timer(seconds, seconds)
-        self._timer.start(self._on_deadline)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
-
-    def _on_deadline(self) -> None:
-        if self._wire.is_still:
-            return  # the timer repeats
-        if not self._state & _CLOSING:
-            self._wire.stall_drops += 1
-        self._drop(is_late=True)
+    def _on_close_deadline(self) -> None:
+        if not self._wire.is_still:  # the timer repeats
+            self._drop(is_late=True)
 
     def _drop(self, *, is_late: bool = False) -> None:
         """Close the descriptor, in whatever state the connection is.
@@ -729,7 +611,10 @@ class Transport:
         self._wake_pump()
 
     def _release_descriptor(self) -> None:
-        self._stop_timer()
+        if self._close_timer is not None:
+            self._close_timer.stop()
+            self._close_timer.close()
+            self._close_timer = None
         self._watcher.stop()
         self._watcher.close()
         self._fd = -1

@@ -21,7 +21,8 @@ from geventwebsocket.handler import WebSocketHandler
 
 from shared.client_addresses import TrustedProxies
 from shared.request_ids import read_id
-from worker.wire.transport import SocketHandler, Transport, Wire
+from worker.wire.transport import SocketHandler, Transport
+from worker.wire.wire import Wire
 
 log = logging.getLogger(__name__)
 
