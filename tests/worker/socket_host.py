@@ -87,7 +87,7 @@ class Handler:
             payload = message["payload"] | {"game": "G"}
             ref = "7c4a8d09-ca37-42af-b6a3-8d5b8f0c1e52"
             frame = frame_text(dump({"event": "channels/broadcast", "ref": ref, "payload": payload}))
-            fanout.broadcast(ChannelTopic("bench"), Frames.same(frame), except_peer=self.listener_key)
+            fanout.broadcast(ChannelTopic("bench"), Frames.same(frame), except_listener=self.listener_key)
 
     def do_echo(self, value: Any = None) -> None:
         self.say({"echo": value})
@@ -108,7 +108,7 @@ class Handler:
         for number in range(times):
             content = {"to": to, "value": value, "number": number, "pad": "x" * pad}
             frames = Frames(lambda variant, content=content: frame_text(dump(content | {"variant": variant})))
-            fanout.broadcast(topic(to), frames, except_peer=self.listener_key if mine else None)
+            fanout.broadcast(topic(to), frames, except_listener=self.listener_key if mine else None)
             if number % 100 == 99:
                 gevent.sleep(0)
 

@@ -110,12 +110,12 @@ def test_a_group_reads_its_members_again_only_after_it_has_changed(fanout: Fanou
     for member in members:
         fanout.join(member, ["t"])
     for _ in range(5):
-        fanout.broadcast("t", same("1"), except_peer="q")
+        fanout.broadcast("t", same("1"), except_listener="q")
         settle(fanout)
     assert [member.reads for member in members] == [1, 1, 1]
     fanout.forget(members[0])
     for _ in range(2):
-        fanout.broadcast("t", same("2"), except_peer="q")
+        fanout.broadcast("t", same("2"), except_listener="q")
         settle(fanout)
     assert [member.reads for member in members] == [1, 2, 2]
     assert [member.transport.text for member in members] == ["11111", "1111122", "1111122"]
@@ -142,7 +142,7 @@ def test_frames_and_broadcasts_keep_the_order_of_the_calls(fanout: Fanout) -> No
         fanout.join(member, ["t"])
     fanout.broadcast("t", same("1"))
     fanout.unicast(first.transport, b"2")
-    fanout.broadcast("t", same("3"), except_peer="p")
+    fanout.broadcast("t", same("3"), except_listener="p")
     fanout.broadcast("t", same("4"))
     fanout.unicast(first.transport, b"5")
     fanout.unicast(second.transport, b"6")
@@ -172,8 +172,8 @@ def test_all_sockets_of_an_excluded_peer_are_skipped(fanout: Fanout) -> None:
     members = [FakeSubscriber("p"), FakeSubscriber("p"), FakeSubscriber("q"), FakeSubscriber(None)]
     for member in members:
         fanout.join(member, ["t"])
-    fanout.broadcast("t", same("1"), except_peer="p")
-    fanout.broadcast("t", same("2"), except_peer="q")
+    fanout.broadcast("t", same("1"), except_listener="p")
+    fanout.broadcast("t", same("2"), except_listener="q")
     fanout.broadcast("t", same("3"))
     settle(fanout)
     assert [member.transport.text for member in members] == ["23", "23", "13", "123"]
@@ -342,7 +342,7 @@ def test_every_socket_receives_what_a_naive_server_would_send(actions: list[tupl
             fanout.join(members[one], [])
         elif action == "broadcast":
             text = f"[{number}"
-            fanout.broadcast(TOPICS[one], Frames(lambda v, text=text: f"{text}v{v}]".encode()), except_peer=two)
+            fanout.broadcast(TOPICS[one], Frames(lambda v, text=text: f"{text}v{v}]".encode()), except_listener=two)
             for index, member in enumerate(members):
                 wants = TOPICS[one] in topics[index] or (one < 2 and ANY_CHANNEL in topics[index])
                 if wants and member.listener_key != two:

@@ -87,7 +87,7 @@ class BrowserNotices:
 
     def _announce(self, notice: PlayerSignedIn | PlayerSignedOut) -> None:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
-        self._fanout.broadcast(PLAYERS, frames, except_peer=grapevine.KEY)
+        self._fanout.broadcast(PLAYERS, frames, except_listener=grapevine.KEY)
 
     def _run(self) -> None:
         while True:

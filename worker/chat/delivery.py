@@ -34,7 +34,7 @@ class Delivery:
         frames = _frames(channel.name, stored)
         excluded = self._moderation.listeners.excluded_listeners(line.peer, line.game, line.name)
         self._fanout.broadcast(
-            ChannelTopic(channel.id), frames, except_peer=_except_peer(line.peer), except_peers=excluded
+            ChannelTopic(channel.id), frames, except_listener=_except_peer(line.peer), except_listeners=excluded
         )
         return frames
 

@@ -147,7 +147,7 @@ class Notices:
 
     def _announce(self, notice: GameConnected | GameDisconnected, peer: PeerKey) -> None:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
-        self._fanout.broadcast(GAMES, frames, except_peer=peer)
+        self._fanout.broadcast(GAMES, frames, except_listener=peer)
         self._diagnostics.record_broadcast(GAMES, frames, peer)
 
     def _read_recent(self) -> None:

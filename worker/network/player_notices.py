@@ -91,5 +91,5 @@ class PlayerNotices:
 
     def _broadcast(self, peer: PeerKey, notice: PlayerSignedIn | PlayerSignedOut) -> Frames:
         frames = Frames.same(frame_text(encode_event(notice.event, notice)))
-        self._fanout.broadcast(PLAYERS, frames, except_peer=peer)
+        self._fanout.broadcast(PLAYERS, frames, except_listener=peer)
         return frames

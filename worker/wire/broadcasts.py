@@ -46,15 +46,16 @@ class Frames:
 
 
 class Broadcast(NamedTuple):
-    """A broadcast in the fan-out's queue."""
+    """A broadcast in the fan-out's queue, with the listener keys that it excludes."""
 
     topic: Hashable
     frames: Frames
-    except_peer: Hashable
-    except_peers: frozenset[Hashable]
+    except_listener: Hashable
+    except_listeners: frozenset[Hashable]
 
-    def excludes(self, peer: Hashable) -> bool:
-        return peer is not None and (peer == self.except_peer or peer in self.except_peers)
+    def excludes(self, key: Hashable) -> bool:
+        """Return whether sockets with this listener key do not receive it."""
+        return key is not None and (key == self.except_listener or key in self.except_listeners)
 
 
 def join_in_pieces(frames: list[bytes]) -> list[bytes]:

@@ -136,15 +136,15 @@ class Fanout:
         topic: Hashable,
         frames: Frames,
         *,
-        except_peer: Hashable = None,
-        except_peers: frozenset[Hashable] = frozenset(),
+        except_listener: Hashable = None,
+        except_listeners: frozenset[Hashable] = frozenset(),
     ) -> None:
-        """Send to all subscribers of a topic, except the sockets of one peer or of several. Never blocks."""
+        """Send to all subscribers of a topic, except sockets with one of the given listener keys. Never blocks."""
         if topic not in self._groups_by_topic and not (
             type(topic) is ChannelTopic and ANY_CHANNEL in self._groups_by_topic
         ):
             return
-        self._batch.append(Broadcast(topic, frames, except_peer, except_peers))
+        self._batch.append(Broadcast(topic, frames, except_listener, except_listeners))
         if not self._is_flushing:
             self._start_flushing()
 
@@ -261,10 +261,10 @@ class Fanout:
         self, batch: list[Broadcast], queues: dict[Output, _SocketQueue]
     ) -> Iterator[tuple[list[Output], list[bytes]]]:
         """Yield sockets without a queue of their own, with the pieces of the batch that they receive."""
-        excluded = {broadcast.except_peer for broadcast in batch}
+        excluded = {broadcast.except_listener for broadcast in batch}
         for broadcast in batch:
-            if broadcast.except_peers:
-                excluded |= broadcast.except_peers
+            if broadcast.except_listeners:
+                excluded |= broadcast.except_listeners
         excluded.discard(None)
         topics = {broadcast.topic for broadcast in batch}
         for group in self._groups_reached_by(topics):
@@ -274,20 +274,20 @@ class Fanout:
             if len(received) < len(topics):
                 broadcasts = [broadcast for broadcast in batch if broadcast.topic in received]
             frames = [framed for broadcast in broadcasts if (framed := broadcast.frames.framed(variant))]
-            transports, peers = group.listeners()
+            transports, keys = group.listeners()
             filtered: dict[Hashable, list[Output]] = {}
-            if not excluded.isdisjoint(peers):
-                for transport, peer in zip(transports, peers, strict=True):
-                    if peer in excluded and transport not in queues:
-                        filtered.setdefault(peer, []).append(transport)
-                transports = [t for t, peer in zip(transports, peers, strict=True) if peer not in excluded]
+            if not excluded.isdisjoint(keys):
+                for transport, key in zip(transports, keys, strict=True):
+                    if key in excluded and transport not in queues:
+                        filtered.setdefault(key, []).append(transport)
+                transports = [t for t, key in zip(transports, keys, strict=True) if key not in excluded]
             if queues:
                 transports = [transport for transport in transports if transport not in queues]
             if frames and transports:
                 self.deliveries += len(frames) * len(transports)
                 yield transports, join_in_pieces(frames)
-            for peer, transports in filtered.items():
-                frames = [f for b in broadcasts if not b.excludes(peer) and (f := b.frames.framed(variant))]
+            for key, transports in filtered.items():
+                frames = [f for b in broadcasts if not b.excludes(key) and (f := b.frames.framed(variant))]
                 if frames:
                     self.deliveries += len(frames) * len(transports)
                     yield transports, join_in_pieces(frames)
@@ -331,12 +331,12 @@ def _share(transport: Output, batch: list[Broadcast], start: int) -> list[bytes]
     if group is None or start == len(batch):
         return []
     assert transport.subscriber is not None
-    peer = transport.subscriber.listener_key
+    key = transport.subscriber.listener_key
     return [
         framed
         for broadcast in (batch[start:] if start else batch)
         if group.receives(broadcast.topic)
-        and not broadcast.excludes(peer)
+        and not broadcast.excludes(key)
         and (framed := broadcast.frames.framed(group.variant))
     ]
 

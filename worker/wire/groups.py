@@ -72,7 +72,7 @@ class Subscriber(Protocol):
 class Group:
     """Sockets that receive exactly the same broadcasts, in the same form."""
 
-    __slots__ = ("_outputs", "_peers", "has_any_channel", "members", "topics", "variant")
+    __slots__ = ("_outputs", "_listener_keys", "has_any_channel", "members", "topics", "variant")
 
     def __init__(self, topics: frozenset[Hashable], variant: int) -> None:
         self.topics = topics
@@ -80,7 +80,7 @@ class Group:
         self.has_any_channel = ANY_CHANNEL in topics
         self.members: dict[Subscriber, None] = {}
         self._outputs: list[Output] | None = None
-        self._peers: list[Hashable] = []
+        self._listener_keys: list[Hashable] = []
 
     def add(self, member: Subscriber) -> None:
         """Add a socket."""
@@ -99,8 +99,8 @@ class Group:
         """
         if self._outputs is None:
             self._outputs = [member.transport for member in self.members]
-            self._peers = [member.listener_key for member in self.members]
-        return self._outputs, self._peers
+            self._listener_keys = [member.listener_key for member in self.members]
+        return self._outputs, self._listener_keys
 
     def receives(self, topic: Hashable) -> bool:
         """Return whether broadcasts to a topic reach this group."""

@@ -22,7 +22,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Hashable
 from typing import Any, Protocol
 
 import gevent
@@ -65,13 +64,6 @@ _REPORTED = 16  # closed() was called
 
 class SocketHandler(Protocol):
     """What a transport calls: the layer above, for one connection."""
-
-    @property
-    def transport(self) -> "Transport": ...
-    @property
-    def peer_key(self) -> Hashable: ...
-    @property
-    def variant(self) -> int: ...
 
     def received(self, data: bytes) -> None:
         """Handle one whole message, valid UTF-8. Called in order, one at a time, in a greenlet. May block."""
