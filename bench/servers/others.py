@@ -77,38 +77,11 @@ def others(folder: Path) -> list[Server]:
             lambda: simple(folder, lambda port: [python, str(HERE / "naive_gevent.py"), str(port)]),
             version=lambda: version("gevent-websocket"),
         ),
-        Server(
-            "nats",
-            "nats-server (WebSocket)",
-            lambda: simple(folder, lambda port: [_debian("nats-server"), "-c", _config(folder, NATS, port)]),
-            load=("--proto", "nats"),
-            version=lambda: _first_line(_debian("nats-server"), "--version"),
-            missing=lambda: _missing_program("nats-server"),
+        _debian_server(folder, "nats", "nats-server", "WebSocket", ["-c"], NATS, load="nats"),
+        _debian_server(
+            folder, "mosquitto", "mosquitto", "WebSocket", ["-c"], MOSQUITTO, load="mqtt", version_option="-h"
         ),
-        Server(
-            "mosquitto",
-            "mosquitto (WebSocket)",
-            lambda: simple(
-                folder,
-                lambda port: [_debian("mosquitto"), "-c", _config(folder, MOSQUITTO, port)],
-                library_path=LIBRARIES,
-            ),
-            load=("--proto", "mqtt"),
-            version=lambda: _first_line(_debian("mosquitto"), "-h"),
-            missing=lambda: _missing_program("mosquitto"),
-        ),
-        Server(
-            "ngircd",
-            "ngircd (IRC over TCP)",
-            lambda: simple(
-                folder,
-                lambda port: [_debian("ngircd"), "-n", "-f", _config(folder, NGIRCD, port)],
-                library_path=LIBRARIES,
-            ),
-            load=("--proto", "irc"),
-            version=lambda: _first_line(_debian("ngircd"), "--version"),
-            missing=lambda: _missing_program("ngircd"),
-        ),
+        _debian_server(folder, "ngircd", "ngircd", "IRC over TCP", ["-n", "-f"], NGIRCD, load="irc"),
         Server(
             "node_ws",
             "Node ws and ioredis",
@@ -137,6 +110,32 @@ def others(folder: Path) -> list[Server]:
             version=lambda: f"websockets {version('websockets')}",
         ),
     ]
+
+
+def _debian_server(
+    folder: Path,
+    key: str,
+    program: str,
+    transport: str,
+    options: list[str],
+    config: str,
+    *,
+    load: str,
+    version_option: str = "--version",
+) -> Server:
+    """Return a server of Debian, which takes a file of settings after its options."""
+
+    def command(port: int) -> list[str]:
+        return [_debian(program), *options, _config(folder, config, port)]
+
+    return Server(
+        key,
+        f"{program} ({transport})",
+        lambda: simple(folder, command, library_path=LIBRARIES),
+        load=("--proto", load),
+        version=lambda: _first_line(_debian(program), version_option),
+        missing=lambda: _missing_program(program),
+    )
 
 
 def _debian(name: str) -> str:
