@@ -1,4 +1,4 @@
-"""For tests that run parts of the worker in their own process: a database without threads, and greenlets that end."""
+"""For tests that run parts of the worker in their own process: a database, a clock, and greenlets that end."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ class PlainDatabase:
         self.writes += 1
         with db.transaction() as session:
             return function(session)
+
+
+class Clock:
+    """A clock that stands still until a test sets `now`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @contextmanager

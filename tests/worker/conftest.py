@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.factory import Factory
+from tests.support.in_process import Clock
 from tests.support.network import Network
 from tests.support.one_worker import network_of_this_test
 from tests.support.servers import SECRET_KEY, RunningWorker
@@ -18,6 +19,11 @@ from tests.support.valkey import TestValkey
 
 IN_PROCESS = 0  # in place of a number of workers
 NAMES = {IN_PROCESS: "in process", 1: "one worker", 2: "two workers"}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @contextmanager

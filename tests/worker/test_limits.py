@@ -26,25 +26,13 @@ from shared.limits import (
 )
 from shared.settings import SettingsError
 from tests.support.client import SocketClient
+from tests.support.in_process import Clock
 from tests.support.network import Network
 from tests.support.waiting import wait_until
 from worker.sockets.buckets import Bucket, SocketLimits
 from worker.sockets.limits import MAX_PLAYERS, RateLimits
 
 NETWORK_SETTINGS = {"RATE_LIMITS": "on"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -47,19 +47,6 @@ class FakeDatabase:
         return self._snapshot
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def spawned(monkeypatch) -> Iterator[None]:
     with ending_greenlets(monkeypatch):
