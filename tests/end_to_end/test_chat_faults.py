@@ -22,6 +22,7 @@ from tests.end_to_end.test_chat import (  # noqa: F401
     line,
     open_chat,
     say,
+    sign_in,
     speak,
     texts,
 )
@@ -349,6 +350,63 @@ def test_acting_in_place(open_chat: Any, gossip: Any, join: Any, stored: Any) ->
     assert answer["code"] == "muted"
     speak(game, "ignored?", name="Odo")
     expect(line(page, "ignored?")).to_be_visible()
+
+
+def test_a_long_press_opens_the_menu(open_chat: Any, gossip: Any, join: Any) -> None:  # noqa: F811
+    """On a phone. It stays open after the finger is lifted."""
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.sign_in("wren", has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800})
+    speak(game, "press me")
+    row = line(page, "press me")
+    row.scroll_into_view_if_needed()
+    box = row.locator(".said").bounding_box()
+    touches = page.context.new_cdp_session(page)
+    point = {"x": box["x"] + 5, "y": box["y"] + 5}
+    touches.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    tell_item = page.get_by_role("menuitem", name="Tell")
+    expect(tell_item).to_be_visible()
+    touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    tell_item.tap()
+    expect(page.get_by_role("menu")).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ash@Harbour")
+
+
+def test_mentions_and_tells_notify_if_asked_for(open_chat: Any, gossip: Any, join: Any) -> None:  # noqa: F811
+    """Only while the tab is hidden. A click shows what it is about."""
+    chat = open_chat()
+    game = join(chat.socket_url)
+    page = chat.open(permissions=["notifications"])
+    page.add_init_script(HIDE)
+    page.add_init_script("""
+      window.notified = [];
+      const Real = Notification;
+      window.Notification = class extends Real {
+        constructor(title, options) { super(title, options); notified.push(this); }
+      };
+    """)
+    sign_in(page)
+    notified = "notified.map(({ title, body }) => [title, body])"
+    speak(game, "wren, before anybody asked")
+    page.evaluate("hideTab(true)")
+    speak(game, "wren, are you there?")
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
+    assert page.evaluate(notified) == []
+    page.evaluate("hideTab(false)")
+
+    say(page, "/help")
+    page.get_by_label("Notify me of mentions and tells").check()
+    page.keyboard.press("Escape")
+    speak(game, "wren, I can see you")
+    expect(line(page, "wren, I can see you")).to_be_visible()
+    page.evaluate("hideTab(true)")
+    speak(game, "a line to nobody")
+    speak(game, "wren, here")
+    tell(game, "psst")
+    expected = [["Ash@Harbour mentions you on gossip", "wren, here"], ["Ash@Harbour tells you", "psst"]]
+    wait_until(lambda: page.evaluate(notified) == expected, what="both notifications")
+    page.evaluate("notified[1].onclick()")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ash@Harbour")
 
 
 def test_permanent_links_and_search(open_chat: Any, gossip: Any) -> None:  # noqa: F811
