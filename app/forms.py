@@ -9,8 +9,8 @@ from markupsafe import Markup
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.validators import DataRequired, ValidationError
 
+from shared import validation
 from shared.errors import Invalid
-from shared.services import validation
 
 UNCHECKED = (False, "false", "", "0", "off", "no", "n")
 

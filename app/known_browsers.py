@@ -11,8 +11,8 @@ import hmac
 from flask import Response, after_this_request, current_app, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from shared import validation
 from shared.models import User
-from shared.services import validation
 from shared.settings import Settings
 
 COOKIE = "gossip_known"

@@ -15,9 +15,9 @@ from limits import RateLimitItem, parse
 from redis.exceptions import RedisClusterException, RedisError
 
 from app.known_browsers import knows, login_key
+from shared import validation
 from shared.addresses import counted_address
 from shared.models import User
-from shared.services import validation
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)

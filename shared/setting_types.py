@@ -13,12 +13,12 @@ from redis.connection import parse_url
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared import hosts, validation
 from shared.client_addresses import Network, parse_networks
 from shared.errors import Invalid
 from shared.limits import Limit, parse_limits
 from shared.mail import MailServer, check_sender
 from shared.redis_urls import SCHEMES, node_url
-from shared.services import hosts, validation
 
 MASK = "***"
 MIN_SECRET = 16  # characters

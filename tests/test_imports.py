@@ -80,6 +80,12 @@ def test_models_do_not_import_services():
     assert _found(_files("shared/models"), {"shared.services", "shared.bus"}) == []
 
 
+def test_only_services_import_services_in_shared():
+    """Settings, signals and what else both processes share can be read without the rules."""
+    folder = ROOT / "shared" / "services"
+    assert _found([path for path in _files("shared") if folder not in path.parents], {"shared.services"}) == []
+
+
 def test_only_the_worker_s_start_patches():
     """Monkey patching is the first thing worker/__main__.py does, and nothing else does it."""
     start = ROOT / "worker" / "__main__.py"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared import grapevine, peer_keys
-from shared.services import validation
+from shared import grapevine, peer_keys, validation
 
 
 def test_keys_keep_their_form():

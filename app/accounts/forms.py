@@ -7,8 +7,8 @@ from wtforms.validators import EqualTo, Length
 
 from app.edit_form import EditForm
 from app.forms import FlaskForm, checkbox, follows, required, strip
+from shared import validation
 from shared.models.user import User
-from shared.services import validation
 from shared.services.users import PASSWORD_LONGEST, PASSWORD_SHORTEST
 
 

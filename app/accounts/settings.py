@@ -16,10 +16,11 @@ from app.archives import send_archive
 from app.current_actor import actor_reading, actor_transaction, current_actor
 from app.errors import add_error, errors_on
 from app.templating import form_page
+from shared import validation
 from shared.db import reading, transaction
 from shared.errors import Forbidden
 from shared.mail import MailUnavailable
-from shared.services import accounts, characters, games, validation
+from shared.services import accounts, characters, games
 from shared.services.exports import person
 from shared.services.moderation import sanctions
 

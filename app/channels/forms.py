@@ -6,7 +6,7 @@ from wtforms import StringField, TextAreaField
 
 from app.edit_form import EditForm
 from app.forms import follows, required, strip
-from shared.services import validation
+from shared import validation
 
 
 class DescribeForm(EditForm):

@@ -10,10 +10,11 @@ from app.current_actor import actor_reading
 from app.games.chart import player_charts
 from app.games.overview import read_overview
 from app.online import online_now
+from shared import validation
 from shared.db import reading, utc_now
 from shared.models.game import CONNECTION_TYPES
 from shared.pagination import page_of
-from shared.services import characters, game_lists, game_pages, games, player_counts, software, validation
+from shared.services import characters, game_lists, game_pages, games, player_counts, software
 
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24

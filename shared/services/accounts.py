@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.bus import announce
 from shared.errors import Conflict, Forbidden, InvalidCredentials, NotFound
 from shared.models.channel import Channel
@@ -22,7 +23,7 @@ from shared.models.game import Game
 from shared.models.game_transfer import GameTransfer
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import User
-from shared.services import account_sanctions, users, validation
+from shared.services import account_sanctions, users
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part

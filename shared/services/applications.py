@@ -8,12 +8,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared import peer_keys
+from shared import peer_keys, validation
 from shared.bus import announce
 from shared.errors import Invalid, NotFound
 from shared.models.application import SCOPES, Application
 from shared.models.credentials import Credentials
-from shared.services import short_names, validation
+from shared.services import short_names
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part

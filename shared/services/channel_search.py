@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.models.message import Message
 from shared.protocol.types import MAX_CURSOR
-from shared.services import history, text_search, validation
+from shared.services import history, text_search
 
 CANDIDATES = 500  # matches that one search looks at, in case many of them are hidden from the reader
 

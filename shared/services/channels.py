@@ -9,10 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.errors import Conflict, Forbidden, NameTaken, NotFound
 from shared.models.channel import Channel
 from shared.models.message import Message
-from shared.services import validation
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, may, require

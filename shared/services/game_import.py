@@ -11,13 +11,14 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.errors import DomainError, Invalid, NameTaken
 from shared.models.credentials import Credentials
 from shared.models.game import CONNECTION_TYPES, Game, GameConnection
 from shared.models.game_details import WIRE_NAMES, GameDetails
 from shared.models.reserved_name import ReservedShortName
 from shared.models.user import User
-from shared.services import short_names, validation
+from shared.services import short_names
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
 from shared.services.games import CONNECTIONS_PER_GAME, clean_details, name_taken, set_details

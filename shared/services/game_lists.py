@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, lazyload
 
+from shared import validation
 from shared.models.game import CONNECTION_TYPES, Game, GameConnection
 from shared.models.user_agent import UserAgent
-from shared.services import software, validation
+from shared.services import software
 
 SOFTWARE_LISTED = 100
 NEWEST = 6

@@ -10,14 +10,14 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
-from shared import peer_keys
+from shared import peer_keys, validation
 from shared.bus import announce
 from shared.errors import Conflict, Forbidden, NameTaken, NotFound
 from shared.models.credentials import Credentials
 from shared.models.game import Game, GameConnection
 from shared.models.game_details import GameDetails
 from shared.models.user import User
-from shared.services import connection_checks, raids, short_names, validation
+from shared.services import connection_checks, raids, short_names
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, may
 from shared.signals import CredentialsRevoked

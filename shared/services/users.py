@@ -15,11 +15,12 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.errors import Busy, Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models.reserved_name import ReservedUsername
 from shared.models.user import ROLES, User
 from shared.pagination import Page, paginate
-from shared.services import raids, validation
+from shared.services import raids
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part

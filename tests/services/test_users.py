@@ -6,9 +6,9 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 
-from shared import db
+from shared import db, validation
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
-from shared.services import users, validation
+from shared.services import users
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from tests.support.racing import Racer, wait_until_blocked

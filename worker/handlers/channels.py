@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from shared import validation
 from shared.errors import ChannelRefused, Invalid, NotSubscribed, TooMany
 from shared.models.message import Message
 from shared.protocol.channels import (
@@ -19,7 +20,7 @@ from shared.protocol.channels import (
 from shared.protocol.codes import could_not_subscribe, not_subscribed
 from shared.protocol.sync import ChannelRecord
 from shared.protocol.types import name_without_game, player_key, whole_seconds
-from shared.services import channels, validation, versions
+from shared.services import channels, versions
 from shared.services import history as messages
 from shared.services.peers import Peer
 from shared.signals import ChannelsCreated

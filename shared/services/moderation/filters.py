@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.errors import Conflict, Invalid, NotFound
 from shared.models.message import Message
 from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS, Filter
 from shared.protocol.types import player_key
-from shared.services import validation
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from shared import validation
 from shared.db import utc_now
 from shared.errors import Conflict, NotFound
 from shared.models.channel import Channel
@@ -15,7 +16,7 @@ from shared.models.message import Message
 from shared.models.report import Report
 from shared.pagination import Page, page_of
 from shared.protocol.types import MAX_CURSOR
-from shared.services import history, text_search, validation
+from shared.services import history, text_search
 from shared.services.authority import audit
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require

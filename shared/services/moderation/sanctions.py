@@ -13,14 +13,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
-from shared import peer_keys
+from shared import peer_keys, validation
 from shared.bus import announce
 from shared.db import utc_now
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.moderation import SANCTION_KINDS, Sanction
 from shared.models.user import User
 from shared.pagination import Page, paginate
-from shared.services import channels, characters, validation
+from shared.services import channels, characters
 from shared.services.account_sanctions import audit_form, in_force_at
 from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor

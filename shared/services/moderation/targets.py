@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared import grapevine, peer_keys
+from shared import grapevine, peer_keys, validation
 from shared.errors import Invalid, NotFound
 from shared.models.character import Character
 from shared.models.game import Game
@@ -17,7 +17,7 @@ from shared.models.user import User
 from shared.peer_keys import PeerKey
 from shared.protocol.text import clean_line
 from shared.protocol.types import MAX_NAME, name_without_game, player_key
-from shared.services import peers, users, validation
+from shared.services import peers, users
 from shared.services.authority import audit
 from shared.services.moderation.patterns import parse_pattern
 

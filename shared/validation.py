@@ -10,9 +10,8 @@ import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared import grapevine
+from shared import grapevine, hosts
 from shared.errors import Invalid
-from shared.services import hosts
 
 USERNAMES_BLOCKED = frozenset(
     [
