@@ -80,6 +80,7 @@ REGISTRATIONS = "Too many accounts were registered from this address."
 MAILS = "Too many mails were requested."
 RESETS = "Too many attempts to choose a new password."
 REPORTS = "You have sent many reports in a short time. The moderators have received them."
+REQUESTS = "You have requested many applications in a short time."
 CHECKS = "Your ways to connect have been checked too often."
 OFFERS = "You have offered games too often."
 CHANGES = "The password was changed too often."
@@ -121,6 +122,7 @@ ALLOWANCES = (
     Allowance("account.delete", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
     Allowance("account.export", "20 per hour", per_user=True, message=EXPORTS),
     Allowance("manage.export", "20 per hour", per_user=True, message=EXPORTS),
+    Allowance("applications.new", "10 per hour", per_user=True, message=REQUESTS),
     Allowance("connections.check", "10 per 10 minutes", per_user=True, message=CHECKS),
     Allowance("transfers.offer", "20 per hour", per_user=True, message=OFFERS),
 )

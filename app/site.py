@@ -7,6 +7,7 @@ from flask import Flask
 from app import (
     accounts,
     admin,
+    applications,
     arguments,
     channels,
     characters,
@@ -52,7 +53,7 @@ def create_app(settings: Settings) -> Flask:
     request_ids.init_app(app, settings)
     origins.init_app(app)
     accounts.init_app(app)
-    for module in (pages, docs, games, channels, characters, players, chat, admin, moderation, safety):
+    for module in (pages, docs, games, applications, channels, characters, players, chat, admin, moderation, safety):
         module.init_app(app)
     limits.init_app(app, settings)
     errors.init_app(app)

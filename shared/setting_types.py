@@ -134,6 +134,18 @@ def _parse_folder(name: str, text: str) -> Path:
     return path
 
 
+def _parse_text_file(name: str, text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).absolute()
+    try:
+        path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise SettingsError(f"{name}: cannot read {path}: {reason}") from None
+    return path
+
+
 def _parse_database_url(name: str, text: str) -> str:
     text = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", text)
     try:
@@ -251,6 +263,7 @@ DAYS = integer(1, 36_500)
 SECONDS = SettingType(_parse_seconds, "under 0.05, over 86400", float)
 SWITCH = SettingType(_parse_switch, choice("on", "off").refused, lambda is_on: "on" if is_on else "off")
 FOLDER = SettingType(_parse_folder, "a folder that cannot be made")
+TEXT_FILE = SettingType(_parse_text_file, "a file that cannot be read", lambda path: str(path or ""))
 SECRET = SettingType(_parse_secret, "fewer than 16 characters", lambda secret: MASK)
 SECRETS = SettingType(
     _parse_secrets, "a key with fewer than 16 characters", lambda secrets: " ".join(MASK for _ in secrets)

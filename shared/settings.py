@@ -305,6 +305,33 @@ class Settings:
         shown_default="none",
     )
 
+    operator: str = setting(
+        types.TEXT,
+        "",
+        "who runs this network, on the pages [*Contact* and *Privacy*](#contact-and-privacy): a person or an "
+        "organisation, with a postal address where the law wants one",
+        shown_default="none",
+    )
+    contact_email: str = setting(
+        types.EMAIL,
+        "",
+        "the address on the pages [*Contact* and *Privacy*](#contact-and-privacy)",
+        shown_default="none: people can only report and appeal",
+    )
+    contact_file: Path | None = setting(  # noqa: RUF009
+        types.TEXT_FILE,
+        "",
+        "a Markdown file with more to say on the page [*Contact*](#contact-and-privacy)",
+        shown_default="none",
+    )
+    privacy_file: Path | None = setting(  # noqa: RUF009
+        types.TEXT_FILE,
+        "",
+        "a Markdown file with more to say on the page [*Privacy*](#contact-and-privacy), such as what your proxy and "
+        "your backups keep",
+        shown_default="none",
+    )
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read, check and complete the settings. Makes the instance folder and, without SECRET_KEY, its key file.

@@ -75,6 +75,10 @@ def test_every_setting_is_read(read, tmp_path):
         "METRICS_NETWORKS": "10.0.0.0/8",
         "WORKER_METRICS_PORT": "4120",
         "ADMIN_EMAIL": "me@example.com",
+        "OPERATOR": "Wren Wright, Quay 3",
+        "CONTACT_EMAIL": "hello@example.com",
+        "CONTACT_FILE": __file__,
+        "PRIVACY_FILE": __file__,
     }
     settings = read(**environment)
     assert settings.database_url == "postgresql+psycopg://me@db.example.com/gossip" and not settings.is_sqlite
@@ -131,6 +135,8 @@ def test_the_default_address_can_be_opened(read, bind, shown):
         ("SECRET_KEY_FALLBACKS", ["short", f"{'x' * 16} {'x' * 15}"]),
         ("WEB_CONCURRENCY", ["abc", "0", "-1"]),
         ("WORKER_METRICS_PORT", ["abc", "65536", "4100", "4110"]),
+        ("CONTACT_FILE", ["/nowhere/contact.md", "/"]),
+        ("CONTACT_EMAIL", ["keeper"]),
         ("ADMIN_EMAIL", ["keeper", "a@b@c", "Keeper <keeper@example.com>"]),
     ],
 )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 
-from flask import current_app, render_template
+from flask import current_app, render_template, url_for
 from sqlalchemy.orm import Session
 
 from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, make_link
 from app.templating import SITE_NAME
 from shared.mail import Mail, Mailer, MailUnavailable
-from shared.models import User
+from shared.models import ApplicationRequest, User
 from shared.services import accounts
 from shared.settings import Settings
 
@@ -57,6 +57,20 @@ def email_changed(user: User, old_email: str) -> Mail:
 def password_changed(user: User) -> Mail:
     """Return the notice that the password was changed."""
     return _mail(user.email, "password_changed", username=user.username)
+
+
+def application_decided(request: ApplicationRequest) -> Mail:
+    """Return the answer to a request for a network application."""
+    settings: Settings = current_app.extensions["settings"]
+    return _mail(
+        request.user.email,
+        "application_decided",
+        link=settings.public_origin + url_for("applications.index"),
+        username=request.user.username,
+        name=request.name,
+        state=request.state,
+        answer=request.answer,
+    )
 
 
 def send(mail: Mail) -> None:

@@ -8,14 +8,14 @@ from flask.typing import ResponseReturnValue
 from app import one_time_secrets
 from app.accounts.identity import admin_required
 from app.admin.forms import ApplicationForm, ScopesForm
-from app.current_actor import actor_transaction
+from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.templating import form_page, secret_page
 from shared import peer_keys
 from shared.db import reading
 from shared.models import Application
 from shared.models.credentials import Credentials
-from shared.services import applications
+from shared.services import application_requests, applications
 
 bp = Blueprint("admin_applications", __name__, url_prefix="/admin/applications")
 
@@ -24,8 +24,12 @@ bp = Blueprint("admin_applications", __name__, url_prefix="/admin/applications")
 @admin_required
 def index() -> ResponseReturnValue:
     """List all applications by name."""
-    with reading() as session:
-        return render_template("admin/applications.html", applications=applications.list_applications(session))
+    with actor_reading() as (session, actor):
+        return render_template(
+            "admin/applications.html",
+            applications=applications.list_applications(session),
+            requests=application_requests.list_open_requests(session, actor),
+        )
 
 
 @bp.route("/new", methods=["GET", "POST"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from wtforms import SelectChoice, SelectField, StringField
+from wtforms import HiddenField, SelectChoice, SelectField, StringField, TextAreaField
+from wtforms.validators import AnyOf
 
 from app.channels.forms import ProposeForm
 from app.edit_form import EditForm
@@ -46,6 +47,13 @@ class ApplicationForm(ScopesForm):
 
     name = name_field()
     short_name = short_name_field()
+
+
+class DecideForm(FlaskForm):
+    """Decide a request for an application. Each decision is a button of its own."""
+
+    decision = HiddenField(validators=[AnyOf(["approve", "decline"], "Approve or decline.")])
+    answer = TextAreaField("Your answer", filters=[strip])
 
 
 class RoleForm(FlaskForm):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -14,6 +15,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _EXTERNAL = re.compile(r"[a-z]+:|/|#")
 
 
@@ -22,7 +24,7 @@ class Manual:
     """A rendered manual.
 
     Attributes:
-        title: Its first heading, which is not part of the text.
+        title: The heading that it begins with, which is not part of the text; empty if it begins otherwise.
         text: The rest, as HTML.
         headings: The anchors and words of its sections.
     """
@@ -32,18 +34,19 @@ class Manual:
     headings: list[tuple[str, str]]
 
 
-def render(source: str, *, links: Mapping[str, str], examples: Mapping[str, str]) -> Manual:
+def render(source: str, *, links: Mapping[str, str] = NOTHING, examples: Mapping[str, str] = NOTHING) -> Manual:
     """Render a manual.
 
     Args:
-        source: Markdown that begins with a heading. HTML in it is shown as text.
+        source: Markdown. HTML in it is shown as text.
         links: The addresses of other files that it may link to. Links to any other file become plain text.
         examples: What to replace in its code blocks, such as the address of an example network.
     """
     parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table")
     tokens = parser.parse(source)
-    title = tokens[1].content
-    tokens = tokens[3:]
+    title = ""
+    if tokens and tokens[0].type == "heading_open" and tokens[0].tag == "h1":
+        title, tokens = tokens[1].content, tokens[3:]
     headings = []
     for index, token in enumerate(tokens):
         if token.type == "heading_open":

@@ -1,14 +1,17 @@
-"""The home page and the rules of conduct."""
+"""The home page, the rules of conduct, and the pages that an operator fills: contact and privacy."""
 
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
-from flask import Blueprint, Response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from app.accounts.identity import viewer_id
 from app.chat.overview import recent_lines
+from app.docs import markdown
 from app.games.overview import read_overview
 from app.online import online_now
 from app.pages.live import messages_today
@@ -17,6 +20,7 @@ from shared.db import reading, utc_now
 from shared.services import channels
 from shared.services.authority import actors
 from shared.services.moderation import ignored_speakers
+from shared.settings import Settings
 
 bp = Blueprint("pages", __name__)
 SHOWN_CHANNELS = 24
@@ -59,6 +63,20 @@ def conduct() -> ResponseReturnValue:
     return fixed_page("pages/conduct.html")
 
 
+@bp.get("/contact")
+def contact() -> ResponseReturnValue:
+    """Show who runs the network, and whom to ask about what."""
+    settings: Settings = current_app.extensions["settings"]
+    return fixed_page("pages/contact.html", lambda: {"settings": settings, "more": _text_of(settings.contact_file)})
+
+
+@bp.get("/privacy")
+def privacy() -> ResponseReturnValue:
+    """Show what the network stores about people."""
+    settings: Settings = current_app.extensions["settings"]
+    return fixed_page("pages/privacy.html", lambda: {"settings": settings, "more": _text_of(settings.privacy_file)})
+
+
 @bp.get("/icon-<int:count>.svg")
 def icon(count: int) -> Response:
     """Return the icon of a tab with as many unread messages, which the chat's script shows. More than nine are 9+."""
@@ -67,6 +85,11 @@ def icon(count: int) -> Response:
         mimetype="image/svg+xml",
         headers={"Cache-Control": f"public, max-age={ASSET_SECONDS}"},
     )
+
+
+def _text_of(path: Path | None) -> Markup | None:
+    """Return an operator's Markdown file as HTML. Its own title is left out, since the page has one."""
+    return markdown.render(path.read_text("utf-8-sig")).text if path else None
 
 
 @bp.get("/favicon.ico")

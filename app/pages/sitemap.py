@@ -11,7 +11,16 @@ from shared.settings import Settings
 bp = Blueprint("sitemap", __name__)
 PER_FILE = 10_000  # sitemaps.org allows 50,000 addresses and 50 MB
 CACHE_SECONDS = 600
-PAGES = ("pages.home", "games.index", "chat.index", "docs.index", "pages.conduct", "transparency.index")
+PAGES = (
+    "pages.home",
+    "games.index",
+    "chat.index",
+    "docs.index",
+    "pages.conduct",
+    "transparency.index",
+    "pages.contact",
+    "pages.privacy",
+)
 CLOSED = ("/account", "/admin", "/appeals", "/manage", "/moderation", "/register", "/report", "/reset", "/sign-in")
 
 

@@ -2,6 +2,7 @@
 
 import shared.sync  # noqa: F401  installs the hooks
 from shared.models.application import Application
+from shared.models.application_request import ApplicationRequest
 from shared.models.audit import AuditEntry, ModerationHead
 from shared.models.channel import Channel
 from shared.models.character import Character, CharacterSighting
@@ -25,6 +26,7 @@ from shared.models.version import Counter, Version
 __all__ = [
     "Appeal",
     "Application",
+    "ApplicationRequest",
     "AuditEntry",
     "Channel",
     "ChannelState",

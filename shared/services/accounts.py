@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from shared import validation
 from shared.bus import announce
 from shared.errors import Conflict, Forbidden, InvalidCredentials, NotFound
+from shared.models.application_request import ApplicationRequest
 from shared.models.channel import Channel
 from shared.models.character import Character
 from shared.models.game import Game
@@ -218,7 +219,7 @@ def note_return(session: Session, *, user_id: int, at: datetime) -> None:
 def remove_abandoned(session: Session, *, before: datetime) -> int:
     """Delete accounts that were registered before a moment and never used. Return how many.
 
-    Never used: nobody came back, the address was not verified, and there is no game, character or channel. The
+    Never used: nobody came back, the address was not verified, and there is no game, character, channel or request. The
     usernames are free again. At most ABANDONED_BATCH at a time.
     """
     abandoned = session.scalars(
@@ -229,6 +230,7 @@ def remove_abandoned(session: Session, *, before: datetime) -> int:
             ~select(Game.id).where(Game.owner_id == User.id).exists(),
             ~select(Character.id).where(Character.user_id == User.id).exists(),
             ~select(Channel.id).where(Channel.proposed_by_id == User.id).exists(),
+            ~select(ApplicationRequest.id).where(ApplicationRequest.user_id == User.id).exists(),
             ~select(GameTransfer.game_id).where(GameTransfer.to_user_id == User.id).exists(),
         )
         .order_by(User.id)

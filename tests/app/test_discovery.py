@@ -68,6 +68,8 @@ def test_the_sitemap_lists_only_public_pages(any_database, app, stored):
             "/docs",
             "/conduct",
             "/transparency",
+            "/contact",
+            "/privacy",
             "/channels/gossip",
             "/games/Harbour",
             "/players/wren",
@@ -85,7 +87,7 @@ def test_a_long_sitemap_has_an_index(any_database, app, stored, monkeypatch):
         stored.channel()
     client = app.test_client()
     whole = addresses(client)
-    assert len(whole) == 6 + 4 + 4 + 1
+    assert len(whole) == 8 + 4 + 4 + 1
     site = app.extensions["settings"].public_url
     for size in (1, 3, 5, 8):
         monkeypatch.setattr("app.pages.sitemap.PER_FILE", size)
@@ -95,7 +97,7 @@ def test_a_long_sitemap_has_an_index(any_database, app, stored, monkeypatch):
         assert max(map(len, parts)) <= size
         assert [address for part in parts for address in part] == whole
     assert client.get("/sitemap-0.xml").status_code == 404
-    assert client.get("/sitemap-3.xml").status_code == 404
+    assert client.get("/sitemap-4.xml").status_code == 404
     assert client.get(f"/sitemap-{'9' * 30}.xml").status_code == 404
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from shared import db
-from shared.services import applications, characters
+from shared.services import application_requests, applications, characters
+from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from tests.app import test_moderation_permissions as of_moderation
 from tests.app.test_moderation_permissions import (
@@ -58,6 +59,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/sitemap-<int:number>.xml"): public("/sitemap-1.xml"),
     ("GET", "/static/<path:filename>"): public("/static/site.css"),
     ("GET", "/conduct"): public("/conduct"),
+    ("GET", "/contact"): public("/contact"),
+    ("GET", "/privacy"): public("/privacy"),
     ("GET", "/docs"): public("/docs"),
     ("GET", "/docs/applications"): public("/docs/applications"),
     ("GET", "/docs/libraries"): public("/docs/libraries"),
@@ -112,6 +115,16 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/account/export"): people("/account/export"),
     ("POST", "/account/privacy"): people("/account/privacy"),
     ("POST", "/account/verify"): people("/account/verify"),
+    ("GET", "/account/applications"): people("/account/applications"),
+    ("GET", "/account/applications/new"): people("/account/applications/new"),
+    ("POST", "/account/applications/new"): people("/account/applications/new"),
+    # Only whose request it is: tests/app/test_application_requests.py.
+    ("POST", "/account/applications/<int:request_id>/withdraw"): Rule(
+        NOBODY, "/account/applications/9/withdraw", refused=404
+    ),
+    ("POST", "/account/applications/<int:request_id>/credentials"): Rule(
+        NOBODY, "/account/applications/9/credentials", refused=404
+    ),
     ("GET", "/manage/games"): people("/manage/games"),
     ("GET", "/manage/games/new"): people("/manage/games/new"),
     ("POST", "/manage/games/new"): people("/manage/games/new"),
@@ -149,6 +162,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/admin/applications/<short_name>"): admins("/admin/applications/Mirror"),
     ("POST", "/admin/applications/<short_name>/scopes"): admins("/admin/applications/Mirror/scopes"),
     ("POST", "/admin/applications/<short_name>/regenerate"): admins("/admin/applications/Mirror/regenerate"),
+    ("GET", "/admin/applications/requests/<int:request_id>"): admins("/admin/applications/requests/{request}"),
+    ("POST", "/admin/applications/requests/<int:request_id>"): admins("/admin/applications/requests/{request}"),
     ("GET", "/admin/channels"): admins("/admin/channels"),
     ("GET", "/admin/channels/new"): admins("/admin/channels/new"),
     ("POST", "/admin/channels/new"): admins("/admin/channels/new"),
@@ -185,7 +200,10 @@ def examples(stored, world) -> dict[str, str]:
             characters.register_character(session, game_id=world.game.id, name=name, key=owner.registration_key)
             for name in ("Wren", "Kit")
         )
-        return {"way": way.id, "character": str(first.id), "waiting": str(second.id)}
+        asked = application_requests.create_request(
+            session, actors.of_user(session, owner.id), name="Atlas", short_name="Atlas", purpose="A map"
+        )
+        return {"way": way.id, "character": str(first.id), "waiting": str(second.id), "request": str(asked.id)}
 
 
 def test_every_route_of_the_site_has_a_rule(app) -> None:

@@ -12,7 +12,7 @@ from werkzeug.routing import IntegerConverter, PathConverter
 from app import create_app
 from shared import bus, db
 
-PUBLIC = ["/", "/games", "/chat", "/docs", "/conduct", "/register", "/sign-in", "/reset"]
+PUBLIC = ["/", "/games", "/chat", "/docs", "/conduct", "/contact", "/privacy", "/register", "/sign-in", "/reset"]
 
 
 @pytest.mark.parametrize("path", PUBLIC)
@@ -309,3 +309,21 @@ def test_visitors_behind_a_proxy_do_not_see_the_metrics(make_settings, engine):
     """The proxy itself runs on this machine."""
     client = create_app(make_settings(PUBLIC_URL="https://gossip.example")).test_client()
     assert client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 404
+
+
+def test_contact_and_privacy_say_what_the_operator_has_set(make_settings, engine, tmp_path):
+    """Who runs the network, and a file of theirs, in which HTML is only text."""
+    more = tmp_path / "more.md"
+    more.write_text("# Ours\n\nOur proxy keeps *addresses* for a week. <script>\n")
+    settings = {"OPERATOR": "Wren & Co", "CONTACT_EMAIL": "a@example.com", "MESSAGE_DAYS": "77"}
+    client = create_app(make_settings(**settings, CONTACT_FILE=str(more), PRIVACY_FILE=str(more))).test_client()
+    for path in ("/contact", "/privacy"):
+        page = client.get(path).get_data(as_text=True)
+        assert "Wren &amp; Co runs this network" in page and 'href="mailto:a@example.com"' in page
+        assert "keeps <em>addresses</em> for a week. &lt;script&gt;" in page and "Ours" not in page
+    assert "77 days" in page
+
+
+def test_without_settings_contact_and_privacy_are_useful(client):
+    assert "have not published an address" in client.get("/contact").get_data(as_text=True)
+    assert "responsible" not in client.get("/privacy").get_data(as_text=True)

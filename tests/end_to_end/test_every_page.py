@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Response
 
 from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, make_link
 from shared import db
-from shared.services import channels, characters, users
+from shared.services import application_requests, channels, characters, users
 from shared.services.authority import actors
 from tests.support.moderating import make_moderated
 from tests.support.processes import free_port
@@ -72,6 +72,7 @@ EXAMPLES = {
     "/moderation/sanctions/new": "/moderation/sanctions/new?message={message}",
     "/report": "/report?message={message}",
     "/admin/applications/<short_name>": "/admin/applications/Mirror",
+    "/admin/applications/requests/<int:request_id>": "/admin/applications/requests/{request}",
     "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
     "/channels/<name>": "/channels/gossip",
     "/channels/<name>/edit": "/channels/proposed/edit",
@@ -140,6 +141,10 @@ def world(stored, worker, connect) -> dict[str, str]:
         channels.propose_channel(session, actors.of_user(session, admin.id), name="proposed", description="Ours")
         user = users.find_user(session, admin.id)
         assert user is not None
+        asked = application_requests.create_request(
+            session, actors.of_user(session, admin.id), name="Atlas", short_name="Atlas", purpose=f"A map. {LONG}"
+        )
+        request_id = asked.id
         for name in ("Wren", "Pending"):
             key = user.registration_key
             character = characters.register_character(session, game_id=game.id, name=name, key=key)
@@ -148,7 +153,7 @@ def world(stored, worker, connect) -> dict[str, str]:
     moderated = make_moderated(
         stored, admin=admin, owner=admin, game="Reef", channel="noise", text=f"Buy gold <b>now</b> {LONG}"
     )
-    return {"connection": str(connection.id), **moderated.ids()}
+    return {"connection": str(connection.id), "request": str(request_id), **moderated.ids()}
 
 
 @pytest.fixture

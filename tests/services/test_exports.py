@@ -59,6 +59,7 @@ NOT_ABOUT_A_PERSON = {
 }
 NOT_ABOUT_A_GAME = {
     "appeals": "a person's",
+    "application_requests": "a person's",
     "applications": "other peers",
     "audit_entries": "a person's, or the staff's",
     "channels": "shared by all games",

@@ -16,6 +16,7 @@ from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.game_details import GameDetails
 from shared.services import (
     accounts,
+    application_requests,
     applications,
     backups,
     channels,
@@ -112,6 +113,9 @@ def test_the_services_obey_the_table(make, session, who, act):
             session, a, owner_id=999, details=GameDetails(name="X", short_name="X")
         ),
         Act.IMPORT_GAMES: lambda a: game_import.import_games(session, a, ["{}"]),
+        Act.REQUEST_APPLICATION: lambda a: application_requests.create_request(
+            session, a, name="x", short_name="!", purpose="x"
+        ),
         Act.MANAGE_APPLICATIONS: lambda a: applications.delete_application(session, a, short_name="x"),
         Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, a, short_name="x", scopes=[]),
         Act.ANNOUNCE_RESTART: lambda a: network.announce_restart(session, a, NO_BUS, downtime_seconds=0),

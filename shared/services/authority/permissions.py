@@ -46,6 +46,7 @@ class Act(StrEnum):
     SET_PASSWORD = "user/password"
     MANAGE_GAMES = "game/manage"
     IMPORT_GAMES = "game/import"
+    REQUEST_APPLICATION = "application/request"
     MANAGE_APPLICATIONS = "application/manage"
     GIVE_SCOPES = "application/scopes"
     ANNOUNCE_RESTART = "network/restart"
@@ -96,6 +97,7 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.SET_PASSWORD: _OPERATOR,
     Act.MANAGE_GAMES: _ADMINS,
     Act.IMPORT_GAMES: _OPERATOR,
+    Act.REQUEST_APPLICATION: _PEOPLE,
     Act.MANAGE_APPLICATIONS: _ADMINS,
     Act.GIVE_SCOPES: _ADMINS,
     Act.ANNOUNCE_RESTART: _ADMINS,

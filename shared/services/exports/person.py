@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared.models import (
     Appeal,
+    ApplicationRequest,
     AuditEntry,
     Channel,
     Character,
@@ -116,6 +117,12 @@ def parts_of(session: Session, user: User) -> list[Part]:
         Part("game_mutes", "whom you muted for a game", GameMute, GameMute.created_by_id == user.id),
         Part("check_counts", "how often your ways to connect were checked", CheckCount, CheckCount.owner_id == user.id),
         Part("channels", "channels that you proposed", Channel, Channel.proposed_by_id == user.id),
+        Part(
+            "application_requests",
+            "your requests for network applications",
+            ApplicationRequest,
+            ApplicationRequest.user_id == user.id,
+        ),
         Part(
             "ignores",
             "whom you ignore",
