@@ -48,7 +48,7 @@ class SocketPresence(msgspec.Struct, kw_only=True, omit_defaults=True):
     seen_at: float = 0.0
     version: str = "1.0.0"
     user_agent: str | None = None
-    supports: list[str] = []
+    supports: tuple[str, ...] = ()
     channels: list[int] = []
     players: list[str] = []
 

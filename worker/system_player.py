@@ -24,7 +24,7 @@ def presence(worker_id: str) -> SocketPresence:
         peer=grapevine.KEY,
         game=grapevine.SHORT_NAME,
         version=PROTOCOL_VERSION,
-        supports=[flag for flag in SUPPORT_FLAGS if flag != "achievements"],
+        supports=tuple(flag for flag in SUPPORT_FLAGS if flag != "achievements"),
         players=[grapevine.SYSTEM],
     )
 

@@ -101,7 +101,7 @@ class Worker:
             player_limit=PlayerLimit(settings.game_players, min(PLAYER_BYTES, settings.outbound_bytes // 4)),
         )
         limits = RateLimits(settings.limits, is_on=settings.rate_limits)
-        diagnostics = Diagnostics(worker_id, signals, limits)
+        diagnostics = Diagnostics(worker_id, signals, limits, sockets)
         view = Moderation(database, signals)
         subscriptions = Subscriptions(sockets, fanout, presence)
         player_notices = PlayerNotices(worker_id, sockets, presence, fanout, signals, diagnostics, limits)

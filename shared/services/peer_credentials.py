@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from sys import intern
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, null, select
@@ -113,6 +114,11 @@ def _key(kind: _KindOfPeer, row: Row[Any]) -> PeerKey:
     return peer_keys.of_application(row.id) if kind.is_application else peer_keys.of_game(row.id)
 
 
+def _shared(text: str | None) -> str | None:
+    """Return one object for equal texts, which thousands of games have in common."""
+    return text and intern(text)
+
+
 def _peer(kind: _KindOfPeer, row: Row[Any]) -> Peer:
     return Peer(
         key=_key(kind, row),
@@ -121,7 +127,7 @@ def _peer(kind: _KindOfPeer, row: Row[Any]) -> Peer:
         is_application=kind.is_application,
         is_displayed=not kind.is_application and row.is_displayed,
         credentials_serial=row.credentials_serial,
-        user_agent=row.user_agent,
-        protocol_version=None if kind.is_application else row.protocol_version,
+        user_agent=_shared(row.user_agent),
+        protocol_version=None if kind.is_application else _shared(row.protocol_version),
         name=row.name,
     )

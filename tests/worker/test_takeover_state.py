@@ -47,6 +47,8 @@ def sample(kind: inspect.Type) -> Any:
             return frozenset([sample(kind.item_type)])
         case inspect.TupleType():
             return tuple(map(sample, kind.item_types))
+        case inspect.VarTupleType():
+            return (sample(kind.item_type),) * 2
         case inspect.DictType():
             return {sample(kind.key_type): sample(kind.value_type)}
         case inspect.UnionType():

@@ -1,6 +1,6 @@
 """Records what owners can see about their game's sockets. It is kept in Redis for a day, for `shared/diagnostics.py`.
 
-Recording a frame costs one append of existing bytes to a bounded deque. The slow work (masking, encoding) is done every
+Recording a frame costs one append of existing bytes to a bounded list. The slow work (masking, encoding) is done every
 few seconds, for the few frames that are kept. A broadcast is recorded once for its topic, not for each socket.
 """
 
@@ -39,6 +39,8 @@ from shared.protocol.codes import Code
 from worker.signals import Signals
 from worker.sockets.connection import FRAME_BYTES, Connection, Trace
 from worker.sockets.limits import RateLimits
+from worker.sockets.newest import Newest
+from worker.sockets.registry import Sockets
 from worker.wire.broadcasts import Frames
 
 FLUSH_SECONDS = 3.0
@@ -72,21 +74,21 @@ class _Notes:
     __slots__ = ("disconnects", "refusals", "trace")
 
     def __init__(self) -> None:
-        self.trace: Trace = deque(maxlen=MAX_FRAMES)
-        self.disconnects: deque[Disconnect] = deque(maxlen=MAX_DISCONNECTS)
-        self.refusals: deque[tuple[float, bytes, str | None, str, str]] = deque(maxlen=MAX_REFUSALS)
+        self.trace: Trace = Newest(MAX_FRAMES)
+        self.disconnects: Newest[Disconnect] = Newest(MAX_DISCONNECTS)
+        self.refusals: Newest[tuple[float, bytes, str | None, str, str]] = Newest(MAX_REFUSALS)
 
 
 class Diagnostics:
     """Records what happens to this worker's sockets."""
 
-    def __init__(self, worker_id: str, signals: Signals, limits: RateLimits) -> None:
+    def __init__(self, worker_id: str, signals: Signals, limits: RateLimits, sockets: Sockets) -> None:
         self._worker_id = worker_id
         self._signals = signals
         self._limits = limits
+        self._sockets = sockets
         self._notes: dict[PeerKey, _Notes] = {}
         self._topics: dict[str, deque[tuple[float, PeerKey | None, Frames]]] = {}
-        self._connections: dict[PeerKey, set[Connection]] = {}
 
     def export_state(self) -> DiagnosticsState:
         """Return what is not in Redis yet, for another process."""
@@ -106,9 +108,9 @@ class Diagnostics:
         """Continue with the records of another process, and record the frames of its authenticated connections."""
         for peer, records in state.notes.items():
             notes = self._notes_of(peer)
-            notes.trace.extend(records.trace)
-            notes.disconnects.extend(records.disconnects)
-            notes.refusals.extend(records.refusals)
+            notes.trace.add_all(records.trace)
+            notes.disconnects.add_all(records.disconnects)
+            notes.refusals.add_all(records.refusals)
         for topic, broadcasts in state.topics.items():
             frames = [(at, peer, Frames.same(framed)) for at, peer, framed in broadcasts]
             self._topics[topic] = deque(frames, maxlen=MAX_FRAMES)
@@ -133,21 +135,16 @@ class Diagnostics:
         peer = connection.peer_key
         assert peer is not None
         trace = self._notes_of(peer).trace
-        trace.extend(connection.trace)
+        trace.add_all(connection.trace)
         connection.trace = trace
-        self._connections.setdefault(peer, set()).add(connection)
 
     def record_disconnect(self, connection: Connection, code: int | None, reason: str) -> None:
         """Record that a socket of a peer has disconnected."""
         peer = connection.peer_key
         assert peer is not None
-        connections = self._connections.get(peer, set())
-        connections.discard(connection)
-        if not connections:
-            self._connections.pop(peer, None)
         now = time.time()
         disconnect = Disconnect(now, code, reason, round(now - connection.opened_at, 3))
-        self._notes_of(peer).disconnects.append(disconnect)
+        self._notes_of(peer).disconnects.add(disconnect)
 
     def record_refusal(self, connection: Connection, data: bytes, event: str | None, code: str, error: str) -> None:
         """Record a frame that failed, even if it was not answered.
@@ -157,7 +154,7 @@ class Diagnostics:
         """
         peer = connection.peer_key or connection.claimed
         if peer is not None and peer != grapevine.KEY:  # browsers have no owner
-            self._notes_of(peer).refusals.append((time.time(), data[:FRAME_BYTES], event, code, error))
+            self._notes_of(peer).refusals.add((time.time(), data[:FRAME_BYTES], event, code, error))
 
     def record_broadcast(self, topic: str, frames: Frames, except_peer: PeerKey | None) -> None:
         """Record a broadcast to a topic. Only the worker where it originates calls this."""
@@ -189,7 +186,7 @@ class Diagnostics:
         for peer in list(self._notes):
             notes = self._notes.pop(peer)
             is_changed = bool(notes.trace or notes.disconnects or notes.refusals)
-            if is_changed or peer in self._connections:
+            if is_changed or peer in self._sockets.by_peer:
                 self._notes[peer] = notes  # at the end, so that every peer gets its turn
             if is_changed:
                 self._flush_peer(peer, notes)
@@ -224,7 +221,7 @@ class Diagnostics:
         self._signals.command("EVALSHA", PUT_NOTES_SHA, 1, peer_key(peer), *arguments)
 
     def _state(self, peer: PeerKey) -> State:
-        connections = self._connections.get(peer, set())
+        connections = self._sockets.by_peer.get(peer, ())
         topics: dict[str, float] = {}
         for connection in connections:
             for flag in ("players", "games"):

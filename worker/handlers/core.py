@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import intern
+
 import msgspec
 from msgspec import UNSET
 
@@ -54,9 +56,9 @@ def authenticate(parts: Parts, connection: Connection, request: Authenticate, re
         parts.peers.require_room(peer)
 
         connection.supports = request.flags
-        connection.version = request.version
+        connection.version = intern(request.version)
         connection.variant = int(at_least(request.version, VERSION_WITH_HISTORY))
-        connection.user_agent = request.user_agent or None
+        connection.user_agent = intern(request.user_agent) if request.user_agent else None
         _set_players(parts, connection, peer, request.players)
         if request.debug:
             connection.debug()

@@ -88,7 +88,7 @@ class Peers:
         count = len(self._presence.by_peer.get(peer.key, ()))
         if count < self._sockets_per_peer:
             return
-        for connection in list(self._sockets.by_peer.get(peer.key, ())):
+        for connection in self._sockets.by_peer.get(peer.key, ()):
             if connection.missed_heartbeats > STALE_HEARTBEATS:
                 connection.close(CLOSE_NO_ANSWER, "heartbeats were not answered")
                 count -= 1
@@ -101,6 +101,7 @@ class Peers:
         Joins the fan-out and presence once each, since one join of all topics costs as much as a join of one.
         """
         connection.peer = peer
+        connection.claimed_id = ""
         connection.transport.trust()
         self._sockets.assign_peer(connection)
         self._heartbeats.beat(connection)
@@ -146,7 +147,7 @@ class Peers:
         if not connections:
             return
         record = self._directory.decode_game(change)
-        for connection in list(connections):
+        for connection in connections:
             if record is None:
                 connection.close(CLOSE_REVOKED, "the game was deleted")
             elif connection.peer is not None:

@@ -81,7 +81,7 @@ class PlayerNotices:
 
     def _apply(self, signal: PlayerSigned) -> Frames | None:
         if signal.op == "out":
-            for connection in list(self._sockets.by_peer.get(signal.peer, ())):
+            for connection in self._sockets.by_peer.get(signal.peer, ()):
                 if connection.players.pop(player_key(signal.name), None) is not None:
                     self._presence.update(connection)
         if not signal.is_announced:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import gevent
@@ -361,7 +362,7 @@ class Presence:
         before = self.sockets.get(socket.id)
         if before is not None and before.game != socket.game:
             self._forget_name(before)
-        self._rosters.setdefault(socket.peer, Roster()).change(before.players if before else (), socket.players)
+        self._change_roster(socket.peer, before.players if before else (), socket.players)
         self.sockets[socket.id] = socket
         self.by_peer.setdefault(socket.peer, {})[socket.id] = socket
         self._peer_by_name[game_key(socket.game)] = socket.peer
@@ -373,11 +374,19 @@ class Presence:
             return
         sockets = self.by_peer[socket.peer]
         del sockets[socket_id]
-        self._rosters[socket.peer].change(socket.players, ())
+        self._change_roster(socket.peer, socket.players, ())
         if not sockets:
-            del self.by_peer[socket.peer], self._rosters[socket.peer]
+            del self.by_peer[socket.peer]
             self._forget_name(socket)
         self.on_change(socket.peer, True)
+
+    def _change_roster(self, peer: PeerKey, before: Sequence[str], after: Sequence[str]) -> None:
+        """Replace the players that one socket lists. A game without players has no roster, which takes memory."""
+        if before or after:
+            roster = self._rosters.setdefault(peer, Roster())
+            roster.change(before, after)
+            if not roster.names:
+                del self._rosters[peer]
 
     def _roster(self, peer: PeerKey) -> Roster:
         return self._rosters.get(peer) or Roster()
@@ -385,6 +394,12 @@ class Presence:
     def _forget_name(self, socket: SocketPresence) -> None:
         if self._peer_by_name.get(game_key(socket.game)) == socket.peer:
             del self._peer_by_name[game_key(socket.game)]
+
+
+@cache
+def _sorted(flags: frozenset[str]) -> tuple[str, ...]:
+    """Return flags in order. There are few sets of flags, and all sockets with the same ones share one tuple."""
+    return tuple(sorted(flags))
 
 
 def _describe_socket(connection: Connection, worker_id: str) -> SocketPresence:
@@ -402,7 +417,7 @@ def _describe_socket(connection: Connection, worker_id: str) -> SocketPresence:
         seen_at=connection.seen_at,
         version=connection.version,
         user_agent=connection.user_agent,
-        supports=sorted(connection.supports),
+        supports=_sorted(connection.supports),
         channels=sorted(connection.channels),
         players=list(connection.players.values()),
     )

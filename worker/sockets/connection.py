@@ -6,7 +6,6 @@ Knows nothing of the rest of the worker: what a message or the end of the socket
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from shared.protocol import fresh_ref
 from shared.request_ids import start_work
 from shared.services.peers import Peer
 from worker.sockets.buckets import SocketLimits
+from worker.sockets.newest import Newest
 from worker.wire.frames import frame_text
 from worker.wire.transport import Transport
 
@@ -26,7 +26,7 @@ STALLED_SECONDS = 30.0
 FRAME_BYTES = 1024  # of each frame in a trace; the rest is cut off
 EARLY_FRAMES = 10  # in the trace of a socket that has not authenticated
 
-Trace = deque[tuple[float, bool, bytes]]
+Trace = Newest[tuple[float, bool, bytes]]
 """The last frames of one peer: Unix time, whether the frame came in, JSON."""
 
 
@@ -78,7 +78,7 @@ class Connection:
         players: the names this socket has listed, by player key.
         variant: 1 for clients of version 2.4.0 and later, whose broadcasts carry an id; otherwise 0.
         claimed: the peer key that an `authenticate` named, even if it failed, so that the owner can be shown why.
-        claimed_id: the client id that an `authenticate` named.
+        claimed_id: the client id that an `authenticate` named, until the socket has authenticated.
         trace: the last frames. Once the socket has authenticated, all sockets of the peer share one.
         goodbye: the code and the reason to close with once the answers are sent.
     """
@@ -128,7 +128,7 @@ class Connection:
         self.limits = SocketLimits()
         self.claimed: PeerKey | None = None
         self.claimed_id = ""
-        self.trace: Trace = deque(maxlen=EARLY_FRAMES)
+        self.trace: Trace = Newest(EARLY_FRAMES)
 
     def ids(self) -> Mapping[str, str]:
         """Return the ids of this socket, for log lines and statements (`shared/request_ids.py`)."""
@@ -145,7 +145,7 @@ class Connection:
         """Continue where another process has stopped."""
         for name in _STATE_FIELDS:
             setattr(self, name, getattr(state, name))
-        self.trace.extend(state.trace)
+        self.trace.add_all(state.trace)
 
     @property
     def peer_key(self) -> PeerKey | None:
@@ -240,4 +240,4 @@ class Connection:
         self.callbacks.closed(self, code, reason)
 
     def _trace(self, at: float, is_incoming: bool, frame: bytes) -> None:
-        self.trace.append((at, is_incoming, frame if len(frame) <= FRAME_BYTES else frame[:FRAME_BYTES]))
+        self.trace.add((at, is_incoming, frame if len(frame) <= FRAME_BYTES else frame[:FRAME_BYTES]))

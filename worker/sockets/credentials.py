@@ -49,7 +49,7 @@ class CredentialsWatch:
         serials = self._database.read(lambda session: peers.list_serials(session, keys))
         for key in keys:
             serial = serials.get(key)
-            for connection in list(self._sockets.by_peer.get(key, ())):
+            for connection in self._sockets.by_peer.get(key, ()):
                 if connection.peer is None or serial is None:
                     connection.close(CLOSE_REVOKED, "the credentials were revoked")
                 elif connection.peer.credentials_serial < serial:

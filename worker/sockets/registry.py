@@ -12,13 +12,14 @@ class Sockets:
     Attributes:
         all: every socket, also those that have not authenticated and those of browsers.
         history_position: the greatest id in the history that this worker knows of.
-        by_peer: the sockets of games and applications that have authenticated, by peer key.
+        by_peer: the sockets of games and applications that have authenticated, by peer key. A tuple of
+            one takes 48 bytes, and a set 216.
     """
 
     def __init__(self) -> None:
         self.all: set[Connection] = set()
         self.history_position = 0
-        self.by_peer: dict[PeerKey, set[Connection]] = {}
+        self.by_peer: dict[PeerKey, tuple[Connection, ...]] = {}
 
     def add(self, connection: Connection) -> None:
         """Add a socket that has just connected."""
@@ -27,17 +28,20 @@ class Sockets:
     def assign_peer(self, connection: Connection) -> None:
         """List an authenticated socket under its peer."""
         assert connection.peer is not None
-        self.by_peer.setdefault(connection.peer.key, set()).add(connection)
+        key = connection.peer.key
+        self.by_peer[key] = (*self.by_peer.get(key, ()), connection)
 
     def remove(self, connection: Connection) -> None:
         """Remove a socket that is gone."""
         self.all.discard(connection)
         key = connection.peer_key
-        connections = None if key is None else self.by_peer.get(key)
-        if key is not None and connections is not None:
-            connections.discard(connection)
-            if not connections:
-                del self.by_peer[key]
+        if key is None or key not in self.by_peer:
+            return
+        others = tuple(other for other in self.by_peer[key] if other is not connection)
+        if others:
+            self.by_peer[key] = others
+        else:
+            del self.by_peer[key]
 
     def listeners(self, channel_id: int) -> list[Connection]:
         """Return the sockets that receive a channel's lines: its subscribers and all applications."""
