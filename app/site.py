@@ -12,6 +12,7 @@ from app import (
     channels,
     characters,
     chat,
+    compression,
     docs,
     errors,
     form_bodies,
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["settings"] = settings
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     traces.init_app(app)
+    compression.init_app(app)  # first, so that it runs last and sees the finished response
     arguments.init_app(app)
     resources.init_app(app)
     templating.init_app(app)

@@ -56,6 +56,7 @@ def init_app(app: Flask) -> None:
             "form": None,
         }
 
+    app.add_template_global(page_query)
     app.url_defaults(avoid_form_address)
     app.template_filter("paragraphs")(paragraphs)
     app.template_filter("day")(day)
@@ -118,6 +119,13 @@ def fixed_page(template: str, make_context: Callable[[], dict[str, object]] = di
 def secret_page(page: str, status: int = 200) -> Response:
     """Return a page that shows a secret. No cache may store it."""
     return Response(page, status, headers={"Cache-Control": "no-store"}, mimetype="text/html")
+
+
+def page_query() -> str:
+    """Return the query of a page's canonical address: the number of a further page of a list, and nothing else."""
+    number = request.args.get("page", "")
+    is_further = number.isascii() and number.isdecimal() and len(number) <= 6 and int(number) > 1
+    return f"?page={number}" if is_further else ""
 
 
 def paragraphs(text: str | None) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.arguments import page_number
@@ -10,11 +10,13 @@ from app.current_actor import actor_reading
 from app.games.chart import player_charts
 from app.games.overview import read_overview
 from app.online import online_now
+from app.templating import is_web_address
 from shared import validation
 from shared.db import reading, utc_now
-from shared.models.game import CONNECTION_TYPES
+from shared.models.game import CONNECTION_TYPES, Game
 from shared.pagination import page_of
 from shared.services import characters, game_lists, game_pages, games, player_counts, software
+from shared.settings import Settings
 
 bp = Blueprint("games", __name__, url_prefix="/games")
 PER_PAGE = 24
@@ -61,8 +63,31 @@ def show(short_name: str) -> ResponseReturnValue:
             audience=None if names is None else game_pages.get_audience(session, game, names),
             last_online_at=player_counts.last_counted_at(session, game.id) if names is None else None,
             charts=player_charts(session, game.id, now=utc_now()),
+            structured=_structured(game),
             characters=characters.list_public_claims(session, game.id, limit=SHOWN_CHARACTERS),
         )
+
+
+def _structured(game: Game) -> dict[str, object]:
+    """Return the game as search engines read it (schema.org)."""
+    settings: Settings = current_app.extensions["settings"]
+    addresses = [game.homepage_url, *(way.url for way in game.connections)]
+    about: dict[str, object] = {
+        "@context": "https://schema.org",
+        "@type": "VideoGame",
+        "name": game.name,
+        "alternateName": game.short_name,
+        "url": settings.public_origin + url_for("games.show", short_name=game.short_name),
+        "genre": "MUD",
+        "gamePlatform": "Text",
+        "playMode": "MultiPlayer",
+        "datePublished": game.created_at.date().isoformat(),
+    }
+    if game.description:
+        about["description"] = game.description[:1000]
+    if links := [address for address in addresses if is_web_address(address)]:
+        about["sameAs"] = links
+    return about
 
 
 def requested_games() -> game_lists.Criteria:

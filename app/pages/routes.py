@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from markupsafe import Markup
 from app.accounts.identity import viewer_id
 from app.chat.overview import recent_lines
 from app.docs import markdown
+from app.docs.files import public_file
 from app.games.overview import read_overview
 from app.online import online_now
 from app.pages.live import messages_today
-from app.templating import ASSET_SECONDS, fixed_page
+from app.templating import ASSET_SECONDS, SITE_NAME, fixed_page
 from shared.db import reading, utc_now
 from shared.services import channels
 from shared.services.authority import actors
@@ -75,6 +77,27 @@ def privacy() -> ResponseReturnValue:
     """Show what the network stores about people."""
     settings: Settings = current_app.extensions["settings"]
     return fixed_page("pages/privacy.html", lambda: {"settings": settings, "more": _text_of(settings.privacy_file)})
+
+
+@bp.get("/manifest.webmanifest")
+def manifest() -> ResponseReturnValue:
+    """Describe the site to a device that installs it like an app."""
+    icons = [
+        {"src": url_for("static", filename=f"icon-{size}.png"), "sizes": f"{size}x{size}", "type": "image/png"}
+        for size in (192, 512)
+    ]
+    about = {
+        "name": SITE_NAME,
+        "short_name": SITE_NAME,
+        "description": "A chat network for text games",
+        "start_url": url_for("chat.index"),
+        "scope": url_for("pages.home"),
+        "display": "standalone",
+        "background_color": "#fbf6ee",
+        "theme_color": "#fbf6ee",
+        "icons": icons,
+    }
+    return public_file(json.dumps(about), "application/manifest+json")
 
 
 @bp.get("/icon-<int:count>.svg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from xml.etree import ElementTree
 
@@ -147,3 +148,54 @@ def test_the_files_can_be_cached(client, path):
     """They are the same for everybody and set no cookie."""
     answer = client.get(path)
     assert "public, max-age=" in answer.headers["Cache-Control"] and "Set-Cookie" not in answer.headers
+
+
+def canonical(client, path: str) -> str | None:
+    match = re.search(r'<link rel="canonical" href="([^"]*)">', client.get(path).get_data(as_text=True))
+    return match and html.unescape(match[1])
+
+
+def test_every_page_names_its_one_address(make_settings, engine, stored):
+    """Without searches and filters, but with the number of a further page, and with names as they are spelled."""
+    client = create_app(make_settings(PUBLIC_URL="https://gossip.example/net")).test_client()
+    stored.game("Harbour", owner=stored.user("wren"))
+    stored.channel("gossip")
+    site = "https://gossip.example/net"
+    for path, expected in {
+        "/": "/",
+        "/games?q=x&page=2": "/games?page=2",
+        "/games?page=1%22": "/games",
+        "/games/hArBoUr": "/games/Harbour",
+        "/players/WREN": "/players/wren",
+        "/channels/GOSSIP": "/channels/gossip",
+        "/docs/protocol/core": "/docs/protocol/core",
+    }.items():
+        assert canonical(client, path) == site + expected, path
+    assert canonical(client, "/nowhere") is None
+
+
+def test_a_game_is_described_to_search_engines(client, stored):
+    """What an owner typed cannot end the script."""
+    game = stored.game(
+        "Harbour", name="</script><b>", description="Fog & lanterns", homepage_url="https://harbour.example"
+    )
+    stored.connection(game, type="web", url="https://harbour.example/play")
+    page = client.get("/games/Harbour").get_data(as_text=True)
+    (text,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page, re.DOTALL)
+    about = json.loads(text)
+    assert (about["@type"], about["name"], about["description"]) == ("VideoGame", "</script><b>", "Fog & lanterns")
+    assert about["url"].endswith("/games/Harbour")
+    assert about["sameAs"] == ["https://harbour.example", "https://harbour.example/play"]
+
+
+def test_the_site_can_be_installed(make_settings, engine):
+    """The manifest's icons exist, and its addresses begin with the site's path."""
+    client = create_app(make_settings(PUBLIC_URL="https://gossip.example/net")).test_client()
+    page = client.get("/").get_data(as_text=True)
+    assert 'rel="apple-touch-icon"' in page and 'name="twitter:card" content="summary_large_image"' in page
+    answer = client.get(re.search(r'<link rel="manifest" href="([^"]+)"', page)[1])
+    manifest = json.loads(answer.data)
+    assert answer.mimetype == "application/manifest+json"
+    assert manifest["start_url"] == "/net/chat"
+    for icon in manifest["icons"]:
+        assert client.get(icon["src"]).content_type == icon["type"] == "image/png"

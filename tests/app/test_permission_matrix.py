@@ -54,6 +54,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/_health"): public("/_health"),
     ("GET", "/metrics"): public("/metrics"),  # by address: tests/app/test_site.py
     ("GET", "/favicon.ico"): public("/favicon.ico"),
+    ("GET", "/manifest.webmanifest"): public("/manifest.webmanifest"),
     ("GET", "/robots.txt"): public("/robots.txt"),
     ("GET", "/sitemap.xml"): public("/sitemap.xml"),
     ("GET", "/sitemap-<int:number>.xml"): public("/sitemap-1.xml"),

@@ -36,6 +36,7 @@ NO_PAGES = {
     "/icon-<int:count>.svg",
     "/manage/characters/live",
     "/manage/games/<short_name>/live",
+    "/manifest.webmanifest",
     "/metrics",
     "/moderation/audit/export.csv",
     "/moderation/audit/export.json",
