@@ -82,7 +82,14 @@ def check(short_name: str) -> ResponseReturnValue:
     """Ask a worker to check all ways to connect to a game now."""
     with actor_transaction() as (session, actor):
         count = games.check_connections(session, actor, short_name=short_name)
-    if count:
+        total = len(games.get_own_game(session, actor, short_name=short_name).connections)
+    if 0 < count < total:
+        flash(
+            f"{count} of your {total} ways to connect {'is' if count == 1 else 'are'} being checked."
+            " The others must wait: your games had too many checks within an hour.",
+            "notice",
+        )
+    elif count:
         flash("Your ways to connect are being checked. The results will appear below in a moment.", "success")
     else:
         flash("There is nothing to check yet. Add a way to connect first.", "notice")

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from app.online import list_sockets_of
 from shared import diagnostics, peer_keys
 from shared.bus import Bus
+from shared.db import utc_now
 from shared.diagnostics import Diagnostics
 from shared.models import ConnectionCheck, Game
 from shared.models.moderation import Sanction
@@ -27,7 +28,7 @@ from shared.presence import SocketPresence
 from shared.protocol.codes import CLOSE_CODES
 from shared.services import channels
 from shared.services.account_sanctions import audit_form
-from shared.services.connection_checks import meaning_of
+from shared.services.connection_checks import limited_ways, meaning_of
 from shared.services.moderation import sanctions
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class State:
         sockets: None while Redis is down.
         diagnostics: None while Redis is down.
         sanctions: Those in force against the game itself.
+        limited: The ways to connect whose checks must wait, by id, and until when.
         mark: Changes whenever the page must change.
     """
 
@@ -66,6 +68,7 @@ class State:
     diagnostics: Diagnostics | None
     channel_names: dict[int, str]
     sanctions: list[Sanction]
+    limited: dict[str, datetime]
     mark: str
 
     @property
@@ -87,11 +90,12 @@ def state_of(session: Session, game: Game) -> State:
     ]
     in_force = sanctions.list_against_game(session, game.id)
     sanction_forms = [audit_form(sanction) for sanction in in_force]
+    limited = limited_ways(session, game, now=utc_now())
     minute = time.time() // 60  # so that "3 minutes ago" is updated
     parts = msgspec.json.encode(
-        [game.short_name, sockets, diagnosed, sorted(names.items()), checks, sanction_forms, minute]
+        [game.short_name, sockets, diagnosed, sorted(names.items()), checks, sanction_forms, limited, minute]
     )
-    return State(game, sockets, diagnosed, names, in_force, hashlib.sha256(parts).hexdigest()[:32])
+    return State(game, sockets, diagnosed, names, in_force, limited, hashlib.sha256(parts).hexdigest()[:32])
 
 
 def context_of(state: State) -> dict[str, object]:

@@ -37,8 +37,12 @@ class ConnectionCheck(Model):
     @property
     def is_waiting(self) -> bool:
         """True while a check is due or running."""
-        now = utc_now()
-        return self.due_at <= now or (self.lease_until is not None and self.lease_until > now)
+        return self.due_at <= utc_now() or self.is_running
+
+    @property
+    def is_running(self) -> bool:
+        """True while a worker runs the check."""
+        return self.lease_until is not None and self.lease_until > utc_now()
 
 
 class CheckCount(Model):

@@ -201,10 +201,10 @@ def request(session: Session, game: Game) -> int:
         TooMany: The owner's games had too many checks within an hour.
     """
     now = utc_now()
-    exhausted = check_allowances.exhausted(session, owner_id=game.owner_id, now=now)
-    ways = [way for way in game.connections if check_allowances.port_class(port_of(way)) not in exhausted]
+    limited = limited_ways(session, game, now=now)
+    ways = [way for way in game.connections if way.id not in limited]
     if game.connections and not ways:
-        seconds = int((min(exhausted.values()) - now).total_seconds()) + 1
+        seconds = int((min(limited.values()) - now).total_seconds()) + 1
         raise TooMany(
             f"your games had too many checks within an hour: try again in {-(-seconds // 60)} minutes",
             retry_after_ms=seconds * 1000,
@@ -216,6 +216,13 @@ def request(session: Session, game: Game) -> int:
                 check.due_at, check.claim, check.lease_until = now, None, None
     announce(session, ChecksDue())
     return len(ways)
+
+
+def limited_ways(session: Session, game: Game, *, now: datetime) -> dict[str, datetime]:
+    """Return the ids of the ways to connect whose checks must wait, and until when: the owner's games had too many."""
+    exhausted = check_allowances.exhausted(session, owner_id=game.owner_id, now=now)
+    classes = {way.id: check_allowances.port_class(port_of(way)) for way in game.connections}
+    return {way_id: exhausted[kind] for way_id, kind in classes.items() if kind in exhausted}
 
 
 def forget(session: Session, connection_id: str) -> None:

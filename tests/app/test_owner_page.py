@@ -16,6 +16,7 @@ from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
 from shared.models import ConnectionCheck, GameConnection
 from shared.peer_keys import of_game
 from shared.presence import SOCKET_KEY, WORKER_KEY, SocketPresence
+from shared.services import check_allowances, connection_checks
 from shared.services.authority import actors
 from shared.services.connection_checks import MEANINGS, Outcome
 from shared.services.moderation import sanctions
@@ -313,6 +314,27 @@ def test_check_now(owner_browser, stored, game):
     assert "Checking" in owner_browser.page
     with db.reading() as session:
         assert session.get(ConnectionCheck, way.id).due_at <= db.utc_now()
+
+
+def test_the_page_says_which_checks_must_wait(owner_browser, stored, game):
+    """Ports below 1,024 have an allowance of their own."""
+    ways = {port: stored.connection(game, port=port) for port in (4000, 22)}
+    _use_up_checks(game.owner_id, port=22)
+    page = _check_now(owner_browser)
+    assert "1 of your 2 ways to connect is being checked" in page
+    assert page.count("Checking") == page.count("too many checks within an hour. The next one is possible after") == 1
+    _use_up_checks(game.owner_id, port=4000)  # the worker postpones the check that was requested
+    page = owner_browser.open(PAGE)
+    assert page.count("The next one is possible after") == 2 and "Checking" not in page
+    with db.transaction() as session:
+        session.get(ConnectionCheck, ways[4000].id).lease_until = db.utc_now() + connection_checks.LEASE
+    assert owner_browser.open(PAGE).count("Checking") == 1, "the last check of the hour is running"
+
+
+def _use_up_checks(owner_id: int, *, port: int) -> None:
+    with db.transaction() as session:
+        while check_allowances.charge(session, owner_id=owner_id, port=port, now=db.utc_now()) is None:
+            pass
 
 
 def _check_now(owner_browser: Visitor) -> str:
