@@ -357,12 +357,12 @@ class Worker:
         own = SocketServer(settings.bind, port, wire=wire, endpoints={}, health=health, metrics=metrics)
         return {METRICS: own, SOCKET: server}
 
-    def _accept_peer(self, transport: Transport, address: str) -> Connection:
+    def _accept_peer(self, transport: Transport) -> Connection:
         connection = Connection(self.peer_callbacks, transport)
         self.parts.peers.accept(connection)
         return connection
 
-    def _accept_browser(self, transport: Transport, address: str) -> BrowserConnection:
+    def _accept_browser(self, transport: Transport) -> BrowserConnection:
         connection = BrowserConnection(self.browser_callbacks, transport)
         self.parts.browsers.accept(connection)
         return connection

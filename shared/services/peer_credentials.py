@@ -88,18 +88,6 @@ def authenticate_peers(session: Session, attempts: Sequence[Credentials]) -> lis
     return results
 
 
-def authenticate_peer(session: Session, *, client_id: str, client_secret: str) -> Peer:
-    """Return the peer of these credentials.
-
-    Raises:
-        InvalidCredentials: They are nobody's; WrongSecret if the id is a peer's.
-    """
-    (result,) = authenticate_peers(session, [Credentials(client_id, client_secret)])
-    if isinstance(result, InvalidCredentials):
-        raise result
-    return result
-
-
 def _cleaned(client_id: str) -> str:
     """Return the id as it is stored, or "" for a text that no database takes."""
     client_id = client_id.strip().lower()

@@ -8,10 +8,11 @@ from shared import peer_keys
 from shared.bus import take_announcements
 from shared.errors import Forbidden, Invalid, InvalidCredentials, NameTaken, NotFound
 from shared.models.credentials import secret_matches
-from shared.services import applications, peer_credentials, versions
+from shared.services import applications, versions
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from shared.signals import CredentialsRevoked
+from tests.support.credentials import authenticate_peer
 
 
 def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
@@ -21,7 +22,7 @@ def test_an_application_gets_credentials_that_are_kept_as_a_digest(session):
     assert application.name == "The Mirror"
     assert credentials.client_secret not in application.client_secret_digest
     assert secret_matches(credentials.client_secret.upper(), application.client_secret_digest)
-    peer = peer_credentials.authenticate_peer(
+    peer = authenticate_peer(
         session, client_id=credentials.client_id.upper(), client_secret=credentials.client_secret.upper()
     )
     assert (peer.key, peer.is_application, peer.is_displayed) == (f"application:{application.id}", True, False)
@@ -81,8 +82,8 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_application(application.id))]
     assert application.credentials_serial == 2
     with pytest.raises(InvalidCredentials):
-        peer_credentials.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
-    assert peer_credentials.authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret)
+        authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
+    assert authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret)
 
 
 def test_deleting_is_announced(make, session):

@@ -268,7 +268,7 @@ def test_formulas_are_escaped_behind_invisible_and_in_full_width(make, session, 
     assert row["reason"] == f"'{reason}"
 
 
-def test_forms_are_objects_in_json_and_text_in_csv(make, session):
+def test_forms_are_objects_in_json_and_text_in_csv(session):
     target = Target("channel", "channel:1", "den")
     audit.record(session, OPERATOR, Act.SLOW, target, before=None, after={"slow_seconds": 3})
     session.commit()
@@ -279,7 +279,7 @@ def test_forms_are_objects_in_json_and_text_in_csv(make, session):
     assert audit.verify(session).is_whole
 
 
-def test_entries_are_found_by_names_and_ids(make, session):
+def test_entries_are_found_by_names_and_ids(session):
     """Also acts from when the target had another name."""
     about = [("channel", "channel:1", "den"), ("channel", "channel:1", "lair"), ("player", "game:2/bob", "Bob@AshFall")]
     for target in (*about, ("game", "game:2", "AshFall"), ("user", "user:3", "bob")):
@@ -295,7 +295,7 @@ def test_entries_are_found_by_names_and_ids(make, session):
     assert numbers("game:2") == [4] and numbers("b%b") == []
 
 
-def test_the_public_trail_says_what_happened_to_a_filter(make, session):
+def test_the_public_trail_says_what_happened_to_a_filter(session):
     word_filter = filters.create_filter(session, OPERATOR, kind="word", action="mask", text="darn")
     for is_on in (True, False):
         filters.switch_filter(session, OPERATOR, filter_id=word_filter.id, is_on=is_on)

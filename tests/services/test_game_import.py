@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 from shared import db
 from shared.models import Game, ReservedShortName
 from shared.models.game_details import GameDetails
-from shared.services import game_import, games, peer_credentials, versions
+from shared.services import game_import, games, versions
 from shared.services.authority.actors import OPERATOR
 from shared.services.game_import import BadLine
+from tests.support.credentials import authenticate_peer
 from tests.support.racing import Racer, wait_until_blocked
 
 
@@ -59,9 +60,7 @@ def test_every_field_of_a_game(engine, owner):
         assert games.get_game(session, "G2").is_displayed
         for imported_game in imported:
             credentials = imported_game.credentials
-            assert peer_credentials.authenticate_peer(
-                session, client_id=credentials.client_id, client_secret=credentials.client_secret
-            )
+            assert authenticate_peer(session, client_id=credentials.client_id, client_secret=credentials.client_secret)
         assert [change.record_id for change in versions.since(session, 0)] == [line.game.id for line in imported]
         assert set(session.scalars(select(ReservedShortName.key))) == {"g1", "g2"}
 

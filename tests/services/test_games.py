@@ -11,10 +11,11 @@ from shared.errors import Conflict, DomainError, Invalid, InvalidCredentials, Na
 from shared.models import Game, GameConnection
 from shared.models.credentials import secret_digest
 from shared.models.game_details import GameDetails
-from shared.services import game_lists, games, peer_credentials, short_names, versions
+from shared.services import game_lists, games, short_names, versions
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from shared.signals import CredentialsRevoked
+from tests.support.credentials import authenticate_peer
 from tests.support.factory import edit_game
 from tests.support.racing import Racer, wait_until_blocked
 
@@ -270,7 +271,7 @@ def test_two_transactions_may_delete_a_game_at_once(engine, stored):
 
 
 @pytest.mark.usefixtures("any_database")
-def test_ids_are_never_reused(make, session, owner):
+def test_ids_are_never_reused(session, owner):
     """Not even the newest one."""
     game = create(session, owner)
     session.commit()
@@ -346,11 +347,8 @@ def test_regenerating_ends_the_old_credentials_and_is_announced(make, session):
     assert take_announcements(session) == [CredentialsRevoked(peer_keys.of_game(game.id))]
     assert versions.last_cursor(session) == cursor
     with pytest.raises(InvalidCredentials):
-        peer_credentials.authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
-    assert (
-        peer_credentials.authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret).id
-        == game.id
-    )
+        authenticate_peer(session, client_id=old.client_id, client_secret=old.client_secret)
+    assert authenticate_peer(session, client_id=new.client_id, client_secret=new.client_secret).id == game.id
 
 
 def test_deleting_a_game_deletes_its_ways_to_connect(make, session):

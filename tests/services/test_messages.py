@@ -73,7 +73,7 @@ def test_a_report_during_a_redaction_quotes_nothing(engine, stored, by):
     assert report is None if by == "a filter" else report.quote == ""
 
 
-def test_search_and_context(make, session, moderator):
+def test_search_and_context(session, moderator):
     ids = [said(session, f"line {number}", name="Bob" if number % 2 else "Alice") for number in range(9)]
     said(session, "line elsewhere", channel_id=2, game="Oak")
     assert messages.search(session, moderator, text="LINE", player="bo").total == 5

@@ -12,6 +12,7 @@ from shared.models.user_agent import UserAgent
 from shared.services import peer_credentials, peers
 from shared.services.peer_credentials import WrongSecret
 from shared.services.peers import Peer
+from tests.support.credentials import authenticate_peer
 
 
 def test_each_attempt_gets_its_own_answer_in_order(make, session):
@@ -66,9 +67,7 @@ def test_wrong_credentials(make, session, client_id, client_secret):
     _, credentials = make.game_with_credentials()
     values = {"id": credentials.client_id, "secret": credentials.client_secret}
     with pytest.raises(InvalidCredentials) as refused:
-        peer_credentials.authenticate_peer(
-            session, client_id=client_id.format(**values), client_secret=client_secret.format(**values)
-        )
+        authenticate_peer(session, client_id=client_id.format(**values), client_secret=client_secret.format(**values))
     assert refused.value.message == "invalid credentials"
 
 
@@ -80,7 +79,7 @@ def test_a_wrong_id_and_a_wrong_secret_run_the_same_queries(make, session, engin
     client_id = credentials.client_id if is_known else "00000000-0000-4000-8000-000000000000"
     with db.reading() as reader:
         with pytest.raises(InvalidCredentials):
-            peer_credentials.authenticate_peer(reader, client_id=client_id, client_secret="wrong")
+            authenticate_peer(reader, client_id=client_id, client_secret="wrong")
     assert len(statements("FROM games")) == len(statements("FROM applications")) == 1
 
 

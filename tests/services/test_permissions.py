@@ -218,7 +218,7 @@ def test_roles_scopes_and_passwords_are_in_the_audit_trail(make, session, admin)
     assert audit.list_entries(session, about=f"user:{user.id}").total == 2
 
 
-def test_roles_at_creation_and_channels_of_admins_are_in_the_audit_trail(make, session, admin):
+def test_roles_at_creation_and_channels_of_admins_are_in_the_audit_trail(session, admin):
     """With the actor's name, each act once, and without acts that change nothing."""
     password = "a long password"
     for name, role in (("wren", "moderator"), ("robin", "player")):

@@ -50,7 +50,7 @@ def test_raid_protection_is_announced_audited_and_ends_by_itself(make, session, 
         safeguards.end_raid_protection(session, moderator)
 
 
-def test_a_raid_that_is_over_closes_nothing(make, session, moderator):
+def test_a_raid_that_is_over_closes_nothing(session, moderator):
     settings = safeguards.start_raid_protection(session, moderator, hours=1, reason="r")
     settings.raid_until = utc_now() - timedelta(seconds=1)
     session.flush()

@@ -81,7 +81,7 @@ class InProcessClient(SocketClient):
         self._transport = RecordingTransport()
         self._transport.on_sent = self._from_worker.put
         self._transport.on_closed = lambda: self._from_worker.put(None)
-        self._connection = worker._accept_peer(self._transport, "127.0.0.1")  # type: ignore[arg-type]
+        self._connection = worker._accept_peer(self._transport)  # type: ignore[arg-type]
         gevent.spawn(self._pass_on)
 
     def send_text(self, text: str) -> None:

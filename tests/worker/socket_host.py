@@ -182,7 +182,7 @@ if __name__ == "__main__":
         "127.0.0.1",
         options.port,
         wire=wire,
-        endpoints={"/socket": Endpoint(lambda transport, address: Handler(transport))},
+        endpoints={"/socket": Endpoint(Handler)},
         health=lambda: (True, {"status": "ok"}),
         metrics=lambda: b"deliveries %d\n" % fanout.deliveries,
         handshake_seconds=options.handshake_seconds,

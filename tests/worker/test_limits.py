@@ -236,7 +236,7 @@ def test_a_short_flood_is_forgiven(limits: RateLimits, clock: Clock) -> None:
         clock.now += 30
 
 
-def test_headroom_is_the_number_of_remaining_requests(limits: RateLimits, clock: Clock) -> None:
+def test_headroom_is_the_number_of_remaining_requests(limits: RateLimits) -> None:
     socket = socket_of()
     limits.admit_event(socket)
     for _ in range(4):

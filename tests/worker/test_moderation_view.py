@@ -163,7 +163,7 @@ def test_filters_mask_and_flag(show):
     assert view.check_line(WREN, CHANNEL, "hello") == ("hello", ())
 
 
-def test_floods_are_still_counted_after_filters_have_changed(show, clock):
+def test_floods_are_still_counted_after_filters_have_changed(show):
     flood = Rule(id=1, kind="flood", text="", count=2, seconds=60, action="refuse")
     view = show(filters=[flood])
     for _ in range(2):

@@ -52,11 +52,11 @@ class Endpoint(NamedTuple):
     """A path that is upgraded.
 
     Attributes:
-        on_connection: Called with the transport and the client's address. Returns the connection's handler.
+        on_connection: Called with the transport. Returns the connection's handler.
         refuse: Called with the WSGI environ and the client's address. Returns why to refuse a valid handshake, or None.
     """
 
-    on_connection: Callable[[Transport, str], SocketHandler]
+    on_connection: Callable[[Transport], SocketHandler]
     refuse: Callable[[dict[str, Any], str], Refusal | None] = lambda environ, address: None
 
 
@@ -189,7 +189,7 @@ def start_upgraded(wire: Wire, upgraded: Upgraded, newcomer: socket.socket | Non
     else:
         wire.newcomers.add(transport, upgraded.address, transport.abort)
     try:
-        handler = upgraded.endpoint.on_connection(transport, upgraded.address)
+        handler = upgraded.endpoint.on_connection(transport)
     except Exception:
         log.exception("a connection could not be set up")
         transport.abort()

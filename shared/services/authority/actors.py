@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared import peer_keys
 from shared.errors import Forbidden
 from shared.models.application import Application
 from shared.models.game import Game
@@ -68,8 +69,12 @@ class Actor:
 
     @property
     def key(self) -> str:
-        """The actor as one string: `user:3`, `application:2`, `game:7`, `system`."""
-        return self.kind if self.id is None else f"{self.kind}:{self.id}"
+        """The actor as one string: a peer's key, `user:3`, `system` or `visitor`."""
+        if self.id is None:
+            return self.kind
+        if self.kind == "game":
+            return peer_keys.of_game(self.id)
+        return peer_keys.of_application(self.id) if self.kind == "application" else f"user:{self.id}"
 
     @property
     def is_above_moderators(self) -> bool:
