@@ -1,4 +1,4 @@
-"""Forms of the moderators' pages. Forms check required fields; the services check the limits of values."""
+"""Forms of the moderators' pages. Where a form has several fields, rules of the services report all errors at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from wtforms import (
     BooleanField,
     DateTimeLocalField,
+    Form,
     RadioField,
     SelectChoice,
     SelectField,
@@ -15,13 +16,13 @@ from wtforms import (
     SubmitField,
     TextAreaField,
 )
-from wtforms.validators import InputRequired, Optional, ValidationError
+from wtforms.validators import InputRequired, Optional, StopValidation, ValidationError
 
 from app.edit_form import EditForm
-from app.forms import FlaskForm, required, strip
+from app.forms import FlaskForm, follows, required, strip
 from app.moderation.words import duration
 from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS, Filter
-from shared.services.moderation import sanctions
+from shared.services.moderation import safeguards, sanctions
 
 _STAMPS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
@@ -37,6 +38,10 @@ class IntegerTextField(StringField):  # type: ignore[misc]  # WTForms has no typ
                 raise ValueError("Enter a whole number.")
             self.data = int(text)
 
+    def pre_validate(self, form: Form) -> None:
+        if self.process_errors:  # one error is enough
+            raise StopValidation
+
     def _value(self) -> str:
         if self.raw_data:
             return str(self.raw_data[0])
@@ -50,7 +55,7 @@ def choice_field(label: str, choices: list[SelectChoice], message: str) -> Selec
 
 def reason_field() -> StringField:
     """Return the field for a required reason. Reasons are public and stay in the audit trail."""
-    return StringField("Reason", [required("Enter a reason.")], filters=[strip])
+    return StringField("Reason", [required("Enter a reason."), follows(sanctions.reason_of)], filters=[strip])
 
 
 def optional_reason_field() -> StringField:
@@ -168,16 +173,20 @@ class PauseForm(FlaskForm):
 class RaidForm(FlaskForm):
     """Switch raid protection on."""
 
-    hours = IntegerTextField("Hours", [InputRequired("Enter the number of hours.")])
+    hours = IntegerTextField("Hours", [InputRequired("Enter the number of hours."), follows(safeguards.raid_hours)])
     reason = reason_field()
 
 
 class ProbationForm(EditForm):
     """How new accounts and games are limited."""
 
-    hours = IntegerTextField("Hours", [InputRequired("Enter the number of hours; 0 turns probation off.")])
+    hours = IntegerTextField(
+        "Hours",
+        [InputRequired("Enter the number of hours; 0 turns probation off."), follows(safeguards.probation_hours)],
+    )
     slow_seconds = IntegerTextField(
-        "Seconds between two lines from a new player", [InputRequired("Enter the number of seconds; 0 for no limit.")]
+        "Seconds between two lines from a new player",
+        [InputRequired("Enter the number of seconds; 0 for no limit."), follows(safeguards.probation_slow_seconds)],
     )
     refuses_links = BooleanField("Refuse lines with links")
 

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.current_actor import actor_reading
 from shared.db import utc_now
+from shared.services import raids
 from shared.services.authority import audit
 from shared.services.moderation import channel_states, records, tell_counts
 
@@ -19,6 +20,7 @@ def index() -> ResponseReturnValue:
     """Show what is pending, which channels are restricted, and the latest acts."""
     with actor_reading() as (session, actor):
         now = utc_now()
+        protection = raids.get_settings(session)
         states = [
             state
             for state in channel_states.list_states(session)
@@ -29,6 +31,7 @@ def index() -> ResponseReturnValue:
             waiting=records.count_waiting(session, actor),
             tells=tell_counts.count(session, actor, now=now),
             states=states,
+            raid_until=protection.raid_until if protection.is_raid_at(now) else None,
             now=now,
             entries=audit.list_entries(session, per_page=SHOWN_ACTS).items,
         )

@@ -6,6 +6,7 @@ import pytest
 
 from shared import db
 from shared.models import Game, User
+from shared.models.moderation import ChannelState
 from shared.services import raids
 from tests.support.moderating import make_moderated
 
@@ -57,6 +58,34 @@ def test_wrong_input_starts_nothing_and_is_kept(visitor, world, hours, reason):
     assert f'value="{hours}"' in moderator.page or not hours
     with db.reading() as session:
         assert raids.get_settings(session).raid_until is None
+
+
+def test_all_wrong_fields_are_reported_at_once(visitor, world):
+    admin = visitor.sign_in(world.admin.username)
+    admin.send(f"{PAGE}/raid", form_on=PAGE, **{"raid-hours": "999", "raid-reason": ""})
+    assert "Enter a reason" in admin.page and "must be from 1 to 168" in admin.page
+    admin.send(f"{PAGE}/raid", form_on=PAGE, **{"raid-hours": "x", "raid-reason": "r" * 501})
+    assert "Enter a whole number" in admin.page and "The reason is too long" in admin.page
+    assert "must be from 1 to 168" not in admin.page, "one error for each field"
+    admin.send(f"{PAGE}/probation", form_on=PAGE, **{"probation-hours": "999", "probation-slow_seconds": "9999"})
+    assert "must be from 0 to 720" in admin.page and "must be from 0 to 3,600" in admin.page
+
+
+def test_forms_say_that_a_raid_is_on_before_somebody_types(visitor, new_visitor, world):
+    moderator = visitor.sign_in(world.moderator.username)
+    owner, stranger = new_visitor().sign_in(world.owner.username), new_visitor()
+    room = f"/chat/{world.channel.name}"
+    assert "id=chat-raid" not in owner.open(room).replace('"', "")
+    with db.transaction() as session:
+        session.query(ChannelState).delete()
+    assert "All channels are open" in moderator.open("/moderation")
+    moderator.send(f"{PAGE}/raid", form_on=PAGE, **{"raid-hours": "2", "raid-reason": "r"}, follow=True)
+    assert "Registration is closed until" in stranger.open("/register")
+    assert "Registration is closed until" in owner.open("/manage/games/new")
+    assert "can speak here until" in owner.open(room)
+    assert "can speak here until" not in moderator.open(room)
+    assert "All channels are open" not in moderator.open("/moderation")
+    assert "Raid protection limits who can speak" in moderator.page
 
 
 def test_an_admin_sets_the_probation_and_a_moderator_only_reads_it(visitor, new_visitor, world):

@@ -66,8 +66,7 @@ def start_raid_protection(session: Session, actor: Actor, *, hours: int, reason:
     """
     require(actor, Act.RAID)
     reason = reason_of(reason)
-    if not 1 <= hours <= RAID_LONGEST_HOURS:
-        raise Invalid(f"the hours must be from 1 to {RAID_LONGEST_HOURS}", field="hours")
+    hours = raid_hours(hours)
     settings = _get_locked(session)
     before = _form_of(settings)
     settings.raid_until, settings.raid_reason = utc_now() + timedelta(hours=hours), reason
@@ -101,16 +100,34 @@ def set_probation(
     Raises Forbidden, Invalid (`hours`, `slow_seconds`).
     """
     require(actor, Act.SET_PROBATION)
-    if not 0 <= hours <= PROBATION_LONGEST_HOURS:
-        raise Invalid(f"the hours must be from 0 to {PROBATION_LONGEST_HOURS}", field="hours")
-    if not 0 <= slow_seconds <= SLOW_LONGEST_SECONDS:
-        raise Invalid(f"the seconds must be from 0 to {SLOW_LONGEST_SECONDS:,}", field="slow_seconds")
+    hours, slow_seconds = probation_hours(hours), probation_slow_seconds(slow_seconds)
     settings = _get_locked(session)
     before = _form_of(settings)
     settings.probation_hours = hours
     settings.probation_slow_seconds, settings.probation_refuses_links = slow_seconds, refuses_links
     _changed(session, actor, Act.SET_PROBATION, before, settings, "")
     return settings
+
+
+def raid_hours(value: Any) -> int:
+    """Return how long a raid's protection lasts. Raises Invalid."""
+    return _within(value, 1, RAID_LONGEST_HOURS, field="hours", what="the hours")
+
+
+def probation_hours(value: Any) -> int:
+    """Return how long accounts and games count as new. Raises Invalid."""
+    return _within(value, 0, PROBATION_LONGEST_HOURS, field="hours", what="the hours")
+
+
+def probation_slow_seconds(value: Any) -> int:
+    """Return the time between two lines of a new player. Raises Invalid."""
+    return _within(value, 0, SLOW_LONGEST_SECONDS, field="slow_seconds", what="the seconds")
+
+
+def _within(value: Any, low: int, high: int, *, field: str, what: str) -> int:
+    if not isinstance(value, int) or not low <= value <= high:
+        raise Invalid(f"{what} must be from {low} to {high:,}", field=field)
+    return value
 
 
 def read(session: Session, now: datetime) -> Safeguards:
