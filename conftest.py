@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.support.copies import Copies
     from tests.support.factory import Factory
     from tests.support.postgres import Postgres
-    from tests.support.servers import RunningSite, RunningWorker
+    from tests.support.servers import RunningGateway, RunningSite, RunningWorker
     from tests.support.sites import Sites
     from tests.support.valkey import TestValkey
 
@@ -346,6 +346,7 @@ def environment(database_url: str, redis_url: str, _instance_path: Path) -> dict
         "INSTANCE_PATH": str(_instance_path),
         "WEB_PORT": "0",
         "SOCKET_PORT": "0",
+        "GATEWAY_PORT": "0",
         "RATE_LIMITS": "off",
         "LOG_FORMAT": "json",
     }
@@ -410,6 +411,24 @@ def start_worker(processes: None, environment: dict[str, str]) -> Iterator[Calla
 def worker(start_worker: Callable[..., RunningWorker]) -> RunningWorker:
     """One running worker."""
     return start_worker()
+
+
+@pytest.fixture
+def start_gateway(processes: None, environment: dict[str, str]) -> Iterator[Callable[..., RunningGateway]]:
+    """Starts gateways that may connect to this machine: start_gateway(GATEWAY_PORT="4120")."""
+    from tests.support.servers import RunningGateway
+
+    started: list[RunningGateway] = []
+
+    def start(**changed: str) -> RunningGateway:
+        gateway = RunningGateway({**environment, "CHECK_PRIVATE_ADDRESSES": "on", **changed})
+        started.append(gateway)
+        gateway.wait_until_ready()
+        return gateway
+
+    yield start
+    for gateway in started:
+        gateway.kill()
 
 
 @pytest.fixture

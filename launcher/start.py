@@ -1,8 +1,8 @@
 """The order of a start and of a stop.
 
 A start checks the settings, takes the lock, ends leftovers, and checks the ports and the database. Then it starts
-Valkey, migrates, fills a new database, and starts the site and the worker. A stop goes the other way round: Valkey
-stops last, because the site and the worker use it while they shut down.
+Valkey, migrates, fills a new database, and starts the site, the worker and the gateway. A stop goes the other way
+round: Valkey stops last, because the others use it while they shut down.
 """
 
 from __future__ import annotations
@@ -51,10 +51,19 @@ def main() -> int:
 def _settings() -> Settings:
     """Return the settings, with a port of 0 replaced by a free port, in the environment too."""
     settings = Settings.from_environment()
-    for name, port in (("WEB_PORT", settings.web_port), ("SOCKET_PORT", settings.socket_port)):
+    for name, port in _ports(settings):
         if port == 0:
             os.environ[name] = str(checks.free_port(settings.bind))
     return Settings.from_environment()
+
+
+def _ports(settings: Settings) -> list[tuple[str, int]]:
+    """Return what is listened on, by the name of its setting."""
+    return [
+        ("WEB_PORT", settings.web_port),
+        ("SOCKET_PORT", settings.socket_port),
+        ("GATEWAY_PORT", settings.gateway_port),
+    ]
 
 
 def _run(settings: Settings, signals: StopSignals) -> int:
@@ -65,8 +74,8 @@ def _run(settings: Settings, signals: StopSignals) -> int:
         run_path.mkdir(exist_ok=True)
         for name in end_leftovers(run_path):
             print(f"Ended {name}, which an earlier, killed start had left running.", flush=True)
-        checks.require_free_port("WEB_PORT", settings.bind, settings.web_port)
-        checks.require_free_port("SOCKET_PORT", settings.bind, settings.socket_port)
+        for name, port in _ports(settings):
+            checks.require_free_port(name, settings.bind, port)
         checks.require_database(settings)
         if has_own_redis:
             checks.require_redis(settings.redis_url)
@@ -91,7 +100,7 @@ def _serve(
     valkey: Valkey | None,
     admin_lines: list[str],
 ) -> int:
-    """Run the site and the worker until they end. Clears admin_lines once they are printed."""
+    """Run the site, the worker and the gateway until they end. Clears admin_lines once they are printed."""
 
     def report(outcome: Outcome) -> None:
         write_outcome(settings.instance_path, os.getpid(), outcome)
@@ -140,7 +149,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of the site and the worker: the settings as resolved here, and .venv first in PATH."""
+    """Return the environment of the programs: the settings as resolved here, and .venv first in PATH."""
     programs = Path(sys.executable).parent
     return {
         **{name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},  # only the launcher is a unit
@@ -152,6 +161,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "INSTANCE_PATH": str(settings.instance_path),
         "WEB_PORT": str(settings.web_port),
         "SOCKET_PORT": str(settings.socket_port),
+        "GATEWAY_PORT": str(settings.gateway_port),
         "BIND": settings.bind,
     }
 
@@ -200,9 +210,13 @@ def _first_start(settings: Settings) -> Admin | None:
 
 
 def _wait_until_ready(supervisor: Supervisor, settings: Settings) -> None:
-    """Return when the site and the worker answer, or when everything is being stopped."""
+    """Return when all programs answer, or when everything is being stopped."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind, settings.bind)
-    ports = {"the site": settings.web_port, "the socket worker": settings.socket_port}
+    ports = {
+        "the site": settings.web_port,
+        "the socket worker": settings.socket_port,
+        "the gateway": settings.gateway_port,
+    }
     faults = dict.fromkeys(ports, "no answer")
     deadline = time.monotonic() + READY_SECONDS
     while faults and not supervisor.is_stopping:

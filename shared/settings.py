@@ -93,6 +93,12 @@ def _socket_url(values: Mapping[str, Any]) -> Any:
     )
 
 
+def _gateway_url(values: Mapping[str, Any]) -> Any:
+    return types.web_address("ws", "wss").parse(
+        "GATEWAY_URL", f"ws://{_host_to_show(values)}:{values['gateway_port']}/play-socket"
+    )
+
+
 def _mail_from(values: Mapping[str, Any]) -> str:
     host = urlsplit(values["public_url"]).hostname or ""
     is_domain = "." in host and not host.replace(".", "").isdecimal()
@@ -147,10 +153,16 @@ class Settings:
         "where workers listen; 0: any free port",
         refused="anything but a port; the same as `WEB_PORT`",
     )
+    gateway_port: int = setting(
+        types.PORT,
+        "4120",
+        "where [the gateway](#the-gateway) listens; 0: any free port",
+        refused="anything but a port; the port of the site or the socket",
+    )
     bind: str = setting(
         types.TEXT,
         "127.0.0.1",
-        "the address both listen on; `0.0.0.0` or `::` for all",
+        "the address all of them listen on; `0.0.0.0` or `::` for all",
         refused="an address that is not this machine's",
     )
     public_url: str = setting(
@@ -167,13 +179,19 @@ class Settings:
         "what pages tell owners to connect to",
         shown_default="`ws://`, `BIND`, `SOCKET_PORT`, `/socket`",
     )
+    gateway_url: str = setting(
+        types.web_address("ws", "wss"),
+        _gateway_url,
+        "where pages connect to play a game in the browser",
+        shown_default="`ws://`, `BIND`, `GATEWAY_PORT`, `/play-socket`",
+    )
     trusted_proxies: tuple[Network, ...] | None = setting(
         types.PROXIES,
         "",
         "[proxies](#behind-a-tls-proxy) whose `X-Forwarded-*` and `Forwarded` headers are believed: addresses and "
         "networks with commas between them, or `none`",
-        shown_default="this machine and private networks, if `PUBLIC_URL` (for the site) or `SOCKET_URL` (for workers) "
-        "says that there is a proxy",
+        shown_default="this machine and private networks, if `PUBLIC_URL` (for the site), `SOCKET_URL` (for workers) "
+        "or `GATEWAY_URL` (for the gateway) says that there is a proxy",
     )
     rate_limits: bool = setting(
         types.SWITCH, "on", "`off` switches all limits off: of sign-ins, registrations, and the socket's"
@@ -244,8 +262,8 @@ class Settings:
     check_private_addresses: bool = setting(
         types.SWITCH,
         "off",
-        "`on` lets [connection checks](#connection-checks) connect to addresses that are not public: for networks that "
-        "run inside one",
+        "`on` lets [connection checks](#connection-checks) and [the gateway](#the-gateway) connect to addresses that "
+        "are not public: for networks that run inside one",
     )
     mail_url: str = setting(
         types.MAIL_URL,
@@ -346,13 +364,15 @@ class Settings:
                 values[name.lower()] = row.type.parse(name, text or str(row.default))
             else:
                 values[name.lower()] = row.default(values)
-        web_port, socket_port, metrics_port = (
-            values[port] for port in ("web_port", "socket_port", "worker_metrics_port")
+        web_port, socket_port, metrics_port, gateway_port = (
+            values[port] for port in ("web_port", "socket_port", "worker_metrics_port", "gateway_port")
         )
         if web_port == socket_port != 0:
             raise SettingsError(f"WEB_PORT and SOCKET_PORT are both {web_port}: the site and the socket each need one")
         if metrics_port and metrics_port in (web_port, socket_port):
             raise SettingsError(f"WORKER_METRICS_PORT is {metrics_port}: the site or the socket has that port")
+        if gateway_port and gateway_port in (web_port, socket_port, metrics_port):
+            raise SettingsError(f"GATEWAY_PORT is {gateway_port}: the site or the socket has that port")
         return cls(**values)
 
     @classmethod
@@ -389,6 +409,11 @@ class Settings:
     def socket_proxies(self) -> TrustedProxies:
         """The proxies whose headers workers believe."""
         return self._proxies(self.socket_url, self.socket_port)
+
+    @property
+    def gateway_proxies(self) -> TrustedProxies:
+        """The proxies whose headers the gateway believes."""
+        return self._proxies(self.gateway_url, self.gateway_port)
 
     def _proxies(self, url: str, port: int) -> TrustedProxies:
         """Return TRUSTED_PROXIES, or the default for a server with this public address that listens on this port.

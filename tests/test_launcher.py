@@ -46,10 +46,11 @@ class Launcher(ServerProcess):
     """`python -m launcher` on free ports."""
 
     def __init__(self, instance_path: Path, **settings: str) -> None:
-        self.web_port, self.socket_port = free_port(), free_port()
+        self.web_port, self.socket_port, self.gateway_port = free_port(), free_port(), free_port()
         defaults = {
             "WEB_PORT": str(self.web_port),
             "SOCKET_PORT": str(self.socket_port),
+            "GATEWAY_PORT": str(self.gateway_port),
             "INSTANCE_PATH": str(instance_path),
         }
         super().__init__([sys.executable, "-m", "launcher"], env=clean_environment(**(defaults | settings)))
@@ -121,7 +122,8 @@ def test_the_first_start_prints_the_password_and_the_second_keeps_the_data(launc
     assert re.search(r"Email +none: set yours under Account", launcher.output)
     assert get(launcher.web_port, "/_health")[0] == 200
     assert get(launcher.socket_port, "/_health")[0] == 200
-    assert len(below) >= 4  # Valkey, gunicorn and its worker, the socket worker
+    assert get(launcher.gateway_port, "/_health")[0] == 200
+    assert len(below) >= 5  # Valkey, gunicorn and its worker, the socket worker, the gateway
 
     second = launch()
     assert second.wait() == 1
@@ -385,7 +387,7 @@ def test_valkey_keeps_its_data_over_a_stop_but_not_over_a_kill():
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("setting", ["WEB_PORT", "SOCKET_PORT"])
+@pytest.mark.parametrize("setting", ["WEB_PORT", "SOCKET_PORT", "GATEWAY_PORT"])
 def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
     """The launcher starts nothing then."""
     with socket.socket() as listener:
@@ -458,7 +460,10 @@ def test_make_run_in_a_terminal_leaves_nothing(tmp_path, how):
     """Ctrl-C reaches make and the launcher. SIGTERM reaches only make, which passes it on."""
     web_port, socket_port = free_port(), free_port()
     environment = clean_environment(
-        WEB_PORT=str(web_port), SOCKET_PORT=str(socket_port), INSTANCE_PATH=str(tmp_path / "instance")
+        WEB_PORT=str(web_port),
+        SOCKET_PORT=str(socket_port),
+        GATEWAY_PORT=str(free_port()),
+        INSTANCE_PATH=str(tmp_path / "instance"),
     )
     pid, terminal = pty.fork()
     if pid == 0:

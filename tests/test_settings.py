@@ -48,6 +48,8 @@ def test_every_setting_is_read(read, tmp_path):
         "SOCKET_URL": "wss://gossip.example.com/socket",
         "WEB_PORT": "1",
         "SOCKET_PORT": "65535",
+        "GATEWAY_PORT": "4122",
+        "GATEWAY_URL": "wss://gossip.example.com/play-socket",
         "BIND": "0.0.0.0",
         "RATE_LIMITS": "OFF",
         "TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8",

@@ -8,19 +8,7 @@ from __future__ import annotations
 
 import codecs
 
-ENCODINGS = {
-    "utf-8": "UTF-8",
-    "cp1252": "Western (Latin-1, Windows)",
-    "iso8859-2": "Central European (Latin-2)",
-    "cp437": "DOS (code page 437)",
-    "koi8-r": "Cyrillic (KOI8-R)",
-    "cp1251": "Cyrillic (Windows)",
-    "gbk": "Simplified Chinese (GBK)",
-    "big5": "Traditional Chinese (Big5)",
-    "euc-kr": "Korean (EUC-KR)",
-    "shift_jis": "Japanese (Shift JIS)",
-}
-"""The encodings that a player or an owner can choose, by Python's name, with the name that people see."""
+from shared.encodings import ENCODINGS
 
 _FALLBACK = "cp1252"
 _CHARSETS = {  # how games write them in CHARSET and MSSP, without separators
@@ -55,7 +43,7 @@ class Decoder:
     """Decodes a stream.
 
     Args:
-        encoding: The game's encoding, one of ENCODINGS.
+        encoding: The game's encoding, one of `shared.encodings.ENCODINGS`.
     """
 
     def __init__(self, encoding: str = "utf-8") -> None:

@@ -14,6 +14,7 @@ from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
 from shared.models.message import Message
 from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, Sanction
+from shared.models.play import GamePlay, PlayWay
 from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
@@ -42,11 +43,13 @@ __all__ = [
     "Game",
     "GameConnection",
     "GameMute",
+    "GamePlay",
     "GameTransfer",
     "Ignore",
     "Job",
     "Message",
     "ModerationHead",
+    "PlayWay",
     "PlayerCount",
     "Report",
     "Reporter",

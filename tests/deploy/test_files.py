@@ -17,7 +17,7 @@ import yaml
 from shared.settings import FROM_FILES, Settings
 from tests.support.processes import ROOT
 from tests.support.programs import find_program
-from tests.support.servers import RunningSite, RunningWorker, get
+from tests.support.servers import RunningGateway, RunningSite, RunningWorker, get
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -52,7 +52,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
 
 def test_units_wait_for_their_processes_to_stop() -> None:
     """A worker takes up to 10 seconds, and the launcher waits for it."""
-    assert len(UNITS) == 3
+    assert len(UNITS) == 4
     for unit in UNITS:
         seconds = re.search(r"^TimeoutStopSec=(\d+)$", unit.read_text(), re.MULTILINE)
         assert seconds and int(seconds[1]) >= (30 if unit.name == "gossip.service" else 15)
@@ -94,11 +94,14 @@ def test_prometheus_can_read_every_expression(tmp_path: Path) -> None:
 
 
 def test_every_metric_exists(
-    start_site: Callable[..., RunningSite], start_worker: Callable[..., RunningWorker]
+    start_site: Callable[..., RunningSite],
+    start_worker: Callable[..., RunningWorker],
+    start_gateway: Callable[..., RunningGateway],
 ) -> None:
-    site, worker = start_site(), start_worker()
+    site, worker, gateway = start_site(), start_worker(), start_gateway()
     assert get(site.port, "/conduct")[0] == 200
     text = get(site.port, "/metrics")[1] + get(worker.port, "/metrics")[1]
+    text += get(gateway.port, "/metrics")[1]
     served = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
 
     used = {name for text in expressions() for name in re.findall(r"\b(?:site|worker)_\w+", text)}
@@ -141,11 +144,11 @@ def test_containers_restart_and_are_watched(compose: dict[str, Any]) -> None:
 
 def test_containers_are_reachable_from_this_machine_only(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:4100:4100", "127.0.0.1:4110:4110"]
+    assert ports == ["127.0.0.1:4100:4100", "127.0.0.1:4110:4110", "127.0.0.1:4120:4120"]
 
 
 def test_containers_of_ours_can_write_to_one_volume_only(compose: dict[str, Any]) -> None:
-    for name in ("migrate", "site", "worker"):
+    for name in ("migrate", "site", "worker", "gateway"):
         service = compose["services"][name]
         assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
         assert service["volumes"] == ["data:/data"]
@@ -166,7 +169,7 @@ def test_the_image_has_every_package_of_ours() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for name in names:
         assert (ROOT / name).exists() and f"!{name}" in ignored, name
-    assert {"app", "server", "shared", "worker", "migrations"} <= names
+    assert {"app", "gateway", "server", "shared", "worker", "migrations"} <= names
 
 
 @pytest.mark.usefixtures("processes")

@@ -56,6 +56,19 @@ class RunningWorker(ServerProcess):
         return f"ws://127.0.0.1:{self.port}/socket"
 
 
+class RunningGateway(ServerProcess):
+    """`python -m gateway`. `port` is available once it is ready."""
+
+    fork_server = ForkServer("gateway.__main__")
+    port = 0
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        super().__init__([sys.executable, "-m", "gateway"], env=clean_environment(**settings))
+
+    def wait_until_ready(self) -> None:
+        self.port = int(self.wait_for_event("listening")["port"])
+
+
 class RunningSite(ServerProcess):
     """gunicorn, as in the Procfile."""
 

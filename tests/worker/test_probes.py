@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from shared.public_addresses import is_public
 from shared.services.connection_checks import MEANINGS, Outcome, Target
 from tests.support.endpoints import (
     Authority,
@@ -19,7 +20,7 @@ from tests.support.endpoints import (
 from tests.support.processes import free_port
 from tests.support.waiting import wait_until
 from worker.jobs import probes
-from worker.jobs.probes import Prober, is_public
+from worker.jobs.probes import Prober
 
 HERE = [(int(socket.AF_INET), "127.0.0.1")]
 

@@ -8,7 +8,6 @@ response is kept.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -17,6 +16,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from shared.public_addresses import is_public
 from shared.services.connection_checks import Outcome, Result, Target
 
 RESOLVE_SECONDS = 20.0  # including the wait for a free thread
@@ -36,9 +36,6 @@ Resolve = Callable[[str], list[tuple[int, str]]]
 
 _EXPIRED = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED
 _OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, …_IP_ADDRESS_MISMATCH
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Addresses that look public but belong to a cloud's internal services, or to nobody.
-_INSIDE = [ipaddress.ip_network(text) for text in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
 
 
 class ProbeFailed(Exception):
@@ -186,26 +183,6 @@ class Prober:
             outcome = Outcome.TIMED_OUT if isinstance(error, TimeoutError) else Outcome.NO_TLS
         connection.close()
         raise ProbeFailed(outcome)
-
-
-def is_public(address: str) -> bool:
-    """Return whether an address is on the public internet.
-
-    Private, local and reserved addresses are not, nor are IPv6 addresses that contain one of those.
-    """
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64 or (inner is None and int(ip) < 1 << 32):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if ip.is_site_local:
-            return False
-    return ip.is_global and not any(ip in network for network in _INSIDE) and not ip.is_multicast and not ip.is_reserved
 
 
 def _connect_outcome(error: OSError) -> Outcome:
