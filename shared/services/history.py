@@ -14,6 +14,7 @@ from shared.db import utc_now
 from shared.models.channel import Channel
 from shared.models.message import Message
 from shared.models.version import Counter
+from shared.peer_keys import PeerKey
 from shared.services.authority.actors import OPERATOR
 from shared.signals import Line as Line
 from shared.signals import LinesStored, StoredLine
@@ -129,6 +130,16 @@ def list_ids(session: Session, after: int, up_to: int, *, not_from: str) -> list
     """Return the ids of the lines after an id and up to another that any worker but `not_from` stored, in order."""
     statement = select(Message.id).where(Message.id > after, Message.id <= up_to, Message.worker != not_from)
     return list(session.scalars(statement.order_by(Message.id)))
+
+
+def list_senders(
+    session: Session, after: int, up_to: int, *, not_from: str, peers: Iterable[PeerKey]
+) -> list[tuple[int, PeerKey, str]]:
+    """Return the id, peer and name of these peers' lines that other workers than `not_from` have stored."""
+    query = select(Message.id, Message.peer, Message.name).where(
+        Message.id > after, Message.id <= up_to, Message.worker != not_from, Message.peer.in_(peers)
+    )
+    return [(number, peer, name) for number, peer, name in session.execute(query)]
 
 
 def list_ids_of(session: Session, worker: str, *, after: int) -> list[int]:

@@ -37,23 +37,6 @@ def check(
     return [*recording.faults, *(violation for rule in rules for violation in rule())]
 
 
-def count_late_orders(recording: Recording) -> int:
-    """Return how many lines arrived before an earlier line that the same player sent through another socket.
-
-    Each socket's lines are in order. Between two sockets the protocol promises no order of arrival.
-    """
-    count = 0
-    for socket in recording.sockets:
-        latest: dict[tuple[str, str, str], Line] = {}
-        for received in socket.lines:
-            if line := recording.lines.get(received.text):
-                sender = (line.channel, line.game, line.player)
-                before = latest.setdefault(sender, line)
-                count += line.sent_at < before.sent_at and line.socket != before.socket
-                latest[sender] = line
-    return count
-
-
 class _Checker:
     def __init__(self, recording: Recording, delivery_seconds: float, mute_seconds: float) -> None:
         self._recording = recording
@@ -101,7 +84,7 @@ class _Checker:
                         yield f"lost: {_name(socket)} was open, but never received {line.text!r}"
 
     def orders(self) -> Iterator[str]:
-        """A socket receives what a player has sent through one socket in the order of sending."""
+        """A socket receives what a game has sent in that order, also if the game has reconnected."""
         for socket in self._recording.sockets:
             yield from self._unordered(socket.lines, _name(socket))
 
@@ -191,16 +174,16 @@ class _Checker:
             yield f"mixed up: {where} contains {received.text!r} of {received.player}@{received.game}"
 
     def _unordered(self, received: list[Received], where: str) -> Iterator[str]:
-        latest: dict[tuple[str, str, str, int], Line] = {}
+        latest: dict[tuple[str, str], dict[int, Line]] = defaultdict(dict)
         for each in received:
             line = self._recording.lines.get(each.text)
             if line is None:
                 continue
-            sender = (line.channel, line.game, line.player, line.socket)
-            before = latest.get(sender)
-            if before is not None and line.sent_at < before.sent_at:
-                yield f"swapped: {where} has {before.text!r} before {line.text!r}"
-            latest[sender] = line
+            of_game = latest[line.channel, line.game]
+            for before in of_game.values():
+                if _must_precede(line, before):
+                    yield f"swapped: {where} has {before.text!r} before {line.text!r}"
+            of_game[line.socket] = line
 
     def _was_open(self, socket: Socket, line: Line) -> bool:
         until = line.answered_at + self._delivery_seconds
@@ -214,6 +197,13 @@ class _Checker:
             if socket.channels:
                 ends[socket.game] = max(ends.get(socket.game, 0), end)
         return ends
+
+
+def _must_precede(first: Line, second: Line) -> bool:
+    """Return whether a game has promised an order of two lines: through one socket, or by waiting for the answer."""
+    if first.socket == second.socket:
+        return first.sent_at < second.sent_at
+    return first.outcome == SUCCESS and first.answered_at < second.sent_at
 
 
 def _name(socket: Socket) -> str:

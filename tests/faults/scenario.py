@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checker import check, count_late_orders
+from tests.faults.checker import check
 from tests.faults.faults import Faults
 from tests.faults.figures import Figures
 from tests.faults.games import CHANNELS, FLAGS, PLAYERS, Game
@@ -304,7 +304,6 @@ class Scenario:
         figures = {
             "lines": dict(outcomes),
             "deliveries": sum(len(each.lines) for each in recording.sockets),
-            "late orders": count_late_orders(recording),
             "sockets": len(recording.sockets),
             "tells": dict(Counter(outcome or "no answer" for outcome in recording.tells.values())),
             "edits": dict(Counter(str(edit.is_committed) for edit in recording.edits)),

@@ -97,6 +97,36 @@ def test_a_line_stored_by_a_dying_worker_reaches_every_subscriber(any_database, 
     assert late.events("channels/broadcast") == []  # it subscribed after the line was stored
 
 
+def test_a_game_that_moves_to_another_worker_does_not_overtake_its_own_lines(
+    any_database, start_worker, stored, connect, holder
+):
+    """Its first worker has stored a line, and freezes before it publishes it."""
+    frozen, other, third = start_worker(), start_worker(), start_worker()
+    stored.channel("gossip")
+    _, credentials = stored.game_with_credentials("Sender")
+
+    def join(worker):
+        client = connect(worker.url)
+        client.authenticate(credentials.client_id, credentials.client_secret, supports=ALL_FLAGS, channels=["gossip"])
+        return client
+
+    listeners = [enter(worker, stored, connect, f"L{number}") for number, worker in enumerate((other, third))]
+    sender = join(frozen)
+    with holder.transaction():
+        holder.execute("LOCK TABLE messages IN SHARE MODE")
+        sender.send("channels/send", {"channel": "gossip", "name": "Ann", "message": "earlier"})
+        wait_until_one_waits(holder)
+        frozen.send_signal(signal.SIGSTOP)
+    wait_until(lambda: holder.execute("SELECT 1 FROM messages").fetchall(), what="the line is stored")
+    moved = join(other)
+    later = {"channel": "gossip", "name": "Bob", "message": "later"}
+    assert moved.request("channels/send", later)["status"] == "success"
+    for listener in listeners:
+        listener.wait_for("channels/broadcast", payload=later, seconds=20)
+        said = [frame["payload"]["message"] for frame in listener.events("channels/broadcast")]
+        assert said == ["earlier", "later"]
+
+
 def test_a_long_held_lock_fails_only_requests_that_need_it(any_database, start_worker, stored, connect, holder):
     """No request waits longer than LOCK_SECONDS."""
     worker = start_worker()

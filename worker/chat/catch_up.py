@@ -1,7 +1,8 @@
 """Delivers the lines that other workers have stored: when their signals arrive, or from the history after a gap.
 
 The history is also checked every few seconds. So a line reaches every subscribed socket within a minute, even if the
-worker that stored it died before it published the line (docs/protocol.md, §4).
+worker that stored it died before it published the line (docs/protocol.md, §4). It is also read before
+a socket's first line, so that a game that has moved to this worker does not overtake its own earlier lines.
 
 Lines of different workers can arrive in an order other than that of their ids. So duplicates are recognised by id, not
 by comparing with the highest id so far.
@@ -15,11 +16,14 @@ from collections.abc import Iterable
 import gevent
 import msgspec
 import structlog
+from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from shared import grapevine
 from shared.db import describe_error
 from shared.models.message import Message
+from shared.peer_keys import PeerKey
 from shared.protocol.types import player_key
 from shared.services import history
 from shared.signals import Line, LinesStored, StoredLine
@@ -39,6 +43,15 @@ RETRY_SECONDS = 0.5
 HOLD_SECONDS = 10.0  # how long lines are held back if only this worker has lost the database
 
 _log = structlog.get_logger(__name__)
+
+
+Sender = tuple[PeerKey, str]
+"""Whose lines are in order: a game, with an empty name, or one of the people in browsers."""
+
+
+def sender_of(peer: PeerKey, name: str) -> Sender:
+    """Return the sender of a line."""
+    return peer, player_key(name) if peer == grapevine.KEY else ""
 
 
 class RemoteLinesState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,7 +85,8 @@ class RemoteLines:
         self._delivery = delivery
         self._settled = 0  # up to this id, every line of the other workers has been delivered
         self._delivered: set[int] = set()  # the greater ids of lines that have been delivered
-        self._is_catching_up = False
+        self._caught_up = Event()
+        self._caught_up.set()
         self._is_behind = False
         self._held: list[StoredLine] = []
         signals.on(LinesStored, self.follow)
@@ -81,12 +95,12 @@ class RemoteLines:
     @property
     def is_idle(self) -> bool:
         """Whether no missed lines are being delivered."""
-        return not self._is_catching_up
+        return bool(self._caught_up.is_set())
 
     def export_state(self) -> RemoteLinesState:
         """Return what was delivered, for another process. It delivers what is held back from the history."""
         return RemoteLinesState(
-            self._settled, sorted(self._delivered), self._sockets.history_position, self._is_catching_up
+            self._settled, sorted(self._delivered), self._sockets.history_position, not self.is_idle
         )
 
     def start(self, state: RemoteLinesState | None = None) -> None:
@@ -123,13 +137,33 @@ class RemoteLines:
             line = stored.line
             self._limits.debit_message(line.peer, line.name, line.text)
             self._moderation.note_line(line.peer, player_key(line.name), line.channel_id, line.text)
-        if self._is_catching_up:
+        if not self.is_idle:
             self._held += signal.lines
             if len(self._held) > MAX_HELD:  # they will be read from the history
                 self._held.clear()
                 self._is_behind = True
             return
         self._deliver(signal.lines)
+
+    def deliver_earlier(self, senders: Iterable[Sender], first_id: int) -> None:
+        """Deliver what these senders sent through other workers before `first_id`, everywhere in the network.
+
+        Waits for HOLD_SECONDS at most.
+        """
+        wanted = set(senders)
+        try:
+            earlier = self._database.read(
+                lambda session: history.list_senders(
+                    session, self._settled, first_id, not_from=self._worker_id, peers={peer for peer, _ in wanted}
+                )
+            )
+        except SQLAlchemyError as error:
+            _log.error("the history cannot be read, lines may be out of order", error=describe_error(error))
+            return
+        if any(number not in self._delivered and sender_of(peer, name) in wanted for number, peer, name in earlier):
+            self._signals.publish_first(LinesStored(self._worker_id, has_missed=True))
+            self._catch_up()
+            self._caught_up.wait(HOLD_SECONDS)
 
     def _deliver(self, lines: Iterable[StoredLine]) -> None:
         for stored in lines:
@@ -157,7 +191,7 @@ class RemoteLines:
                 _log.warning("the history is behind this worker: a backup was restored")
                 self._settled = newest
                 self._delivered.clear()
-            elif checked > self._settled and not self._is_catching_up:
+            elif checked > self._settled and self.is_idle:
                 self._catch_up(checked)
             checked = newest
 
@@ -188,7 +222,8 @@ class RemoteLines:
     def _hold_back(self) -> bool:
         """Hold back the lines that arrive. Return False if somebody is catching up already and will read again."""
         self._is_behind = True
-        is_first, self._is_catching_up = not self._is_catching_up, True
+        is_first = self.is_idle
+        self._caught_up.clear()
         return is_first
 
     def _deliver_all_missed(self, up_to: int | None = None) -> None:
@@ -210,7 +245,7 @@ class RemoteLines:
         except Exception:
             _log.exception("catching up failed, messages of other workers may be missing")
         finally:
-            self._is_catching_up = False
+            self._caught_up.set()
             held, self._held = self._held, []
             self._deliver(sorted(held, key=lambda stored: stored.id))
 

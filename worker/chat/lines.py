@@ -24,7 +24,7 @@ from shared.services import history
 from shared.services.moderation import reports
 from shared.signals import Line, LinesStored, StoredLine
 from worker.answers import Deferred
-from worker.chat.catch_up import RemoteLines
+from worker.chat.catch_up import RemoteLines, sender_of
 from worker.chat.delivery import Delivery
 from worker.database import Database
 from worker.diagnostics.recorder import Diagnostics, channel_topic
@@ -47,6 +47,7 @@ class NotStored(Unavailable):
 
 @dataclass(slots=True)
 class _Pending:
+    connection: Connection
     line: Line
     answer: Deferred
     work: Work | None
@@ -107,6 +108,7 @@ class Chat:
         if len(self._pending) >= MAX_PENDING:
             raise NotStored("internal error: too many messages are waiting to be stored, try again")
         pending = _Pending(
+            connection,
             Line(channel.id, connection.peer.key, connection.peer.short_name, name, text, utc_now()),
             Deferred(),
             current_work(),
@@ -148,6 +150,7 @@ class Chat:
         if not ids:
             _fail(batch)
             return
+        self._deliver_earlier(batch, ids[0])
         self._last_id = ids[-1]
         self.stored += len(ids)
         self._remote_lines.note(ids[-1])
@@ -161,6 +164,15 @@ class Chat:
         flagged = [(message_id, pending.flags) for message_id, pending in zip(ids, batch, strict=True) if pending.flags]
         if flagged:
             gevent.spawn(self._report, flagged)
+
+    def _deliver_earlier(self, batch: list[_Pending], first_id: int) -> None:
+        """Before a socket's first line, deliver what its game has sent through other workers."""
+        newcomers = [pending for pending in batch if not pending.connection.has_spoken]
+        if newcomers:
+            senders = {sender_of(pending.line.peer, pending.line.name) for pending in newcomers}
+            self._remote_lines.deliver_earlier(senders, first_id)
+            for pending in newcomers:
+                pending.connection.has_spoken = True
 
     def _store_lines(self, lines: list[Line]) -> list[int]:
         """Return the ids of the stored lines. The list is empty if they are not stored and never will be."""

@@ -77,6 +77,7 @@ class Connection:
         channels: the time of each subscription (Unix time), by channel id.
         players: the names this socket has listed, by player key.
         variant: 1 for clients of version 2.4.0 and later, whose broadcasts carry an id; otherwise 0.
+        has_spoken: whether a line of this socket was stored (by this process).
         claimed: the peer key that an `authenticate` named, even if it failed, so that the owner can be shown why.
         claimed_id: the client id that an `authenticate` named, until the socket has authenticated.
         trace: the last frames. Once the socket has authenticated, all sockets of the peer share one.
@@ -90,6 +91,7 @@ class Connection:
         "claimed_id",
         "debug_until",
         "goodbye",
+        "has_spoken",
         "history_position",
         "id",
         "is_open",
@@ -125,6 +127,7 @@ class Connection:
         self.debug_until = 0.0
         self.missed_heartbeats = 0
         self.goodbye: tuple[int, str] | None = None
+        self.has_spoken = False
         self.limits = SocketLimits()
         self.claimed: PeerKey | None = None
         self.claimed_id = ""
