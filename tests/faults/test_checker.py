@@ -224,7 +224,7 @@ def test_a_line_without_an_answer_may_be_overtaken_through_the_next_socket() -> 
     swapped_on_a_socket(recording)
     recording.lines["line 2"].socket = 7
     assert any("swapped" in violation for violation in check(recording))
-    recording.lines["line 1"].outcome = None
+    recording.lines["line 0"].outcome = None
     assert check(recording) == []
 
 
