@@ -30,6 +30,7 @@ from app import (
     safety,
     security,
     templating,
+    times,
     traces,
 )
 from app.cli import register_commands
@@ -48,6 +49,7 @@ def create_app(settings: Settings) -> Flask:
     arguments.init_app(app)
     resources.init_app(app)
     templating.init_app(app)
+    times.init_app(app)
     raid_notice.init_app(app)
     modules.init_app(app)
     form_bodies.init_app(app)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,6 @@ def init_app(app: Flask) -> None:
     app.add_template_global(page_query)
     app.url_defaults(avoid_form_address)
     app.template_filter("paragraphs")(paragraphs)
-    app.template_filter("day")(day)
-    app.template_filter("ago")(ago)
     app.template_filter("xml_text")(xml_text)
     app.template_filter("software_name")(software.name_of)
     app.template_test("web_address")(is_web_address)
@@ -141,24 +138,6 @@ def paragraphs(text: str | None) -> Markup:
 def xml_text(text: str | None) -> str:
     """Return the text without characters that XML does not allow, even escaped."""
     return _NOT_IN_XML.sub("", text or "")
-
-
-def day(moment: datetime | None) -> str:
-    """Return a date in UTC such as 3 May 2025; `never` for None."""
-    if moment is None:
-        return "never"
-    utc = moment.astimezone(UTC) if moment.tzinfo else moment
-    return f"{utc.day} {utc:%B %Y}"
-
-
-def ago(moment: datetime) -> str:
-    """Return how long ago something was, in words; its date if that is more than a month."""
-    seconds = (datetime.now(UTC) - moment).total_seconds()
-    for unit, size, limit in (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 31)):
-        count = int(seconds // size)
-        if count < limit:
-            return "a moment ago" if count < 1 else f"{count} {unit}{'' if count == 1 else 's'} ago"
-    return f"on {day(moment)}"
 
 
 def is_web_address(text: str | None) -> bool:

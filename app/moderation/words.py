@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from flask import Flask
-from markupsafe import Markup
 
 from shared.models.audit import AuditEntry
 from shared.services.authority.audit import PublicAct, change_of
@@ -49,7 +46,6 @@ def init_app(app: Flask) -> None:
     """Register the filters for templates."""
     app.template_filter("act")(act)
     app.template_filter("entry_act")(entry_act)
-    app.template_filter("moment")(moment)
     app.template_filter("length_in_words")(duration)
     app.template_filter("sanction_word")(lambda kind: _SANCTIONS.get(kind, kind))
 
@@ -64,16 +60,6 @@ def entry_act(entry: AuditEntry | PublicAct) -> str:
     if entry.act != Act.EDIT_FILTERS:
         return act(entry.act)
     return f"filter {entry.detail['change'] if isinstance(entry, PublicAct) else change_of(entry)}"
-
-
-def moment(time: datetime | str | None) -> Markup:
-    """Return a time as an HTML element such as `3 May 2025, 14:05 UTC`. Also takes the audit trail's ISO format."""
-    if time is None:
-        return Markup("never")
-    utc = (datetime.fromisoformat(time) if isinstance(time, str) else time).astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(
-        utc.strftime("%Y-%m-%dT%H:%M:%SZ"), f"{utc.day} {utc:%B %Y, %H:%M} UTC"
-    )
 
 
 def duration(seconds: int) -> str:
