@@ -186,7 +186,7 @@ def measure(options: argparse.Namespace, attack_name: str | None) -> Delays:
                 attacker = subprocess.Popen(
                     [sys.executable, "-m", "bench.floods", "--attack", attack_name, *numbers], cwd=ROOT
                 )
-                time.sleep(3)
+                time.sleep(3)  # time is the subject: honest clients meet an attack in full swing
             honest = Honest(site, worker.url, credentials)
             try:
                 asyncio.run(honest.run(options.seconds, options.honest))

@@ -97,7 +97,7 @@ def measure(games: int, channels: int, database: str) -> dict[str, Any]:
         plain = plain_select(stack)
         worker = stack.worker(cpu=0)
         talk = Talk(worker.url, credentials[0], credentials[1])
-        time.sleep(1)
+        time.sleep(1)  # time is the subject: a second without a sync
         calm = len(talk.delays)
         before = resident_kib(worker.pid)
         Path(f"/proc/{worker.pid}/clear_refs").write_text("5")  # resets the peak

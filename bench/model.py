@@ -73,7 +73,7 @@ class Subject:
         """Run fanbench against a fresh worker. The result has the usage before the start as `before`."""
         self.stack.stop_workers()
         worker = self.stack.worker(SERVER_CORE)
-        time.sleep(0.5)
+        time.sleep(0.5)  # the work of starting is not counted
         before = self.usage()
         program = compile_c("fanbench", self.stack.folder)
         load = ["--mode", mode, "--receivers", str(receivers), *map(str, options), "--creds", str(self._credentials)]
@@ -119,8 +119,8 @@ def edits(subject: Subject) -> dict[str, float]:
     for number in range(EDITS):
         with db.transaction() as session:
             edit_game(session, "g0", description=f"edit {number}")
-        time.sleep(0.02)
-    time.sleep(0.5)
+        time.sleep(0.02)  # edits one by one, so that no two share a batch
+    time.sleep(0.5)  # workers that poll the log are counted too
     publish_after_commit(None)
     used = subject.usage().minus(before, EDITS)
     return {name: used[name] for name in ("cpu_ms", "redis_commands", "redis_bytes")}

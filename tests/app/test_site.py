@@ -218,7 +218,7 @@ def test_a_site_that_froze_inside_a_transaction_answers_503(any_database, visito
 
     def freeze(connection):
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 1")
-        time.sleep(0.1)
+        time.sleep(0.1)  # time is the subject: as long as a freeze
 
     event.listen(engine, "begin", freeze)
     try:

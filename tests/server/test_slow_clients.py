@@ -91,7 +91,7 @@ def test_half_requests_have_deadlines(open_raw, half, limit):
 
 def test_a_request_in_pieces_is_answered(open_raw):
     client = open_raw(b"GET /conduct HT")
-    time.sleep(0.1)
+    time.sleep(0.1)  # time is the subject: nothing shows that the server has read a piece
     client.sendall(b"TP/1.1\r\nHost: x\r\n\r")
     time.sleep(0.1)
     client.sendall(b"\n")

@@ -169,7 +169,7 @@ def test_a_worker_that_wakes_reads_what_moderators_did_before_it_handles_message
                 moderating.mute(session, OPERATOR, f"Wren@Game{number}")
         for speaker in speakers:
             say(speaker, "not allowed")
-        time.sleep(2)  # the worker takes a shorter pause for load
+        time.sleep(2)  # time is the subject: the worker takes a shorter pause for load
     finally:
         worker.send_signal(signal.SIGCONT)
     for speaker in speakers:
