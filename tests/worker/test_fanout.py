@@ -11,7 +11,7 @@ from gevent.event import Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.worker.test_transport import Host, ask
+from tests.worker.wire_host import Host, ask
 from worker.wire import fanout as module
 from worker.wire.broadcasts import Frames
 from worker.wire.fanout import BATCH_LIMIT, Fanout

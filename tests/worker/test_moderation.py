@@ -22,7 +22,7 @@ from shared.services.moderation import (
 from tests.support.client import Frame, SocketClient
 from tests.support.network import Network, Peer
 from tests.support.waiting import wait_until
-from tests.worker.test_browsers import ORIGIN, open_page, token_for
+from tests.worker.pages import ORIGIN, open_page, token_for
 
 # The worker trusts a proxy, so tests can connect from any address.
 NETWORK_SETTINGS = {"SOCKET_URL": "wss://example.com/socket", "PUBLIC_URL": ORIGIN, "OFFLINE_SECONDS": "0.5"}

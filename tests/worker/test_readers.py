@@ -13,7 +13,7 @@ from shared.services.moderation import channel_states
 from tests.support.network import Network
 from tests.support.servers import get
 from tests.support.waiting import wait_until
-from tests.worker.test_browsers import (  # noqa: F401
+from tests.worker.pages import (  # noqa: F401
     NETWORK_SETTINGS,
     channel,
     join_chat,

@@ -14,7 +14,7 @@ import pytest
 from shared.client_addresses import TrustedProxies, parse_networks
 from tests.support.client import Closed
 from tests.support.waiting import wait_until
-from tests.worker.test_transport import CLOSE, DEADLINE, HANDSHAKE, PING, PONG, TEXT, Client, Host, frame, own_host
+from tests.worker.wire_host import CLOSE, DEADLINE, HANDSHAKE, PING, PONG, TEXT, Client, Host, frame, own_host
 from worker.wire.newcomers import Newcomers
 
 __all__ = ["own_host"]

@@ -4,117 +4,20 @@ from __future__ import annotations
 
 import json
 import socket as sockets
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 
 from shared import db
-from shared.db import utc_now
 from shared.models.game_details import GameDetails
-from shared.services import applications, channels, games, versions
+from shared.services import applications, channels, games
 from shared.services.authority.actors import OPERATOR
-from tests.support.client import SocketClient
 from tests.support.factory import edit_game
-from tests.support.network import Network
-from tests.support.one_worker import network_of_this_test
-from tests.support.processes import ROOT, clean_environment
 from tests.support.replica import Replica
-from tests.support.waiting import wait_until
+from tests.worker.applications import Application, application, last_cursor, many, network, run_cli, state_now
 
-
-@pytest.fixture
-def network(_usual_networks) -> Iterator[Network]:
-    yield from network_of_this_test(_usual_networks(1))
-
-
-class Application:
-    """An application's socket with a replica. `frames` holds its sync frames, in order."""
-
-    def __init__(self, client: SocketClient, peer, *, replica: Replica | None = None, **payload) -> None:
-        self.client = client
-        self.replica = replica or Replica()
-        self._applied = 0
-        client.authenticate(peer.client_id, peer.client_secret, **payload)
-
-    @property
-    def frames(self):
-        return [frame for frame in self.client.frames if frame["event"].startswith("sync")]
-
-    def complete(self, *, seconds: float = 10.0, **matching):
-        """Return the next `sync/complete`, after applying everything up to it."""
-        frame = self.client.wait_for("sync/complete", seconds=seconds, **matching)
-        self.apply()
-        return frame["payload"]
-
-    def apply(self):
-        while self._applied < len(self.client.frames):
-            self.replica.apply(self.client.frames[self._applied])
-            self._applied += 1
-
-    def caught_up(self):
-        """Wait until the replica has the newest change, and return it."""
-        with db.reading() as session:
-            cursor = versions.last_cursor(session)
-
-        def is_current():
-            self.client._read(0.05)
-            self.apply()
-            return self.replica.cursor is not None and self.replica.cursor >= cursor
-
-        wait_until(is_current, what=f"the replica is at {cursor}")
-        return self.replica
-
-    def next(self, kind):
-        """Return the next change of a kind."""
-        while True:
-            frame = self.client.wait_for(f"sync/{kind}")
-            if "cursor" in frame["payload"]:
-                self.apply()
-                return frame["payload"]
-
-
-@pytest.fixture
-def application(network):
-    """Return a function that opens an application's socket: application(sync=False), application(peer, replica=…)."""
-
-    def open_socket(peer=None, **options):
-        return Application(network.open(), peer or network.application(), **options)
-
-    return open_socket
-
-
-def run_cli(network, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", *arguments],
-        cwd=ROOT,
-        env=clean_environment(**network.environment),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def last_cursor():
-    with db.reading() as session:
-        return versions.last_cursor(session)
-
-
-def state_now(kind):
-    """Return the records of a kind from the database, by id."""
-    from sqlalchemy import select
-
-    from shared.models import Channel, Game
-
-    model = {"channels": Channel, "games": Game}[kind]
-    with db.reading() as session:
-        return {record.id: record.sync_payload() for record in session.scalars(select(model))}
+__all__ = ["network", "application"]
 
 
 def test_the_answer_counts_the_records_of_the_whole_state(network):
@@ -134,18 +37,6 @@ def test_the_answer_counts_the_records_of_the_whole_state(network):
     assert counts(peer, version="2.4.0", sync=False) is None
     assert counts(peer) is counts(peer, version="2.3.0") is None
     assert counts(game, version="2.4.0") is None
-
-
-def many(network, count=25):
-    """Create this many games and channels, some hidden, some with ways to connect."""
-    for number in range(count):
-        game = network.factory.game(
-            f"M{uuid.uuid4().hex[:10]}", owner=network._owner, name=f"Żółw {uuid.uuid4()}", is_displayed=number % 3 > 0
-        )
-        if number % 5 == 0:
-            network.factory.connection(game)
-            network.factory.connection(game, type="web", host="", port=None, url="https://play.example.com/")
-        network.factory.channel(is_hidden=number % 2 == 0)
 
 
 # The whole state
@@ -340,117 +231,6 @@ def test_every_application_receives_changes(network, application):
         assert app.next("channels")["channels"][0]["id"] == channel.id
 
 
-# Reconnecting
-
-
-def drop_and_miss(network, app):
-    """Close the application's socket, and then create, update and delete records."""
-    app.client.drop()
-    doomed = next(iter(app.replica.records["channels"].values()))
-    with db.transaction() as session:
-        channels.delete_channel(session, OPERATOR, name=doomed["name"])
-    kept = network.factory.channel()
-    with db.transaction() as session:
-        channels.update_channel(session, OPERATOR, name=kept.name, description="One.")
-    with db.transaction() as session:
-        channels.update_channel(session, OPERATOR, name=kept.name, description="Two.")
-    network.factory.game(owner=network._owner)
-
-
-def test_a_replica_resumes_from_its_cursor(network, application):
-    """It receives only the changes after its cursor, in order across all kinds, including deletes."""
-    many(network, 12)
-    peer = network.application()
-    app = application(peer)
-    app.complete()
-    cursor = app.replica.cursor
-    drop_and_miss(network, app)
-    back = application(peer, replica=app.replica, sync={"since": cursor})
-    complete = back.complete()
-    assert "reset" not in complete
-    assert back.replica.records == {kind: state_now(kind) for kind in ("channels", "games")}
-    payloads = [frame["payload"] for frame in back.frames[:-1]]
-    cursors = [payload["cursor"] for payload in payloads]
-    assert cursors == sorted(cursors) and cursors[0] > cursor and cursors[-1] == complete["cursor"] == cursor + 5
-    assert sum(len(payload.get("channels", [])) for payload in payloads) == 3
-    assert [payload["deleted"] for payload in payloads if "deleted" in payload]
-
-
-def test_intermediate_versions_may_be_sent_but_a_record_once_per_event(network, application):
-    peer = network.application()
-    app = application(peer)
-    app.complete()
-    app.client.drop()
-    channel = network.factory.channel()
-    for number in range(12):
-        with db.transaction() as session:
-            channels.update_channel(session, OPERATOR, name=channel.name, description=f"Number {number}.")
-    back = application(peer, replica=app.replica, sync={"since": app.replica.cursor})
-    back.complete()
-    for frame in back.frames[:-1]:
-        ids = [record["id"] for record in frame["payload"]["channels"]]
-        assert len(ids) == len(set(ids))
-    assert back.replica.records["channels"][channel.id]["description"] == "Number 11."
-
-
-def test_a_replica_that_missed_nothing_receives_no_changes(network, application):
-    peer = network.application()
-    app = application(peer)
-    app.complete()
-    back = application(peer, replica=app.replica, sync={"since": app.replica.cursor})
-    complete = back.complete()
-    assert len(back.frames) == 1 and complete["cursor"] == app.replica.cursor
-    channel = network.factory.channel()
-    assert back.next("channels")["channels"][0]["id"] == channel.id
-
-
-def test_a_sync_from_zero_replays_the_whole_log(network, application):
-    app = application(sync={"since": 0})
-    complete = app.complete()
-    assert "reset" not in complete
-    assert app.replica.records == {kind: state_now(kind) for kind in ("channels", "games")}
-
-
-@pytest.mark.parametrize("since", [10**6, 10**30, -1, -(10**30)])
-def test_an_unknown_cursor_gets_the_whole_state_and_a_reset(network, application, since):
-    """After a backup was restored, the log is behind the replica."""
-    app = application(sync={"since": since})
-    complete = app.complete()
-    assert complete["reset"] is True
-    assert app.replica.records["games"] == state_now("games")
-    assert not any("cursor" in frame["payload"] for frame in app.frames[:-1])
-
-
-@pytest.mark.parametrize("sync", [{"since": None}, {}, True, None])
-def test_the_whole_state_can_be_requested_in_other_ways(network, application, sync):
-    network.factory.channel()
-    app = application(sync=sync)
-    complete = app.complete()
-    assert "reset" not in complete
-    assert not any("cursor" in frame["payload"] for frame in app.frames[:-1])
-
-
-@pytest.mark.parametrize("sync", [{"since": "x"}, {"since": 1.5}, "yes", 5, [1]])
-def test_an_invalid_sync_fails_the_authentication(network, sync):
-    peer = network.application()
-    client = network.open()
-    answer = client.authenticate(peer.client_id, peer.client_secret, check=False, sync=sync)
-    assert (answer["status"], answer["code"]) == ("failure", "invalid") and '"sync' in answer["error"]
-    assert client.wait_closed() == 4000
-
-
-def test_sync_false_sends_nothing_until_requested(network, application):
-    app = application(sync=False)
-    network.factory.channel()
-    app.client.settle()
-    assert app.frames == []
-    app.client.send("sync", {}, ref="now")
-    app.complete(ref="now")
-    assert app.replica.records["channels"] == state_now("channels")
-    channel = network.factory.channel()
-    assert app.next("channels")["channels"][0]["id"] == channel.id
-
-
 # Requests
 
 
@@ -495,116 +275,6 @@ def test_a_request_without_a_ref_gets_no_answer(network, application):
     app.client.send("sync", {"since": 0})
     app.client.settle()
     assert app.frames == []
-
-
-# The log is too short
-
-
-def test_a_replica_from_before_the_floor_starts_over(start_worker, connect, stored):
-    """Uses its own network, since it prunes the log."""
-    running = start_worker()
-    _, credentials = stored.application_with_credentials()
-
-    def open_application(**options):
-        client = connect(running.url)
-        app = Application.__new__(Application)
-        app.client, app.replica, app._applied = client, Replica(), 0
-        client.authenticate(credentials.client_id, credentials.client_secret, **options)
-        return app
-
-    channel = stored.channel()
-    for number in range(3):
-        with db.transaction() as session:
-            channels.update_channel(session, OPERATOR, name=channel.name, description=f"Number {number}.")
-    doomed = stored.channel()
-    with db.transaction() as session:
-        channels.delete_channel(session, OPERATOR, name=doomed.name)
-    live = open_application()
-    live.complete()
-    with db.transaction() as session:
-        assert versions.prune(session, before=utc_now() + timedelta(days=1)) == 4
-
-    for since in (0, 1, last_cursor() - 1):
-        back = open_application(sync={"since": since})
-        assert back.complete()["reset"] is True
-        assert back.replica.records["channels"] == state_now("channels")
-    there = open_application(sync={"since": last_cursor()})
-    assert "reset" not in there.client.wait_for("sync/complete")["payload"]
-    # A replica that was up to date continues as before.
-    stored.channel()
-    assert live.next("channels")["cursor"] == last_cursor()
-    assert "Traceback" not in running.output
-
-
-def test_every_replica_starts_over_when_the_log_goes_back(start_worker, connect, stored, database_url, tmp_path):
-    """A backup is restored while the worker runs."""
-    import sqlite3
-
-    running = start_worker()
-    _, credentials = stored.application_with_credentials()
-    stored.channel("kept")
-    backup = sqlite3.connect(tmp_path / "backup.db")
-    current = sqlite3.connect(database_url.removeprefix("sqlite:///"))
-    current.backup(backup)
-    client = connect(running.url)
-    client.authenticate(credentials.client_id, credentials.client_secret)
-    client.wait_for("sync/complete")
-    stored.channel("lost")
-    client.wait_for("sync/channels", payload={"cursor": 2})  # the worker has read the log up to this cursor
-    start = len(client.frames)
-    backup.backup(current)
-    backup.close()
-    current.close()
-    complete = client.wait_for("sync/complete", seconds=30)
-    assert complete["payload"]["reset"] is True
-    replica = Replica()
-    for frame in client.frames[start:]:
-        replica.apply(frame)
-    assert [record["name"] for record in replica.records["channels"].values()] == ["kept"]
-    stored.channel("after")
-    frame = client.wait_for("sync/channels", payload={"cursor": 2})
-    assert frame["payload"]["channels"][0]["name"] == "after"
-    # Cursor 2 meant another state before. The worker must not send its digests again.
-    client.send("sync", {"since": 1}, ref="again")
-    complete = client.wait_for("sync/complete", ref="again")
-    replica.apply(frame)
-    replica.check(complete["payload"])
-
-
-# Lost signals
-
-
-def test_changes_arrive_without_redis(start_worker, connect, stored, own_valkey):
-    """They arrive a little later, because the worker polls the log."""
-    running = start_worker()
-    _, credentials = stored.application_with_credentials()
-    client = connect(running.url)
-    client.authenticate(credentials.client_id, credentials.client_secret)
-    client.wait_for("sync/complete")
-    own_valkey.stop()
-    channel = stored.channel()
-    frame = client.wait_for("sync/channels", seconds=10, payload={"cursor": 1})
-    assert frame["payload"]["channels"][0]["id"] == channel.id
-    own_valkey.start()
-    second = stored.channel()
-    frame = client.wait_for("sync/channels", seconds=10, payload={"cursor": 2})
-    assert frame["payload"]["channels"][0]["id"] == second.id
-
-
-def test_replicas_miss_nothing_when_a_worker_is_killed(start_worker, connect, stored):
-    first = start_worker()
-    _, credentials = stored.application_with_credentials()
-    client = connect(first.url)
-    client.authenticate(credentials.client_id, credentials.client_secret)
-    cursor = client.wait_for("sync/complete")["payload"]["cursor"]
-    first.kill()
-    missed = [stored.channel().id for _ in range(3)]
-    second = start_worker()
-    client = connect(second.url)
-    client.authenticate(credentials.client_id, credentials.client_secret, sync={"since": cursor})
-    client.wait_for("sync/complete")
-    got = [record["id"] for frame in client.events("sync/channels") for record in frame["payload"]["channels"]]
-    assert got == missed
 
 
 # A slow reader

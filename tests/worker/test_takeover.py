@@ -1,4 +1,4 @@
-"""A new process takes over from a worker: no socket closes, no frame is lost, and a failure changes nothing."""
+"""A new process takes over from a worker: no socket closes, and no frame is lost."""
 
 from __future__ import annotations
 
@@ -10,133 +10,29 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
+from collections.abc import Iterator
 
 from shared import chat_tokens, takeover
 from shared.db import reading
 from shared.services import accounts
 from tests.support.client import SocketClient
 from tests.support.processes import ROOT, clean_environment
-from tests.support.servers import SECRET_KEY, RunningWorker, get
+from tests.support.servers import SECRET_KEY, get
 from tests.support.waiting import wait_until
-from worker.takeover.link import Link, LinkClosed, TakeoverFailed
-from worker.takeover.messages import Commit, Hello, Prepared, Ready, Refused, Welcome, WorkerState
-
-pytestmark = pytest.mark.timeout(120)
-
-ALL_FLAGS = ["channels", "players", "tells", "games"]
-HANDSHAKE = (
-    b"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+from tests.worker.lineage import (
+    HANDSHAKE,
+    ORIGIN,
+    join,
+    lineage,
+    lines,
+    long_frame,
+    masked,
+    pytestmark,
+    read_frames,
+    say,
 )
-ORIGIN = "http://chat.example.com"
 
-
-class Lineage:
-    """One worker, whatever process runs it."""
-
-    def __init__(self, environment: dict[str, str], constants: dict[str, float] | None = None) -> None:
-        self.environment = environment
-        self.constants = constants
-        self.processes = [RunningWorker(environment, constants)]
-        self.running.wait_until_ready()
-
-    @property
-    def running(self) -> RunningWorker:
-        return self.processes[-1]
-
-    @property
-    def url(self) -> str:
-        return self.running.url
-
-    @property
-    def instance_path(self) -> Path:
-        return Path(self.environment["INSTANCE_PATH"])
-
-    def take_over(self, *, waits: bool = True) -> None:
-        """Start a new process. waits: until the old one has ended, or else only until the new one serves."""
-        old = self.running
-        new = RunningWorker(self.environment, self.constants, takeover=old.pid)
-        self.processes.append(new)
-        new.wait_until_ready()
-        if waits:
-            assert old.wait() == 0, old.output
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-
-
-@pytest.fixture
-def lineage(processes: None, environment: dict[str, str], stored: Any) -> Iterator[Callable[..., Lineage]]:
-    """Start workers that will be taken over: lineage(HEARTBEAT_SECONDS="0.2")."""
-    started: list[Lineage] = []
-
-    def start(constants: dict[str, float] | None = None, **settings: str) -> Lineage:
-        one = Lineage({**environment, **settings}, constants)
-        started.append(one)
-        return one
-
-    yield start
-    for one in started:
-        output = "\n".join(process.output for process in one.processes)
-        one.close()
-        assert "Traceback" not in output, output
-
-
-@pytest.fixture
-def join(stored: Any) -> Iterator[Callable[..., SocketClient]]:
-    """Open authenticated sockets of new games."""
-    opened: list[SocketClient] = []
-
-    def open_socket(url: str, *, credentials: Any = None, **payload: Any) -> SocketClient:
-        if credentials is None:
-            _, credentials = stored.game_with_credentials()
-        client = SocketClient(url)
-        opened.append(client)
-        payload = {"supports": ALL_FLAGS, "channels": ["gossip"], **payload}
-        client.authenticate(credentials.client_id, credentials.client_secret, **payload)
-        return client
-
-    yield open_socket
-    for client in opened:
-        client.drop()
-
-
-def say(client: SocketClient, text: str, name: str = "Alice") -> None:
-    answer = client.request("channels/send", {"channel": "gossip", "name": name, "message": text})
-    assert answer["status"] == "success", answer
-
-
-def lines(client: SocketClient) -> list[str]:
-    return [frame["payload"]["message"] for frame in client.events("channels/broadcast")]
-
-
-def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    assert len(payload) < 126
-    return bytes([(0x80 if fin else 0) | opcode, 0x80 | len(payload)]) + b"\0\0\0\0" + payload
-
-
-def long_frame(payload: bytes) -> bytes:
-    return bytes([0x81, 0x80 | 126]) + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
-
-
-def read_frames(sock: socket.socket, *, seconds: float = 20.0) -> Iterator[bytes]:
-    """Yield the payloads of the worker's frames."""
-    sock.settimeout(seconds)
-    file = sock.makefile("rb")
-    while head := file.read(2):
-        length = head[1]
-        if length == 126:
-            length = int.from_bytes(file.read(2), "big")
-        elif length == 127:
-            length = int.from_bytes(file.read(8), "big")
-        yield file.read(length)
-
+__all__ = ["pytestmark", "lineage", "join"]
 
 # What passes over
 
@@ -360,192 +256,6 @@ def test_the_socket_is_private(lineage):
     assert two.running.stop() == 0
     assert takeover.list_workers(one.instance_path) == []
     assert list(one.instance_path.glob("worker-*")) == []
-
-
-# What fails
-
-
-def connect(one: Lineage) -> Link:
-    """Connect as a new process does."""
-    [worker] = takeover.list_workers(one.instance_path)
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(str(worker.path))
-    return Link(sock)
-
-
-def receive_state(link: Link) -> list[int]:
-    """Say that this process is ready, and receive everything. Return the descriptors."""
-    link.send(Hello([1], "test"))
-    link.expect(Welcome, 10)
-    link.send(Ready())
-    received: list[int] = []
-    while True:
-        message, descriptors = link.receive(20)
-        received += descriptors
-        if isinstance(message, WorkerState):
-            return received
-        assert not isinstance(message, Refused), message
-
-
-def close_all(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
-
-
-def test_a_takeover_that_fails_at_any_step_leaves_the_old_process_serving(lineage, join, stored):
-    """The new process ends after each message, is silent, or has another format. No client notices."""
-    stored.channel("gossip")
-    one = lineage(
-        {
-            "worker.takeover.predecessor.READY_SECONDS": 0.3,
-            "worker.takeover.predecessor.PREPARED_SECONDS": 0.3,
-            "worker.takeover.predecessor.HELLO_SECONDS": 0.3,
-        },
-        OFFLINE_SECONDS="0.5",
-    )
-    alice, bob = join(one.url), join(one.url)
-    old = one.running.pid
-
-    def close_at_once(link: Link) -> None:
-        pass
-
-    def say_nothing(link: Link) -> None:
-        link.receive(10)
-
-    def have_another_format(link: Link) -> None:
-        link.send(Hello([2, 3], "test"))
-        with pytest.raises(TakeoverFailed, match="the formats do not match: 1 here, \\[2, 3\\] there"):
-            link.expect(Welcome, 10)
-
-    def leave_after_welcome(link: Link) -> None:
-        link.send(Hello([1], "test"))
-        link.expect(Welcome, 10)
-
-    def never_be_ready(link: Link) -> None:
-        leave_after_welcome(link)
-        with pytest.raises(TakeoverFailed, match="did not answer"):
-            link.expect(Ready, 10)
-
-    def leave_with_the_state(link: Link) -> None:
-        close_all(receive_state(link))
-
-    def never_be_prepared(link: Link) -> None:
-        close_all(receive_state(link))
-        with pytest.raises(TakeoverFailed, match="did not answer"):
-            link.expect(Commit, 10)
-
-    def refuse_the_state(link: Link) -> None:
-        close_all(receive_state(link))
-        link.send(Refused("a field cannot be read"))
-
-    def send_nonsense(link: Link) -> None:
-        link.send_encoded(b"\xff\xff nonsense")
-        with pytest.raises(TakeoverFailed):
-            link.expect(Welcome, 10)
-
-    def leave_after_the_commit(link: Link) -> None:
-        descriptors = receive_state(link)
-        link.send(Prepared())
-        link.expect(Commit, 10)
-        close_all(descriptors)
-
-    attempts = [
-        close_at_once,
-        say_nothing,
-        send_nonsense,
-        have_another_format,
-        leave_after_welcome,
-        never_be_ready,
-        leave_with_the_state,
-        never_be_prepared,
-        refuse_the_state,
-        leave_after_the_commit,
-    ]
-    for attempt in attempts:
-        request = json.dumps(
-            {"event": "channels/subscribe", "ref": attempt.__name__, "payload": {"channel": "gossip"}},
-            separators=(",", ":"),
-        ).encode()
-        bob.raw.sendall(masked(1, request)[:20])
-        link = connect(one)
-        try:
-            attempt(link)
-        except (LinkClosed, TakeoverFailed):
-            assert attempt is say_nothing
-        finally:
-            link.close()
-        bob.raw.sendall(masked(1, request)[20:])
-        say(alice, attempt.__name__)
-        bob.wait_for("channels/broadcast", payload={"message": attempt.__name__})
-        assert bob.wait_for("channels/subscribe", ref=attempt.__name__)["status"] == "success"
-        bob.settle()
-    assert lines(bob) == [attempt.__name__ for attempt in attempts]
-    assert one.running.pid == old and one.running.process.poll() is None
-    newcomer = join(one.url)
-    newcomer.settle()
-    assert bob.events("games/disconnect") == []
-
-
-HANGS = """
-import os, signal, socket, sys
-from tests.worker.test_takeover import receive_state
-from worker.takeover.link import Link
-from worker.takeover.messages import Commit, Prepared
-sock = socket.socket(socket.AF_UNIX)
-sock.connect(sys.argv[1])
-link = Link(sock)
-receive_state(link)
-link.send(Prepared())
-link.expect(Commit, 10)
-print("hangs", flush=True)
-os.kill(os.getpid(), signal.SIGSTOP)
-"""
-
-
-def test_a_new_process_that_hangs_with_the_sockets_is_killed(lineage, join, stored):
-    """It could begin to serve at any time, so the old process ends it before it goes on."""
-    stored.channel("gossip")
-    one = lineage({"worker.takeover.predecessor.SERVING_SECONDS": 0.5})
-    alice, bob = join(one.url), join(one.url)
-    [worker] = takeover.list_workers(one.instance_path)
-    process = subprocess.Popen(
-        [sys.executable, "-c", HANGS, str(worker.path)], cwd=ROOT, env=clean_environment(**one.environment)
-    )
-    try:
-        assert process.wait(20) == -signal.SIGKILL
-    finally:
-        process.kill()
-    say(alice, "still here")
-    bob.wait_for("channels/broadcast", payload={"message": "still here"})
-    one.running.wait_for_line("did not begin to serve")
-
-
-def test_only_one_process_takes_over_at_a_time(lineage):
-    one = lineage()
-    first, second = connect(one), connect(one)
-    first.send(Hello([1], "test"))
-    first.expect(Welcome, 10)
-    second.send(Hello([1], "test"))
-    with pytest.raises(TakeoverFailed, match="already"):
-        second.expect(Welcome, 10)
-    first.close()
-    second.close()
-    one.take_over()
-
-
-def test_sigterm_during_a_takeover_stops_the_worker_as_usual(lineage, join, stored):
-    """The clients are told, and their sockets close with 1012."""
-    stored.channel("gossip")
-    one = lineage()
-    alice = join(one.url)
-    link = connect(one)
-    descriptors = receive_state(link)
-    one.running.send_signal(signal.SIGTERM)
-    assert alice.wait_closed() == 1012
-    assert len(alice.events("restart")) == 1
-    assert one.running.wait() == 0
-    link.close()
-    close_all(descriptors)
 
 
 # How it is asked for

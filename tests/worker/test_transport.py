@@ -1,4 +1,4 @@
-"""The transport from the view of clients: limits and close codes, the handshake, and the end of connections.
+"""The transport from the view of clients: limits and close codes, and the end of connections.
 
 The server runs in another process (socket_host.py). The clients are websocket-client and plain sockets, which share no
 code with the server.
@@ -6,179 +6,33 @@ code with the server.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import re
 import socket
 import struct
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import websocket
 
+from tests.worker.wire_host import (
+    BINARY,
+    CLOSE,
+    DEADLINE,
+    PING,
+    PONG,
+    TEXT,
+    Host,
+    ask,
+    frame,
+    host,
+    own_host,
+    shared_host,
+)
 from worker.wire.reader import Limits, Reader
 
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 20
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-KEY = base64.b64encode(b"0123456789abcdef").decode()
-HANDSHAKE = (
-    "GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n"
-    f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: bool = True, rsv: int = 0) -> bytes:
-    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
-    flag = 0x80 if mask else 0
-    if len(payload) < 126:
-        head += bytes([flag | len(payload)])
-    elif len(payload) < 65536:
-        head += struct.pack("!BH", flag | 126, len(payload))
-    else:
-        head += struct.pack("!BQ", flag | 127, len(payload))
-    return head + b"\1\2\3\4" + bytes(b ^ (i % 4 + 1) for i, b in enumerate(payload)) if mask else head + payload
-
-
-def ask(do: str, **arguments: Any) -> bytes:
-    return frame(TEXT, json.dumps({"do": do} | arguments).encode())
-
-
-class Client:
-    """A plain socket that has completed the handshake."""
-
-    def __init__(self, port: int, early: bytes = b"", receive_buffer: int | None = None) -> None:
-        self.sock = socket.socket()
-        self.sock.settimeout(DEADLINE)
-        if receive_buffer:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.connect(("127.0.0.1", port))
-        self.sock.sendall(HANDSHAKE.encode() + early)
-        self.file = self.sock.makefile("rb")
-        self.head = b"".join(iter(self.file.readline, b"\r\n"))
-        assert self.head.startswith(b"HTTP/1.1 101 "), self.head
-
-    def send(self, data: bytes) -> None:
-        self.sock.sendall(data)
-
-    def receive(self) -> tuple[int, bytes]:
-        head = self.file.read(2)
-        if len(head) < 2:
-            raise EOFError
-        assert head[0] & 0xF0 == 0x80, "whole frames only, no reserved bits"
-        length = head[1]
-        assert length < 128, "a server does not mask"
-        if length == 126:
-            (length,) = struct.unpack("!H", self.file.read(2))
-        elif length == 127:
-            (length,) = struct.unpack("!Q", self.file.read(8))
-        return head[0] & 15, self.file.read(length)
-
-    def receive_json(self) -> Any:
-        opcode, payload = self.receive()
-        assert opcode == TEXT, (opcode, payload)
-        return json.loads(payload)
-
-    def close_code(self) -> int | None:
-        """Read up to the close frame, and return its code, or None if it has none."""
-        while True:
-            opcode, payload = self.receive()
-            if opcode == CLOSE:
-                if not payload:
-                    return None
-                assert payload[2:].decode() or payload[:2] == b"\x03\xe8"
-                return int.from_bytes(payload[:2], "big")
-
-    def assert_ended(self) -> None:
-        assert self.file.read(1) == b""
-
-    def close(self) -> None:
-        self.file.close()
-        self.sock.close()
-
-
-class Host:
-    def __init__(self, *arguments: str, **limits: Any) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.worker.socket_host", "--limits", json.dumps(limits), *arguments],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
-        self.clients: list[Client] = []
-
-    def client(self, early: bytes = b"", receive_buffer: int | None = None) -> Client:
-        client = Client(self.port, early, receive_buffer)
-        self.clients.append(client)
-        return client
-
-    def ask(self, do: str, **arguments: Any) -> Any:
-        client = Client(self.port)
-        try:
-            client.send(ask(do, **arguments))
-            return client.receive_json()
-        finally:
-            client.close()
-
-    def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Request the host's statistics until the condition holds, and return them."""
-        end = time.monotonic() + DEADLINE
-        while True:
-            stats: dict[str, Any] = self.ask("stats")
-            if holds(stats):
-                return stats
-            assert time.monotonic() < end, stats
-
-    def was_closed(self, code: int | None, reason: str | None = None) -> None:
-        self.until(lambda stats: any(c == code and reason in (None, r) for c, r, _ in stats["closings"]))
-
-    def stop(self) -> str:
-        for client in self.clients:
-            client.close()
-        self.process.terminate()
-        return self.process.communicate()[1]
-
-
-@pytest.fixture(scope="module")
-def shared_host(processes: None) -> Iterator[Host]:
-    host = Host()
-    yield host
-    errors = host.stop()
-    assert errors.count("Traceback") == errors.count("asked to fail") // 2, errors
-
-
-@pytest.fixture
-def host(shared_host: Host) -> Iterator[Host]:
-    yield shared_host
-    for client in shared_host.clients:
-        client.close()
-    shared_host.clients.clear()
-
-
-@pytest.fixture
-def own_host(processes: None) -> Iterator[Callable[..., Host]]:
-    hosts: list[Host] = []
-
-    def start(*arguments: str, **limits: Any) -> Host:
-        hosts.append(Host(*arguments, **limits))
-        return hosts[-1]
-
-    yield start
-    for host in hosts:
-        errors = host.stop()
-        assert "Traceback" not in errors, errors
-
+__all__ = ["host", "own_host", "shared_host"]
 
 LIMIT = 65_536
 
@@ -509,126 +363,3 @@ def test_data_sent_with_the_handshake_is_not_lost(host: Host) -> None:
         client = host.client(early=b"".join(ask("echo", value=value) for value in values))
         client.send(ask("echo", value="end"))
         assert [client.receive_json()["echo"] for _ in range(number + 1)] == [*values, "end"]
-
-
-def request(port: int, text: str | bytes, *, end: bool = False) -> tuple[int, str, str]:
-    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as sock:
-        sock.sendall(text.encode("latin-1") if isinstance(text, str) else text)
-        if end:
-            sock.shutdown(socket.SHUT_WR)
-        with sock.makefile("rb") as file:
-            head, _, body = file.read().decode("latin-1").partition("\r\n\r\n")
-    status = re.match(r"HTTP/1\.1 (\d+) ", head)
-    assert status, head
-    return int(status[1]), head, body
-
-
-def without(name: str) -> str:
-    return re.sub(rf"{name}: .*\r\n", "", HANDSHAKE)
-
-
-@pytest.mark.parametrize(
-    ("text", "status"),
-    [
-        (HANDSHAKE.replace(KEY, "short"), 400),
-        (HANDSHAKE.replace(KEY, "!" * 24), 400),
-        (HANDSHAKE.replace(KEY, "é" * 22 + "=="), 400),
-        (HANDSHAKE.replace(KEY, KEY[:-2]), 400),
-        (HANDSHAKE.replace(KEY, base64.b64encode(b"x" * 17).decode()), 400),
-        (HANDSHAKE.replace(KEY, f"{KEY}, {KEY}"), 400),
-        (HANDSHAKE.replace(KEY, KEY[:10] + "\t" + KEY[11:]), 400),
-        (without("Sec-WebSocket-Key"), 400),
-        (HANDSHAKE.replace(": 13", ": 8"), 426),
-        (HANDSHAKE.replace(": 13", ": x"), 426),
-        (without("Sec-WebSocket-Version"), 426),
-        (without("Upgrade"), 426),
-        (without("Connection"), 426),
-        (HANDSHAKE.replace("keep-alive, Upgrade", "keep-alive"), 426),
-        ("GET /socket HTTP/1.1\r\nHost: x\r\n\r\n", 426),
-        (HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"), 400),
-        (HANDSHAKE.replace("HTTP/1.1", "HTTP/2.0"), 400),
-        (HANDSHAKE.replace("HTTP/1.1", "HTTP/1"), 400),
-        (HANDSHAKE.replace("HTTP/1.1", "HTTP/x.y"), 400),
-        (HANDSHAKE.replace("GET", "POST"), 405),
-        (HANDSHAKE.replace("Host: x", "Content-Length: 5"), 400),
-        (HANDSHAKE.replace("Host: x", "Content-Length: x"), 400),
-        (HANDSHAKE.replace("Host: x", "Transfer-Encoding: chunked").replace("\r\n\r\n", "\r\n\r\n0\r\n\r\n"), 400),
-        ("nonsense\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        ("GET /" + "x" * 10_000 + " HTTP/1.1\r\n\r\n", 414),
-        (HANDSHAKE.replace("Host: x", "\r\n".join(f"X-{i}: y" for i in range(200))), 400),
-        (HANDSHAKE.replace("Host: x", "X: " + "y" * 70_000), 400),
-        (HANDSHAKE.replace("/socket", "/elsewhere"), 404),
-        (HANDSHAKE.replace("/socket", "/socket/"), 404),
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    ],
-)
-def test_a_bad_handshake_gets_a_clean_answer(host: Host, text: str | bytes, status: int) -> None:
-    code, head, body = request(host.port, text)
-    assert code == status
-    assert "sec-websocket-accept" not in head.lower()
-    assert body or status == 414
-    if status == 426:
-        assert "\r\nSec-WebSocket-Version: 13" in head
-    host.ask("echo")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        ("Host: x\r\n", ""),
-        ("Host: x", "Host: other.example:99"),
-        ("Host: x", "Origin: http://evil.example"),
-        ("Host: x", "Origin: null"),
-        ("Upgrade: WebSocket", "upgrade: WEBSOCKET"),
-        ("keep-alive, Upgrade", "upgrade"),
-        ("Host: x", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
-        ("Host: x", "Sec-WebSocket-Protocol: chat, gossip"),
-        ("Host: x", "Content-Length: 0"),
-        ("/socket", "/socket?token=1"),
-        ("/socket", "/socket?"),
-    ],
-)
-def test_other_headers_do_not_prevent_the_handshake(
-    host: Host, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(f"{__name__}.HANDSHAKE", HANDSHAKE.replace(*change))
-    client = host.client()
-    assert b"\r\nSec-WebSocket-Accept: " in client.head
-    assert b"Sec-WebSocket-Extensions" not in client.head
-    assert b"Sec-WebSocket-Protocol" not in client.head
-    client.send(ask("echo", value=1))
-    assert client.receive_json() == {"echo": 1}
-
-
-def test_health_and_metrics_are_served(host: Host) -> None:
-    status, head, body = request(host.port, "GET /_health HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert (status, json.loads(body)) == (200, {"status": "ok"})
-    assert "\r\nConnection: close" in head
-    assert request(host.port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[2].startswith("deliveries ")
-    assert request(host.port, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")[2] == ""
-
-
-def test_slow_handshakes_are_dropped_and_their_number_is_limited(own_host: Callable[..., Host]) -> None:
-    host = own_host("--handshake-seconds", "1", "--max-handshakes", "3")
-    slow = [socket.create_connection(("127.0.0.1", host.port), timeout=DEADLINE) for _ in range(6)]
-    for sock in slow:
-        sock.sendall(b"GET /socket HTTP/1.1\r\nHo")
-    for sock in slow:
-        assert sock.recv(100) == b""
-        sock.close()
-    for _ in range(10):
-        assert host.ask("echo", value=1) == {"echo": 1}
-
-
-def test_a_port_in_use_is_reported_in_one_line(host: Host) -> None:
-    second = subprocess.run(
-        [sys.executable, "-m", "tests.worker.socket_host", "--port", str(host.port)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-    )
-    assert second.returncode == 1
-    assert second.stderr.count("\n") == 1
-    assert f"port {host.port}: Address already in use" in second.stderr
