@@ -13,7 +13,7 @@ from shared.models.message import Message
 from shared.protocol.types import MAX_CURSOR
 from shared.services import history, text_search
 
-CANDIDATES = 500  # matches that one search looks at, in case many of them are hidden from the reader
+CANDIDATES = 500  # matches that one search looks at, at most, in case many of them are hidden from the reader
 
 
 def search_channel(
@@ -46,18 +46,16 @@ def search_channel(
     last = MAX_CURSOR if until is None else history.first_id_since(session, _midnight(until + timedelta(days=1))) - 1
     if older_than is not None:
         last = min(last, older_than - 1)
-    ids = text_search.find_ids(session, query, first=first, last=last, limit=CANDIDATES)
-    rows = session.scalars(
-        select(Message).where(Message.id.in_(ids), Message.redacted_at.is_(None)).order_by(Message.id.desc())
-    )
     lines: list[Message] = []
-    for line in rows:
-        if is_hidden(line):
-            continue
-        if len(lines) == limit:
-            return lines[::-1], True
-        lines.append(line)
-    return lines[::-1], False
+    for candidates in (2 * limit, CANDIDATES):
+        ids = text_search.find_ids(session, query, first=first, last=last, limit=candidates)
+        rows = session.scalars(
+            select(Message).where(Message.id.in_(ids), Message.redacted_at.is_(None)).order_by(Message.id.desc())
+        )
+        lines = [line for line in rows if not is_hidden(line)]
+        if len(lines) > limit or len(ids) < candidates:
+            break
+    return lines[:limit][::-1], len(lines) > limit
 
 
 def _midnight(day: date) -> datetime:

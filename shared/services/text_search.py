@@ -25,6 +25,7 @@ from shared.models.message import Message
 
 BATCH = 200  # lines: about 10 ms, in which nobody else can write on SQLite
 UNINDEXED_AT_MOST = 20_000  # lines that one search reads without the index, the newest ones
+NEWEST = 5_000  # lines that are read before the index on PostgreSQL, where a common word is found sooner: 4 ms
 SMALL_CHANNEL = 1_000  # lines; fewer are read one by one
 
 _WORD = re.compile(r"[^\W_]+")
@@ -115,12 +116,18 @@ def find_ids(session: Session, query: Query, *, first: int, last: int, limit: in
     )
     ids = [line.id for line in lines if query.matches(line)][:limit]
     if len(ids) < limit and first <= indexed:
-        is_postgres = _is_postgres(session)
-        bounds = {"first": first, "last": min(last, indexed), "limit": limit - len(ids)}
-        search = _POSTGRES_SEARCH if is_postgres else _SQLITE_SEARCH
-        words = _postgres_query(query) if is_postgres else _sqlite_query(query)
-        ids += session.scalars(search, {"query": words, **bounds})
+        ids += _find_indexed(session, query, first=first, last=min(last, indexed), limit=limit - len(ids))
     return ids
+
+
+def _find_indexed(session: Session, query: Query, **bounds: int) -> Sequence[int]:
+    if not _is_postgres(session):
+        return session.scalars(_SQLITE_SEARCH, {"query": _sqlite_query(query), **bounds}).all()
+    words = _postgres_query(query)
+    newest = session.scalars(_POSTGRES_NEWEST, {"query": words, "newest": NEWEST, **bounds}).all()
+    if len(newest) == bounds["limit"]:
+        return newest
+    return session.scalars(_POSTGRES_SEARCH, {"query": words, **bounds}).all()
 
 
 def _read_small_channel(session: Session, channel_id: int, first: int, last: int) -> Sequence[Row[Any]] | None:
@@ -217,7 +224,13 @@ _SQLITE_SEARCH = text(
     f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH :query AND rowid BETWEEN :first AND :last "
     "ORDER BY rowid DESC LIMIT :limit"
 )
+# PostgreSQL's planner guesses how many lines match. If it guesses too many, it reads the whole history backwards: hence
+# two statements that leave it no choice. The index finds all matches, before the newest are chosen.
+_POSTGRES_NEWEST = text(
+    f"SELECT id FROM (SELECT id, terms FROM {TABLE} WHERE id BETWEEN :first AND :last ORDER BY id DESC LIMIT :newest) "
+    "AS newest WHERE terms @@ CAST(:query AS tsquery) ORDER BY id DESC LIMIT :limit"
+)
 _POSTGRES_SEARCH = text(
-    f"SELECT id FROM {TABLE} WHERE terms @@ CAST(:query AS tsquery) AND id BETWEEN :first AND :last "
-    "ORDER BY id DESC LIMIT :limit"
+    f"WITH matches AS MATERIALIZED (SELECT id FROM {TABLE} WHERE terms @@ CAST(:query AS tsquery)) "
+    "SELECT id FROM matches WHERE id BETWEEN :first AND :last ORDER BY id DESC LIMIT :limit"
 )

@@ -51,3 +51,22 @@ def test_search(any_database: Any, stored: Any) -> None:
         assert find(words="nul\0") == [first, second, pest]
         with transaction() as session:
             text_search.index_batch(session)
+
+
+def test_lines_behind_many_hidden_ones_are_found(any_database: Any, stored: Any) -> None:
+    """And whether there are older ones."""
+    gossip = stored.channel("gossip")
+    visible = [store(gossip, f"storm {number}") for number in range(3)]
+    for _ in range(5):
+        store(gossip, "storm sale", "Pest")
+
+    def search(limit: int) -> tuple[list[int], bool]:
+        with transaction() as session:
+            lines, has_older = channel_search.search_channel(
+                session, gossip.id, words="storm", limit=limit, is_hidden=lambda line: line.name == "Pest"
+            )
+            return [line.id for line in lines], has_older
+
+    assert search(1) == (visible[2:], True)
+    assert search(2) == (visible[1:], True)
+    assert search(3) == (visible, False)

@@ -86,6 +86,7 @@ def test_a_search_is_bounded(session, ids, indexed):
     query = text_search.make_query(words="gold")
     assert text_search.find_ids(session, query, first=0, last=MAX_CURSOR, limit=2) == [ids[5], ids[1]]
     assert text_search.find_ids(session, query, first=ids[1], last=ids[4], limit=9) == [ids[1]]
+    assert text_search.find_ids(session, query, first=ids[1], last=ids[4], limit=1) == [ids[1]]
 
 
 @pytest.mark.parametrize(("small", "finds_in"), [(3, "messages"), (0, text_search.TABLE)])
@@ -99,7 +100,8 @@ def test_the_index_is_not_used_for_a_small_channel(session, ids, engine, monkeyp
         query = text_search.make_query(channel_id=channel_id)
         assert set(text_search.find_ids(session, query, first=0, last=MAX_CURSOR, limit=100)) == expected
     searched = [statement for statement in statements if "rowid BETWEEN" in statement or "@@" in statement]
-    assert (len(statements), len(searched)) == ((1, 0) if finds_in == "messages" else (4, 1))
+    reads = 2 if engine.dialect.name == "postgresql" else 1  # the newest lines first
+    assert (len(statements), len(searched)) == ((1, 0) if finds_in == "messages" else (3 + reads, reads))
 
 
 def test_lines_are_indexed_in_order_and_once(session, ids):
@@ -107,7 +109,8 @@ def test_lines_are_indexed_in_order_and_once(session, ids):
     session.commit()
     with counted_statements(session.get_bind()) as statements:
         find(session, words="gold")
-    assert len([statement for statement in statements if not statement.startswith("BEGIN")]) == 3, statements
+    expected = 4 if session.get_bind().dialect.name == "postgresql" else 3
+    assert len([statement for statement in statements if not statement.startswith("BEGIN")]) == expected, statements
 
 
 @pytest.mark.parametrize("indexed", [0, 1, len(LINES)])
