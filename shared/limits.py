@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.numbers import decimal_number, whole_number
+
 APPLICATION_FACTOR = 10  # an application's limits are this many times as high
 SOCKETS_FACTOR = 5  # all sockets of a game together have this many times the limits of one socket
 PLAYER_BYTES = 128 * 1024  # of the names that a game lists, as a JSON list
@@ -64,11 +66,10 @@ def parse_limits(text: str) -> dict[str, Limit]:
         if name not in DEFAULTS:
             raise ValueError(f"there is no limit {name!r}, only {', '.join(DEFAULTS)}")
         burst, _, refill = (piece.strip() for piece in value.partition("/"))
-        try:
-            limit = Limit(int(burst), float(refill))
-        except ValueError:
-            raise ValueError(f"{part!r} must be a name, =, the burst, / and the refill per second") from None
-        if not (1 <= limit.burst <= 1_000_000 and 0.001 <= limit.per_second <= 1_000_000):
-            raise ValueError(f"{part!r}: the burst must be 1 to 1000000, the refill 0.001 to 1000000 per second")
-        limits[name] = limit
+        size, per_second = whole_number(burst), decimal_number(refill)
+        if size is None or per_second is None:
+            raise ValueError(f"{part[:100]!r} must be a name, =, the burst, / and the refill per second")
+        if not (1 <= size <= 1_000_000 and 0.001 <= per_second <= 1_000_000):
+            raise ValueError(f"{part[:100]!r}: the burst must be 1 to 1000000, the refill 0.001 to 1000000 per second")
+        limits[name] = Limit(size, per_second)
     return limits

@@ -18,6 +18,7 @@ from shared.client_addresses import Network, parse_networks
 from shared.errors import Invalid
 from shared.limits import Limit, parse_limits
 from shared.mail import MailServer, check_sender
+from shared.numbers import decimal_number, whole_number
 from shared.redis_urls import SCHEMES, node_url
 
 MASK = "***"
@@ -54,9 +55,10 @@ def integer(low: int, high: int, *, refused: str = "") -> SettingType:
     """Return the type of whole numbers from `low` to `high`."""
 
     def parse(name: str, text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) <= 20) or not low <= int(text) <= high:
+        number = whole_number(text)
+        if number is None or not low <= number <= high:
             raise SettingsError(f"{name} is {text[:100]!r}: it must be a whole number from {low} to {high}")
-        return int(text)
+        return number
 
     return SettingType(parse, refused or f"under {low}, over {high}", int)
 
@@ -116,12 +118,9 @@ def _has_host_and_port(url: str, schemes: tuple[str, ...], *, needs_host: bool) 
 
 
 def _parse_seconds(name: str, text: str) -> float:
-    try:
-        value = float(text) if text.isascii() and "_" not in text else -1.0
-    except ValueError:
-        value = -1.0
-    if not 0.05 <= value <= 86_400:
-        raise SettingsError(f"{name} is {text!r}: it must be a number of seconds from 0.05 to 86400")
+    value = decimal_number(text)
+    if value is None or not 0.05 <= value <= 86_400:
+        raise SettingsError(f"{name} is {text[:100]!r}: it must be a number of seconds from 0.05 to 86400")
     return value
 
 
@@ -188,12 +187,9 @@ def _parse_traces_url(name: str, text: str) -> str:
 
 
 def _parse_share(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise SettingsError(f"{name} is {text!r}: it must be a number from 0 to 1")
+    value = decimal_number(text)
+    if value is None or not 0 <= value <= 1:
+        raise SettingsError(f"{name} is {text[:100]!r}: it must be a number from 0 to 1")
     return value
 
 
@@ -219,7 +215,7 @@ def _parse_limits(name: str, text: str) -> Mapping[str, Limit]:
 
 
 def _show_limits(limits: Mapping[str, Limit]) -> str:
-    return ",".join(f"{name}={limit.burst}/{limit.per_second:g}" for name, limit in limits.items())
+    return ",".join(f"{name}={limit.burst}/{limit.per_second:.12g}" for name, limit in limits.items())
 
 
 def _parse_proxies(name: str, text: str) -> tuple[Network, ...] | None:

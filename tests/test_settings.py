@@ -151,6 +151,23 @@ def test_an_unusable_setting_gives_one_line_that_names_it(read, name, values):
         assert "\n" not in message and len(message) < 300
 
 
+ODD_NUMBERS = ["٤", "４", "²", "1_0", "+5", "-5", "5 0", "0x1", "5.", "1,5", "nan", "inf", "9" * 5000, "\u200b5"]
+
+
+@pytest.mark.parametrize("number", ODD_NUMBERS, ids=lambda number: ascii(number[:8]))
+def test_numbers_that_only_python_would_read_are_refused_by_every_setting(read, number):
+    """In each setting whose value is a number, and in each number of the limits."""
+    described = read().describe({})
+    numeric = [name for name, row in described.items() if isinstance(row["value"], int | float)]
+    assert {"WEB_PORT", "HEARTBEAT_SECONDS", "TRACES_SAMPLE"} <= set(numeric)
+    values = [(name, number) for name in numeric]
+    values += [("LIMITS", f"events:socket={number}/1"), ("LIMITS", f"events:socket=1/{number}")]
+    for name, value in values:
+        with pytest.raises(SettingsError) as refused:
+            read(**{name: value})
+        assert name in str(refused.value) and len(str(refused.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("name", "url"),
     [
