@@ -10,7 +10,7 @@ from typing import Literal
 from flask import Flask
 from markupsafe import Markup
 
-Style = Literal["day", "moment", "ago", "clock"]
+Style = Literal["day", "moment", "ago", "seconds", "clock"]
 
 _TIME = Markup('<time datetime="{}" title="{}" data-time="{}">{}</time>')
 _UNITS = (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 31))
@@ -18,7 +18,7 @@ _UNITS = (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 31))
 
 def init_app(app: Flask) -> None:
     """Add the template filters."""
-    for function in (day, day_words, moment, ago, clock):
+    for function in (day, day_words, moment, ago, seconds_ago, clock):
         app.template_filter(function.__name__)(function)
 
 
@@ -46,6 +46,12 @@ def ago(when: datetime) -> Markup:
             words = "a moment ago" if count < 1 else f"{count} {unit}{'' if count == 1 else 's'} ago"
             return _element(when, "ago", words)
     return _element(when, "ago", f"on {day_words(when)}")
+
+
+def seconds_ago(when: datetime) -> Markup:
+    """Return how long ago something was, to the second for the first minute."""
+    count = int((datetime.now(UTC) - _in_utc(when)).total_seconds())
+    return _element(when, "seconds", f"{max(0, count)} s ago") if count < 60 else ago(when)
 
 
 def clock(when: datetime) -> Markup:

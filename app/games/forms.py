@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from typing import Any
 
 from wtforms import SelectChoice, SelectField, StringField, TextAreaField, URLField
 
@@ -39,6 +40,24 @@ class GameForm(EditForm):
         return GameDetails(
             **{field.name: self[WIRE_NAMES.get(field.name, field.name)].data for field in fields(GameDetails)}
         )
+
+
+class NewGameForm(GameForm):
+    """Register a game, with a way to connect if it has one already."""
+
+    type = SelectField(
+        "How do players connect?",
+        default="",
+        choices=[SelectChoice("", "Not yet"), *(SelectChoice(kind, kind.capitalize()) for kind in CONNECTION_TYPES)],
+    )
+    url = URLField("Address of the page", filters=[strip])
+    host = StringField("Host", filters=[strip])
+    port = StringField("Port", filters=[strip])
+
+    def way_to_connect(self) -> dict[str, Any] | None:
+        """Return the fields of the way to connect. None if nothing was filled in."""
+        values = {name: self[name].data or "" for name in ("type", "url", "host", "port")}
+        return values if any(values.values()) else None
 
 
 class ConnectionForm(EditForm):

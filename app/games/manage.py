@@ -16,7 +16,8 @@ from app.archives import send_archive
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games import owner
-from app.games.forms import ConnectionForm, GameForm
+from app.games.forms import ConnectionForm, GameForm, NewGameForm
+from app.online import online_now
 from app.templating import form_page, secret_page
 from shared import peer_keys
 from shared.db import reading
@@ -37,6 +38,7 @@ def index() -> ResponseReturnValue:
         return render_template(
             "games/mine.html",
             games=games.list_games_of(session, current_user.id),
+            online=online_now().games,
             offers=game_transfers.list_offers_to(session, current_user.id),
         )
 
@@ -45,11 +47,13 @@ def index() -> ResponseReturnValue:
 @login_required
 def new() -> ResponseReturnValue:
     """Register a game. Its page shows the secret once."""
-    form = GameForm()
+    form = NewGameForm()
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
                 game, credentials = games.create_game(session, actor, owner_id=current_user.id, details=form.details())
+                if way := form.way_to_connect():
+                    games.add_connection(session, actor, short_name=game.short_name, **way)
             flash(f"{game.name} has been registered.", "success")
             return _with_secret(game.short_name, credentials, status=201)
     return form_page("games/new.html", form)

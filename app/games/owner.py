@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 
 import msgspec
 import redis
@@ -20,7 +22,7 @@ from app.online import list_sockets_of
 from shared import diagnostics, peer_keys
 from shared.bus import Bus
 from shared.db import utc_now
-from shared.diagnostics import Diagnostics
+from shared.diagnostics import MAX_REFUSALS, Diagnostics, Refusal
 from shared.models import ConnectionCheck, Game
 from shared.models.moderation import Sanction
 from shared.peer_keys import PeerKey
@@ -33,11 +35,12 @@ from shared.services.moderation import sanctions
 
 log = logging.getLogger(__name__)
 
-SHOWN_ENTRIES = {"frames": 30, "refusals": 10, "disconnects": 10}
+SHOWN_ENTRIES = {"frames": 30, "refusals": MAX_REFUSALS, "disconnects": 10}
+SHOWN_REFUSALS = 10
 FRAME_CHARACTERS = 500
 
 REFUSAL_TITLES = {
-    "invalid-credentials": "Authentication failed",
+    "invalid-credentials": "Wrong secret",
     "missing-support": "Flag not declared",
     "rate-limited": "Rate limit exceeded",
     "not-json": "Not a JSON frame",
@@ -49,6 +52,20 @@ REFUSAL_TITLES = {
     "banned": "Banned",
     "muted": "Muted",
 }
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Refusals of one kind in a row, shown as one.
+
+    Attributes:
+        last: The newest of them.
+        since: When the first of them was.
+    """
+
+    last: Refusal
+    since: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,11 @@ class State:
     sanctions: list[Sanction]
     limited: dict[str, datetime]
     mark: str
+
+    @property
+    def refused(self) -> list[Refused]:
+        """The last refusals, newest first, with repeats as one."""
+        return collapse(self.diagnostics.refusals)[:SHOWN_REFUSALS] if self.diagnostics else []
 
     @property
     def is_banned(self) -> bool:
@@ -96,6 +118,15 @@ def state_of(session: Session, game: Game) -> State:
         [game.short_name, sockets, diagnosed, sorted(names.items()), checks, sanction_forms, limited, minute]
     )
     return State(game, sockets, diagnosed, names, in_force, limited, hashlib.sha256(parts).hexdigest()[:32])
+
+
+def collapse(refusals: Sequence[Refusal]) -> list[Refused]:
+    """Return refusals with those of one kind in a row as one. Both are newest first."""
+    return [
+        Refused(same[0], same[-1].at, len(same))
+        for _, group in groupby(refusals, key=lambda refusal: (refusal.code, refusal.error))
+        if (same := list(group))
+    ]
 
 
 def context_of(state: State) -> dict[str, object]:

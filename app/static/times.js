@@ -18,7 +18,9 @@
     return `on ${day.format(when)}`;
   }
 
-  const STYLES = { day: (when) => day.format(when), moment: (when) => moment.format(when), clock: (when) => clock.format(when), ago };
+  const seconds = (when) => (Date.now() - when < 60_000 ? `${Math.max(0, Math.floor((Date.now() - when) / 1000))} s ago` : ago(when));
+
+  const STYLES = { day: (when) => day.format(when), moment: (when) => moment.format(when), clock: (when) => clock.format(when), ago, seconds };
 
   function show(time) {
     const when = new Date(time.dateTime);
@@ -32,6 +34,7 @@
 
   showAll(document);
   setInterval(() => document.querySelectorAll('time[data-time="ago"]').forEach(show), 30_000);
+  setInterval(() => document.querySelectorAll('time[data-time="seconds"]').forEach(show), 1_000);
   // Parts of live pages are replaced while they are open.
   new MutationObserver((changes) => {
     for (const change of changes) {

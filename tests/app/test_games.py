@@ -8,6 +8,7 @@ from shared import db
 from shared.errors import NotFound
 from shared.models.credentials import secret_matches
 from shared.services import games
+from tests.app.presence import be_online
 
 GAME = {"name": "Midnight Harbour", "short_name": "Harbour", "display": "y", "allow_character_registration": "y"}
 
@@ -281,3 +282,24 @@ def test_errors_are_listed_in_the_order_of_the_fields(visitor, stored):
     visitor.send("/manage/games/new", name="", short_name="not a name", homepage_url="nothing")
     linked = re.findall(r'<li><a href="#([\w-]+)">', visitor.page)
     assert linked == ["name", "short_name", "homepage_url"]
+
+
+def test_a_way_to_connect_can_be_given_at_registration(owner_browser):
+    """A wrong one registers nothing, and says which field is at fault."""
+    way = {"type": "telnet", "host": "mud.example.com", "port": "99999"}
+    owner_browser.send("/manage/games/new", **GAME, **way)
+    assert owner_browser.status == 422 and owner_browser.problem_of("port")
+    owner_browser.send("/manage/games/new", **GAME, host="mud.example.com", port="4000")
+    assert owner_browser.status == 422 and owner_browser.problem_of("type")
+    with pytest.raises(NotFound):
+        stored_game("Harbour")
+    assert owner_browser.send("/manage/games/new", **GAME, **{**way, "port": "4000"}).status_code == 303
+    (way,) = stored_game("Harbour").connections
+    assert (way.type, way.host, way.port) == ("telnet", "mud.example.com", 4000)
+
+
+def test_my_games_say_who_is_online(app, valkey, owner_browser, owner, stored):
+    be_online(app, valkey, stored.game("Harbour", owner=owner), ["Odo", "Wren"])
+    stored.game("Reef", owner=owner)
+    page = owner_browser.open("/manage/games")
+    assert "2 players: Odo, Wren" in page and page.count('class="state off">offline') == 1

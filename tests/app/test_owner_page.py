@@ -11,6 +11,7 @@ import pytest
 import redis
 from flask import render_template
 
+from app.games.owner import collapse
 from shared import db, diagnostics
 from shared.diagnostics import Disconnect, Headroom, Refusal, SeenFrame, State
 from shared.models import ConnectionCheck, GameConnection
@@ -143,7 +144,7 @@ def test_errors_are_shown_newest_first_with_what_was_expected(owner_browser, gam
     order = [
         "Rate limit exceeded",
         "Not a JSON frame",
-        "Authentication failed",
+        "Wrong secret",
         "The connection was lost",
         "4001",
         "from you",
@@ -377,3 +378,27 @@ def test_many_ways_to_connect_cost_no_more_queries_than_one(app, visitor, stored
                 visitor.open(path.format(short_name))
             counts[path, short_name] = len(statements)
         assert counts[path, "One"] == counts[path, "Many"]
+
+
+def test_repeated_refusals_are_one_and_the_last_is_shown_at_once(owner_browser, game, put):
+    """Where the owner looks first: in *Now*, with how long ago it was."""
+    now = time.time()
+    wrong = [Refusal(now - 30 + 3 * number, "{}", "invalid-credentials", "no", "") for number in range(10)]
+    put.seen(game, "refusals", Refusal(now - 90, "{}", "invalid", "bad", ""), *wrong)
+    page = owner_browser.open(PAGE)
+    assert re.search(
+        r'id="last-refusal">We refused it <time[^>]*>[3-9] s ago</time> \(10 times\): <strong>Wrong secret</strong>',
+        page,
+    )
+    assert page.count("<strong>Wrong secret</strong>") == 2 and page.count("<strong>Invalid frame</strong>") == 1
+    assert re.search(r", 10 times since <time", page)
+
+
+def test_refusals_of_another_kind_in_between_are_kept_apart():
+    kinds = ["a", "a", "b", "a"]
+    refusals = [Refusal(10.0 - number, "", kind, "", "") for number, kind in enumerate(kinds)]
+    assert [(one.last.at, one.since, one.count) for one in collapse(refusals)] == [
+        (10.0, 9.0, 2),
+        (8.0, 8.0, 1),
+        (7.0, 7.0, 1),
+    ]

@@ -34,7 +34,7 @@ def test_a_game_connects_is_refused_and_disconnects_without_a_reload(page: Page,
 
     wrong = connect(worker.url)
     wrong.authenticate(credentials.client_id, str(uuid.uuid4()), check=False)
-    expect(page.locator("#refusals")).to_contain_text("Authentication failed")
+    expect(page.locator("#refusals")).to_contain_text("Wrong secret")
 
     client = connect(worker.url)
     client.authenticate(
