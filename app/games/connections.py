@@ -25,15 +25,7 @@ def new(short_name: str) -> ResponseReturnValue:
     if form.validate_on_submit():
         with errors_on(form):
             with actor_transaction() as (session, actor):
-                games.add_connection(
-                    session,
-                    actor,
-                    short_name=short_name,
-                    type=form.type.data,
-                    url=form.url.data or "",
-                    host=form.host.data or "",
-                    port=form.port.data,
-                )
+                games.add_connection(session, actor, short_name=short_name, **form.way())
             flash("The way to connect has been added.", "success")
             return redirect(url_for("manage.show", short_name=game.short_name), 303)
     return form_page("games/connection.html", form, game=game, connection=None)
@@ -52,15 +44,7 @@ def edit(connection_id: str) -> ResponseReturnValue:
             with actor_transaction() as (session, actor):
                 current = games.get_own_connection(session, actor, connection_id=connection_id)
                 form.merge(form.values_of(current))
-                games.update_connection(
-                    session,
-                    actor,
-                    connection_id=connection_id,
-                    type=form.type.data,
-                    url=form.url.data or "",
-                    host=form.host.data or "",
-                    port=form.port.data,
-                )
+                games.update_connection(session, actor, connection_id=connection_id, **form.way())
             flash("The way to connect has been saved.", "success")
             return redirect(url_for("manage.show", short_name=game.short_name), 303)
     return form_page("games/connection.html", form, game=game, connection=connection)

@@ -72,6 +72,10 @@ class ConnectionForm(EditForm):
     host = StringField("Host", filters=[strip])
     port = StringField("Port", filters=[strip])
 
+    def way(self) -> dict[str, Any]:
+        """Return the way to connect as the services take it."""
+        return {name: self[name].data or "" for name in ("type", "url", "host", "port")}
+
     @staticmethod
     def values_of(way: GameConnection) -> dict[str, object]:
         """Return the values of a form that starts with this way to connect."""

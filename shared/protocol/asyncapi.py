@@ -208,13 +208,3 @@ def _schemas() -> JSON:
 def _failure(code: Code) -> JSON:
     events = [cls.event for cls in INCOMING.values() if cls.is_answered and code in failure_codes(cls)]
     return {"code": str(code), "sentences": list(SENTENCES[code]), "events": events}
-
-
-def frame_schema(asyncapi: JSON, message: str) -> JSON:
-    """Return a self-contained schema of one message's frames, with everything that it refers to.
-
-    Args:
-        asyncapi: The result of `document`.
-        message: The name of the message.
-    """
-    return {**asyncapi["components"]["messages"][message]["payload"], "components": asyncapi["components"]}

@@ -52,11 +52,6 @@ class FrameKind(NamedTuple):
         """A unique name, such as `channels-send.request`."""
         return f"{anchor(self.event)}.{self.kind}"
 
-    @property
-    def is_from_peer(self) -> bool:
-        """Whether peers send it."""
-        return self.kind is Kind.REQUEST
-
 
 def anchor(event: str) -> str:
     """Return the event's name without a slash, such as `channels-send`."""

@@ -12,7 +12,7 @@ import pytest
 from shared.limits import DEFAULTS
 from shared.protocol import INCOMING, OUTGOING, Code
 from shared.protocol.asyncapi import document
-from shared.protocol.catalogue import FrameKind, anchor, frame_kinds
+from shared.protocol.catalogue import FrameKind, Kind, anchor, frame_kinds
 from shared.protocol.codes import CLOSE_CODES, SENTENCES
 from shared.protocol.core import PROTOCOL_VERSION
 from tests.support.asyncapi import Described
@@ -111,7 +111,7 @@ def test_every_example_matches_its_schema(described: Described, kind: FrameKind)
     shown = described.document["components"]["messages"][kind.name]["examples"]
     assert [example["payload"] for example in shown] == [kind.example, *kind.further]
     for frame in (kind.example, *kind.further):
-        assert described.name(frame, from_peer=kind.is_from_peer) == kind.name
+        assert described.name(frame, from_peer=kind.kind is Kind.REQUEST) == kind.name
 
 
 def _without(frame: dict[str, Any], *path: str) -> dict[str, Any]:
@@ -127,12 +127,15 @@ def test_frames_without_a_required_key_are_refused(described: Described) -> None
     for kind in KINDS:
         schema = described.document["components"]["messages"][kind.name]["payload"]
         for key in schema["required"]:
-            assert described.names(_without(kind.example, key), from_peer=kind.is_from_peer) == [], (kind.name, key)
+            assert described.names(_without(kind.example, key), from_peer=kind.kind is Kind.REQUEST) == [], (
+                kind.name,
+                key,
+            )
         payload = schema["properties"].get("payload")
         if payload is not None:
             for key in resolve(described.document, payload["$ref"])["required"]:
                 frame = _without(kind.example, "payload", key)
-                assert described.names(frame, from_peer=kind.is_from_peer) == [], (kind.name, key)
+                assert described.names(frame, from_peer=kind.kind is Kind.REQUEST) == [], (kind.name, key)
 
 
 @pytest.mark.parametrize(

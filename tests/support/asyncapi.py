@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from shared.protocol.asyncapi import document, frame_schema
+from shared.protocol.asyncapi import document
 from shared.protocol.core import PROTOCOL_VERSION
 
 _formats = FormatChecker(formats=())
@@ -30,9 +30,14 @@ class Described:
     def __init__(self) -> None:
         self.document = document("ws://127.0.0.1:4110/socket", PROTOCOL_VERSION)
         self._validators = {
-            name: Draft202012Validator(_closed(frame_schema(self.document, name)), format_checker=_formats)
+            name: Draft202012Validator(_closed(self._schema_of(name)), format_checker=_formats)
             for name in self.document["components"]["messages"]
         }
+
+    def _schema_of(self, message: str) -> Any:
+        """Return a schema of one message's frames, with everything that it refers to."""
+        components = self.document["components"]
+        return {**components["messages"][message]["payload"], "components": components}
 
     def names(self, frame: Any, *, from_peer: bool) -> list[str]:
         """Return the names of the messages that match a frame of a peer, or of the worker."""
