@@ -114,7 +114,7 @@ class Database:
 
 
 def write_or_keep(database: Database, function: Callable[[Session], object], *, what: str) -> bool:
-    """Write what this worker has collected. Return whether to keep it for the next time: the database is unavailable.
+    """Write what this worker has collected. Return True if it must be kept because the database is unavailable.
 
     What the database refuses is logged and lost. Trying it again forever would hold up everything else.
 

@@ -1,4 +1,4 @@
-"""What is set against raids, and what raid protection closes to everybody. `moderation/safeguards.py` changes it."""
+"""The settings against raids, and what raid protection closes. `moderation/safeguards.py` changes them."""
 
 from __future__ import annotations
 

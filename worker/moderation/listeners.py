@@ -91,9 +91,9 @@ class Listeners:
         if receiver[0] in self.muting_peers(sender.peer, sender.game, sender.name):
             return True
         person = self._people.get(receiver)
-        return person is not None and self.is_ignored(person, sender)
+        return person is not None and self._is_ignored(person, sender)
 
-    def is_ignored(self, user_id: int, sender: Speaker) -> bool:
+    def _is_ignored(self, user_id: int, sender: Speaker) -> bool:
         """Return whether a person ignores a player."""
         entries = self._ignores.get(user_id)
         if not entries:
