@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import msgspec
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from shared import db
 from shared.db import Base, utc_now
 from shared.errors import Conflict, Invalid
 from shared.models import (
+    ApplicationRequest,
     Character,
     CharacterSighting,
     ChatReading,
@@ -22,10 +24,12 @@ from shared.models import (
     ConnectionCheck,
     DailyPlayerCount,
     EndedSession,
+    GamePlay,
     GameTransfer,
     Job,
     Message,
     PlayerCount,
+    PlayWay,
     ReservedUsername,
     SafeguardSettings,
     TellCount,
@@ -37,8 +41,9 @@ from shared.services.authority.actors import OPERATOR
 from shared.services.dumps import reader, tables, writer
 from tests.support.factory import edit_game
 from tests.support.moderating import make_moderated
+from tests.support.processes import ROOT
 
-SCHEMA = "0014"
+SCHEMA = str(ScriptDirectory(str(ROOT / "migrations")).get_current_head())
 ODD_TEXTS = [
     "plain",
     "",
@@ -102,6 +107,9 @@ def network(engine, stored):
                 ChatReading(user_id=moderated.player.id, channel_id=moderated.channel.id, message_id=2**62),
                 CheckCount(owner_id=moderated.owner.id, port_class="other", since=utc_now(), checks=0),
                 CheckCount(owner_id=moderated.owner.id, port_class="Telnet", since=utc_now(), checks=1),
+                ApplicationRequest(user_id=moderated.player.id, name="Ø", short_name="O", purpose="", answer="ß"),
+                GamePlay(game_id=moderated.game.id, is_allowed=True),
+                PlayWay(connection_id=way.id, proved_endpoint="ärgo:4000", asked_at=TIMES[1]),
                 ConnectionCheck(connection_id=way.id, due_at=utc_now(), outcome=None, milliseconds=2**31 - 1),
                 DailyPlayerCount(
                     game_id=moderated.game.id,
@@ -216,8 +224,8 @@ def test_a_database_in_use_is_refused(network, other_engine):
 
 def test_another_schema_is_refused(network, other_engine):
     content, _ = export()
-    with pytest.raises(Conflict, match="the file has schema 0013, and this code needs 0014"):
-        import_into(other_engine, content.replace(b'"schema":"0014"', b'"schema":"0013"', 1))
+    with pytest.raises(Conflict, match=f"the file has schema 0013, and this code needs {SCHEMA}"):
+        import_into(other_engine, content.replace(f'"schema":"{SCHEMA}"'.encode(), b'"schema":"0013"', 1))
     with pytest.raises(Conflict, match="the file has version 2 of the format, and this code reads 1"):
         import_into(other_engine, content.replace(b'"version":1', b'"version":2', 1))
     with Session(other_engine) as session, session.begin():
