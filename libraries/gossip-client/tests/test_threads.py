@@ -332,6 +332,37 @@ def test_a_forked_process_does_not_use_its_parent_s_connection(old_server, run_e
     assert [frame["payload"]["name"] for frame in server.events("players/sign-in")] == ["Child", "Parent"]
 
 
+GEVENT = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+import gevent
+from gossip_client.sync import Client
+
+ticks = []
+def tick():
+    while True:
+        gevent.sleep(0.001)
+        ticks.append(None)
+
+ticking = gevent.spawn(tick)
+client = Client(sys.argv[1], "id", "secret", players=list)
+client.connect()
+before = len(ticks)
+gevent.joinall([gevent.spawn(client.sign_in, f"Ann{number}") for number in range(20)], raise_error=True)
+assert len(ticks) > before
+client.close()
+print("done")
+"""
+
+
+@pytest.mark.usefixtures("processes")
+def test_greenlets_are_threads_to_a_program_that_gevent_has_patched(old_server, run_environment):
+    server = old_server()
+    assert run_program(GEVENT, server.url, run_environment) == "done\n"
+    assert len(server.events("players/sign-in")) == 20
+
+
 @pytest.mark.usefixtures("processes")
 def test_calls_end_while_the_interpreter_shuts_down(old_server, run_environment):
     """`atexit` functions run with all threads; `__del__` of what is left runs without them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -49,6 +50,9 @@ N = TypeVar("N", bound=Callable[[Sequence[Change]], Any])
 class Backbone:
     """One replica. `run` keeps it up to date until `stop`; `start` does so in its own thread.
 
+    In a process that was forked after `start`, the replica is not running. `start` or `run` begins anew there, with
+    connections of its own.
+
     Args:
         engine: The host's own engine, or the URL of its database.
         url: The network's socket, `wss://…`.
@@ -87,14 +91,20 @@ class Backbone:
         self._database_seconds = database_seconds
         self._listeners: list[Callable[[Sequence[Change]], Any]] = []
         self._since: int | None = None
-        self._stopping = threading.Event()
-        self._synced = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._set_up()
         self._has_asked_for_whole = False
         self._ask_again_at: float | None = None
         self._silent_at: float | None = None
         self._refusal: RequestFailed | None = None
         self._has_connected = False
+
+    def _set_up(self) -> None:
+        """Set the attributes of a replica that is not running."""
+        self._process_id = os.getpid()
+        self._stopping = threading.Event()
+        self._synced = threading.Event()
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def register(self, kind: Kind) -> None:
         """Keep another kind of records. Call this before `run`, which then asks for the whole state once.
@@ -135,6 +145,8 @@ class Backbone:
             AuthenticationFailed: The network refused the credentials.
             RequestFailed: This client may not sync.
         """
+        if self._is_forked:
+            self._forget_parent()
         if self._stopping.is_set():
             return
         migrate(self.engine)
@@ -181,14 +193,19 @@ class Backbone:
         The thread tries again after every fault that can pass. What needs a person is logged and ends it: see
         `run_forever`.
         """
-        if self.is_running:
-            return
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run_in_thread, name="backbone", daemon=True)
-        self._thread.start()
+        if self._is_forked:
+            self._forget_parent()
+        with self._start_lock:
+            if self.is_running:
+                return
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run_in_thread, name="backbone", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """End `run`, and wait up to 30 s for the thread of `start`."""
+        if self._is_forked:
+            return
         self._stopping.set()
         self.client.close()
         thread, deadline = self._thread, time.monotonic() + 30
@@ -201,11 +218,20 @@ class Backbone:
     @property
     def is_running(self) -> bool:
         """Whether the thread of `start` is running."""
-        return self._thread is not None and self._thread.is_alive()
+        return not self._is_forked and self._thread is not None and self._thread.is_alive()
 
     def wait_synced(self, seconds: float | None = None) -> bool:
         """Wait until the replica is complete and up to date. Return False if the time runs out first."""
-        return self._synced.wait(seconds)
+        return not self._is_forked and self._synced.wait(seconds)
+
+    @property
+    def _is_forked(self) -> bool:
+        return self._process_id != os.getpid()
+
+    def _forget_parent(self) -> None:
+        """Start over in a forked process: the thread is gone, and the connections to the database are the parent's."""
+        self.engine.dispose(close=False)
+        self._set_up()
 
     def _run_in_thread(self) -> None:
         try:
