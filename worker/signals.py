@@ -327,7 +327,10 @@ class Signals:
         last_message_at, is_pinged = time.monotonic(), False
         try:
             while True:
-                message = pubsub.get_message(timeout=PING_SECONDS)
+                message = None
+                with gevent.Timeout(PING_SECONDS, False):  # type: ignore[arg-type]
+                    # Without a timeout of its own. With one it polls the socket first: 140 µs a message instead of 70.
+                    message = pubsub.get_message(timeout=None)  # type: ignore[arg-type]
                 now = time.monotonic()
                 if message is None:
                     if now - last_message_at >= PING_SECONDS:
