@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, event
-
 HEADER = "X-Request-ID"
 IDS_SHOWN = 5
 _ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # nothing that could end a comment, or act on a terminal
@@ -92,16 +90,3 @@ def add_ids(_logger: object, _method: str, record: Any) -> Any:
     for name, value in current_ids().items():
         record.setdefault(name, value)
     return record
-
-
-def comment_statements(engine: Engine) -> None:
-    """Add the ids to every statement, as a comment that PostgreSQL shows in its log and in pg_stat_activity."""
-
-    @event.listens_for(engine, "before_cursor_execute", retval=True)
-    def add_comment(
-        _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _executemany: bool
-    ) -> tuple[str, Any]:
-        ids = current_ids()
-        if ids:
-            statement += " /* " + " ".join(f"{name}={value}" for name, value in ids.items()) + " */"
-        return statement, parameters

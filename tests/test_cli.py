@@ -485,7 +485,7 @@ def test_the_list_of_commands_hides_misleading_ones(run_flask):
 @pytest.mark.parametrize(
     ("arguments", "unneeded"),
     [
-        (["--help"], {"sqlalchemy.orm", "shared.models", "argon2", "re2"}),
+        (["--help"], {"sqlalchemy", "redis", "shared.models", "argon2", "re2"}),
         (["settings"], {"sqlalchemy.orm", "shared.models", "argon2", "re2"}),
         (["channel", "create", "gossip"], {"argon2", "re2"}),
     ],
@@ -497,10 +497,13 @@ def test_a_command_imports_only_what_it_needs(environment, arguments, unneeded):
 
     Starts a real interpreter: `run_flask` forks one that has imported everything.
     """
+    settings = dict(environment)
+    if arguments == ["--help"]:  # these addresses are checked by the libraries that connect to them
+        settings = {name: value for name, value in settings.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     result = subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
         cwd=ROOT,
-        env=clean_environment(**environment, PYTHONPROFILEIMPORTTIME="1"),
+        env=clean_environment(**settings, PYTHONPROFILEIMPORTTIME="1"),
         capture_output=True,
         text=True,
         timeout=60,
