@@ -18,8 +18,8 @@ NODE = shutil.which("node")
 
 
 def file_on_page(name: str) -> str:
-    """Return the block below `<!-- file: name -->`."""
-    block = re.search(rf"^<!-- file: {re.escape(name)} -->\n```\w+\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    """Return the block of code that has this name."""
+    block = re.search(rf"^```\w+ {re.escape(name)}\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
     assert block, name
     return block[1]
 

@@ -94,6 +94,13 @@ def chapters() -> list[Chapter]:
                     ],
                 ),
                 DocsPage(
+                    "Write a client",
+                    "A bench that checks a client in any language, and small clients in Python and for Node.",
+                    "docs.clients",
+                    "docs/manual.html",
+                    "help clients",
+                ),
+                DocsPage(
                     "Libraries for Python",
                     "gossip-client for games, gossip-backbone for applications.",
                     "docs.libraries",

@@ -22,6 +22,8 @@ from shared.settings import Settings
 
 bp = Blueprint("docs", __name__, url_prefix="/docs")
 ROOT = Path(__file__).resolve().parents[2]
+FILES = {"docs.moderation": "moderation.md", "docs.clients": "client-authors.md"}
+"""The pages that are files of `docs/`."""
 
 
 @bp.get("")
@@ -69,6 +71,12 @@ def limits() -> ResponseReturnValue:
 @bp.get("/applications")
 def applications() -> ResponseReturnValue:
     """Show what network applications are."""
+    return _page()
+
+
+@bp.get("/clients")
+def clients() -> ResponseReturnValue:
+    """Show how to write a client, and to check it."""
     return _page()
 
 
@@ -147,22 +155,26 @@ def _context(page: DocsPage) -> dict[str, object]:
                 "limits": protocol_page.limits(settings.limits),
                 "application_factor": APPLICATION_FACTOR,
             }
-        case "docs.manual" | "docs.moderation":
+        case "docs.manual" | "docs.moderation" | "docs.clients":
             manual = _render_manual(page, settings)
             context |= {"manual": manual, "headings": manual.headings}
     return context
 
 
 def _render_manual(page: DocsPage, settings: Settings) -> markdown.Manual:
-    if page.endpoint == "docs.moderation":
-        path = ROOT / "docs" / "moderation.md"
+    if page.endpoint in FILES:
+        path = ROOT / "docs" / FILES[page.endpoint]
     else:
         path = ROOT / "libraries" / page.values["name"] / "README.md"
     if not path.is_file():
         abort(404)
     return markdown.render(
         path.read_text(),
-        links={"protocol.md": url_for("docs.protocol"), "moderation.md": url_for("docs.moderation")},
+        links={
+            "protocol.md": url_for("docs.protocol"),
+            "../libraries/gossip-client/README.md": url_for("docs.manual", name="gossip-client"),
+            **{file: url_for(endpoint) for endpoint, file in FILES.items()},
+        },
         examples={"https://example.com": settings.public_url, "wss://example.com/socket": settings.socket_url},
     )
 

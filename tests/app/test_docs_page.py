@@ -190,6 +190,8 @@ def test_the_manual_of_a_library_is_its_readme(read, settings) -> None:
     assert f"doctor --url {settings.socket_url}" in page
     assert "example.com" not in page[page.index('id="docs-text"') :].replace("wss://example.com/socket&quot;", "")
     assert "<h2" in read("/docs/moderation")
+    page = read("/docs/clients")
+    assert "import asyncio" in page and 'href="/docs/libraries/gossip-client"' in page and "example.com" not in page
 
 
 def test_markdown_is_rendered_safely() -> None:

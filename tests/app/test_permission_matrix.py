@@ -66,6 +66,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/docs/applications"): public("/docs/applications"),
     ("GET", "/docs/libraries"): public("/docs/libraries"),
     ("GET", "/docs/libraries/<name>"): public("/docs/libraries/gossip-client"),
+    ("GET", "/docs/clients"): public("/docs/clients"),
     ("GET", "/docs/moderation"): public("/docs/moderation"),
     ("GET", "/docs/protocol"): public("/docs/protocol"),
     ("GET", "/docs/protocol/<flag>"): public("/docs/protocol/core"),
