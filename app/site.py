@@ -23,6 +23,7 @@ from app import (
     modules,
     origins,
     pages,
+    pictures,
     players,
     raid_notice,
     request_ids,
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
     request_ids.init_app(app, settings)
     origins.init_app(app)
     accounts.init_app(app)
+    pictures.init_app(app)
     for module in (pages, docs, games, applications, channels, characters, players, chat, admin, moderation, safety):
         module.init_app(app)
     limits.init_app(app, settings)

@@ -60,6 +60,7 @@ def init_app(app: Flask) -> None:
     app.template_filter("paragraphs")(paragraphs)
     app.template_filter("xml_text")(xml_text)
     app.template_filter("software_name")(software.name_of)
+    app.template_filter("bare_address")(bare_address)
     app.template_test("web_address")(is_web_address)
 
 
@@ -138,6 +139,11 @@ def paragraphs(text: str | None) -> Markup:
 def xml_text(text: str | None) -> str:
     """Return the text without characters that XML does not allow, even escaped."""
     return _NOT_IN_XML.sub("", text or "")
+
+
+def bare_address(address: str) -> str:
+    """Return an address as people say it: without the scheme, and without a slash at the end."""
+    return address.partition("://")[2].rstrip("/")
 
 
 def is_web_address(text: str | None) -> bool:

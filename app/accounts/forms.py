@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from wtforms import EmailField, PasswordField, StringField
+from wtforms import EmailField, PasswordField, StringField, TextAreaField
 from wtforms.validators import EqualTo, Length
 
 from app.edit_form import EditForm
 from app.forms import FlaskForm, checkbox, follows, required, strip
 from shared import validation
 from shared.models.user import User
+from shared.services.profile_details import ProfileDetails
 from shared.services.users import PASSWORD_LONGEST, PASSWORD_SHORTEST
 
 
@@ -91,6 +92,23 @@ class DeleteAccountForm(FlaskForm):
     """Delete the account."""
 
     current_password = PasswordField("Your password", [required("Enter your password.")])
+
+
+class ProfileForm(EditForm):
+    """What a person says about themselves."""
+
+    pronouns = StringField("Pronouns", filters=[strip])
+    about = TextAreaField("About you", filters=[strip])
+    links = TextAreaField("Links", filters=[strip])
+
+    @staticmethod
+    def values_of(details: ProfileDetails) -> dict[str, object]:
+        """Return the values of a form that starts with these details."""
+        return {"about": details.about, "pronouns": details.pronouns, "links": "\n".join(details.links)}
+
+    def details(self) -> ProfileDetails:
+        """Return what was filled in. Each line of `links` is a link."""
+        return ProfileDetails(self.about.data or "", self.pronouns.data or "", (self.links.data or "").split())
 
 
 class PrivacyForm(EditForm):

@@ -15,7 +15,7 @@ from shared import validation
 from shared.db import reading, utc_now
 from shared.models.game import CONNECTION_TYPES, Game
 from shared.pagination import page_of
-from shared.services import characters, game_lists, game_pages, games, player_counts, software
+from shared.services import characters, game_lists, game_pages, games, player_counts, profile_details, software
 from shared.settings import Settings
 
 bp = Blueprint("games", __name__, url_prefix="/games")
@@ -64,6 +64,7 @@ def show(short_name: str) -> ResponseReturnValue:
             last_online_at=player_counts.last_counted_at(session, game.id) if names is None else None,
             charts=player_charts(session, game.id, now=utc_now()),
             structured=_structured(game),
+            is_favourite=profile_details.is_favourite(session, actor, game.id),
             characters=characters.list_public_claims(session, game.id, limit=SHOWN_CHARACTERS),
         )
 

@@ -16,6 +16,7 @@ from shared.models.message import Message
 from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, Sanction
 from shared.models.play import GamePlay, PlayWay
 from shared.models.player_count import DailyPlayerCount, PlayerCount
+from shared.models.profile import FavouriteGame, ProfileLink
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
 from shared.models.safeguards import SafeguardSettings
@@ -39,6 +40,7 @@ __all__ = [
     "Counter",
     "DailyPlayerCount",
     "EndedSession",
+    "FavouriteGame",
     "Filter",
     "Game",
     "GameConnection",
@@ -51,6 +53,7 @@ __all__ = [
     "ModerationHead",
     "PlayWay",
     "PlayerCount",
+    "ProfileLink",
     "Report",
     "Reporter",
     "ReservedShortName",

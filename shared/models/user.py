@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy import CheckConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db import Model, UtcDateTime, utc_now
@@ -51,6 +51,8 @@ class User(Model):
     session_token: Mapped[str] = mapped_column(String(36), default=lambda: str(uuid.uuid4()))
     is_profile_hidden: Mapped[bool] = mapped_column(default=False)
     is_online_hidden: Mapped[bool] = mapped_column(default=False)
+    about: Mapped[str] = mapped_column(Text, default="", server_default="")
+    pronouns: Mapped[str] = mapped_column(String(40), default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     returned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from shared import peer_keys
 from shared.errors import NotFound
 from shared.models.character import Character
 from shared.models.game import Game
+from shared.models.moderation import Ignore
+from shared.models.profile import ProfileLink
 from shared.models.user import User
 from shared.protocol.types import player_key
-from shared.services import characters, users
+from shared.services import characters, profile_details, users
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, may
 
@@ -33,12 +37,15 @@ class ShownCharacter:
 
 @dataclass(frozen=True)
 class Profile:
-    """A person as the viewer may see them. is_own: the viewer is that person."""
+    """A person as the viewer may see them. is_own: the viewer is that person; is_ignored: the viewer ignores them."""
 
     user: User
     characters: list[ShownCharacter]
+    links: Sequence[ProfileLink]
+    favourites: Sequence[Game]
     is_own: bool
     is_online_shown: bool
+    is_ignored: bool
 
 
 def get_profile(session: Session, actor: Actor, *, username: str, online: Online) -> Profile:
@@ -54,7 +61,19 @@ def get_profile(session: Session, actor: Actor, *, username: str, online: Online
         for character in characters.list_characters_of(session, user.id)
         if character.is_approved and (character.game.is_displayed or is_own or is_staff)
     ]
-    return Profile(user, shown, is_own, is_online_shown)
+    return Profile(
+        user,
+        shown,
+        profile_details.list_links(session, user.id),
+        profile_details.list_favourites(session, user.id),
+        is_own,
+        is_online_shown,
+        is_ignored=actor.kind == "user" and _ignores(session, actor, user.id),
+    )
+
+
+def _ignores(session: Session, actor: Actor, user_id: int) -> bool:
+    return bool(session.scalar(select(exists().where(Ignore.user_id == actor.id, Ignore.person_id == user_id))))
 
 
 def _shown(character: Character, online: Online, *, shows_sighting: bool) -> ShownCharacter:

@@ -41,6 +41,8 @@ NO_PAGES = {
     "/moderation/audit/export.csv",
     "/moderation/audit/export.json",
     "/moderation/live/lines",
+    "/pictures/avatar-<int:seed>.svg",
+    "/pictures/banner-<int:seed>.svg",
     "/robots.txt",
     "/sitemap-<int:number>.xml",
     "/sitemap.xml",
