@@ -71,7 +71,7 @@ class Outbox:
         self._watcher.stop()
 
     def start_timer(self, seconds: float, on_stalled: Callable[[], None]) -> None:
-        """Call a function whenever the kernel has accepted nothing for so many seconds."""
+        """Call a function each time the kernel has accepted nothing for `seconds`."""
         self._on_stalled = on_stalled
         self._timer = self._watcher.loop.timer(seconds, seconds)
         self._timer.start(on_stalled)
