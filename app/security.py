@@ -67,10 +67,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.wsgi_app = BasePath(app.wsgi_app, settings.public_path)  # type: ignore[method-assign]
     app.wsgi_app = ProxyHeaders(app.wsgi_app, settings.site_proxies)  # type: ignore[method-assign]
     # Pages keep the chat's socket open, and so does the shared worker, whose script has a policy of its own.
-    chat_socket = urlsplit(settings.chat_socket_url)
-    policy = CONTENT_SECURITY_POLICY.replace(
-        "connect-src 'self'", f"connect-src 'self' {chat_socket.scheme}://{chat_socket.netloc}"
-    )
+    policy = content_policy(settings.chat_socket_url)
 
     @app.before_request
     def refuse_nul() -> None:
@@ -88,6 +85,13 @@ def init_app(app: Flask, settings: Settings) -> None:
         if request.endpoint != "static":
             response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
+
+
+def content_policy(*sockets: str) -> str:
+    """Return the policy of pages that may connect to these addresses."""
+    urls = [urlsplit(address) for address in sockets]
+    allowed = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls)
+    return CONTENT_SECURITY_POLICY.replace("connect-src 'self'", " ".join(["connect-src 'self'", *allowed]))
 
 
 class ProxyHeaders:

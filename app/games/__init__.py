@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.games import connections, feed, manage, routes, transfers
+from app.games import connections, feed, manage, play, routes, transfers
 from app.games.owner import works_now
 
 
@@ -14,3 +14,4 @@ def init_app(app: Flask) -> None:
     app.register_blueprint(manage.bp)
     app.register_blueprint(connections.bp)
     app.register_blueprint(transfers.bp)
+    app.register_blueprint(play.bp)

@@ -81,11 +81,13 @@ class Resumed(Struct, tag_field="event", tag="resumed", frozen=True):
 
     Attributes:
         position: of the last message before those that follow.
+        last: of the last message that follows.
         is_complete: whether nothing is missing between the page's position and this one.
         is_hidden, encoding: the state at the end of what follows.
     """
 
     position: int
+    last: int
     is_complete: bool
     is_hidden: bool
     encoding: str

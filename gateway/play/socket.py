@@ -68,6 +68,7 @@ class PlaySocket:
             found,
             m.Resumed(
                 position=start,
+                last=found.backlog.last,
                 is_complete=start == first.position,
                 is_hidden=found.is_hidden,
                 encoding=found.encoding,

@@ -22,7 +22,7 @@ WARM = {
     "/chat": 2,
     "/chat/gossip": 3,
     "/channels/gossip": 2,
-    "/games/Moss": 5,
+    "/games/Moss": 6,
 }
 
 

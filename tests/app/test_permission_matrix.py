@@ -80,6 +80,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/games"): public("/games"),
     ("GET", "/games/feed.atom"): public("/games/feed.atom"),
     ("GET", "/games/<short_name>"): public("/games/Harbour"),
+    ("GET", "/games/<short_name>/play"): public("/games/Harbour/play"),
+    ("GET", "/games/<short_name>/play/token.json"): Rule(NOBODY, "/games/Harbour/play/token.json"),  # it is not allowed
     ("GET", "/channels"): public("/channels"),
     ("GET", "/channels/<name>"): public("/channels/gossip"),
     ("GET", "/chat"): public("/chat"),
@@ -153,6 +155,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/manage/games/<short_name>/connections"): own_game(f"{GAME}/connections"),
     ("POST", "/manage/games/<short_name>/connections"): own_game(f"{GAME}/connections"),
     ("POST", "/manage/games/<short_name>/check"): own_game(f"{GAME}/check"),
+    ("GET", "/manage/games/<short_name>/play"): own_game(f"{GAME}/play"),
+    ("POST", "/manage/games/<short_name>/play"): own_game(f"{GAME}/play"),
+    ("POST", "/manage/connections/<connection_id>/encoding"): own_game(
+        "/manage/connections/{way}/encoding", encoding="gbk"
+    ),
+    ("POST", "/manage/connections/<connection_id>/prove"): own_game("/manage/connections/{way}/prove"),
     ("GET", "/manage/connections/<connection_id>"): own_game("/manage/connections/{way}"),
     ("POST", "/manage/connections/<connection_id>"): own_game("/manage/connections/{way}"),
     ("GET", "/manage/games/<short_name>/transfer"): own_game(f"{GAME}/transfer"),
