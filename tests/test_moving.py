@@ -65,8 +65,15 @@ def test_an_export_does_not_overwrite_a_file_by_accident(run_flask, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello", b"\x1f\x8b nothing that gzip knows", gzip.compress(b"x" * 1000)[:20], bytes(range(256)) * 50],
-    ids=["empty", "text", "not gzip", "cut gzip", "binary"],
+    [
+        b"",
+        b"hello",
+        b"\x1f\x8b nothing that gzip knows",
+        gzip.compress(b"x" * 1000)[:20],
+        gzip.compress(b"x" * 1000)[:12] + b"\xff" * 40,
+        bytes(range(256)) * 50,
+    ],
+    ids=["empty", "text", "not gzip", "cut gzip", "damaged gzip", "binary"],
 )
 def test_other_files_are_refused_in_one_line(app, tmp_path, content):
     (tmp_path / "file").write_bytes(content)

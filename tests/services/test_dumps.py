@@ -222,6 +222,17 @@ def test_a_database_in_use_is_refused(network, other_engine):
         import_into(other_engine, content)
 
 
+@pytest.mark.parametrize("any_database", ["sqlite"], indirect=True, ids=["to postgres"])
+def test_a_database_that_others_write_to_is_refused(network, other_engine):
+    """SQLite has a lock for every transaction that writes."""
+    content, _ = export()
+    with Session(other_engine) as others, Session(other_engine) as session, session.begin():
+        others.execute(text("LOCK TABLE users IN ROW EXCLUSIVE MODE"))
+        session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        with pytest.raises(Conflict, match="stop the site and all workers first"):
+            reader.import_network(session, OPERATOR, io.BytesIO(content), schema=SCHEMA)
+
+
 def test_another_schema_is_refused(network, other_engine):
     content, _ = export()
     with pytest.raises(Conflict, match=f"the file has schema 0013, and this code needs {SCHEMA}"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import msgspec
 from sqlalchemy import Table, and_, insert, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from shared.db import describe_error, is_unavailable
+from shared.db import describe_error, is_busy, is_unavailable
 from shared.errors import Conflict, Invalid
 from shared.services import text_search
 from shared.services.authority.actors import Actor
@@ -88,7 +89,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
             if not line.endswith(b"\n"):
                 raise _damaged("it ends in the middle of a line, or is not a text file")
             yield line[:-1]
-    except (EOFError, OSError, ValueError) as error:  # what gzip raises
+    except (EOFError, OSError, ValueError, zlib.error) as error:  # what gzip raises
         raise _damaged(str(error)) from None
 
 
@@ -111,7 +112,12 @@ def _lock(session: Session) -> None:
     """Keep everybody else from writing. On SQLite, the transaction does."""
     if session.get_bind().dialect.name == "postgresql":
         names = ", ".join(table.name for table in tables.list_tables())
-        session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
+        try:
+            session.execute(text(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE"))
+        except OperationalError as error:
+            if is_busy(error):
+                raise Conflict("others use the database: stop the site and all workers first") from None
+            raise
 
 
 def _require_empty(session: Session) -> None:

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-import io
-import json
 import zipfile
-from datetime import date, datetime
-from typing import IO, Any
+from datetime import datetime
+from typing import IO
 
+import msgspec
 from sqlalchemy.orm import Session
 
 from shared.services.exports.parts import Export, Part
 
 ROWS_AT_ONCE = 500
+COMPRESSION = 3  # takes half the time of the default, for files that are 10 % larger
 
 
 def write_archive(session: Session, export: Export, file: IO[bytes], *, now: datetime) -> dict[str, int]:
     """Write the archive, reading a few rows at a time. Return the number of records in each file."""
     counts: dict[str, int] = {}
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
         for part in export.parts:
-            with archive.open(_entry(f"{part.name}.json", now), "w") as raw, io.TextIOWrapper(raw, "utf-8") as text:
-                counts[part.name] = _write_part(session, part, text)
-        archive.writestr(_entry("README.txt", now), _readme(export, counts, now))
+            # Without `force_zip64`, a file could have at most 2 GiB, since its size is not known yet.
+            with archive.open(f"{part.name}.json", "w", force_zip64=True) as file_in_archive:
+                counts[part.name] = _write_part(session, part, file_in_archive)
+        archive.writestr("README.txt", _readme(export, counts, now))
     return counts
 
 
-def _entry(name: str, now: datetime) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, (now.year, now.month, now.day, now.hour, now.minute, now.second))
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o600 << 16
-    return entry
-
-
-def _write_part(session: Session, part: Part, text: IO[str]) -> int:
+def _write_part(session: Session, part: Part, file: IO[bytes]) -> int:
     count = 0
-    text.write("[")
-    rows = session.execute(part.statement(), execution_options={"yield_per": ROWS_AT_ONCE})
-    for row in rows.mappings():
-        text.write(",\n" if count else "\n")
-        json.dump(dict(row), text, ensure_ascii=False, default=_plain)
-        count += 1
-    text.write("\n]\n")
+    result = session.execute(part.statement(), execution_options={"yield_per": ROWS_AT_ONCE})
+    names = list(map("".join, result.keys()))  # msgspec does not encode SQLAlchemy's names
+    file.write(b"[")
+    for rows in result.partitions():
+        lines = [_encode(dict(zip(names, row, strict=True))) for row in rows]
+        file.write((b",\n" if count else b"\n") + b",\n".join(lines))
+        count += len(lines)
+    file.write(b"\n]\n")
     return count
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    raise TypeError(f"cannot export {type(value).__name__}")
+_encode = msgspec.json.Encoder().encode
 
 
 def _readme(export: Export, counts: dict[str, int], now: datetime) -> str:

@@ -45,7 +45,10 @@ NOT_INCLUDED = {
     "Reports about you, and who ignores you": "others said so in confidence. Ask the network's staff",
     "Everything else about your games": "each of your games has its own export, on its page under My games",
 }
-SANCTION_LEFT_OUT = dict.fromkeys(("actor_kind", "actor_id", "actor_name", "lifted_by", "report_id"), STAFF)
+SANCTION_LEFT_OUT = {
+    **dict.fromkeys(("actor_kind", "actor_id", "actor_name", "lifted_by"), STAFF),
+    "report_id": "whether somebody reported it",
+}
 
 
 def export_person(session: Session, actor: Actor, file: IO[bytes], *, now: datetime) -> User:
