@@ -7,9 +7,10 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from app.current_actor import actor_reading
+from shared import grapevine
 from shared.db import utc_now
 from shared.errors import Invalid, NotFound
-from shared.services import peers, users
+from shared.services import peers, short_names, users
 from shared.services.moderation import records, tell_counts
 from shared.services.moderation.tell_counts import Tells
 
@@ -45,23 +46,57 @@ def player() -> ResponseReturnValue:
             record = records.get_record_of_player(session, actor, name=name, game=game)
             return _page(session, record)
     except (Invalid, NotFound) as error:
+        if grapevine.is_grapevine(game):
+            gone = _deleted_user(name)
+        else:
+            gone = _deleted_game(game)
         search = request.args.get("name", "")[:100]
-        return render_template("moderation/records.html", search=search, matches=[], problem=error.message), 404
+        return gone or (
+            render_template("moderation/records.html", search=search, matches=[], problem=error.message),
+            404,
+        )
 
 
 @bp.get("/games/<short_name>")
 def game(short_name: str) -> ResponseReturnValue:
     """Show a game or an application, with its players."""
-    with actor_reading() as (session, actor):
-        record = records.get_record_of_game(session, actor, short_name=short_name)
-        return _page(session, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer))
+    try:
+        with actor_reading() as (session, actor):
+            record = records.get_record_of_game(session, actor, short_name=short_name)
+            return _page(session, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer))
+    except NotFound:
+        if gone := _deleted_game(short_name):
+            return gone
+        raise
 
 
 @bp.get("/users/<username>")
 def user(username: str) -> ResponseReturnValue:
     """Show a site user, with their characters."""
-    with actor_reading() as (session, actor):
-        return _page(session, records.get_record_of_user(session, actor, username=username))
+    try:
+        with actor_reading() as (session, actor):
+            return _page(session, records.get_record_of_user(session, actor, username=username))
+    except NotFound:
+        if gone := _deleted_user(username):
+            return gone
+        raise
+
+
+def _deleted_game(short_name: str) -> str | None:
+    """Return the page of a deleted game or application; None if there never was one, or if it still exists.
+
+    Sanctions, reports and messages that name it stay, and link to it.
+    """
+    with actor_reading() as (session, _actor):
+        is_gone = short_names.is_reserved(session, short_name) and peers.find_peer(session, short_name) is None
+    return render_template("moderation/records.html", search=short_name, matches=[], gone=short_name) if is_gone else None
+
+
+def _deleted_user(username: str) -> str | None:
+    """Return the page of a deleted account; None if there never was one."""
+    with actor_reading() as (session, _actor):
+        is_gone = users.is_deleted(session, username)
+    return render_template("moderation/records.html", search=username, matches=[], gone=username) if is_gone else None
 
 
 def _page(session: Session, record: records.Record, tells: Tells | None = None) -> str:

@@ -247,12 +247,17 @@ def _record_role(session: Session, actor: Actor, user: User, *, before: str | No
     )
 
 
+def is_deleted(session: Session, username: str) -> bool:
+    """Return whether there was an account with this username, in any case."""
+    return session.get(ReservedUsername, username.lower()) is not None
+
+
 def _new_user(session: Session, *, username: str, email: str | None, password: str) -> User:
     """Return a new account, not added to the session yet. Raises Invalid, and NameTaken for the username."""
     username = validation.username(username)
     email = "" if email is None else validation.email(email)
     password_hash = hash_password(password)  # slow on purpose: before the first statement, which locks the database
-    if find_user_by_username(session, username) or session.get(ReservedUsername, username.lower()):
+    if find_user_by_username(session, username) or is_deleted(session, username):
         raise username_taken()
     uid = str(uuid.uuid4())
     return User(
