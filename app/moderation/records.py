@@ -89,7 +89,9 @@ def _deleted_game(short_name: str) -> str | None:
     """
     with actor_reading() as (session, _actor):
         is_gone = short_names.is_reserved(session, short_name) and peers.find_peer(session, short_name) is None
-    return render_template("moderation/records.html", search=short_name, matches=[], gone=short_name) if is_gone else None
+    return (
+        render_template("moderation/records.html", search=short_name, matches=[], gone=short_name) if is_gone else None
+    )
 
 
 def _deleted_user(username: str) -> str | None:

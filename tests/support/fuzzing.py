@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.protocol import INCOMING, OUTGOING
+from shared.protocol.base import Incoming
 
 EVENTS = sorted({*INCOMING, *OUTGOING, "", "no/such", "channels", "channels/", "/", "AUTHENTICATE", "moderation/lift"})
 STRANGE: list[Any] = [
@@ -21,8 +22,9 @@ STRANGE: list[Any] = [
 class Fuzzer:
     """Generates frames. The same seed gives the same frames."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, incoming: Mapping[str, type[Incoming]] = INCOMING) -> None:
         self._random = random.Random(seed)
+        self._incoming = incoming
         self._generators: list[Callable[[], str]] = (
             [self._mutated] * 8 + [self._invented] * 4 + [self._damaged] * 3 + [self._deep, self._noise]
         )
@@ -70,8 +72,8 @@ class Fuzzer:
         return "".join(chr(self._random.choice([*range(1, 0x250), *range(0x2000, 0x2070)])) for _ in range(length))
 
     def _example(self) -> dict[str, Any]:
-        event = self._random.choice(sorted(INCOMING))
-        frame: dict[str, Any] = {"event": event, "payload": json.loads(json.dumps(INCOMING[event].example))}
+        event = self._random.choice(sorted(self._incoming))
+        frame: dict[str, Any] = {"event": event, "payload": json.loads(json.dumps(self._incoming[event].example))}
         if self._random.random() < 0.7:
             frame["ref"] = self._random.choice(["a", 1, 1.0, -7, "", "x" * 300, None, "é"])
         return frame
