@@ -3,8 +3,9 @@
     python -m bench.pages [--games 2000] [--seconds 2] [--rounds 3] [--database postgresql://…]
 
 The site is one gunicorn process of 8 threads, as in the Procfile, and so is the hello page. Each has one core; the
-client has the other, and keeps 8 connections busy. Prints one JSON object for each page: `per_s`, and `of_hello`, the
-ratio to the hello page. Pages and the hello page take turns; the figures are medians of the rounds.
+client has the other, and keeps 8 connections busy. Pages and the hello page take turns; the figures are medians of the
+rounds. Prints one JSON object for each page: `per_s`, and `cpu_ms`, the server's CPU time for each request, which other
+programs on the machine hardly disturb. `of_hello` and `cpu_of_hello` relate them to the hello page: more is better.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from bench.machine import LOAD_CORE, SERVER_CORE, on_own_core, pin
+from bench.machine import LOAD_CORE, SERVER_CORE, cpu_seconds, on_own_core, pin
 from bench.stack import ROOT, Stack
 from tests.support.processes import ServerProcess, clean_environment, free_port
 from tests.support.servers import get
@@ -30,8 +31,8 @@ CONNECTIONS = 8
 
 
 @contextmanager
-def gunicorn(application: str, settings: dict[str, str], folder: Path = ROOT) -> Iterator[int]:
-    """Run an application as the site is run, on SERVER_CORE. Yields its port."""
+def gunicorn(application: str, settings: dict[str, str], folder: Path = ROOT) -> Iterator[tuple[int, list[int]]]:
+    """Run an application as the site is run, on SERVER_CORE. Yields its port and its processes."""
     port = free_port()
     environment = clean_environment(**{**settings, "WEB_PORT": str(port), "WEB_CONCURRENCY": "1"})
     config = str(ROOT / "gunicorn.conf.py")
@@ -40,14 +41,15 @@ def gunicorn(application: str, settings: dict[str, str], folder: Path = ROOT) ->
     try:
         wait_until(lambda: get(port, "/")[0], seconds=20, what="the site answers")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        pin([process.pid, *map(int, children)], SERVER_CORE)
-        yield port
+        pids = [process.pid, *map(int, children)]
+        pin(pids, SERVER_CORE)
+        yield port, pids
     finally:
         process.stop()
 
 
-def requests_per_s(port: int, path: str, seconds: float) -> float:
-    """Return how many requests for a page are answered in a second."""
+def rate(port: int, pids: list[int], path: str, seconds: float) -> tuple[float, float]:
+    """Return how many requests for a page are answered in a second, and the milliseconds of CPU that each takes."""
     counts = [0] * CONNECTIONS
     end = time.monotonic() + seconds
 
@@ -62,13 +64,14 @@ def requests_per_s(port: int, path: str, seconds: float) -> float:
             counts[number] += 1
         connection.close()
 
-    started = time.monotonic()
+    started, used = time.monotonic(), cpu_seconds(pids)
     threads = [threading.Thread(target=browse, args=(number,)) for number in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.monotonic() - started)
+    cpu_ms = (cpu_seconds(pids) - used) / sum(counts) * 1000
+    return sum(counts) / (time.monotonic() - started), cpu_ms
 
 
 HELLO = """
@@ -93,16 +96,23 @@ def main() -> None:
         stack.flask("channel", "create", "bench", "--visible")
         stack.games(options.games)
         (stack.folder / "hello.py").write_text(HELLO)
-        rates: dict[str, list[float]] = {page: [] for page in ("hello", *PAGES)}
+        rates: dict[str, list[tuple[float, float]]] = {page: [] for page in ("hello", *PAGES)}
         with gunicorn("wsgi:app", stack.settings) as site, gunicorn("hello:app", stack.settings, stack.folder) as hello:
             for _ in range(options.rounds):
-                rates["hello"].append(requests_per_s(hello, "/", options.seconds))
+                rates["hello"].append(rate(*hello, "/", options.seconds))
                 for page in PAGES:
-                    rates[page].append(requests_per_s(site, page, options.seconds))
-    base = median(rates["hello"])
-    for page, values in rates.items():
-        rate = median(values)
-        print(json.dumps({"page": page, "per_s": round(rate), "of_hello": round(rate / base, 2)}), flush=True)
+                    rates[page].append(rate(*site, page, options.seconds))
+    medians = {page: tuple(map(median, zip(*values, strict=True))) for page, values in rates.items()}
+    hello_per_s, hello_ms = medians["hello"]
+    for page, (per_s, cpu_ms) in medians.items():
+        figures = {
+            "page": page,
+            "per_s": round(per_s),
+            "of_hello": round(per_s / hello_per_s, 2),
+            "cpu_ms": round(cpu_ms, 2),
+            "cpu_of_hello": round(hello_ms / cpu_ms, 2),
+        }
+        print(json.dumps(figures), flush=True)
 
 
 if __name__ == "__main__":
