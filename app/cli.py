@@ -1,4 +1,4 @@
-"""The `flask` commands: `settings`, `doctor`, and groups: `user|game|application|channel|network|moderation|database`.
+"""The `flask` commands: `settings`, `doctor`, and the groups of the table below.
 
 `flask --help` needs only the table below. A group's module in `app/commands/` is imported when one of its commands, or
 its help, is asked for.
@@ -22,6 +22,7 @@ GROUPS = {
     "application": ("app.commands.applications", "Network applications, which may sync."),
     "channel": ("app.commands.channels", "Chat channels."),
     "network": ("app.commands.network", "The network as a whole."),
+    "oauth": ("app.commands.oauth", "Signing in to games with an account."),
     "moderation": ("app.commands.moderation", "Moderation and its audit trail."),
     "database": ("app.commands.database", "Backups of the database."),
 }

@@ -1,9 +1,11 @@
-"""The bodies of requests: forms are all the site takes, as browsers send them."""
+"""The bodies of requests: forms are all the site takes from browsers."""
 
 from __future__ import annotations
 
 from flask import Flask, Request, abort, request
 from werkzeug.formparser import FormDataParser
+
+from app.programs import is_for_programs
 
 FORMS = frozenset(["application/x-www-form-urlencoded", "multipart/form-data"])
 
@@ -30,7 +32,7 @@ def refuse_odd_bodies() -> None:
     Forms would read JSON and files too, and find other types in them than text.
     """
     rule = request.url_rule
-    if rule is None or "POST" not in (rule.methods or ()):
+    if rule is None or "POST" not in (rule.methods or ()) or is_for_programs():
         return
     if request.mimetype not in FORMS and (request.mimetype or request.content_length):
         abort(415)

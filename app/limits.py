@@ -85,6 +85,7 @@ CHECKS = "Your ways to connect have been checked too often."
 OFFERS = "You have offered games too often."
 CHANGES = "The password was changed too often."
 EXPORTS = "You have downloaded your data many times."
+REDEMPTIONS = "Too many requests with a wrong client secret, code or token."
 PASSWORDS = "Too many attempts with a wrong password."
 ALLOWANCES = (
     # Right passwords take as long to check as wrong ones.
@@ -124,6 +125,8 @@ ALLOWANCES = (
     Allowance("manage.export", "20 per hour", per_user=True, message=EXPORTS),
     Allowance("applications.new", "10 per hour", per_user=True, message=REQUESTS),
     Allowance("connections.check", "10 per 10 minutes", per_user=True, message=CHECKS),
+    Allowance("oauth_api.token", "120 per 5 minutes", failures_only=True, message=REDEMPTIONS),
+    Allowance("oauth_api.revoke", "120 per 5 minutes", failures_only=True, message=REDEMPTIONS),
     Allowance("transfers.offer", "20 per hour", per_user=True, message=OFFERS),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from flask import Flask, current_app, request
 from flask_wtf.csrf import CSRFError
 
+from app.programs import is_for_programs
 from shared.origins import origin_of
 from shared.settings import Settings
 
@@ -22,7 +23,9 @@ def init_app(app: Flask) -> None:
 
 def refuse_other_sites() -> None:
     """Raise CSRFError if the browser says that another site sent the request."""
-    if request.method in FORM_METHODS and request.endpoint is not None and not _is_from_here():
+    if request.method not in FORM_METHODS or request.endpoint is None or is_for_programs():
+        return
+    if not _is_from_here():
         raise CSRFError("The form was sent by another site.")
 
 

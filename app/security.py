@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, current_app, request
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -67,7 +67,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.wsgi_app = BasePath(app.wsgi_app, settings.public_path)  # type: ignore[method-assign]
     app.wsgi_app = ProxyHeaders(app.wsgi_app, settings.site_proxies)  # type: ignore[method-assign]
     # Pages keep the chat's socket open, and so does the shared worker, whose script has a policy of its own.
-    policy = content_policy(settings.chat_socket_url)
+    app.extensions["content_security_policy"] = policy = content_policy(settings.chat_socket_url)
 
     @app.before_request
     def refuse_nul() -> None:
@@ -96,6 +96,12 @@ def content_policy(*sockets: str) -> str:
     urls = [urlsplit(address) for address in sockets]
     allowed = dict.fromkeys(f"{url.scheme}://{url.netloc}" for url in urls)
     return CONTENT_SECURITY_POLICY.replace("connect-src 'self'", " ".join(["connect-src 'self'", *allowed]))
+
+
+def allow_form_redirects(response: Response, origin: str) -> None:
+    """Let the forms of a page lead to another site: browsers apply the policy to redirects after a form as well."""
+    policy: str = current_app.extensions["content_security_policy"]
+    response.headers["Content-Security-Policy"] = policy.replace("form-action 'self'", f"form-action 'self' {origin}")
 
 
 class ProxyHeaders:

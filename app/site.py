@@ -21,6 +21,7 @@ from app import (
     limits,
     moderation,
     modules,
+    oauth,
     origins,
     pages,
     pictures,
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> Flask:
     origins.init_app(app)
     accounts.init_app(app)
     pictures.init_app(app)
-    for module in (pages, docs, games, applications, channels, characters, players, chat, admin, moderation, safety):
+    subjects = (pages, docs, games, applications, channels, characters, players, chat, admin, moderation, safety, oauth)
+    for module in subjects:
         module.init_app(app)
     limits.init_app(app, settings)
     errors.init_app(app)

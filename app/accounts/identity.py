@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import ParamSpec, cast
 
@@ -26,6 +26,7 @@ P = ParamSpec("P")
 RETURN_AFTER = timedelta(days=1)
 """An account that is used this long after it was registered counts as returned."""
 RENEWED_KEY = "renewed"
+SIGNED_IN_KEY = "signed_in_at"
 
 
 class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
@@ -116,9 +117,16 @@ def start_session(user: User) -> None:
     """Sign an account in with a new session. Nothing of the old one is kept, not even its CSRF token."""
     session.clear()
     session.permanent = True
+    session[SIGNED_IN_KEY] = int(utc_now().timestamp())
     renew_session()
     login_user(SignedIn(user, sessions.new_number()))
     known_browsers.remember(user)
+
+
+def signed_in_at() -> datetime | None:
+    """Return when the person proved who they are. None in sessions from before this was noted."""
+    moment = session.get(SIGNED_IN_KEY)
+    return None if moment is None else datetime.fromtimestamp(moment, UTC)
 
 
 def keep_session(user: User) -> None:

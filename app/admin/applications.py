@@ -10,12 +10,14 @@ from app.accounts.identity import admin_required
 from app.admin.forms import ApplicationForm, ScopesForm
 from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
+from app.oauth.forms import SignInSettingsForm
 from app.templating import form_page, secret_page
 from shared import peer_keys
 from shared.db import reading
 from shared.models import Application
 from shared.models.credentials import Credentials
 from shared.services import application_requests, applications
+from shared.services.oauth import clients
 
 bp = Blueprint("admin_applications", __name__, url_prefix="/admin/applications")
 
@@ -71,6 +73,29 @@ def set_scopes(short_name: str) -> ResponseReturnValue:
         application = applications.set_scopes(session, actor, short_name=short_name, scopes=form.scopes())
     flash(f"The scopes of {application.name} have been saved and are in effect.", "success")
     return redirect(url_for(".show", short_name=application.short_name), 303)
+
+
+@bp.route("/<short_name>/sign-in", methods=["GET", "POST"])
+@admin_required
+def sign_in(short_name: str) -> ResponseReturnValue:
+    """Set where people return to after they have signed in to an application."""
+    with reading() as session:
+        application = applications.get_application(session, short_name)
+    form = SignInSettingsForm.of(application)
+    if form.validate_on_submit():
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
+                form.merge(form.values_of(applications.get_application(session, short_name)))
+                clients.update_application(session, actor, short_name=short_name, settings=form.settings())
+            flash(f"Signing in to {application.name} has been saved.", "success")
+            return redirect(url_for(".show", short_name=application.short_name), 303)
+    return form_page(
+        "oauth/settings.html",
+        form,
+        client=application,
+        is_game=False,
+        back=url_for(".show", short_name=application.short_name),
+    )
 
 
 @bp.post("/<short_name>/regenerate")

@@ -31,6 +31,7 @@ class ScopesForm(EditForm):
     moderate = checkbox(
         "May moderate: pause channels, impose and lift sanctions, redact messages; is notified of moderation"
     )
+    identity = checkbox("May let people sign in with their account, and learn who they are")
 
     @staticmethod
     def values_of(application: Application) -> dict[str, object]:

@@ -114,6 +114,18 @@ def chapters() -> list[Chapter]:
             ],
         ),
         Chapter(
+            "Accounts",
+            [
+                DocsPage(
+                    "One account for all games",
+                    "Let players sign in to your game with their account here, by OpenID Connect.",
+                    "docs.sign_in",
+                    "docs/manual.html",
+                    "help sign-in",
+                )
+            ],
+        ),
+        Chapter(
             "Moderation",
             [
                 DocsPage(

@@ -22,7 +22,7 @@ from shared.settings import Settings
 
 bp = Blueprint("docs", __name__, url_prefix="/docs")
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {"docs.moderation": "moderation.md", "docs.clients": "client-authors.md"}
+FILES = {"docs.moderation": "moderation.md", "docs.clients": "client-authors.md", "docs.sign_in": "sign-in.md"}
 """The pages that are files of `docs/`."""
 
 
@@ -98,6 +98,12 @@ def moderation() -> ResponseReturnValue:
     return _page()
 
 
+@bp.get("/sign-in")
+def sign_in() -> ResponseReturnValue:
+    """Show how games sign people in with their account."""
+    return _page()
+
+
 @bp.get("/search")
 def find() -> ResponseReturnValue:
     """Search the documentation."""
@@ -155,7 +161,7 @@ def _context(page: DocsPage) -> dict[str, object]:
                 "limits": protocol_page.limits(settings.limits),
                 "application_factor": APPLICATION_FACTOR,
             }
-        case "docs.manual" | "docs.moderation" | "docs.clients":
+        case "docs.manual" | "docs.moderation" | "docs.clients" | "docs.sign_in":
             manual = _render_manual(page, settings)
             context |= {"manual": manual, "headings": manual.headings}
     return context

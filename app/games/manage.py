@@ -17,6 +17,7 @@ from app.current_actor import actor_reading, actor_transaction
 from app.errors import errors_on
 from app.games import owner
 from app.games.forms import ConnectionForm, GameForm, NewGameForm
+from app.oauth.forms import SignInSettingsForm
 from app.online import online_now
 from app.templating import form_page, secret_page
 from shared import peer_keys
@@ -26,6 +27,7 @@ from shared.models.credentials import Credentials
 from shared.services import game_transfers, games
 from shared.services.exports import game as game_export
 from shared.services.moderation import sanctions
+from shared.services.oauth import clients
 
 bp = Blueprint("manage", __name__, url_prefix="/manage/games")
 
@@ -100,6 +102,25 @@ def edit(short_name: str) -> ResponseReturnValue:
             flash(f"{changed.name} has been saved. The change is already live on the network.", "success")
             return redirect(url_for(".show", short_name=changed.short_name), 303)
     return form_page("games/edit.html", form, game=game)
+
+
+@bp.route("/<short_name>/sign-in", methods=["GET", "POST"])
+@login_required
+def sign_in(short_name: str) -> ResponseReturnValue:
+    """Set how people sign in to a game with their account."""
+    with actor_reading() as (session, actor):
+        game = games.get_own_game(session, actor, short_name=short_name)
+    form = SignInSettingsForm.of(game)
+    if form.validate_on_submit():
+        with errors_on(form):
+            with actor_transaction() as (session, actor):
+                form.merge(form.values_of(games.get_own_game(session, actor, short_name=short_name)))
+                clients.update_game(session, actor, short_name=short_name, settings=form.settings())
+            flash(f"Signing in to {game.name} has been saved.", "success")
+            return redirect(url_for(".show", short_name=game.short_name), 303)
+    return form_page(
+        "oauth/settings.html", form, client=game, is_game=True, back=url_for(".show", short_name=game.short_name)
+    )
 
 
 @bp.post("/<short_name>/regenerate")

@@ -14,6 +14,7 @@ from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
 from shared.models.message import Message
 from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, Sanction
+from shared.models.oauth import AuthorizationCode, Grant, SigningKey, Token
 from shared.models.play import GamePlay, PlayWay
 from shared.models.player_count import DailyPlayerCount, PlayerCount
 from shared.models.profile import FavouriteGame, ProfileLink
@@ -30,6 +31,7 @@ __all__ = [
     "Application",
     "ApplicationRequest",
     "AuditEntry",
+    "AuthorizationCode",
     "Channel",
     "ChannelState",
     "Character",
@@ -47,6 +49,7 @@ __all__ = [
     "GameMute",
     "GamePlay",
     "GameTransfer",
+    "Grant",
     "Ignore",
     "Job",
     "Message",
@@ -60,7 +63,9 @@ __all__ = [
     "ReservedUsername",
     "SafeguardSettings",
     "Sanction",
+    "SigningKey",
     "TellCount",
+    "Token",
     "User",
     "UserAgent",
     "Version",

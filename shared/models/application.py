@@ -9,11 +9,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db import Model, UtcDateTime, utc_now
 from shared.models.credentials import HasCredentials
+from shared.models.sign_in import HasSignIn
 
-SCOPES = ("moderate",)
+SCOPES = ("moderate", "identity")
 
 
-class Application(HasCredentials, Model):
+class Application(HasCredentials, HasSignIn, Model):
     """A network application. Games see it as another game, so its short name comes from the same namespace.
 
     Attributes:

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, inspect, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shared.db import Model, UtcDateTime, utc_now
 from shared.models.connection_check import ConnectionCheck
 from shared.models.credentials import HasCredentials
 from shared.models.game_details import GameDetails
+from shared.models.sign_in import HasSignIn
 from shared.models.synced import Synced, SyncedPart
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
@@ -24,7 +25,7 @@ from shared.protocol.sync import ConnectionRecord, GameRecord
 CONNECTION_TYPES = ("web", "telnet", "secure telnet")
 
 
-class Game(Synced, HasCredentials, Model):
+class Game(Synced, HasCredentials, HasSignIn, Model):
     """A registered text game.
 
     Attributes:
@@ -51,7 +52,6 @@ class Game(Synced, HasCredentials, Model):
     is_displayed: Mapped[bool] = mapped_column(default=True)
     allows_character_registration: Mapped[bool] = mapped_column(default=True)
     show_players: Mapped[bool] = mapped_column(default=True)
-    redirect_uris: Mapped[list[str]] = mapped_column(JSON, default=list)
     protocol_version: Mapped[str | None] = mapped_column(String(20))
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     user_agent_id: Mapped[int | None] = mapped_column(ForeignKey("user_agents.id"), index=True)

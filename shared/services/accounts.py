@@ -29,6 +29,7 @@ from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
+from shared.services.oauth import revocation
 from shared.signals import AccountChanged
 
 RESETS_PER_MAIL = 5
@@ -115,6 +116,7 @@ def reset_password(session: Session, *, user_id: int, email: str, mark: str, new
     if mark_of(user) != mark or user.address_key != validation.address_key(email):
         raise _link_used()
     user.password_hash = new_hash
+    revocation.revoke_of_user(session, user.id)
     _end_sessions(session, user)
     if not user.is_verified and find_verified_holder(session, user.email, except_id=user.id) is None:
         _hold(session, user, user.email)
@@ -127,6 +129,7 @@ def set_password(session: Session, actor: Actor, *, username: str, new: str) -> 
     new_hash = users.hash_password(new)
     user = users.get_user_by_username(session, username)
     user.password_hash = new_hash
+    revocation.revoke_of_user(session, user.id)
     _end_sessions(session, user)
     audit.record(session, actor, Act.SET_PASSWORD, audit.Target("user", f"user:{user.id}", user.username))
     return user
@@ -138,6 +141,7 @@ def change_password(session: Session, actor: Actor, *, current: str, new: str) -
     user = _get_locked(session, actor.require_account())
     _confirm(user, current)
     user.password_hash = new_hash
+    revocation.revoke_of_user(session, user.id)
     _end_sessions(session, user)
     return user
 

@@ -18,6 +18,7 @@ from shared.services.authority import audit, changes
 from shared.services.authority.actors import Actor
 from shared.services.authority.changes import Part
 from shared.services.authority.permissions import Act, require
+from shared.services.oauth import revocation
 from shared.signals import CredentialsRevoked
 
 
@@ -75,6 +76,7 @@ def regenerate_credentials(session: Session, actor: Actor, *, short_name: str) -
     require(actor, Act.MANAGE_APPLICATIONS)
     application = get_application(session, short_name)
     credentials = application.make_credentials()
+    revocation.revoke_of_application(session, application.id)
     announce(session, CredentialsRevoked(peer_keys.of_application(application.id)))
     return credentials
 

@@ -20,6 +20,7 @@ from shared.models.user import User
 from shared.services import connection_checks, raids, short_names
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, may
+from shared.services.oauth import revocation
 from shared.signals import CredentialsRevoked
 
 GAMES_PER_OWNER = 50
@@ -85,6 +86,7 @@ def regenerate_credentials(session: Session, actor: Actor, *, short_name: str) -
     """Replace the credentials. The old ones stop working and their sockets are closed. Raises NotFound."""
     game = get_own_game(session, actor, short_name=short_name)
     credentials = game.make_credentials()
+    revocation.revoke_of_game(session, game.id)
     announce(session, CredentialsRevoked(peer_keys.of_game(game.id)))
     return credentials
 

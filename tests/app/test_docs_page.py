@@ -30,6 +30,7 @@ def address_of(page: pages.DocsPage) -> str:
         "docs.failures": "/protocol/failures",
         "docs.limits": "/protocol/limits",
         "docs.manual": "/libraries/{name}",
+        "docs.sign_in": "/sign-in",
     }.get(page.endpoint, f"/{page.endpoint.removeprefix('docs.')}")
     return "/docs" + place.format(**page.values)
 

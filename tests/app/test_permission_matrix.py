@@ -5,10 +5,12 @@ A route that is in neither table fails the test, so that nobody adds one without
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 
 from shared import db
-from shared.services import application_requests, applications, characters
+from shared.services import application_requests, applications, characters, games
 from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR
 from tests.app import test_moderation_permissions as of_moderation
@@ -28,6 +30,15 @@ __all__ = ["sign_in", "world"]  # fixtures
 ADMINS = frozenset(["admin"])
 OWNER = frozenset(["owner"])
 NOBODY: frozenset[str] = frozenset()
+FOR_PROGRAMS = {
+    ("POST", "/oauth/token"),
+    ("POST", "/oauth/revoke"),
+    ("POST", "/oauth/userinfo"),
+    ("POST", "/oauth/authorize"),
+    ("POST", "/oauth/logout"),
+}
+"""Endpoints that programs call, with credentials or tokens of their own or only to be redirected to a page. They need
+no token of a form: tests/app/test_oauth.py."""
 GAME = "/manage/games/Harbour"
 
 
@@ -72,6 +83,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/docs/protocol/<flag>"): public("/docs/protocol/core"),
     ("GET", "/docs/protocol/failures"): public("/docs/protocol/failures"),
     ("GET", "/docs/protocol/limits"): public("/docs/protocol/limits"),
+    ("GET", "/docs/sign-in"): public("/docs/sign-in"),
     ("GET", "/docs/search"): public("/docs/search?q=tell"),
     ("GET", "/docs/start"): public("/docs/start"),
     ("GET", "/docs/start/<slug>"): public("/docs/start/evennia"),
@@ -107,6 +119,19 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/chat/@<path:player>"): people("/chat/@Wren@Harbour"),
     ("GET", "/chat/token.json"): people("/chat/token.json"),
     ("GET", "/chat/unread.json"): people("/chat/unread.json"),
+    ("GET", "/.well-known/openid-configuration"): public("/.well-known/openid-configuration"),
+    ("GET", "/.well-known/oauth-authorization-server"): public("/.well-known/oauth-authorization-server"),
+    ("GET", "/oauth/jwks.json"): public("/oauth/jwks.json"),
+    ("GET", "/oauth/logout"): public("/oauth/logout"),
+    ("POST", "/oauth/logout/confirm"): public("/oauth/logout/confirm"),
+    # Whoever has a token, and not a session: tests/app/test_oauth.py.
+    ("GET", "/oauth/userinfo"): Rule(NOBODY, "/oauth/userinfo", refused=401),
+    ("GET", "/users/me"): Rule(NOBODY, "/users/me", refused=401),
+    ("GET", "/oauth/authorize"): people("/oauth/authorize?{authorization}"),
+    ("POST", "/oauth/consent"): people("/oauth/consent?{authorization}"),
+    ("GET", "/account/connected"): people("/account/connected"),
+    # Their own: tests/app/test_oauth.py.
+    ("POST", "/account/connected/<id:grant_id>/remove"): Rule(NOBODY, "/account/connected/99/remove", refused=404),
     ("GET", "/account"): people("/account"),
     ("GET", "/account/welcome"): people("/account/welcome"),
     ("GET", "/account/delete"): people("/account/delete"),
@@ -152,6 +177,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/manage/games/<short_name>/live"): own_game(f"{GAME}/live"),
     ("GET", "/manage/games/<short_name>/edit"): own_game(f"{GAME}/edit"),
     ("POST", "/manage/games/<short_name>/edit"): own_game(f"{GAME}/edit"),
+    ("GET", "/manage/games/<short_name>/sign-in"): own_game(f"{GAME}/sign-in"),
+    ("POST", "/manage/games/<short_name>/sign-in"): own_game(f"{GAME}/sign-in"),
     ("GET", "/manage/games/<short_name>/connections"): own_game(f"{GAME}/connections"),
     ("POST", "/manage/games/<short_name>/connections"): own_game(f"{GAME}/connections"),
     ("POST", "/manage/games/<short_name>/check"): own_game(f"{GAME}/check"),
@@ -176,6 +203,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/admin/applications/new"): admins("/admin/applications/new"),
     ("POST", "/admin/applications/new"): admins("/admin/applications/new"),
     ("GET", "/admin/applications/<short_name>"): admins("/admin/applications/Mirror"),
+    ("GET", "/admin/applications/<short_name>/sign-in"): admins("/admin/applications/Mirror/sign-in"),
+    ("POST", "/admin/applications/<short_name>/sign-in"): admins("/admin/applications/Mirror/sign-in"),
     ("POST", "/admin/applications/<short_name>/scopes"): admins("/admin/applications/Mirror/scopes"),
     ("POST", "/admin/applications/<short_name>/regenerate"): admins("/admin/applications/Mirror/regenerate"),
     ("GET", "/admin/applications/requests/<int:request_id>"): admins("/admin/applications/requests/{request}"),
@@ -219,7 +248,20 @@ def examples(stored, world) -> dict[str, str]:
         asked = application_requests.create_request(
             session, actors.of_user(session, owner.id), name="Atlas", short_name="Atlas", purpose="A map"
         )
-        return {"way": way.id, "character": str(first.id), "waiting": str(second.id), "request": str(asked.id)}
+        authorization = {
+            "client_id": world.game.client_id,
+            "redirect_uri": "https://harbour.example/callback",
+            "response_type": "code",
+            "scope": "openid",
+        }
+        games.get_game(session, "Harbour").redirect_uris = [authorization["redirect_uri"]]
+        return {
+            "authorization": urlencode(authorization),
+            "way": way.id,
+            "character": str(first.id),
+            "waiting": str(second.id),
+            "request": str(asked.id),
+        }
 
 
 def test_every_route_of_the_site_has_a_rule(app) -> None:
@@ -230,7 +272,8 @@ def test_every_route_of_the_site_has_a_rule(app) -> None:
         if not is_moderation_route(rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert listed == RULES.keys() - of_moderation.RULES.keys()
+    assert listed - FOR_PROGRAMS == RULES.keys() - of_moderation.RULES.keys()
+    assert listed >= FOR_PROGRAMS
 
 
 def refusal(answer) -> int | str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,15 +15,22 @@ from playwright.sync_api import Page, Response
 
 from app.accounts.links import CHANGE_EMAIL, RESET, VERIFY, make_link
 from shared import db
-from shared.services import application_requests, channels, characters, users
+from shared.services import application_requests, channels, characters, games, users
 from shared.services.authority import actors
+from shared.services.oauth import grants
 from tests.support.moderating import make_moderated
 from tests.support.processes import free_port
+from tests.support.relying_party import CALLBACK, set_up
 
 PASSWORD = "correct horse battery"
 MAX_KIB = 100  # without images
 
 NO_PAGES = {
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+    "/oauth/jwks.json",
+    "/oauth/userinfo",
+    "/users/me",
     "/_health",
     "/chat/<name>/lines",
     "/chat/lines/<id:message_id>",
@@ -74,8 +81,11 @@ EXAMPLES = {
     "/moderation/sanctions": "/moderation/sanctions?all=1",
     "/moderation/sanctions/<id:sanction_id>": "/moderation/sanctions/{sanction}",
     "/moderation/sanctions/new": "/moderation/sanctions/new?message={message}",
+    "/oauth/authorize": "/oauth/authorize?{authorization}",
     "/report": "/report?message={message}",
     "/admin/applications/<short_name>": "/admin/applications/Mirror",
+    "/admin/applications/<short_name>/sign-in": "/admin/applications/Mirror/sign-in",
+    "/manage/games/<short_name>/sign-in": "/manage/games/Harbour/sign-in",
     "/admin/applications/requests/<int:request_id>": "/admin/applications/requests/{request}",
     "/admin/channels/<name>/edit": "/admin/channels/gossip/edit",
     "/channels/<name>": "/channels/gossip",
@@ -105,6 +115,8 @@ CLOSED = (
     "/chat/@",
     "/manage",
     "/moderation",
+    "/oauth/authorize",
+    "/oauth/logout",
     "/report",
 )
 PARTS = 4
@@ -159,7 +171,17 @@ def world(stored, worker, connect) -> dict[str, str]:
     moderated = make_moderated(
         stored, admin=admin, owner=admin, game="Reef", channel="noise", text=f"Buy gold <b>now</b> {LONG}"
     )
-    return {"connection": str(connection.id), "request": str(request_id), **moderated.ids()}
+    set_up(game)
+    with db.transaction() as session:
+        client = games.get_game(session, "Harbour")
+        grants.allow(session, actors.of_user(session, admin.id), client=client, scopes=["openid", "email"])
+    authorization = {"client_id": credentials.client_id, "redirect_uri": CALLBACK, "response_type": "code"}
+    return {
+        "authorization": urlencode({**authorization, "scope": "openid profile email"}),
+        "connection": str(connection.id),
+        "request": str(request_id),
+        **moderated.ids(),
+    }
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from shared.db import Base, utc_now
 from shared.errors import Conflict, Invalid
 from shared.models import (
     ApplicationRequest,
+    AuthorizationCode,
     Character,
     CharacterSighting,
     ChatReading,
@@ -27,6 +28,7 @@ from shared.models import (
     FavouriteGame,
     GamePlay,
     GameTransfer,
+    Grant,
     Job,
     Message,
     PlayerCount,
@@ -34,7 +36,9 @@ from shared.models import (
     ProfileLink,
     ReservedUsername,
     SafeguardSettings,
+    SigningKey,
     TellCount,
+    Token,
     UserAgent,
 )
 from shared.services import games, text_search, users
@@ -128,11 +132,28 @@ def network(engine, stored):
                 ),
                 PlayerCount(game_id=moderated.game.id, at=TIMES[0], players=0),
                 ReservedUsername(key="ghost"),
+                SigningKey(kid="k", algorithm="RS256", private_pem="…", public_jwk={"n": "ß"}, retired_at=TIMES[2]),
                 TellCount(day=date(2026, 1, 1), peer="grapevine", tells=2**40),
                 UserAgent(name="Ümläut MUD/1.0"),
                 *(EndedSession(number=number, ended_at=TIMES[2]) for number in ("b", "B", "a", "-", "é", "z", "🐉")),
                 Job(name="nightly", due_at=TIMES[2], lease_until=None),
             ]
+        )
+        grant = Grant(user_id=moderated.player.id, game_id=moderated.game.id, scopes=["openid"], used_at=TIMES[2])
+        session.add(grant)
+        session.flush()
+        source = {"grant_id": grant.id, "scopes": ["openid"], "authenticated_at": TIMES[1]}
+        session.add(AuthorizationCode(digest="d", redirect_uri="https://example.com/", created_at=TIMES[2], **source))
+        session.add(
+            Token(
+                family="d",
+                access_digest="a",
+                refresh_digest="r",
+                access_scopes=[],
+                issued_at=TIMES[2],
+                replaced_at=TIMES[2],
+                **source,
+            )
         )
         session.execute(
             insert(Message),

@@ -51,6 +51,9 @@ NOT_ABOUT_A_PERSON = {
     "jobs": "the network's own",
     "moderation_heads": "the end of the audit trail",
     "play_ways": "in the game's export",
+    "oauth_codes": "live for a minute",
+    "oauth_keys": "the network's own",
+    "oauth_tokens": "digests of secrets; the connected games have the rest",
     "player_counts": "in the game's export",
     "reserved_short_names": "in the game's export",
     "reserved_usernames": "names of deleted accounts, which nobody can ask for",
@@ -78,6 +81,10 @@ NOT_ABOUT_A_GAME = {
     "jobs": "the network's own",
     "moderation_heads": "the network's own",
     "profile_links": "a person's",
+    "oauth_codes": "live for a minute",
+    "oauth_grants": "a person's",
+    "oauth_keys": "the network's own",
+    "oauth_tokens": "a person's",
     "reserved_usernames": "the network's own",
     "safeguard_settings": "the network's own",
     "user_agents": "software; the game's file names it",
@@ -158,6 +165,8 @@ def test_columns_that_sound_secret_are_left_out(make, session):
     assert exported == {
         "address_key",  # a spelling of the address
         "description_key",  # a spelling of the description, like the other keys
+        "id_token_algorithm",  # its name, like the next one
+        "requires_secret",
         "hash",  # of the audit trail, like the next one
         "key",  # what a report is about, and a reserved name
         "name_key",

@@ -42,6 +42,7 @@ from shared.services.moderation import (
     safeguards,
     sanctions,
 )
+from shared.services.oauth import keys
 from tests.support.factory import PASSWORD
 from tests.support.moderating import mute
 from tests.support.permissions import ON_PAGES, WHO
@@ -120,6 +121,7 @@ def test_the_services_obey_the_table(make, session, who, act):
         Act.GIVE_SCOPES: lambda a: applications.set_scopes(session, a, short_name="x", scopes=[]),
         Act.ANNOUNCE_RESTART: lambda a: network.announce_restart(session, a, NO_BUS, downtime_seconds=0),
         Act.RESTORE_BACKUP: lambda a: backups.start_over(session, a),
+        Act.ROTATE_KEYS: lambda a: keys.rotate(session, a, secrets=["secret"]),
         Act.MOVE_NETWORK: lambda a: writer.export_network(session, a, io.BytesIO(), schema="0", now=utc_now()),
         Act.RAID: lambda a: safeguards.start_raid_protection(session, a, hours=0, reason="r"),
         Act.RAID_OVER: lambda a: safeguards.end_raid_protection(session, a),

@@ -18,6 +18,7 @@ from shared.db import utc_now
 from shared.services import accounts, characters, connection_checks, player_counts, sessions, text_search, versions
 from shared.services.jobs import claim_job, finish_job
 from shared.services.moderation import retention, tell_counts
+from shared.services.oauth import tokens
 from shared.settings import Settings
 from shared.times import floor
 from worker.database import Database
@@ -106,6 +107,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
         Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("prune-ended-sessions", timedelta(days=1), lambda: lambda session: sessions.prune(session, now=utc_now())),
+        Job("prune-oauth-tokens", timedelta(days=1), lambda: tokens.prune),
         Job("note-sightings", timedelta(minutes=1), note_sightings, is_quiet=True),
         Job("count-players", timedelta(minutes=1), count_players, is_quiet=True, is_aligned=True),
         Job(

@@ -52,6 +52,7 @@ class Act(StrEnum):
     ANNOUNCE_RESTART = "network/restart"
     RESTORE_BACKUP = "database/restored"
     MOVE_NETWORK = "network/move"
+    ROTATE_KEYS = "oauth/rotate-keys"
 
 
 _EVERYBODY = frozenset(Role)
@@ -103,6 +104,7 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.ANNOUNCE_RESTART: _ADMINS,
     Act.RESTORE_BACKUP: _OPERATOR,
     Act.MOVE_NETWORK: _OPERATOR,
+    Act.ROTATE_KEYS: _OPERATOR,
 }
 """The roles that may do each act; an actor needs one of them.
 

@@ -66,7 +66,7 @@ def parts_of(game: Game) -> list[Part]:
             "the game",
             Game,
             Game.id == game.id,
-            left_out={"client_secret_digest": SECRET},
+            left_out={"client_secret_digest": SECRET, "subject_key": SECRET},
             extra={"user_agent": select(UserAgent.name).where(UserAgent.id == Game.user_agent_id).scalar_subquery()},
         ),
         Part("connections", "ways to connect", GameConnection, GameConnection.game_id == game.id),

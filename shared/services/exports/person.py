@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from shared.models import (
     Appeal,
+    Application,
     ApplicationRequest,
     AuditEntry,
     Channel,
@@ -22,6 +23,7 @@ from shared.models import (
     Game,
     GameMute,
     GameTransfer,
+    Grant,
     Ignore,
     Message,
     ProfileLink,
@@ -106,7 +108,7 @@ def parts_of(session: Session, user: User) -> list[Part]:
             "your games",
             Game,
             Game.owner_id == user.id,
-            left_out={"client_secret_digest": SECRET},
+            left_out={"client_secret_digest": SECRET, "subject_key": SECRET},
         ),
         Part(
             "game_transfers",
@@ -117,6 +119,18 @@ def parts_of(session: Session, user: User) -> list[Part]:
                 "game": select(Game.short_name).where(Game.id == GameTransfer.game_id).scalar_subquery(),
                 "from_user": select(User.username).where(User.id == GameTransfer.from_user_id).scalar_subquery(),
                 "to_user": select(User.username).where(User.id == GameTransfer.to_user_id).scalar_subquery(),
+            },
+        ),
+        Part(
+            "connected_games",
+            "games and applications to which you sign in with your account, and what each may see",
+            Grant,
+            Grant.user_id == user.id,
+            extra={
+                "game": select(Game.short_name).where(Game.id == Grant.game_id).scalar_subquery(),
+                "application": select(Application.short_name)
+                .where(Application.id == Grant.application_id)
+                .scalar_subquery(),
             },
         ),
         Part("game_mutes", "whom you muted for a game", GameMute, GameMute.created_by_id == user.id),
