@@ -51,8 +51,8 @@ def draw_banner(seed: int) -> str:
     hue = dice.randrange(360)
     hills = []
     for number in range(3):
-        height = BANNER_HEIGHT * (0.5 + 0.16 * number)
-        waves = [(dice.uniform(0.6, 2.2), dice.uniform(0, 6.3), dice.uniform(8, 22)) for _ in range(2)]
+        height = BANNER_HEIGHT * (0.48 + 0.11 * number)
+        waves = [(dice.uniform(0.6, 2.2), dice.uniform(0, 6.3), dice.uniform(4, 12)) for _ in range(2)]
         points = [
             f"{x} {height + sum(size * math.sin(often * x / 100 + shift) for often, shift, size in waves):.0f}"
             for x in range(0, BANNER_WIDTH + 1, 20)
@@ -60,7 +60,7 @@ def draw_banner(seed: int) -> str:
         hills.append(
             (f"M0 {BANNER_HEIGHT}L" + "L".join(points) + f"L{BANNER_WIDTH} {BANNER_HEIGHT}Z", 44 - 11 * number)
         )
-    stars = [(dice.randrange(BANNER_WIDTH), dice.randrange(70), dice.choice((1, 1, 2))) for _ in range(24)]
+    stars = [(dice.randrange(BANNER_WIDTH), dice.randrange(30, 80), dice.choice((1, 1, 2))) for _ in range(24)]
     return render_template(
         "pictures/banner.svg",
         width=BANNER_WIDTH,
@@ -68,7 +68,7 @@ def draw_banner(seed: int) -> str:
         hue=hue,
         hills=hills,
         stars=stars,
-        moon=(dice.randrange(80, BANNER_WIDTH - 80), dice.randrange(28, 60), dice.randrange(14, 26)),
+        moon=(dice.randrange(80, BANNER_WIDTH - 80), dice.randrange(56, 70), dice.randrange(10, 18)),
     )
 
 

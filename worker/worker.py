@@ -30,6 +30,7 @@ from worker.dispatch import Dispatcher
 from worker.handlers import channels, moderation, tells
 from worker.jobs.checks import Checks
 from worker.jobs.jobs import Jobs, network_jobs
+from worker.jobs.links import Links
 from worker.moderation.bans import Bans
 from worker.moderation.tell_counts import TellCounts
 from worker.moderation.view import Moderation
@@ -121,6 +122,7 @@ class Worker:
         self._checks = Checks(
             database, allows_private=settings.check_private_addresses, is_limited=settings.rate_limits
         )
+        self._links = Links(database, self._checks.prober, settings.public_url)
         self.parts = Parts(
             settings=settings,
             worker_id=worker_id,
@@ -194,6 +196,7 @@ class Worker:
             bans=bans,
             jobs=self._jobs,
             checks=self._checks,
+            links=self._links,
             peer_callbacks=self.peer_callbacks,
             browser_callbacks=self.browser_callbacks,
         )
@@ -213,6 +216,7 @@ class Worker:
         self._browser_notices.start()
         self._jobs.start()
         self._checks.start()
+        self._links.start()
         for server in self._servers.values():
             server.start()
         self.predecessor.start()
@@ -281,6 +285,7 @@ class Worker:
         parts.feed.follow()
         self._jobs.start(state.job)
         self._checks.start(state.checks)
+        self._links.start()
         for name, server in self._servers.items():
             try:
                 server.start(listeners.get(name))

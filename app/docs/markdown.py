@@ -54,6 +54,8 @@ def render(source: str, *, links: Mapping[str, str] = NOTHING, examples: Mapping
             token.attrSet("id", slug(words))
             if token.tag == "h2":
                 headings.append((slug(words), words))
+        elif token.type in ("th_open", "th_close") and not tokens[index + (1 if token.nesting > 0 else -1)].content:
+            token.tag = "td"  # a corner of a table; an empty heading would confuse screen readers
         elif token.type == "fence":
             for old, new in examples.items():
                 token.content = token.content.replace(old, new)

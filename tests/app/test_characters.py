@@ -60,7 +60,7 @@ def test_from_the_key_to_the_profile(any_database, owner_browser, new_visitor, u
     answer = act(owner_browser, character_id, "approve")
     assert (answer.status_code, answer.location) == (303, "/manage/characters")
     assert "Bold Wren is yours" in owner_browser.open(answer.location)
-    assert "Bold Wren" in stranger.open("/players/WREN") and "joined" in stranger.page
+    assert "Bold Wren" in stranger.open("/players/WREN") and "Joined" in stranger.page
     assert "Bold Wren" in stranger.open("/games/Harbour") and 'href="/players/wren"' in stranger.page
 
     act(owner_browser, character_id, "delete")

@@ -202,6 +202,8 @@ def test_markdown_is_rendered_safely() -> None:
         links={"other.md": "/docs/other"},
         examples={"<here>": "<there>"},
     )
+    table = markdown.render("| | b |\n| --- | --- |\n| c | d |\n").text
+    assert "<td></td>" in table and "<th>b</th>" in table
     assert manual.title == "A `title`"
     assert "<script>" not in manual.text and "&lt;script&gt;" in manual.text
     assert '<a href="/docs/other#a">in</a> out <a href="https://a.bc">web</a>' in manual.text

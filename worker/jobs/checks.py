@@ -35,12 +35,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Checks:
-    """Runs due checks, regularly and whenever an owner requests one."""
+    """Runs due checks, regularly and whenever an owner requests one.
+
+    Attributes:
+        prober: Connects to public addresses only; also for other jobs that read pages.
+    """
 
     def __init__(self, database: Database, *, allows_private: bool, is_limited: bool = True) -> None:
         self._database = database
         self._is_limited = is_limited
-        self._prober = Prober(self._resolve, allows_private=allows_private)
+        self.prober = Prober(self._resolve, allows_private=allows_private)
         self._resolvers = ThreadPool(RESOLVERS)
         self._pool = Pool(MAX_CHECKS)
         self._woken = Event()
@@ -107,7 +111,7 @@ class Checks:
     def _check(self, target: Target) -> None:
         try:
             with gevent.Timeout(CHECK_SECONDS, ProbeFailed(Outcome.TIMED_OUT)):
-                result = self._prober.probe(target)
+                result = self.prober.probe(target)
             self._store_result(target, result)
         except Exception:
             _log.exception("a connection check failed, and will be repeated after its lease")

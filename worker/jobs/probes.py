@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Callable
 from functools import cached_property
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +26,7 @@ TLS_SECONDS = 5.0
 ANSWER_SECONDS = 8.0
 GREETING_SECONDS = 3.0  # some games send nothing until the player does
 HEAD_BYTES = 8 * 1024
+PAGE_BYTES = 256 * 1024
 MAX_ADDRESSES = 3
 MAX_REDIRECTS = 3
 TURNED_AWAY_STATUSES = frozenset([401, 403, 405, 429])
@@ -84,6 +86,36 @@ class Prober:
         except ValueError:  # an invalid URL in a redirect
             outcome = Outcome.HTTP_ERROR
         return Result(outcome, round((time.monotonic() - started_at) * 1000), status)
+
+    def read_page(self, url: str) -> str:
+        """Return the beginning of a page, at most PAGE_BYTES. Follows redirects on the same host.
+
+        Raises ProbeFailed, OSError, ValueError.
+        """
+        host = urlsplit(url).hostname or ""
+        addresses = self._look_up(host)
+        for _ in range(MAX_REDIRECTS):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or (parts.hostname or "") != host:
+                raise ProbeFailed(Outcome.REDIRECTED)
+            is_secure = parts.scheme == "https"
+            with self._open(
+                addresses, parts.port or (443 if is_secure else 80), host if is_secure else None
+            ) as connection:
+                connection.settimeout(ANSWER_SECONDS)
+                connection.sendall(_request(url))
+                try:
+                    answer = HTTPResponse(connection)
+                    answer.begin()
+                    if location := answer.getheader("Location") if 300 <= answer.status < 400 else None:
+                        url = urljoin(url, location)
+                        continue
+                    if answer.status != 200:
+                        raise ProbeFailed(Outcome.HTTP_ERROR, answer.status)
+                    return answer.read(PAGE_BYTES).decode("utf-8", "replace")
+                except HTTPException:
+                    raise ProbeFailed(Outcome.NOT_HTTP) from None
+        raise ProbeFailed(Outcome.HTTP_ERROR)
 
     def _probe_telnet(self, host: str, port: int, uses_tls: bool) -> Outcome:
         with self._open(self._look_up(host), port, host if uses_tls else None) as connection:

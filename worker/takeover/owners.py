@@ -10,6 +10,7 @@ from worker.chat.browser_notices import BrowserNotices
 from worker.chat.catch_up import RemoteLines
 from worker.jobs.checks import Checks
 from worker.jobs.jobs import Jobs
+from worker.jobs.links import Links
 from worker.moderation.bans import Bans
 from worker.network.notices import Notices
 from worker.parts import Parts
@@ -45,6 +46,7 @@ class Owners:
     bans: Bans
     jobs: Jobs
     checks: Checks
+    links: Links
     peer_callbacks: Callbacks
     browser_callbacks: Callbacks
 

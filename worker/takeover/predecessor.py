@@ -190,6 +190,7 @@ class Predecessor:
         jobs = self._owners.jobs
         jobs.hold()
         self._owners.checks.hold()
+        self._owners.links.hold()
         deadline = time.monotonic() + JOB_SECONDS
         while jobs.is_writing:
             if time.monotonic() > deadline:
@@ -258,6 +259,7 @@ class Predecessor:
             server.release()
         self._owners.jobs.release()
         self._owners.checks.release()
+        self._owners.links.release()
 
     # Giving
 
