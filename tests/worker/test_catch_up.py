@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,9 +42,9 @@ class Catching:
         self.lines.start()
         self._channel_id = channel_id
 
-    def store(self, text: str) -> LinesStored:
-        """Store a line at the other worker. Return the signal that it publishes."""
-        line = Line(self._channel_id, "game:1", "Alpha", "Ann", text, utc_now())
+    def store(self, text: str, *, clock: timedelta = timedelta()) -> LinesStored:
+        """Store a line at the other worker, whose clock is off. Return the signal that it publishes."""
+        line = Line(self._channel_id, "game:1", "Alpha", "Ann", text, utc_now() + clock)
         with db.transaction() as session:
             [number] = history.store_lines(session, [line], worker=OTHER)
         return LinesStored(OTHER, [StoredLine(number, line)])
@@ -81,6 +82,16 @@ def test_the_news_of_another_gap_is_not_forgotten_while_catching_up(catching):
     catching.lines.follow(LinesStored(OTHER, has_missed=True))
     wait_for(lambda: len(catching.delivered) >= 2)
     assert catching.delivered == ["missed", "newer"]
+
+
+@pytest.mark.parametrize("seconds", [-3600, -90, 90, 3600])
+def test_missed_lines_are_found_however_far_the_clocks_are_apart(catching, seconds):
+    """Workers compare ids. The times of two machines cannot be compared."""
+    catching.lines.follow(catching.store("before"))
+    catching.store("missed", clock=timedelta(seconds=seconds))
+    catching.lines.worker_lost()
+    wait_for(lambda: len(catching.delivered) >= 2)
+    assert catching.delivered == ["before", "missed"]
 
 
 def fail(function: object) -> object:

@@ -126,6 +126,7 @@ def test_strange_frames_do_no_harm(kind, start_worker, connect, stored, make_att
         if number % max(1, batches // 10) == 0:
             memory.append(resident_mib(worker.pid))
             print(f"{kind}: {attacker.sent:,} frames, {attacker.answers:,} answers, {memory[-1]:.0f} MiB", flush=True)
+            assert attacker.internal == []  # also counts in a run that is cut off
     print(
         f"{kind}: {attacker.sent:,} frames, {attacker.answers:,} answers, {attacker.sockets:,} sockets,"
         f" memory {[round(mib) for mib in memory[:1] + memory[-1:]]} MiB"

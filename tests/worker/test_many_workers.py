@@ -117,6 +117,18 @@ def test_the_sockets_of_a_killed_worker_disappear(build: Any) -> None:
     assert watcher.request("tells/send", tell)["code"] == "game-offline"
 
 
+def test_only_a_worker_that_was_killed_counts_as_lost(build: Any) -> None:
+    """Both are gone for as long when the others miss the killed one."""
+    network = build(3, PRESENCE_SECONDS="1.5")
+    watcher, stopped, killed = network.workers
+    for number in range(3):
+        network.join(worker=number)
+    assert stopped.stop() == 0
+    killed.kill()
+    wait_until(lambda: "a worker was lost" in watcher.output, seconds=15, what="the killed worker is missed")
+    assert watcher.output.count("a worker was lost") == 1
+
+
 def test_a_stopping_worker_leaves_at_once_without_notices_about_returning_games(build: Any) -> None:
     network = build(2, OFFLINE_SECONDS="2")
     watcher = network.join(worker=0)
