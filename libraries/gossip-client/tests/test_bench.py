@@ -333,6 +333,33 @@ def test_broken_clients_learn_what_is_wrong() -> None:
             assert CHECKS[key].advice in bench.text and f'See "{CHECKS[key].section}"' in bench.text
 
 
+@pytest.mark.usefixtures("processes")
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ("[" * 30_000, "not JSON: [[["),
+        ('{"event": "channels/subscribe", "ref": "\\ud83d", "payload": {}}', '"channel" is missing'),
+        ('{"event": "channels/subscribe", "ref": [1], "payload": []}', "payload must be an object"),
+        ("x" * 70_000, "more than 64 KiB"),
+        (b"{}", "binary message"),
+    ],
+    ids=["nested", "surrogate", "odd ref", "big", "binary"],
+)
+def test_whatever_a_client_sends_is_named(message: str | bytes, fault: str) -> None:
+    bench = RunningBench(Times(patience=1, answer=1))
+    with connect(bench.url, compression=None) as socket:
+        socket.send(json.dumps(SmallClient.authenticate))
+        socket.recv()
+        socket.send(message)
+        try:
+            while socket.recv(timeout=0.5):
+                pass
+        except (TimeoutError, ConnectionClosed):
+            pass
+    assert bench.wait() == 1
+    assert fault in bench.text and CHECKS["frames"].advice in bench.text, bench.text
+
+
 def test_nobody_connects() -> None:
     bench = RunningBench(Times(patience=0.1))
     assert bench.wait() == 1

@@ -21,6 +21,12 @@ from gossip_client.transcripts import Recorder
 
 PATH = "/socket"
 LONGEST_MESSAGE = 64 * 1024
+FAULTY_CLOSES = {
+    1002: "the client violated the WebSocket protocol",
+    1007: "the client sent text that is not UTF-8",
+    1009: "the client sent a message of more than 64 KiB",
+}
+"""Closes that the WebSocket library starts."""
 
 
 @dataclass
@@ -108,6 +114,7 @@ class BenchServer:
     def send(self, sock: Socket, frame: dict[str, Any]) -> None:
         """Send a frame. Does nothing if the connection has ended."""
         text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+        text = text.encode("utf-8", "replace").decode()  # a client's `ref` may contain half of a character
         self._note(sock, "text", "server", data=text)
         try:
             sock.websocket.send(text)
@@ -165,6 +172,8 @@ class BenchServer:
 
     def _note_end(self, sock: Socket) -> None:
         protocol = sock.websocket.protocol
+        if protocol.close_sent is not None and protocol.close_sent.code in FAULTY_CLOSES:
+            self._fault(FAULTY_CLOSES[protocol.close_sent.code])
         if protocol.close_rcvd_then_sent and protocol.close_rcvd is not None:
             self._note(sock, "close", code=protocol.close_rcvd.code, reason=protocol.close_rcvd.reason)
         elif protocol.close_sent is not None:
@@ -180,7 +189,7 @@ class BenchServer:
         self._note(sock, "text", data=text)
         try:
             frame = json.loads(text.removeprefix("\ufeff"))
-        except ValueError:
+        except (ValueError, RecursionError):
             self._fault(f"not JSON: {text[:60]}")
             self.send(sock, network.failure("error", "bench-error", "not JSON", "not-json"))
             return
