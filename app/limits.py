@@ -81,6 +81,7 @@ MAILS = "Too many mails were requested."
 RESETS = "Too many attempts to choose a new password."
 REPORTS = "You have sent many reports in a short time. The moderators have received them."
 REQUESTS = "You have requested many applications in a short time."
+PROFILES = "Your profile was changed too often."
 CHECKS = "Your ways to connect have been checked too often."
 OFFERS = "You have offered games too often."
 CHANGES = "The password was changed too often."
@@ -123,6 +124,8 @@ ALLOWANCES = (
     Allowance("account.delete", "10 per 15 minutes", per_user=True, failures_only=True, message=PASSWORDS),
     Allowance("account.export", "20 per hour", per_user=True, message=EXPORTS),
     Allowance("manage.export", "20 per hour", per_user=True, message=EXPORTS),
+    # Each change makes workers read the linked pages.
+    Allowance("players.edit", "20 per hour", per_user=True, message=PROFILES),
     Allowance("applications.new", "10 per hour", per_user=True, message=REQUESTS),
     Allowance("connections.check", "10 per 10 minutes", per_user=True, message=CHECKS),
     Allowance("oauth_api.token", "120 per 5 minutes", failures_only=True, message=REDEMPTIONS),
