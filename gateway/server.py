@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from gateway.crawler import Crawler
 from gateway.game_connections import GameConnections
 from gateway.play.sessions import NO_CAPS, Caps, Sessions
 from gateway.play.socket import PlaySocket
@@ -54,6 +55,7 @@ class Gateway:
         )
         self._bus = Bus(settings.redis_url)
         self._proofs = Proofs(self._connections, self._bus, make_resolver())
+        self._crawler = Crawler(self._connections)
         self._play = PlaySocket(self.sessions)
         self._origins = site_origins(settings.public_url)
         self._sockets_by_address: dict[str, int] = {}
@@ -74,7 +76,8 @@ class Gateway:
             ping_timeout=PING_SECONDS,
             server_header=None,
         )
-        self._tasks = [asyncio.create_task(self.sessions.sweep()), asyncio.create_task(self._proofs.run())]
+        jobs = (self.sessions.sweep, self._proofs.run, self._crawler.run)
+        self._tasks = [asyncio.create_task(job()) for job in jobs]
         port = int(next(iter(self._server.sockets)).getsockname()[1])
         self._connections.own_ports.add(port)
         _log.info("listening", port=port)
@@ -149,6 +152,8 @@ class Gateway:
             ("pages", "Pages connected now", sum(self._sockets_by_address.values())),
             ("sessions_opened", "Play sessions opened since the start", self.sessions.opened),
             ("sessions_refused", "Play sessions refused since the start", self.sessions.refused),
+            ("games_asked", "Games asked about themselves since the start", self._crawler.asked),
+            ("games_answered", "Games that have answered since the start", self._crawler.answered),
             ("proofs_checked", "Addresses checked for a proof since the start", self._proofs.checked),
         ):
             Gauge(f"gateway_{name}", meaning, registry=registry).set(value)

@@ -26,7 +26,7 @@ from shared import play_tokens
 from shared.db import utc_now
 from shared.encodings import ENCODINGS
 from shared.errors import Forbidden
-from shared.services import games, play
+from shared.services import game_facts, games, play
 from shared.settings import Settings
 
 bp = Blueprint("play", __name__)
@@ -38,6 +38,7 @@ class SwitchesForm(FlaskForm):
     is_allowed = checkbox("Let people play in the browser")
     allows_guests = checkbox("Let them play without an account here")
     sends_address = checkbox("Tell the game each player's address")
+    is_asked = checkbox("Ask the game every hour how many are online", default=True)
 
 
 @bp.get("/games/<short_name>/play")
@@ -113,6 +114,10 @@ def manage(short_name: str) -> ResponseReturnValue:
             encodings=ENCODINGS,
             proofs=play.PROOFS,
             failures=play.FAILURES,
+            facts=[
+                (way, facts, game_facts.advise(facts.variables, at=facts.answered_at) if facts.answered_at else [])
+                for way, facts in game_facts.list_facts(session, game)
+            ],
             is_waiting=any(row is not None and row.asked_at is not None for _, row, _, _ in ways),
         )
 
@@ -138,4 +143,4 @@ def prove(connection_id: str) -> ResponseReturnValue:
 
 
 def _switches(form: SwitchesForm) -> dict[str, bool]:
-    return {field: bool(form[field].data) for field in ("is_allowed", "allows_guests", "sends_address")}
+    return {field: bool(form[field].data) for field in ("is_allowed", "allows_guests", "sends_address", "is_asked")}

@@ -15,7 +15,17 @@ from shared import validation
 from shared.db import reading, utc_now
 from shared.models.game import CONNECTION_TYPES, Game
 from shared.pagination import page_of
-from shared.services import characters, game_lists, game_pages, games, play, player_counts, profile_details, software
+from shared.services import (
+    characters,
+    game_facts,
+    game_lists,
+    game_pages,
+    games,
+    play,
+    player_counts,
+    profile_details,
+    software,
+)
 from shared.settings import Settings
 
 bp = Blueprint("games", __name__, url_prefix="/games")
@@ -60,6 +70,7 @@ def show(short_name: str) -> ResponseReturnValue:
             "games/show.html",
             game=game,
             is_owner=actor.is_user(game.owner_id),
+            count=None if names is not None else game_facts.find_count(session, game, now=utc_now()),
             is_playable=bool(play.list_playable(session, game)),
             audience=None if names is None else game_pages.get_audience(session, game, names),
             last_online_at=player_counts.last_counted_at(session, game.id) if names is None else None,

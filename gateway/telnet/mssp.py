@@ -36,4 +36,9 @@ def _decode(value: bytes) -> str:
         text = value.decode()
     except UnicodeDecodeError:
         text = value.decode("cp1252", "replace")
+    return clean_value(text)
+
+
+def clean_value(text: str) -> str:
+    """Return a value without control characters and spaces around it."""
     return "".join(char for char in text if char.isprintable()).strip()

@@ -10,6 +10,7 @@ from shared.models.chat_reading import ChatReading
 from shared.models.connection_check import CheckCount, ConnectionCheck
 from shared.models.ended_session import EndedSession
 from shared.models.game import Game, GameConnection
+from shared.models.game_facts import GameFacts
 from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
 from shared.models.message import Message
@@ -46,6 +47,7 @@ __all__ = [
     "Filter",
     "Game",
     "GameConnection",
+    "GameFacts",
     "GameMute",
     "GamePlay",
     "GameTransfer",

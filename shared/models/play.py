@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.db import Model, UtcDateTime
@@ -16,6 +16,7 @@ class GamePlay(Model):
 
     Attributes:
         proof_token: what the owner shows in the game to prove that it is theirs. It is not a secret.
+        is_asked: whether the gateway asks the game every hour how many players it has.
         sends_address: whether the gateway tells the game each player's address.
     """
 
@@ -25,6 +26,7 @@ class GamePlay(Model):
     is_allowed: Mapped[bool] = mapped_column(default=False)
     allows_guests: Mapped[bool] = mapped_column(default=False)
     sends_address: Mapped[bool] = mapped_column(default=False)
+    is_asked: Mapped[bool] = mapped_column(default=True, server_default=true())
     proof_token: Mapped[str] = mapped_column(String(40), default=lambda: f"gossip-{secrets.token_hex(10)}")
 
 

@@ -123,11 +123,19 @@ def get_own_play(session: Session, actor: Actor, *, short_name: str) -> tuple[Ga
 
 
 def set_switches(
-    session: Session, actor: Actor, *, short_name: str, is_allowed: bool, allows_guests: bool, sends_address: bool
+    session: Session,
+    actor: Actor,
+    *,
+    short_name: str,
+    is_allowed: bool,
+    allows_guests: bool,
+    sends_address: bool,
+    is_asked: bool = True,
 ) -> GamePlay:
-    """Allow playing a game in the browser, or forbid it. Raises NotFound."""
+    """Set what the owner allows: playing in the browser, and asking the game about itself. Raises NotFound."""
     _, play = get_own_play(session, actor, short_name=short_name)
     play.is_allowed, play.allows_guests, play.sends_address = is_allowed, allows_guests, sends_address
+    play.is_asked = is_asked
     session.flush()
     return play
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from shared import db, play_tokens
 from shared.db import utc_now
 from shared.models import PlayWay
-from shared.services import play
+from shared.services import game_facts, play
 from shared.services.authority.actors import OPERATOR
 from shared.services.play import Proof, ProofFailure
 
@@ -107,3 +109,26 @@ def test_a_game_that_cannot_be_played(visitor, game) -> None:
     assert visitor.client.get("/games/Nowhere/play").status_code == 404
     visitor.sign_in("keeper")
     assert visitor.client.get("/games/Harbour/play/token.json").status_code == 403
+
+
+def test_what_a_game_says_about_itself(visitor, game) -> None:
+    make_playable(game, allows_guests=True)
+    assert 'id="game-count"' not in visitor.open("/games/Harbour")
+
+    def answer(variables: dict[str, list[str]] | None) -> None:
+        with db.transaction() as session:
+            for task in game_facts.take_due(session, now=utc_now() + timedelta(days=8), at_most=10):
+                found = None if variables is None else game_facts.Answer(game_facts.Source.MSSP, variables)
+                game_facts.finish(session, task, found, now=utc_now())
+
+    visitor.sign_in("keeper")
+    assert "says about itself" not in visitor.open("/manage/games/Harbour/play")
+    answer(None)
+    assert "It has not answered yet" in visitor.open("/manage/games/Harbour/play")
+    answer({"PLAYERS": ["1200"], "NAME": ["<b>Harbour</b>"], "UPTIME": ["500"]})
+    assert "1,200 online, by MSSP" in visitor.open("/games/Harbour")
+    page = visitor.open("/manage/games/Harbour/play")
+    assert "GENRE is missing" in page and "UPTIME is the seconds since the start" in page
+    assert "&lt;b&gt;Harbour" in visitor.client.get("/manage/games/Harbour/play").text
+    answer({"PLAYERS": ["many"]})
+    assert 'id="game-count"' not in visitor.open("/games/Harbour")

@@ -26,6 +26,7 @@ from shared.models import (
     DailyPlayerCount,
     EndedSession,
     FavouriteGame,
+    GameFacts,
     GamePlay,
     GameTransfer,
     Grant,
@@ -118,6 +119,7 @@ def network(engine, stored):
                 FavouriteGame(user_id=moderated.player.id, game_id=moderated.game.id),
                 GamePlay(game_id=moderated.game.id, is_allowed=True),
                 PlayWay(connection_id=way.id, proved_endpoint="ärgo:4000", asked_at=TIMES[1]),
+                GameFacts(connection_id=way.id, due_at=TIMES[2], source="mssp", variables={"NAME": ["Ärgo", ""]}),
                 ConnectionCheck(connection_id=way.id, due_at=utc_now(), outcome=None, milliseconds=2**31 - 1),
                 DailyPlayerCount(
                     game_id=moderated.game.id,

@@ -47,6 +47,7 @@ NOT_ABOUT_A_PERSON = {
     "ended_sessions": "random numbers, which no account refers to",
     "filters": "name the moderator; the act is in the audit trail",
     "game_connections": "in the game's export",
+    "game_facts": "in the game's export",
     "game_play": "in the game's export",
     "jobs": "the network's own",
     "moderation_heads": "the end of the audit trail",

@@ -15,6 +15,7 @@ from shared.models import (
     DailyPlayerCount,
     Game,
     GameConnection,
+    GameFacts,
     GameMute,
     GamePlay,
     GameTransfer,
@@ -84,6 +85,13 @@ def parts_of(game: Game) -> list[Part]:
             PlayWay,
             PlayWay.connection_id.in_(ways),
             left_out={"lease_until": "until when a process is checking"},
+        ),
+        Part(
+            "game_facts",
+            "what the game has said about itself",
+            GameFacts,
+            GameFacts.connection_id.in_(ways),
+            left_out={"lease_until": "until when a process is asking"},
         ),
         Part("player_counts", "players online, every quarter of an hour", PlayerCount, PlayerCount.game_id == game.id),
         Part(
