@@ -10,6 +10,7 @@ from app.moderation import (
     guard,
     live,
     messages,
+    notes,
     overview,
     records,
     reports,
@@ -23,6 +24,7 @@ def init_app(app: Flask) -> None:
     """Add the pages, all behind one guard."""
     bp = Blueprint("moderation", __name__, url_prefix="/moderation")
     bp.before_request(guard.admit)
+    bp.context_processor(lambda: {"pending": overview.pending})
     for module in (
         overview,
         live,
@@ -35,6 +37,7 @@ def init_app(app: Flask) -> None:
         safeguards,
         records,
         audit,
+        notes,
     ):
         bp.register_blueprint(module.bp)
     words.init_app(app)

@@ -133,16 +133,24 @@ class ResolveForm(FlaskForm):
 
     state = RadioField(
         "Decision",
-        [required("Choose upheld or dismissed.")],
+        [required("Choose a decision.")],
         choices=[
-            SelectChoice("upheld", "Upheld: it broke the rules"),
-            SelectChoice("dismissed", "Dismissed: it did not"),
+            SelectChoice("mute", "Uphold, and mute the player for an hour"),
+            SelectChoice("warn", "Uphold, and warn the player"),
+            SelectChoice("upheld", "Uphold: it broke the rules"),
+            SelectChoice("dismissed", "Dismiss: it did not"),
         ],
         validate_choice=False,
     )
     outcome = StringField(
         "Outcome (the reporters will read this)", [required("Enter the outcome for the reporters.")], filters=[strip]
     )
+
+
+class NoteForm(FlaskForm):
+    """Write an internal note."""
+
+    text = TextAreaField("Note", [required("Write a note.")], filters=[strip])
 
 
 class DecideForm(FlaskForm):

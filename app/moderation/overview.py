@@ -12,6 +12,14 @@ from shared.services.authority import audit
 from shared.services.moderation import channel_states, records, tell_counts
 
 bp = Blueprint("overview", __name__)
+
+
+def pending() -> records.Waiting:
+    """Return the counts for the tabs of the moderators' pages."""
+    with actor_reading() as (session, actor):
+        return records.count_waiting(session, actor)
+
+
 SHOWN_ACTS = 8
 
 

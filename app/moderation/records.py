@@ -7,11 +7,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from app.current_actor import actor_reading
+from app.moderation.forms import NoteForm
 from shared import grapevine
 from shared.db import utc_now
 from shared.errors import Invalid, NotFound
 from shared.services import peers, short_names, users
-from shared.services.moderation import records, tell_counts
+from shared.services.authority.actors import Actor
+from shared.services.moderation import notes, records, tell_counts
 from shared.services.moderation.tell_counts import Tells
 
 bp = Blueprint("records", __name__, url_prefix="/records")
@@ -44,7 +46,7 @@ def player() -> ResponseReturnValue:
     try:
         with actor_reading() as (session, actor):
             record = records.get_record_of_player(session, actor, name=name, game=game)
-            return _page(session, record)
+            return _page(session, actor, record)
     except (Invalid, NotFound) as error:
         if grapevine.is_grapevine(game):
             gone = _deleted_user(name)
@@ -63,7 +65,9 @@ def game(short_name: str) -> ResponseReturnValue:
     try:
         with actor_reading() as (session, actor):
             record = records.get_record_of_game(session, actor, short_name=short_name)
-            return _page(session, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer))
+            return _page(
+                session, actor, record, tell_counts.count(session, actor, now=utc_now(), peer=record.target.peer)
+            )
     except NotFound:
         if gone := _deleted_game(short_name):
             return gone
@@ -75,7 +79,7 @@ def user(username: str) -> ResponseReturnValue:
     """Show a site user, with their characters."""
     try:
         with actor_reading() as (session, actor):
-            return _page(session, records.get_record_of_user(session, actor, username=username))
+            return _page(session, actor, records.get_record_of_user(session, actor, username=username))
     except NotFound:
         if gone := _deleted_user(username):
             return gone
@@ -101,6 +105,14 @@ def _deleted_user(username: str) -> str | None:
     return render_template("moderation/records.html", search=username, matches=[], gone=username) if is_gone else None
 
 
-def _page(session: Session, record: records.Record, tells: Tells | None = None) -> str:
-    names = records.channel_names(session, record.messages)
-    return render_template("moderation/record.html", record=record, target=record.target, names=names, tells=tells)
+def _page(session: Session, actor: Actor, record: records.Record, tells: Tells | None = None) -> str:
+    return render_template(
+        "moderation/record.html",
+        record=record,
+        target=record.target,
+        names=records.channel_names(session, record.messages),
+        tells=tells,
+        note_form=NoteForm(formdata=None),
+        notes=notes.list_notes(session, actor, [record.target.id]),
+        may_delete=lambda note: notes.may_delete(actor, note),
+    )

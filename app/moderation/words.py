@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from shared.db import utc_now
 from shared.models.audit import AuditEntry
 from shared.services.authority.audit import PublicAct, change_of
 from shared.services.authority.permissions import Act
@@ -47,6 +48,7 @@ def init_app(app: Flask) -> None:
     app.template_filter("act")(act)
     app.template_filter("entry_act")(entry_act)
     app.template_filter("length_in_words")(duration)
+    app.template_test("claimed")(lambda report: report.is_claimed_at(utc_now()))
     app.template_filter("sanction_word")(lambda kind: _SANCTIONS.get(kind, kind))
 
 

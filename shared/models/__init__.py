@@ -22,6 +22,7 @@ from shared.models.profile import FavouriteGame, ProfileLink
 from shared.models.report import Appeal, Report, Reporter
 from shared.models.reserved_name import ReservedShortName, ReservedUsername
 from shared.models.safeguards import SafeguardSettings
+from shared.models.staff_note import StaffNote
 from shared.models.tell_count import TellCount
 from shared.models.user import User
 from shared.models.user_agent import UserAgent
@@ -66,6 +67,7 @@ __all__ = [
     "SafeguardSettings",
     "Sanction",
     "SigningKey",
+    "StaffNote",
     "TellCount",
     "Token",
     "User",

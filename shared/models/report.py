@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -12,6 +12,7 @@ from shared.models.moderation import Sanction
 from shared.peer_keys import PeerKey
 
 REPORT_STATES = ("open", "upheld", "dismissed")
+CLAIM_TIME = timedelta(minutes=30)
 APPEAL_STATES = ("open", "granted", "refused")
 
 
@@ -22,6 +23,7 @@ class Report(Model):
         key: what is reported (`message:12`, `player:game:7/bob`).
         quote: the message's text when it was reported. A redaction empties it too.
         outcome: the answer to the reporters.
+        claimed_by_id, claimed_by, claimed_at: the moderator who is working on it, and since when.
     """
 
     __tablename__ = "reports"
@@ -54,6 +56,9 @@ class Report(Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     resolved_by: Mapped[str | None] = mapped_column(String(80))
+    claimed_by_id: Mapped[int | None]
+    claimed_by: Mapped[str | None] = mapped_column(String(80))
+    claimed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     reporters: Mapped[list[Reporter]] = relationship(
         back_populates="report", cascade="all, delete-orphan", lazy="selectin", order_by="Reporter.id"
@@ -63,6 +68,10 @@ class Report(Model):
     def target(self) -> str:
         """The reported player as `name@game`."""
         return f"{self.name}@{self.game}"
+
+    def is_claimed_at(self, now: datetime) -> bool:
+        """Return whether a moderator is working on it. A claim ends by itself."""
+        return self.state == "open" and self.claimed_at is not None and now - self.claimed_at < CLAIM_TIME
 
 
 class Reporter(Model):

@@ -11,7 +11,7 @@ import pytest
 
 from app.safety.bans import is_open
 from shared import db
-from shared.services.moderation import channel_states, sanctions
+from shared.services.moderation import channel_states, notes, sanctions
 from tests.support.moderating import actor, make_moderated
 
 ROLES = ("visitor", "player", "owner", "moderator", "admin")
@@ -68,6 +68,15 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/moderation/reports/<id:report_id>"): Rule(
         STAFF, "/moderation/reports/{report}", {"state": "upheld", "outcome": "Muted"}
     ),
+    ("POST", "/moderation/reports/<id:report_id>/claim"): Rule(STAFF, "/moderation/reports/{report}/claim"),
+    ("POST", "/moderation/reports/<id:report_id>/release"): Rule(STAFF, "/moderation/reports/{report}/release"),
+    ("POST", "/moderation/reports/<id:report_id>/notes"): Rule(
+        STAFF, "/moderation/reports/{report}/notes", {"text": "Seen before"}
+    ),
+    ("POST", "/moderation/notes"): Rule(
+        STAFF, "/moderation/notes", {"target_kind": "player", "target": "Wren@Harbour", "text": "Seen before"}
+    ),
+    ("POST", "/moderation/notes/<id:note_id>/delete"): Rule(frozenset(["admin"]), "/moderation/notes/{note}/delete"),
     ("GET", "/moderation/sanctions"): Rule(STAFF, "/moderation/sanctions"),
     ("GET", "/moderation/sanctions/new"): Rule(STAFF, "/moderation/sanctions/new?report={report}"),
     ("POST", "/moderation/sanctions/new"): Rule(
@@ -181,7 +190,8 @@ def examples(stored, world) -> dict[str, str]:
         second = sanctions.sanction(session, keeper, kind="mute", **target)
         lifted = sanctions.sanction(session, keeper, kind="ban", **target)
         sanctions.lift(session, keeper, sanction_id=lifted.id, reason="Enough")
-        return {**world.ids(), "second": str(second.id), "lifted": str(lifted.id)}
+        note = notes.add_note(session, actor(session, world.admin), about="report:1", text="Seen before")
+        return {**world.ids(), "second": str(second.id), "lifted": str(lifted.id), "note": str(note.id)}
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from shared import db
 from shared.models import User
 from shared.services import characters, games
 from shared.services.authority import actors
+from shared.services.moderation import reports
 from tests.support.client import SocketClient
-from tests.support.moderating import Moderated, make_moderated
+from tests.support.moderating import Moderated, actor, make_moderated
 from tests.support.processes import free_port
 from tests.support.waiting import wait_until
 
@@ -197,22 +198,63 @@ def test_a_report_is_sent_decided_and_answered(moderator_page, world, new_page) 
 
     moderator_page.goto("/moderation/reports")
     moderator_page.get_by_role("link", name="Wren@Ashfall").click()
-    moderator_page.get_by_role("link", name="See the context").click()
+    expect(moderator_page.locator(".case-facts .is-here")).to_contain_text("You are all fools")
+    moderator_page.get_by_role("link", name="Redact…").click()
     moderator_page.locator("summary", has_text="Redact").click()
     moderator_page.get_by_label("Reason").fill("Insults")
     moderator_page.get_by_role("button", name="Redact permanently").click()
     done(moderator_page, "permanently deleted")
     expect(moderator_page.locator("main")).not_to_contain_text("You are all fools")
     moderator_page.get_by_role("link", name=re.compile("Report \\d")).click()
-    moderator_page.get_by_label("Upheld").check()
+    moderator_page.get_by_label("Uphold: it broke the rules").check()
     moderator_page.get_by_label("Outcome").fill("The line is gone")
     moderator_page.get_by_role("button", name="Decide").click()
-    done(moderator_page, "decided")
+    done(moderator_page, "upheld")
 
     reader.goto("/account/reports")
     expect(reader.locator("main")).to_contain_text("The line is gone")
     history = world.reef.request("channels/history", {"channel": "gossip"})
     assert "You are all fools" not in str(history), history
+
+
+def test_reports_are_decided_one_after_the_other(moderator_page, world, stored, new_page) -> None:
+    """Two moderators: one claims a report, the other is told and goes on to the next. A mute is in force at once."""
+    stored.user("second", role="moderator")
+    second = sign_in(new_page(), "second")
+    say(world.ashfall, "Buy my wares", name="Odo")
+    with db.transaction() as session:
+        reader = actor(session, world.moderated.player)
+        reports.create_report(session, reader, game="Ashfall", name="Odo", text="Adverts")
+    first = world.moderated.report
+    moderator_page.goto(f"/moderation/reports/{first}")
+    moderator_page.get_by_role("button", name="Claim it").click()
+    expect(moderator_page.locator(".claim")).to_contain_text("You are working on this")
+    moderator_page.get_by_role("textbox", name="Note").fill("Asked them to stop on Monday")
+    moderator_page.get_by_role("button", name="Add note").click()
+
+    second.goto(f"/moderation/reports/{first}")
+    expect(second.locator(".claim")).to_contain_text("mod has been working on this")
+    expect(second.locator(".notes")).to_contain_text("Asked them to stop on Monday")
+    expect(second.locator(".tabs a", has_text="Reports")).to_contain_text("2")
+    second.get_by_label("Dismiss").check()
+    second.get_by_label("Outcome").fill("Nothing wrong")
+    second.get_by_role("button", name="Decide").click()
+    expect(second.get_by_role("alert")).to_contain_text("Mod started to work on this report")
+    expect(second.get_by_label("Outcome")).to_have_value("Nothing wrong")
+
+    moderator_page.get_by_label("Dismiss").check()
+    moderator_page.get_by_label("Outcome").fill("Once is not a flood")
+    moderator_page.get_by_role("button", name="Decide").click()
+    expect(moderator_page.get_by_role("heading", level=1)).to_have_text(f"Report {first + 1}")
+    done(moderator_page, f"Report {first}: dismissed")
+    moderator_page.get_by_label("mute the player for an hour").check()
+    moderator_page.get_by_label("Outcome").fill("No adverts here")
+    moderator_page.get_by_role("button", name="Decide").click()
+    expect(moderator_page.locator(".flash").first).to_contain_text("Odo@Ashfall is muted for an hour")
+    done(moderator_page, "No other open report")
+    answer = say(world.ashfall, "Buy more", name="Odo")
+    assert (answer["status"], answer["code"]) == ("failure", "muted") and "No adverts here" in answer["error"]
+    expect(moderator_page.locator(".tabs a", has_text="Reports")).to_contain_text("0")
 
 
 def test_a_sanction_is_appealed_and_somebody_else_grants_it(world, new_page) -> None:

@@ -59,6 +59,7 @@ NOT_ABOUT_A_PERSON = {
     "reserved_short_names": "in the game's export",
     "reserved_usernames": "names of deleted accounts, which nobody can ask for",
     "safeguard_settings": "the network's own",
+    "staff_notes": "moderators' notes for each other, in confidence",
     "tell_counts": "in the game's export",
     "user_agents": "software",
     "versions": "public records of games and channels; the game's export has them",
@@ -88,6 +89,7 @@ NOT_ABOUT_A_GAME = {
     "oauth_tokens": "a person's",
     "reserved_usernames": "the network's own",
     "safeguard_settings": "the network's own",
+    "staff_notes": "moderators' notes for each other, in confidence",
     "user_agents": "software; the game's file names it",
     "users": "a person's",
 }

@@ -32,6 +32,7 @@ class Act(StrEnum):
     REDACT = "redact"
     REPORT = "report"
     RESOLVE_REPORT = "report/resolve"
+    NOTE = "note"
     RAID = "raid/start"
     RAID_OVER = "raid/end"
     SET_PROBATION = "probation"
@@ -84,6 +85,7 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.REDACT: _STAFF_AND_APPLICATIONS,
     Act.REPORT: _PEOPLE | {Role.GAME},
     Act.RESOLVE_REPORT: _STAFF,
+    Act.NOTE: _STAFF,
     Act.RAID: _STAFF,
     Act.RAID_OVER: _STAFF,
     Act.SET_PROBATION: _ADMINS,

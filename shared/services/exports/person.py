@@ -45,6 +45,7 @@ NOT_INCLUDED = {
     "Tells": "they are never stored",
     "Who is online, and counts for rate limits": "they are only kept in memory, for minutes",
     "Reports about you, and who ignores you": "others said so in confidence. Ask the network's staff",
+    "Internal notes of the network's staff": "they write them for each other, in confidence",
     "Everything else about your games": "each of your games has its own export, on its page under My games",
 }
 SANCTION_LEFT_OUT = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select, true
@@ -15,7 +16,7 @@ from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.models.channel import Channel
 from shared.models.message import Message
 from shared.models.moderation import Filter
-from shared.models.report import REPORT_STATES, Report, Reporter
+from shared.models.report import CLAIM_TIME, REPORT_STATES, Report, Reporter
 from shared.pagination import Page, paginate
 from shared.protocol.types import player_key
 from shared.services import characters
@@ -24,6 +25,7 @@ from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
 from shared.services.moderation import messages, targets
 
+ALREADY_DECIDED = "this report has already been decided"
 MAX_OPEN_REPORTS = 50
 TEXT_LONGEST = 1_000
 
@@ -129,16 +131,12 @@ def resolve_report(session: Session, actor: Actor, *, report_id: int, state: str
     Invalid (`state`, `outcome`).
     """
     require(actor, Act.RESOLVE_REPORT)
-    report = session.scalar(
-        select(Report).where(Report.id == report_id).with_for_update().execution_options(populate_existing=True)
-    )
-    if report is None:
-        raise _unknown()
+    report = _lock(session, Report.id == report_id)
     if state not in REPORT_STATES[1:]:
         raise Invalid("choose upheld or dismissed", field="state")
     outcome = validation.line(outcome, field="outcome", longest=500, what="the outcome")
     if report.state != "open":
-        raise Conflict("this report has already been decided")
+        raise Conflict(ALREADY_DECIDED)
     person = targets.person_of(session, report.peer, report.player_key)
     if person is not None and actor.kind == "user" and person.id == actor.id:
         raise Forbidden("you cannot decide a report about yourself")
@@ -158,6 +156,32 @@ def get_report(session: Session, actor: Actor, report_id: int) -> Report:
     if report is None:
         raise _unknown()
     return report
+
+
+def lock_report(session: Session, actor: Actor, report_id: int) -> Report:
+    """Return a report, locked until the commit. Raises what `get_report` raises."""
+    require(actor, Act.SEE)
+    return _lock(session, Report.id == report_id, others_than(session, actor))
+
+
+def _lock(session: Session, *conditions: ColumnElement[bool]) -> Report:
+    report = session.scalar(
+        select(Report).where(*conditions).with_for_update().execution_options(populate_existing=True)
+    )
+    if report is None:
+        raise _unknown()
+    return report
+
+
+def find_next(session: Session, actor: Actor, *, after: int, now: datetime) -> int | None:
+    """Return the id of the open report to decide next: the oldest after this one, else the oldest.
+
+    Leaves out those that somebody else is working on. Raises Forbidden.
+    """
+    require(actor, Act.SEE)
+    is_free = or_(Report.claimed_at.is_(None), Report.claimed_at <= now - CLAIM_TIME, Report.claimed_by_id == actor.id)
+    waiting = select(Report.id).where(Report.state == "open", Report.id != after, is_free, others_than(session, actor))
+    return session.scalar(waiting.order_by(Report.id < after, Report.id).limit(1))
 
 
 def list_reports(
