@@ -17,7 +17,7 @@ export function findGauges(values) {
 export class Gauges {
   constructor(element) {
     this.element = element;
-    this.values = {};
+    this.values = Object.create(null);
   }
 
   /** Take a message. Returns whether it was for the gauges. */
@@ -45,7 +45,7 @@ export class Gauges {
   }
 
   clear() {
-    this.values = {};
+    this.values = Object.create(null);
     this.show();
   }
 }
