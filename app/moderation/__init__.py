@@ -12,6 +12,7 @@ from app.moderation import (
     messages,
     notes,
     overview,
+    presets,
     records,
     reports,
     safeguards,
@@ -35,10 +36,12 @@ def init_app(app: Flask) -> None:
         channels,
         filters,
         safeguards,
+        presets,
         records,
         audit,
         notes,
     ):
         bp.register_blueprint(module.bp)
     words.init_app(app)
+    presets.init_app(app)
     app.register_blueprint(bp)

@@ -21,8 +21,9 @@ from wtforms.validators import InputRequired, Optional, StopValidation, Validati
 from app.edit_form import EditForm
 from app.forms import FlaskForm, follows, required, strip
 from app.moderation.words import duration
+from shared.conduct import RULES
 from shared.models.moderation import FILTER_ACTIONS, FILTER_KINDS, Filter
-from shared.services.moderation import safeguards, sanctions
+from shared.services.moderation import presets, safeguards, sanctions
 
 _STAMPS = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
@@ -219,6 +220,15 @@ class RenameForm(EditForm):
     """Rename a channel."""
 
     name = StringField("New name", [required("Give the channel a name.")], filters=[strip])
+
+
+class PresetForm(EditForm):
+    """A preset reason."""
+
+    rule = choice_field(
+        "Rule of conduct", [SelectChoice(key, title) for key, title in RULES.items()], "Choose a rule of conduct."
+    )
+    text = StringField("Reason", [required("Enter a reason."), follows(presets.text_of)], filters=[strip])
 
 
 class FilterForm(EditForm):

@@ -33,12 +33,14 @@ ACTS: dict[str, str] = {
     Act.SET_PROBATION: "probation changed",
     Act.DECIDE_APPEAL: "appeal decided",
     Act.EDIT_FILTERS: "filter changed",
+    Act.EDIT_PRESETS: "preset reason changed",
     Act.GIVE_ROLE: "role changed",
     Act.SET_PASSWORD: "password set",
     Act.GIVE_SCOPES: "scopes changed",
 }
 """What pages call the acts in the audit trail."""
 
+_EDITED: dict[str, str] = {Act.EDIT_FILTERS: "filter", Act.EDIT_PRESETS: "preset reason"}
 _SANCTIONS = {"warn": "warning", "mute": "mute", "ban": "ban"}
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -58,10 +60,11 @@ def act(value: str) -> str:
 
 
 def entry_act(entry: AuditEntry | PublicAct) -> str:
-    """Return what an entry of the audit trail did, in words. For filters this includes the kind of change."""
-    if entry.act != Act.EDIT_FILTERS:
+    """Return what an entry of the audit trail did, in words, for filters and preset reasons also the kind of change."""
+    edited = _EDITED.get(entry.act)
+    if edited is None:
         return act(entry.act)
-    return f"filter {entry.detail['change'] if isinstance(entry, PublicAct) else change_of(entry)}"
+    return f"{edited} {entry.detail['change'] if isinstance(entry, PublicAct) else change_of(entry)}"
 
 
 def duration(seconds: int) -> str:

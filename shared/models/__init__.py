@@ -14,7 +14,7 @@ from shared.models.game_facts import GameFacts
 from shared.models.game_transfer import GameTransfer
 from shared.models.job import Job
 from shared.models.message import Message
-from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, Sanction
+from shared.models.moderation import ChannelState, Filter, GameMute, Ignore, ReasonPreset, Sanction
 from shared.models.oauth import AuthorizationCode, Grant, SigningKey, Token
 from shared.models.play import GamePlay, PlayWay
 from shared.models.player_count import DailyPlayerCount, PlayerCount
@@ -63,6 +63,7 @@ __all__ = [
     "Report",
     "Reporter",
     "ReservedShortName",
+    "ReasonPreset",
     "ReservedUsername",
     "SafeguardSettings",
     "Sanction",

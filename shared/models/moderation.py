@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from shared.conduct import RULES
 from shared.db import Model, UtcDateTime, utc_now
 from shared.models.channel import Channel
 from shared.models.game import Game
@@ -133,6 +134,28 @@ class Filter(Model):
     is_on: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     created_by: Mapped[str] = mapped_column(String(80))
+
+
+class ReasonPreset(Model):
+    """A reason that forms offer to moderators.
+
+    Attributes:
+        rule: the rule of conduct that it cites, a key of `shared.conduct.RULES`.
+        changed_by: who wrote it; None for those that came with the software.
+    """
+
+    __tablename__ = "reason_presets"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(String(20))
+    text: Mapped[str] = mapped_column(String(200))
+    changed_by: Mapped[str | None] = mapped_column(String(80))
+
+    @property
+    def reason(self) -> str:
+        """The reason as people read it, with the rule."""
+        return f"{self.text.rstrip('.')}. Rule: {RULES[self.rule]}."
 
 
 class GameMute(Model):

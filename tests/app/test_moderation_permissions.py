@@ -18,6 +18,7 @@ ROLES = ("visitor", "player", "owner", "moderator", "admin")
 EVERYBODY = frozenset(ROLES)
 PEOPLE = EVERYBODY - {"visitor"}
 STAFF = frozenset(["moderator", "admin"])
+ADMINS = frozenset(["admin"])
 
 PLACES = ("/moderation", "/report", "/appeals", "/transparency")
 PACKAGES = ("moderation", "reports", "safety", "ignores", "mutes", "transparency")
@@ -140,10 +141,17 @@ RULES: dict[tuple[str, str], Rule] = {
     # Nothing is on in these tests, so there is nothing to end.
     ("POST", "/moderation/safeguards/raid/end"): Rule(STAFF, "/moderation/safeguards/raid/end"),
     ("POST", "/moderation/safeguards/probation"): Rule(
-        frozenset(["admin"]),
+        ADMINS,
         "/moderation/safeguards/probation",
         {"probation-hours": "24", "probation-slow_seconds": "5"},
     ),
+    ("GET", "/moderation/presets"): Rule(STAFF, "/moderation/presets"),
+    ("POST", "/moderation/presets"): Rule(ADMINS, "/moderation/presets", {"rule": "flood", "text": "Floods"}),
+    ("GET", "/moderation/presets/<id:preset_id>"): Rule(ADMINS, "/moderation/presets/1"),
+    ("POST", "/moderation/presets/<id:preset_id>"): Rule(
+        ADMINS, "/moderation/presets/1", {"rule": "flood", "text": "Floods"}
+    ),
+    ("POST", "/moderation/presets/<id:preset_id>/delete"): Rule(ADMINS, "/moderation/presets/1/delete"),
     ("GET", "/moderation/records"): Rule(STAFF, "/moderation/records?q=nobody"),
     ("GET", "/moderation/records/player"): Rule(STAFF, "/moderation/records/player?name=Wren@Harbour"),
     ("GET", "/moderation/records/games/<short_name>"): Rule(STAFF, "/moderation/records/games/Harbour"),

@@ -73,6 +73,7 @@ EXAMPLES = {
     "/moderation/channels/<name>": "/moderation/channels/noise",
     "/moderation/filters/<id:filter_id>": "/moderation/filters/{filter}",
     "/moderation/messages/<id:message_id>": "/moderation/messages/{message}",
+    "/moderation/presets/<id:preset_id>": "/moderation/presets/1",
     "/moderation/records/games/<short_name>": "/moderation/records/games/Reef",
     "/moderation/records/player": "/moderation/records/player?name=Wren@Reef",
     "/moderation/records/users/<username>": "/moderation/records/users/reader",

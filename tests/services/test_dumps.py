@@ -47,6 +47,7 @@ from shared.services import games, text_search, users
 from shared.services.authority import audit
 from shared.services.authority.actors import OPERATOR
 from shared.services.dumps import reader, tables, writer
+from shared.services.moderation import presets
 from tests.support.factory import edit_game
 from tests.support.moderating import make_moderated
 from tests.support.processes import ROOT
@@ -176,6 +177,7 @@ def network(engine, stored):
             ],
         )
         session.get_one(SafeguardSettings, 1).raid_until = TIMES[3]
+        presets.delete_preset(session, OPERATOR, preset_id=1)
         session.execute(text("UPDATE counters SET value = 9223372036854775807 WHERE name = 'messages'"))
     stored.game("Gone")
     with db.transaction() as session:
@@ -202,6 +204,7 @@ def is_empty(engine) -> bool:
     return {name: count for name, count in counts.items() if count} == {
         "counters": 2,
         "moderation_heads": 1,
+        "reason_presets": 8,
         "safeguard_settings": 1,
     }
 

@@ -27,13 +27,16 @@ _RESTART_SEQUENCES = """
     SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
     FROM pg_sequences WHERE last_value IS NOT NULL
 """
+_LAST_NUMBERS = """
+    SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences WHERE last_value IS NOT NULL
+"""
 
 Rows = dict[str, bytes]
 Shape = list[tuple[object, ...]]
 
 
 class Copies:
-    """Copies of the database at the URL `template`, whose sequences must be unused."""
+    """Copies of the database at the URL `template`."""
 
     def __init__(self, server: Postgres, template: str) -> None:
         self._server = server
@@ -43,6 +46,7 @@ class Copies:
         self._connections: dict[str, psycopg.Connection[tuple[object, ...]]] = {}
         with psycopg.connect(template) as connection:
             self._rows = _rows(connection)
+            self._last_numbers = connection.execute(_LAST_NUMBERS).fetchall()
 
     def take(self) -> str:
         """Return the URL of a copy for one test."""
@@ -76,6 +80,8 @@ class Copies:
             connection.execute("SET LOCAL session_replication_role = replica")  # without triggers and foreign keys
             connection.execute(_EMPTY)
             connection.execute(_RESTART_SEQUENCES)
+            for sequence, last in self._last_numbers:
+                connection.execute("SELECT setval(%s::regclass, %s)", (sequence, last))
             for table, rows in self._rows.items():
                 with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
                     copy.write(rows)

@@ -270,7 +270,7 @@ _PUBLIC_DETAILS = ("kind", "until", "seconds", "slow_seconds", "action", "state"
 
 
 def change_of(entry: AuditEntry) -> str:
-    """Return what an entry did to a filter: made, changed, switched on, switched off or removed."""
+    """Return what an entry did to a filter or a preset reason: made, changed, switched on, switched off or removed."""
     if entry.before is None or entry.after is None:
         return "made" if entry.before is None else "removed"
     was_on, is_on = (json.loads(form).get("is_on") for form in (entry.before, entry.after))
@@ -280,7 +280,7 @@ def change_of(entry: AuditEntry) -> str:
 def _public(entry: AuditEntry) -> PublicAct:
     after = json.loads(entry.after) if entry.after else {}
     detail = {name: after[name] for name in _PUBLIC_DETAILS if name in after}
-    if entry.act == Act.EDIT_FILTERS:
+    if entry.act in (Act.EDIT_FILTERS, Act.EDIT_PRESETS):
         detail["change"] = change_of(entry)
     return PublicAct(entry.number, entry.at, entry.act, entry.target_kind, entry.actor_role, entry.reason, detail)
 

@@ -39,6 +39,7 @@ class Act(StrEnum):
     APPEAL = "appeal"
     DECIDE_APPEAL = "appeal/decide"
     EDIT_FILTERS = "filter"
+    EDIT_PRESETS = "preset"
     MUTE_FOR_GAME = "game/mute"
     IGNORE = "ignore"
     SEE_TRANSPARENCY = "transparency"
@@ -92,6 +93,7 @@ RULES: dict[Act, frozenset[Role]] = {
     Act.APPEAL: _PEOPLE,
     Act.DECIDE_APPEAL: _STAFF,
     Act.EDIT_FILTERS: _STAFF,
+    Act.EDIT_PRESETS: _ADMINS,
     Act.MUTE_FOR_GAME: _ADMINS | {Role.OWNER},
     Act.IGNORE: _PEOPLE,
     Act.SEE_TRANSPARENCY: _EVERYBODY,

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import msgspec
-from sqlalchemy import Table, and_, insert, select, text, update
+from sqlalchemy import Table, and_, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from shared.db import describe_error, is_busy, is_unavailable
 from shared.errors import Conflict, Invalid
+from shared.models.moderation import ReasonPreset
 from shared.services import text_search
 from shared.services.authority.actors import Actor
 from shared.services.authority.permissions import Act, require
@@ -26,6 +27,7 @@ NEW_ROWS: dict[str, dict[str, Any]] = {
     "counters": {"value": 0, "floor": 0},
     "moderation_heads": {"number": 0, "revision": 0},
     "safeguard_settings": {"raid_until": None, "raid_reason": "", "probation_hours": 0, "probation_slow_seconds": 0},
+    "reason_presets": {"changed_by": None},
 }
 """Tables to which migrations add rows, with what these rows contain as long as they are new. An import changes them."""
 
@@ -138,6 +140,8 @@ def _read_table(
 ) -> TableDigest:
     if _object(next(lines, b"")) != {"table": table.name, "columns": tables.column_names(table)}:
         raise _damaged(f"the table {table.name} is missing, or has other columns")
+    if table is ReasonPreset.__table__:
+        session.connection().execute(delete(table))  # admins may have deleted some of the new ones
     digest = Digest()
     batch: list[dict[str, Any]] = []
     for line in lines:

@@ -27,7 +27,7 @@ export async function post(path, fields) {
  * @param {object} form
  * @param {string} form.title
  * @param {string} [form.note]
- * @param {{name: string, label: string, rows?: number, value?: string, choices?: [string, string][]}[]} form.fields
+ * @param {{name: string, label: string, rows?: number, value?: string, choices?: [string, string][], list?: string}[]} form.fields
  * @param {string} form.button
  * @param {boolean} [form.isDanger]
  * @param {(values: object) => Promise<string>} form.act Returns the problem; empty if it is done.
@@ -35,10 +35,10 @@ export async function post(path, fields) {
  */
 export function ask({ title, note, quote, fields, button, isDanger, act, done }) {
   const problem = make("p", { class: "problem", role: "alert" });
-  const inputs = fields.map(({ name, label, rows, value, choices }) => {
+  const inputs = fields.map(({ name, label, rows, value, choices, list }) => {
     const input = choices
       ? make("select", { name }, ...choices.map(([key, text]) => make("option", { value: key, text })))
-      : rows ? make("textarea", { name, rows, required: true }) : make("input", { name, required: true, autocomplete: "off" });
+      : rows ? make("textarea", { name, rows, required: true }) : make("input", { name, list, required: true, autocomplete: "off" });
     if (value !== undefined) input.value = value;
     return make("label", {}, label, input);
   });
@@ -131,6 +131,8 @@ function report({ who, id, text }, say) {
   });
 }
 
+const REASON = { name: "reason", label: "Reason", list: "reasons" }; // the presets, which staff's pages contain
+
 function moderation({ who, id, text, isStored }, say) {
   const sanction = (kind, label, seconds) =>
     ask({
@@ -139,7 +141,7 @@ function moderation({ who, id, text, isStored }, say) {
       note: "The reason is public.",
       fields: [
         ...(seconds ? [{ name: "seconds", label: "For how long", choices: [["3600", "1 hour"], ["600", "10 minutes"], ["86400", "1 day"], ["604800", "7 days"]] }] : []),
-        { name: "reason", label: "Reason" },
+        REASON,
       ],
       button: label,
       act: (values) =>
@@ -157,7 +159,7 @@ function moderation({ who, id, text, isStored }, say) {
           title: "Redact this message",
           quote: text,
           note: "Its text is deleted everywhere, and cannot be restored. The reason is public: do not quote the message.",
-          fields: [{ name: "reason", label: "Reason" }],
+          fields: [REASON],
           button: "Redact permanently",
           isDanger: true,
           act: (values) => post(`/moderation/messages/${id}/redact`, values),
