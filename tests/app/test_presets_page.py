@@ -50,6 +50,7 @@ def test_every_form_with_a_reason_offers_them(visitor, new_visitor, world):
     moderator = visitor.sign_in(world.moderator.username)
     option = '<option value="Repeated advertising. Rule: Do not flood.">'
     for path in (
+        "/moderation/live",
         "/moderation/safeguards",
         "/moderation/sanctions/new",
         f"/moderation/sanctions/{world.sanction}",

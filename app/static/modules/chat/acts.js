@@ -8,16 +8,25 @@ import { isNotice } from "./line.js";
  *
  * @returns {Promise<string>} The problem; empty if there is none.
  */
-export async function post(path, fields) {
+export const post = async (path, fields) => (await send(path, fields)).problem;
+
+/**
+ * Send one of the site's forms, also while the page is being left.
+ *
+ * @returns {Promise<{problem: string, address: string}>} The problem, empty if there is none, and where the site led.
+ */
+export async function send(path, fields) {
   const token = document.querySelector("input[name=csrf_token]")?.value ?? "";
   try {
-    const answer = await fetch(root + path, { method: "POST", body: new URLSearchParams({ csrf_token: token, ...fields }) });
-    if (answer.redirected && answer.ok) return new URL(answer.url).pathname.endsWith("/sign-in") ? "You are signed out." : "";
+    const answer = await fetch(root + path, { method: "POST", keepalive: true, body: new URLSearchParams({ csrf_token: token, ...fields }) });
+    if (answer.redirected && answer.ok) {
+      return { problem: new URL(answer.url).pathname.endsWith("/sign-in") ? "You are signed out." : "", address: answer.url };
+    }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const problems = [...page.querySelectorAll(".problems li")].map((item) => item.textContent.trim());
-    return problems.join(" ") || page.querySelector("h1")?.textContent || `The site answered with ${answer.status}.`;
+    return { problem: problems.join(" ") || page.querySelector("h1")?.textContent || `The site answered with ${answer.status}.`, address: "" };
   } catch {
-    return "The site cannot be reached. Try again.";
+    return { problem: "The site cannot be reached. Try again.", address: "" };
   }
 }
 
