@@ -52,6 +52,15 @@ def free_port(bind: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def is_port_free(bind: str, port: int) -> bool:
+    """Return whether nothing listens on the port. An address that cannot be used counts as free."""
+    try:
+        _listener(bind, port).close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
+
+
 def require_free_port(setting: str, bind: str, port: int) -> None:
     """Check that the port can be listened on."""
     try:

@@ -57,6 +57,23 @@ def _settings() -> Settings:
     return Settings.from_environment()
 
 
+def with_gateway_port(settings: Settings) -> Settings:
+    """Return the settings with a free port for the gateway if nobody chose one and the default is in use.
+
+    Two networks on one machine thus need only the ports of their sites and sockets.
+    """
+    is_chosen = any(os.environ.get(name, "").strip() for name in ("GATEWAY_PORT", "GATEWAY_URL"))
+    if is_chosen or checks.is_port_free(settings.bind, settings.gateway_port):
+        return settings
+    os.environ["GATEWAY_PORT"] = str(checks.free_port(settings.bind))
+    print(
+        f"Port {settings.gateway_port} is in use, so the gateway listens on port {os.environ['GATEWAY_PORT']}. "
+        "Set GATEWAY_PORT to choose one.",
+        flush=True,
+    )
+    return Settings.from_environment()
+
+
 def _ports(settings: Settings) -> list[tuple[str, int]]:
     """Return what is listened on, by the name of its setting."""
     return [
@@ -74,6 +91,7 @@ def _run(settings: Settings, signals: StopSignals) -> int:
         run_path.mkdir(exist_ok=True)
         for name in end_leftovers(run_path):
             print(f"Ended {name}, which an earlier, killed start had left running.", flush=True)
+        settings = with_gateway_port(settings)
         for name, port in _ports(settings):
             checks.require_free_port(name, settings.bind, port)
         checks.require_database(settings)

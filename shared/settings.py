@@ -24,6 +24,7 @@ from shared.setting_types import SettingsError, SettingType
 
 __all__ = ["MAX_SOCKET_PATH", "Setting", "Settings", "SettingsError", "embedded_redis_socket"]
 
+GATEWAY_PORT = 4120
 MAX_SOCKET_PATH = 100  # bytes; the kernel's sockaddr_un holds 108
 
 FROM_FILES = frozenset(["SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "REDIS_URL", "MAIL_URL"])
@@ -93,6 +94,11 @@ def _socket_url(values: Mapping[str, Any]) -> Any:
     )
 
 
+def _gateway_port(values: Mapping[str, Any]) -> Any:
+    taken = (values["web_port"], values["socket_port"])
+    return next(port for port in (GATEWAY_PORT, GATEWAY_PORT + 1, GATEWAY_PORT + 2) if port not in taken)
+
+
 def _gateway_url(values: Mapping[str, Any]) -> Any:
     return types.web_address("ws", "wss").parse(
         "GATEWAY_URL", f"ws://{_host_to_show(values)}:{values['gateway_port']}/play-socket"
@@ -155,8 +161,10 @@ class Settings:
     )
     gateway_port: int = setting(
         types.PORT,
-        "4120",
-        "where [the gateway](#the-gateway) listens; 0: any free port",
+        _gateway_port,
+        "where [the gateway](#the-gateway) listens; 0: any free port. `make run` takes a free one if neither this nor "
+        "`GATEWAY_URL` is set and the default is in use",
+        shown_default="4120, or the next one if the site or the socket has that port",
         refused="anything but a port; the port of the site or the socket",
     )
     bind: str = setting(
@@ -371,7 +379,7 @@ class Settings:
             raise SettingsError(f"WEB_PORT and SOCKET_PORT are both {web_port}: the site and the socket each need one")
         if metrics_port and metrics_port in (web_port, socket_port):
             raise SettingsError(f"WORKER_METRICS_PORT is {metrics_port}: the site or the socket has that port")
-        if gateway_port and gateway_port in (web_port, socket_port, metrics_port):
+        if _source(environ, "GATEWAY_PORT") and gateway_port and gateway_port in (web_port, socket_port, metrics_port):
             raise SettingsError(f"GATEWAY_PORT is {gateway_port}: the site or the socket has that port")
         return cls(**values)
 

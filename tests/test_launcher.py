@@ -25,12 +25,12 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
-from launcher import processes
+from launcher import processes, start
 from launcher.errors import LaunchError
 from launcher.supervisor import StopSignals, Supervisor
 from launcher.valkey import Valkey
 from shared import takeover
-from shared.settings import embedded_redis_socket
+from shared.settings import Settings, embedded_redis_socket
 from shared.takeover import Outcome
 from tests.support.client import SocketClient
 from tests.support.processes import ROOT, ServerProcess, clean_environment, free_port, run_command
@@ -399,6 +399,27 @@ def test_a_port_in_use_is_named_with_its_setting(launch, tmp_path, setting):
     assert f"port {port} on 127.0.0.1 is in use" in _only_line(launcher)
     assert setting in _only_line(launcher)
     assert not (tmp_path / "instance" / "gossip.db").exists()
+
+
+def test_the_gateway_takes_a_free_port_if_nobody_chose_one(monkeypatch, tmp_path, capsys):
+    """A second network on one machine needs only the ports of its site and its socket."""
+    monkeypatch.setenv("INSTANCE_PATH", str(tmp_path))
+    for name in ("GATEWAY_PORT", "GATEWAY_URL"):
+        monkeypatch.setenv(name, "")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        monkeypatch.setattr("shared.settings.GATEWAY_PORT", port)
+        settings = Settings.from_environment()
+        assert settings.gateway_port == port
+        moved = start.with_gateway_port(settings)
+        assert moved.gateway_port not in (0, port) and str(moved.gateway_port) in moved.gateway_url
+        assert f"Port {port} is in use" in capsys.readouterr().out
+        monkeypatch.setenv("GATEWAY_PORT", str(port))
+        assert start.with_gateway_port(settings) is settings
+    monkeypatch.setenv("GATEWAY_PORT", "")
+    assert start.with_gateway_port(settings) is settings
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,15 @@ def test_site_and_socket_cannot_share_a_port(read):
     assert read(WEB_PORT="0", SOCKET_PORT="0")
 
 
+def test_the_gateway_makes_way_unless_its_port_was_chosen(read):
+    assert read().gateway_port == 4120
+    assert read(WEB_PORT="4120", SOCKET_PORT="4121").gateway_url == "ws://127.0.0.1:4122/play-socket"
+    assert read(WORKER_METRICS_PORT="4120").worker_metrics_port == 4120
+    for name in ("WEB_PORT", "SOCKET_PORT", "WORKER_METRICS_PORT"):
+        with pytest.raises(SettingsError, match="GATEWAY_PORT is 5000"):
+            read(GATEWAY_PORT="5000", **{name: "5000"})
+
+
 def test_an_instance_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="INSTANCE_PATH"):
