@@ -297,7 +297,7 @@ def test_the_list_of_commands_hides_misleading_ones(run_flask):
     result = run_flask("--help")
     listed = {line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.strip()}
     assert listed == {
-        *("application", "channel", "database", "doctor", "game", "moderation", "network", "settings", "user"),
+        *("application", "channel", "database", "doctor", "game", "moderation", "network", "oauth", "settings", "user"),
         *("db", "routes", "shell"),
     }
 

@@ -148,6 +148,8 @@ def delete_connection(session: Session, actor: Actor, *, connection_id: str) -> 
     """Delete a way to connect and return its game. Raises NotFound."""
     way = get_own_connection(session, actor, connection_id=connection_id)
     game = way.game
+    if way not in game.connections:  # somebody else has deleted it at this moment
+        raise NotFound("there is no such way to connect")
     game.connections.remove(way)
     session.flush()
     return game

@@ -180,7 +180,7 @@ def test_every_limit_belongs_to_an_event_on_the_page() -> None:
 
 @pytest.mark.parametrize("path", ALL)
 def test_a_page_is_light_enough(read, path: str) -> None:
-    assert len(read(path).encode()) < 24 * 1024
+    assert len(read(path).encode()) < 32 * 1024
 
 
 def test_the_manual_of_a_library_is_its_readme(read, settings) -> None:

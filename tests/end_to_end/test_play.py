@@ -101,7 +101,13 @@ def playable(stored: Any, harbour: Harbour) -> None:
     way = stored.connection(game, host="127.0.0.1", port=harbour.port)
     with db.transaction() as session:
         play.set_switches(
-            session, OPERATOR, short_name="Harbour", is_allowed=True, allows_guests=True, sends_address=False
+            session,
+            OPERATOR,
+            short_name="Harbour",
+            is_allowed=True,
+            allows_guests=True,
+            sends_address=False,
+            is_asked=False,  # the scripted game serves one connection
         )
         play.ask_for_proof(session, OPERATOR, connection_id=way.id, now=utc_now())
         (task,) = play.take_proofs(session, now=utc_now(), at_most=1)

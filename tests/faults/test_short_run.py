@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from tests.faults.scenario import SHORT_FORM, Scenario
+from tests.support.asynchronous import run_async
 
 SEED = 15
 
@@ -17,7 +15,6 @@ SEED = 15
 @pytest.mark.parametrize("database", [pytest.param("postgres", marks=pytest.mark.postgres), "sqlite"])
 def test_no_fault_loses_repeats_or_mixes_up_anything(database: str) -> None:
     scenario = Scenario(database, SHORT_FORM, SEED, print)
-    with ThreadPoolExecutor(1) as thread:  # where no earlier test has left an event loop running, as Playwright does
-        result = thread.submit(lambda: asyncio.run(scenario.run())).result()
+    result = run_async(scenario.run(), seconds=230)
     print(result.figures)
     assert result.violations == []

@@ -14,6 +14,7 @@ from shared import db
 from shared.services import game_facts, games
 from shared.services.game_facts import Answer, FactsTask, Source
 from tests.gateway.conftest import World, says
+from tests.support.asynchronous import run_async
 
 WILL_MSSP = bytes([t.IAC, t.WILL, t.MSSP])
 DO_MSSP = bytes([t.IAC, t.DO, t.MSSP])
@@ -87,7 +88,7 @@ def ask(monkeypatch):
             server.close()
             return answer, received
 
-        return asyncio.run(asyncio.wait_for(scenario(), 30))
+        return run_async(scenario(), seconds=30)
 
     return run
 
@@ -164,7 +165,7 @@ def test_a_game_that_is_reset_or_not_there(ask) -> None:
             FactsTask("i", "127.0.0.1", 4, False)
         )
 
-    assert asyncio.run(refused()) is None
+    assert run_async(refused()) is None
 
 
 def test_texts_that_are_none_of_these() -> None:
@@ -189,4 +190,4 @@ def test_the_gateway_asks_what_is_due_and_stores_the_answer(world: World, monkey
                 await asyncio.sleep(0.05)
             assert (count.players, count.source) == (7, "MSSP") and game.connections == 1
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    run_async(run(), seconds=20)

@@ -19,6 +19,7 @@ from shared.db import utc_now
 from shared.services import play
 from shared.services.authority import actors
 from tests.gateway.conftest import World, says
+from tests.support.asynchronous import run_async
 from tests.support.waiting import wait_until
 
 
@@ -95,7 +96,7 @@ def check(world: World, monkeypatch, name_server):
                         await asyncio.sleep(0.05)
                     return result
 
-        return asyncio.run(asyncio.wait_for(scenario(), 30))
+        return run_async(scenario(), seconds=30)
 
     world.before_check = lambda game, token: None
     return run
