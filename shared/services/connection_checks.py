@@ -32,7 +32,7 @@ AGAIN = timedelta(minutes=10)  # if the fault may be ours
 JITTER = 0.1  # earlier or later by this share of the time, so that checks drift apart
 SPREAD = timedelta(minutes=10)  # new ways to connect get their first check within this time
 LEASE = timedelta(minutes=2)
-MAX_PLANNED = 5_000
+PLANNED_AT_ONCE = 100  # in one transaction; on SQLite no line can be stored meanwhile
 
 
 class Outcome(StrEnum):
@@ -182,12 +182,12 @@ def meaning_of(check: ConnectionCheck | None) -> Meaning | None:
 
 
 def plan(session: Session, *, now: datetime) -> int:
-    """Schedule the first check of every way to connect that has none, spread over SPREAD. Return how many."""
+    """Schedule the first checks of some ways to connect that have none, spread over SPREAD. Return how many."""
     missing = session.scalars(
         select(GameConnection.id)
         .outerjoin(ConnectionCheck, ConnectionCheck.connection_id == GameConnection.id)
         .where(ConnectionCheck.connection_id.is_(None))
-        .limit(MAX_PLANNED)
+        .limit(PLANNED_AT_ONCE)
     ).all()
     return sum(_make_due(session, way_id, at=now + SPREAD * random.random()) for way_id in missing)
 

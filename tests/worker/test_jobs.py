@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import db
 from shared.models import Version
+from shared.models.connection_check import ConnectionCheck
 from shared.models.job import Job as JobRow
-from shared.services import versions
+from shared.services import connection_checks, versions
 from tests.support.factory import edit_game
 from tests.support.in_process import PlainDatabase
 from worker.jobs.jobs import RETRY_AFTER, Job, Jobs, network_jobs
@@ -33,6 +34,20 @@ def test_old_versions_are_pruned_and_the_state_stays_whole(any_database, engine,
         assert versions.reaches_back_to(session, last)
         assert not versions.reaches_back_to(session, last - 1)
         assert len(versions.state_page(session, "games", cursor=last)) == 1
+
+
+def test_first_checks_are_planned_in_short_transactions(engine, stored, settings, monkeypatch):
+    """After an import of many games. Chat lines cannot be stored on SQLite during a transaction."""
+    monkeypatch.setattr(connection_checks, "PLANNED_AT_ONCE", 2)
+    game = stored.game()
+    for number in range(5):
+        stored.connection(game, port=4000 + number)
+    database = PlainDatabase()
+    (job,) = [job for job in network_jobs(settings) if job.name == "plan-connection-checks"]
+    assert Jobs(database, [job]).run_if_due(job)
+    assert database.writes == 6  # the claim, 2 + 2 + 1 + 0 checks, and the end
+    with db.reading() as session:
+        assert len(session.scalars(select(ConnectionCheck)).all()) == 5
 
 
 def test_a_failed_job_is_due_again_soon_on_any_worker(any_database, engine):

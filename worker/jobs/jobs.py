@@ -104,7 +104,7 @@ def network_jobs(settings: Settings, list_online: Callable[[], list[tuple[int, l
         Job("delete-old-records", timedelta(days=1), delete_records, is_batched=True),
         Job("prune-tell-counts", timedelta(days=1), prune_tell_counts),
         Job("index-messages", timedelta(minutes=1), lambda: text_search.index_batch, is_quiet=True, is_batched=True),
-        Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True),
+        Job("plan-connection-checks", connection_checks.SPREAD, plan_checks, is_quiet=True, is_batched=True),
         Job("remove-abandoned-accounts", timedelta(days=1), remove_abandoned),
         Job("prune-ended-sessions", timedelta(days=1), lambda: lambda session: sessions.prune(session, now=utc_now())),
         Job("prune-oauth-tokens", timedelta(days=1), lambda: tokens.prune),
