@@ -66,8 +66,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=slower)
         items[:] = [item for item in items if _is_quick(item)]
         sys.addaudithook(_refuse_processes)
-    # First, because they wait for minutes: the other processes run what is left of theirs meanwhile.
-    items.sort(key=lambda item: item.path.name != "test_short_run.py")
+    # First, because they take longest: the other processes run what is left of theirs meanwhile.
+    items.sort(key=lambda item: item.path.name not in ("test_short_run.py", "test_every_page.py"))
     reasons = dict(config.stash[_MISSING])
     if not config.getoption("--slow"):
         reasons["slow"] = "slow: run with --slow"

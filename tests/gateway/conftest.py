@@ -141,8 +141,13 @@ class World:
         allows_guests: bool = True,
         sends_address: bool = False,
         encoding: str = "utf-8",
+        is_asked: bool = False,
     ) -> AsyncIterator[Game]:
-        """Run a game that can be played: registered, allowed and proved."""
+        """Run a game that can be played: registered, allowed and proved.
+
+        Args:
+            is_asked: Whether the crawler may connect to it too.
+        """
         game = Game(script)
         listener = await asyncio.start_server(game.serve, "127.0.0.1", 0, ssl=tls)
         game.port = port or listener.sockets[0].getsockname()[1]
@@ -158,6 +163,7 @@ class World:
                 is_allowed=is_allowed,
                 allows_guests=allows_guests,
                 sends_address=sends_address,
+                is_asked=is_asked,
             )
             play.set_encoding(session, actor, connection_id=way.id, encoding=encoding)
             play.ask_for_proof(session, actor, connection_id=way.id, now=utc_now())

@@ -179,7 +179,8 @@ def test_the_gateway_asks_what_is_due_and_stores_the_answer(world: World, monkey
     monkeypatch.setattr(crawler, "QUIET_SECONDS", 0.3)
 
     async def run() -> None:
-        async with world.game(answers(WILL_MSSP, (DO_MSSP, mssp(b"\x01PLAYERS\x027")))) as game, world.running():
+        answering = answers(WILL_MSSP, (DO_MSSP, mssp(b"\x01PLAYERS\x027")))
+        async with world.game(answering, is_asked=True) as game, world.running():
 
             def find():
                 with db.reading() as session:
