@@ -11,8 +11,6 @@ from shared.db import Model, UtcDateTime, utc_now
 from shared.models.application import Application
 from shared.models.user import User
 
-REQUEST_STATES = ("open", "approved", "declined")
-
 
 class ApplicationRequest(Model):
     """What an author asks for, and what an admin has answered.

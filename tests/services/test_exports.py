@@ -33,7 +33,7 @@ from shared.services.authority import actors
 from shared.services.authority.actors import OPERATOR, VISITOR
 from shared.services.exports import game as game_export
 from shared.services.exports import person
-from shared.services.moderation import reports, sanctions
+from shared.services.moderation import claims, reports, sanctions
 from tests.support.moderating import mute
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -298,3 +298,16 @@ def test_only_people_have_an_export(session):
         person.export_person(session, VISITOR, io.BytesIO(), now=utc_now())
     with pytest.raises(NotFound):
         accounts.get_account(session, 9)
+
+
+def test_who_claimed_a_report_is_not_exported(make, session):
+    """The person and the game that reported learn the outcome, not which moderator works on it."""
+    alice, moderator = make.user("Alice"), make.user("Mod", role="moderator")
+    game = make.game("Harbour", owner=alice)
+    for reporter in (actors.of_user(session, alice.id), actors.of_game(session, game.id)):
+        report = reports.create_report(session, reporter, game="Harbour", name="Odo", text="rude")
+    claims.claim(session, actors.of_user(session, moderator.id), report_id=report.id)
+    session.flush()
+    for archive in (export_person(session, alice), export_game(session, alice, game)):
+        (reported,) = read(archive)["reported"]
+        assert not [name for name in reported if name.startswith(("claimed", "resolved_by"))]

@@ -35,7 +35,7 @@ from shared.services import games
 from shared.services.authority.actors import Actor
 from shared.services.exports.archive import write_archive
 from shared.services.exports.parts import OTHERS, SECRET, STAFF, Export, Part
-from shared.services.exports.person import SANCTION_LEFT_OUT
+from shared.services.exports.person import REPORT_LEFT_OUT, SANCTION_LEFT_OUT
 
 NOT_INCLUDED = {
     "The client secret": "only a digest of it is stored. Regenerate the credentials if you lost it",
@@ -129,7 +129,7 @@ def parts_of(game: Game) -> list[Part]:
             "what became of the reports by the game",
             Report,
             Report.id.in_(select(Reporter.report_id).where(Reporter.key == f"game:{game.id}")),
-            left_out={"resolved_by": STAFF},
+            left_out=REPORT_LEFT_OUT,
         ),
         Part(
             "transfer",

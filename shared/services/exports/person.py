@@ -48,6 +48,7 @@ NOT_INCLUDED = {
     "Internal notes of the network's staff": "they write them for each other, in confidence",
     "Everything else about your games": "each of your games has its own export, on its page under My games",
 }
+REPORT_LEFT_OUT = dict.fromkeys(("resolved_by", "claimed_by_id", "claimed_by", "claimed_at"), STAFF)
 SANCTION_LEFT_OUT = {
     **dict.fromkeys(("actor_kind", "actor_id", "actor_name", "lifted_by"), STAFF),
     "report_id": "whether somebody reported it",
@@ -164,7 +165,7 @@ def parts_of(session: Session, user: User) -> list[Part]:
             "what became of your reports",
             Report,
             Report.id.in_(own_report_ids),
-            left_out={"resolved_by": STAFF},
+            left_out=REPORT_LEFT_OUT,
         ),
         Part(
             "sanctions",
